@@ -1,0 +1,90 @@
+/**
+ * Who may import whom. A folder of `src/` may import itself and the folders of lower layers, never a sibling of its own layer.
+ * `bun tools/layers.ts` prints what breaks the rule and exits 1; `--graph` prints the import graph that ARCHITECTURE.md shows.
+ */
+import { join } from "node:path";
+
+const src = join(import.meta.dir, "../src");
+
+/** From the lowest layer to the highest; the names are folders of `src/`. */
+export const LAYERS: readonly (readonly string[])[] = [
+  ["base"],
+  ["wire", "oci"],
+  ["linux", "state", "transport"],
+  ["content", "distribution", "runtime"],
+  ["images", "containers", "networks", "volumes", "build", "registry", "move"],
+  ["engine"],
+  ["api", "buildkit", "cri", "dashboard"],
+  ["client"],
+  ["cli", "compose"],
+];
+
+/** Packages and builtins that one folder alone may use, so that what is dangerous or replaceable stays in one place. */
+const RESERVED: Readonly<Record<string, string>> = { "bun:ffi": "linux", "bun:sqlite": "state", hono: "api" };
+
+/** The front talks to the daemon through `client/` only: these layers may not reach past the words they share. */
+const FRONT_ONLY = new Set(["base", "wire", "oci", "linux", "transport", "client"]);
+
+export interface Import {
+  from: string;
+  to: string;
+  file: string;
+  line: number;
+}
+
+/** Every import between folders of `src/`, and of the reserved packages. */
+export async function imports(): Promise<Import[]> {
+  const found: Import[] = [];
+  for await (const file of new Bun.Glob("**/*.ts").scan(src)) {
+    const from = file.includes("/") ? (file.split("/")[0] ?? "") : "(root)";
+    const lines = (await Bun.file(join(src, file)).text()).split("\n");
+    lines.forEach((text, index) => {
+      for (const [, target = ""] of text.matchAll(/(?:from|import|import\()\s*"([^"]+)"/g)) {
+        if (target in RESERVED) found.push({ from, to: target, file, line: index + 1 });
+        if (!target.startsWith(".")) continue;
+        const path = join(file, "..", target);
+        found.push({ from, to: path.includes("/") ? (path.split("/")[0] ?? "") : "(root)", file, line: index + 1 });
+      }
+    });
+  }
+  return found;
+}
+
+/** The imports that break the table, each as a sentence; empty when the tree stands. */
+export function violations(all: Import[]): string[] {
+  const layerOf = (folder: string): number => LAYERS.findIndex((layer) => layer.includes(folder));
+  return all.flatMap(({ from, to, file, line }) => {
+    const where = `src/${file}:${line}`;
+    const owner = RESERVED[to];
+    if (owner !== undefined) return from === owner || file.endsWith(".test.ts") ? [] : [`${where}: "${to}" belongs to ${owner}/ alone`];
+    if (from === to || from === "(root)") return [];
+    if (to === "(root)") return [`${where}: nothing imports main.ts or daemon.ts`];
+    if (layerOf(from) < 0 || layerOf(to) < 0) return [`${where}: ${layerOf(from) < 0 ? from : to}/ is not in the table of tools/layers.ts`];
+    if (layerOf(to) >= layerOf(from)) return [`${where}: ${from}/ (layer ${layerOf(from)}) must not import ${to}/ (layer ${layerOf(to)})`];
+    if (layerOf(from) >= 7 && !FRONT_ONLY.has(to)) return [`${where}: ${from}/ reaches the daemon through client/ only, not ${to}/`];
+    return [];
+  });
+}
+
+/** A Mermaid graph of the folders: an arrow for every pair that imports. */
+export function graph(all: Import[]): string {
+  const pairs = new Set(
+    all
+      .filter((i) => i.from !== i.to && !(i.to in RESERVED) && i.from !== "(root)" && !i.file.endsWith(".test.ts"))
+      .map((i) => `  ${i.from} --> ${i.to}`),
+  );
+  const groups = LAYERS.map(
+    (layer, index) => `  subgraph L${index}[" "]\n    ${layer.filter((name) => all.some((i) => i.from === name)).join("\n    ")}\n  end`,
+  ).toReversed();
+  return ["graph TD", ...groups, ...[...pairs].sort()].join("\n");
+}
+
+if (import.meta.main) {
+  const all = await imports();
+  if (process.argv.includes("--graph")) console.log(graph(all));
+  else {
+    const broken = violations(all);
+    for (const sentence of broken) console.error(sentence);
+    process.exit(broken.length === 0 ? 0 : 1);
+  }
+}
