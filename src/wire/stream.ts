@@ -1,0 +1,33 @@
+/** Which of a process's two outputs a piece belongs to; also the first byte of Docker's stdcopy frame. */
+export type StreamId = 1 | 2;
+
+/**
+ * Takes a process's output piece by piece. Implemented by the doors (a hijacked socket) and by whatever else listens.
+ * The source calls `write` in order and never concurrently.
+ */
+export interface OutputSink {
+  /** Takes one piece; the bytes must not be changed later by either side. False when more is queued than the sink wants: hold until `drained`. */
+  write(stream: StreamId, data: Uint8Array): boolean;
+  /** Resolves when the sink wants more, or is gone. */
+  drained(): Promise<void>;
+  /** Called once, after the last piece: the process has ended, or the source is gone. */
+  end(): void;
+}
+
+/** One client's hold on a running process's input and output. */
+export interface Attachment {
+  /** Sends input; resolves when the process's side has taken it (back-pressure), rejects once the process is gone. */
+  write(data: Uint8Array): Promise<void>;
+  /** End of input from this client: the process sees EOF where Docker would give it one (StdinOnce), otherwise nothing happens. */
+  closeInput(): void;
+  /** Leaves without touching the process. Safe to call twice. */
+  detach(): void;
+  /** Resolves after the sink's `end`. */
+  readonly ended: Promise<void>;
+}
+
+/** Rows and columns of a terminal. */
+export interface TerminalSize {
+  height: number;
+  width: number;
+}
