@@ -1,0 +1,120 @@
+import type { Digest } from "../oci/image.ts";
+import type { Reader, Tx } from "../state/state.ts";
+
+/** A blob that is here, whole and checked. */
+export interface Blob {
+  digest: Digest;
+  /** Bytes. */
+  size: number;
+  mediaType: string;
+}
+
+/** An unpacked layer: one directory that holds the difference to the layer below, as overlayfs wants it. */
+export interface Layer {
+  chainId: Digest;
+  parent: Digest | undefined;
+  diffId: Digest;
+  /** Bytes of the files in it. */
+  size: number;
+  /** Absolute path. */
+  directory: string;
+}
+
+/**
+ * Keeps content from being collected while something long runs (pull, load, build, push). Everything that is written under a lease belongs to it
+ * from its first byte on. `release` after the rows that keep the content for good are committed. A lease dies with its daemon.
+ */
+export interface Lease {
+  readonly id: string;
+  addBlob(digest: Digest): void;
+  addLayer(chainId: Digest): void;
+  release(): void;
+  [Symbol.dispose](): void;
+}
+
+/** A blob being written. What was written stays on disk across a crash and is found again under the same `ref`. */
+export interface Ingest {
+  /** Bytes that are here already: go on from this offset (`Range`). */
+  readonly offset: number;
+  /** Appends; hashed on the way. Throws `no-space`. */
+  write(data: Uint8Array): Promise<void>;
+  /** Drops what is here and begins anew (the source does not do ranges, or the digest was wrong). */
+  restart(): Promise<void>;
+  /**
+   * Checks digest and size, syncs, renames, stores the row under the lease.
+   * A wrong digest or size throws `invalid` and removes the partial file.
+   */
+  commit(expected: { digest: Digest; size?: number; mediaType: string }, lease: Lease): Promise<Blob>;
+  /** Closes and keeps what is here, to be resumed. */
+  suspend(): Promise<void>;
+  /** Closes and removes what is here. */
+  abort(): Promise<void>;
+}
+
+/** How unpacking goes on, in bytes of the packed layer. */
+export type Progress = (done: number, total: number) => void;
+
+/**
+ * Blobs by digest and unpacked layers by chain id, each once on disk, shared by engine, builder and registry.
+ * Reference counting is by reachability: roots are rows of `images`, `containers` (chain_id), registry rows and leases; edges are `blob_edges` and `layers.parent`.
+ */
+export interface Content {
+  /** The blob if it is here. */
+  blob(digest: Digest): Blob | undefined;
+  /** The file of a blob: readable as long as a lease or a row keeps it. */
+  blobPath(digest: Digest): string;
+  /** Whole blob in memory; meant for manifests and configs. Throws `not-found`, and `invalid` past `limit` bytes (default 8 MiB). */
+  readBlob(digest: Digest, limit?: number): Promise<Uint8Array>;
+  /** Stores small content (manifests, configs) under a lease. */
+  writeBlob(data: Uint8Array, mediaType: string, lease: Lease): Promise<Blob>;
+  /** Declares what a stored manifest or index refers to. */
+  setEdges(tx: Tx, parent: Digest, children: readonly Digest[]): void;
+  lease(purpose: string): Lease;
+  /** Begins or goes on with the blob named `ref` (usually its digest). A second caller for the same `ref` throws `conflict`: share the download above. */
+  ingest(ref: string): Promise<Ingest>;
+
+  /** The unpacked layer if it is here and complete. */
+  layer(chainId: Digest): Layer | undefined;
+  /** The stack of unpacked layers of a chain id, topmost first: overlayfs' order. Throws `not-found` when one is missing. */
+  layerStack(chainId: Digest): Layer[];
+  /**
+   * Unpacks a layer in a Worker, checking its diff id. `source` is a blob that is here, or an ingest under way whose bytes are followed as they arrive.
+   * `below` is the stack that it stands on, topmost first (implied parents take their metadata from there), possibly still being unpacked: it is awaited where needed.
+   * The row is written last, after syncfs; a crash leaves nothing that counts. Concurrent calls for one chain id share the work.
+   */
+  unpack(options: {
+    chainId: Digest;
+    parent: Digest | undefined;
+    diffId: Digest;
+    source: { blob: Digest } | { ingest: string; finished: Promise<unknown> };
+    mediaType: string;
+    lease: Lease;
+    progress?: Progress;
+    signal?: AbortSignal;
+  }): Promise<Layer>;
+  /** Makes a layer blob (deterministic tar, gzip) and its unpacked twin from an overlay upper directory or a plain directory: commit, import, build. */
+  packDirectory(options: { directory: string; lease: Lease; signal?: AbortSignal }): Promise<{ blob: Blob; diffId: Digest }>;
+
+  /** Removes content that nothing reaches. Returns bytes freed and what went. Runs in a Worker; safe beside pulls. */
+  collect(options?: { dryRun?: boolean }): Promise<{ bytes: number; blobs: Digest[]; layers: Digest[] }>;
+  /** Bytes on disk: of blobs, of unpacked layers, of partial downloads. Adds up to what `du` says. */
+  usage(): { blobs: number; layers: number; partial: number };
+  /** Removes partial downloads that were not touched for `age` milliseconds. */
+  sweepPartials(age: number): Promise<void>;
+  /** Removes a directory tree in a Worker: renames it away at once (the path is free when this returns its promise), deletes later. */
+  discard(directory: string): Promise<void>;
+}
+
+/** Further roots of the content graph, contributed by parts that keep rows of their own: an SQL that selects digests. */
+export interface RootsSql {
+  blobs?: string;
+  layers?: string;
+}
+
+/** Where the content store lives and what keeps content alive. */
+export interface ContentOptions {
+  /** `<data-root>/content` and `<data-root>/layers` hang on this. */
+  dataRoot: string;
+  state: Reader & { write<T>(change: (tx: Tx) => T, options: { durable: boolean }): T };
+  roots?: RootsSql[];
+}

@@ -1,0 +1,97 @@
+import { now, type Nanoseconds } from "../base/clock.ts";
+import type { Reader, Tx } from "./state.ts";
+
+/** What happened to which object; the source of Docker's `/events`. */
+export interface EventDraft {
+  type: "container" | "image" | "network" | "volume" | "daemon" | "builder" | "plugin";
+  /** Docker's word: `create`, `die`, `exec_start: sh`, ... */
+  action: string;
+  /** The object's id, or a volume's name, or an image's reference. */
+  actor: string;
+  attributes: Record<string, string>;
+  /** When it happened, if that was not just now (told after a restart of the daemon, say). */
+  time?: Nanoseconds;
+}
+
+/** An event as stored. */
+export interface StoredEvent extends EventDraft {
+  sequence: number;
+  time: Nanoseconds;
+}
+
+interface Row {
+  sequence: number;
+  time: string;
+  type: EventDraft["type"];
+  action: string;
+  actor: string;
+  attributes_json: string;
+}
+
+const COLUMNS = "sequence, CAST(time AS TEXT) AS time, type, action, actor, attributes_json";
+
+/** Writes an event in the transaction of the change it tells of; listeners are woken after the commit. */
+export function appendEvent(tx: Tx, event: EventDraft): void {
+  tx.run(
+    "INSERT INTO events (time, type, action, actor, attributes_json) VALUES (?, ?, ?, ?, ?)",
+    event.time ?? now(),
+    event.type,
+    event.action,
+    event.actor,
+    JSON.stringify(event.attributes),
+  );
+  tx.afterCommit(wakeAll);
+}
+
+const wakers = new Set<() => void>();
+let wakePending = false;
+
+function wakeAll(): void {
+  if (wakePending) return;
+  wakePending = true;
+  queueMicrotask(() => {
+    wakePending = false;
+    for (const wake of wakers) wake();
+  });
+}
+
+/** Calls back after commits that wrote events; returns the function that ends it. Read the table from the last sequence seen. */
+export function onEvents(wake: () => void): () => void {
+  wakers.add(wake);
+  return () => void wakers.delete(wake);
+}
+
+/** Events after a sequence number, oldest first. */
+export function eventsAfter(state: Reader, sequence: number, limit = 1000): StoredEvent[] {
+  return state.all<Row>(`SELECT ${COLUMNS} FROM events WHERE sequence > ? ORDER BY sequence LIMIT ?`, sequence, limit).map(fromRow);
+}
+
+/** Events of a span of time (both ends included), in the order of their times. */
+export function eventsBetween(state: Reader, since: Nanoseconds, until: Nanoseconds): StoredEvent[] {
+  return state.all<Row>(`SELECT ${COLUMNS} FROM events WHERE time BETWEEN ? AND ? ORDER BY time, sequence`, since, until).map(fromRow);
+}
+
+/** The newest sequence number, 0 when there is none. */
+export function lastSequence(state: Reader): number {
+  return state.get<{ last: number }>("SELECT COALESCE(MAX(sequence), 0) AS last FROM events")?.last ?? 0;
+}
+
+/** Drops the oldest events past an age and a count. */
+export function trimEvents(tx: Tx, options: { before: Nanoseconds; keep: number }): void {
+  tx.run(
+    "DELETE FROM events WHERE time < ? OR sequence <= (SELECT COALESCE(MAX(sequence), 0) FROM events) - ?",
+    options.before,
+    options.keep,
+  );
+}
+
+function fromRow(row: Row): StoredEvent {
+  return {
+    sequence: row.sequence,
+    time: BigInt(row.time),
+    type: row.type,
+    action: row.action,
+    actor: row.actor,
+    attributes: JSON.parse(row.attributes_json) as Record<string, string>,
+  };
+}
