@@ -120,7 +120,7 @@ export function libc(): ReturnType<typeof load> {
 
 /** The calling thread's `errno`: only meaningful right after a call that failed. */
 export function errno(): number {
-  errnoAddress ??= libc().__errno_location();
+  errnoAddress ??= libc().__errno_location() as Pointer | null;
   return errnoAddress === null ? 0 : read.i32(errnoAddress, 0);
 }
 
