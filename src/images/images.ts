@@ -1,0 +1,78 @@
+import type { Digest, ImageConfig, Platform } from "../oci/image.ts";
+import type { ImageDeleteResponseItem, ImageHistoryResponseItem, ImageInspect, ImageSummary } from "../wire/engine-api.ts";
+import type { Credentials } from "../distribution/distribution.ts";
+import type { Filters } from "../wire/filters.ts";
+import type { ProgressSink } from "../wire/progress.ts";
+import type { Tx } from "../state/state.ts";
+
+/** One runnable platform of an image, chosen and unpacked: what a container needs to know. */
+export interface RunnableImage {
+  /** The image's id: digest of its manifest or index. */
+  id: Digest;
+  /** Digest of the platform's manifest. */
+  manifest: Digest;
+  config: ImageConfig;
+  configDigest: Digest;
+  platform: Platform;
+  /** Chain id of the topmost layer; undefined for an image without layers. */
+  chainId: Digest | undefined;
+  /** Unpacked layer directories, topmost first. */
+  layers: string[];
+}
+
+/**
+ * Images by name and id. A look-up takes a name (`ubuntu`, `ubuntu:24.04`, `name@sha256:...`), a full id, a manifest or config digest, or an unambiguous
+ * hex prefix of any of them. Not found is `not-found` with Docker's text (`No such image: x:latest`).
+ */
+export interface Images {
+  /**
+   * Finds the image for a container: the platform asked for, else the host's. Unpacks layers that are missing (a pull for another platform, say).
+   * Synchronous data when everything is here: the promise resolves in the same turn.
+   */
+  runnable(reference: string, options?: { platform?: string; signal?: AbortSignal }): Promise<RunnableImage>;
+  /** Notes the use of an image in the caller's transaction (for disk care). */
+  touch(tx: Tx, id: Digest): void;
+  /** Docker's display name of an image in `ps`: the given reference while it still means this image, else the short id. */
+  displayName(reference: string, id: Digest): string;
+
+  list(options: { all?: boolean; filters: Filters; digests?: boolean; manifests?: boolean; sharedSize?: boolean }): Promise<ImageSummary[]>;
+  inspect(reference: string, options?: { platform?: string; manifests?: boolean }): Promise<ImageInspect>;
+  history(reference: string, options?: { platform?: string }): Promise<ImageHistoryResponseItem[]>;
+  /** Pulls, telling Docker's progress messages to the sink in Docker's order. Errors before the first message reject; later ones do too (the door shows them in the stream). */
+  pull(
+    reference: string,
+    options: { platform?: string; credentials?: Credentials; allTags?: boolean; progress: ProgressSink; signal?: AbortSignal },
+  ): Promise<void>;
+  push(
+    reference: string,
+    options: { platform?: string; credentials?: Credentials; allTags?: boolean; progress: ProgressSink; signal?: AbortSignal },
+  ): Promise<void>;
+  tag(source: string, target: { repository: string; tag?: string }): Promise<void>;
+  remove(reference: string, options: { force: boolean; noPrune: boolean; platforms?: string[] }): Promise<ImageDeleteResponseItem[]>;
+  prune(filters: Filters): Promise<{ deleted: ImageDeleteResponseItem[]; bytes: number }>;
+  /** `docker save`: an OCI layout with `manifest.json`, as Docker 29 writes it. */
+  save(references: string[], options?: { platforms?: string[]; signal?: AbortSignal }): Promise<ReadableStream<Uint8Array>>;
+  /** `docker load`: takes Docker's old and new form and OCI layouts, plain or gzip or zstd. */
+  load(
+    archive: ReadableStream<Uint8Array>,
+    options: { progress: ProgressSink; platforms?: string[]; quiet?: boolean; signal?: AbortSignal },
+  ): Promise<void>;
+  /** `docker import`: a root file system as one layer. Returns the image's id. */
+  import(
+    archive: ReadableStream<Uint8Array>,
+    options: {
+      repository?: string;
+      tag?: string;
+      message?: string;
+      changes: string[];
+      platform?: string;
+      progress: ProgressSink;
+      signal?: AbortSignal;
+    },
+  ): Promise<Digest>;
+  login(registry: string, credentials: Credentials): Promise<{ status: string; identityToken: string }>;
+  /** Numbers for `info` and `system df`. */
+  count(): number;
+  /** The manifest descriptor of an image's runnable platform, for `ImageManifestDescriptor`. */
+  descriptor(manifest: Digest): { mediaType: string; digest: Digest; size: number; platform?: Platform } | undefined;
+}
