@@ -1,0 +1,133 @@
+import type { Nanoseconds } from "../base/clock.ts";
+import type {
+  ContainerConfig,
+  ContainerInspectResponse,
+  ContainerSummary,
+  ExecInspectResponse,
+  HostConfig,
+  NetworkingConfig,
+} from "../wire/engine-api.ts";
+import type { Filters } from "../wire/filters.ts";
+import type { Attachment, OutputSink, TerminalSize } from "../wire/stream.ts";
+
+/** The body of `/containers/create`. */
+export type CreateBody = ContainerConfig & { HostConfig?: HostConfig; NetworkingConfig?: NetworkingConfig };
+
+/** The body of `/containers/{id}/exec`. */
+export interface ExecCreateBody {
+  AttachStdin?: boolean;
+  AttachStdout?: boolean;
+  AttachStderr?: boolean;
+  DetachKeys?: string;
+  Tty?: boolean;
+  Env?: string[];
+  Cmd?: string[];
+  Privileged?: boolean;
+  User?: string;
+  WorkingDir?: string;
+  ConsoleSize?: [number, number] | null;
+}
+
+/** One stored line of output, or a part of one: the bytes exactly as the program wrote them. */
+export interface LogEntry {
+  stream: 1 | 2;
+  time: Nanoseconds;
+  data: Uint8Array;
+}
+
+export interface LogOptions {
+  stdout: boolean;
+  stderr: boolean;
+  follow: boolean;
+  since?: Nanoseconds;
+  until?: Nanoseconds;
+  /** Number of lines from the end; undefined for all. */
+  tail?: number;
+  signal?: AbortSignal;
+}
+
+/** What `docker cp` learns of a path before it copies (`X-Docker-Container-Path-Stat`). */
+export interface PathStat {
+  name: string;
+  size: number;
+  /** Go's os.FileMode bits. */
+  mode: number;
+  mtime: string;
+  linkTarget: string;
+}
+
+/**
+ * Containers, from create to remove. `reference` is a name, an id or an unambiguous id prefix; `not-found` says `No such container: x`.
+ *
+ * Every change of one container runs under that container's own lock, in the order in which it came; reading never waits. The row is changed in one
+ * transaction with the event that tells of it. What the kernel does in between is adopted or cleaned from the row after a crash.
+ */
+export interface Containers {
+  /** Adopts what runs, finishes what was under way when the last daemon died, applies restart policies. Events first, with their true times. */
+  restore(): Promise<void>;
+  /** Stops watching and lets every container run on. */
+  [Symbol.asyncDispose](): Promise<void>;
+
+  create(
+    name: string | undefined,
+    body: CreateBody,
+    options: { platform?: string; signal?: AbortSignal },
+  ): Promise<{ id: string; warnings: string[] }>;
+  start(reference: string, options?: { signal?: AbortSignal }): Promise<void>;
+  /** `timeout` in seconds: undefined for the container's own, -1 for ever. */
+  stop(reference: string, options: { timeout?: number; signal?: string }): Promise<void>;
+  restart(reference: string, options: { timeout?: number; signal?: string }): Promise<void>;
+  kill(reference: string, signal: string): Promise<void>;
+  pause(reference: string): Promise<void>;
+  unpause(reference: string): Promise<void>;
+  rename(reference: string, name: string): Promise<void>;
+  remove(reference: string, options: { force: boolean; volumes: boolean; link: boolean }): Promise<void>;
+  resize(reference: string, size: TerminalSize): void;
+  /**
+   * Registers at once (so that a start that follows cannot be missed); `result` resolves when the condition holds.
+   * `not-running` is true of a created container already; `next-exit` waits for the next; `removed` for its end.
+   */
+  wait(
+    reference: string,
+    condition: "not-running" | "next-exit" | "removed",
+  ): { result: Promise<{ statusCode: number; error?: string }>; cancel(): void };
+  /** Joins the output and input; works on a created container, too (the pieces come once it runs). `logs` replays what is stored first. */
+  attach(
+    reference: string,
+    sink: OutputSink,
+    options: { logs: boolean; stream: boolean; stdin: boolean; stdout: boolean; stderr: boolean },
+  ): Promise<Attachment>;
+  logs(reference: string, options: LogOptions): AsyncIterable<LogEntry>;
+  /** Whether its output is a terminal's (raw) or framed. */
+  terminal(reference: string): boolean;
+  list(options: { all: boolean; limit?: number; size: boolean; filters: Filters }): Promise<ContainerSummary[]>;
+  inspect(reference: string, options?: { size?: boolean }): Promise<ContainerInspectResponse>;
+  top(reference: string, psArguments: string): Promise<{ Titles: string[]; Processes: string[][] }>;
+  changes(reference: string): Promise<{ Path: string; Kind: 0 | 1 | 2 }[]>;
+  prune(filters: Filters): Promise<{ deleted: string[]; bytes: number }>;
+
+  /** Files: of the running container through init's root, of a stopped one through a detached mount. Links never lead out of the root. */
+  stat(reference: string, path: string): Promise<PathStat>;
+  archive(
+    reference: string,
+    path: string,
+    options?: { signal?: AbortSignal },
+  ): Promise<{ stat: PathStat; tar: ReadableStream<Uint8Array> }>;
+  extract(
+    reference: string,
+    path: string,
+    tar: ReadableStream<Uint8Array>,
+    options: { noOverwriteDirNonDir: boolean; copyUidGid: boolean; signal?: AbortSignal },
+  ): Promise<void>;
+  export(reference: string, options?: { signal?: AbortSignal }): Promise<ReadableStream<Uint8Array>>;
+
+  createExec(reference: string, body: ExecCreateBody): Promise<string>;
+  /** Starts an exec and joins it; without a sink it runs detached. Resolves once it runs. */
+  startExec(id: string, options: { sink?: OutputSink; tty: boolean; size?: TerminalSize }): Promise<Attachment | undefined>;
+  resizeExec(id: string, size: TerminalSize): void;
+  inspectExec(id: string): ExecInspectResponse;
+  execTerminal(id: string): boolean;
+
+  /** Numbers for `info`. */
+  counts(): { running: number; paused: number; stopped: number };
+}

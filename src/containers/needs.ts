@@ -1,0 +1,98 @@
+import type { Content } from "../content/content.ts";
+import type { Runtime } from "../runtime/runtime.ts";
+import type { State, Tx, Reader } from "../state/state.ts";
+import type { EndpointSettings, NetworkingConfig, PortMap } from "../wire/engine-api.ts";
+import type { Digest, ImageConfig, Platform } from "../oci/image.ts";
+
+/** What containers/ asks of others; filled in by engine/. The siblings' own interfaces satisfy these as they are. */
+export interface ContainersNeeds {
+  state: State;
+  content: Content;
+  runtime: Runtime;
+  images: ContainerImages;
+  networks: ContainerNetworks;
+  volumes: ContainerVolumes;
+  options: ContainersOptions;
+}
+
+/** Configuration of containers/. */
+export interface ContainersOptions {
+  dataRoot: string;
+  execRoot: string;
+  cgroupParent: string;
+  /** Seconds between the stop signal and SIGKILL where the container says nothing. */
+  defaultStopTimeout: number;
+  /** Defaults for `HostConfig.LogConfig`, ulimits, shm size, runtime. */
+  defaultLogDriver: string;
+  defaultShmSize: number;
+  defaultRuntime: string;
+  init: boolean;
+}
+
+export interface ContainerImages {
+  runnable(
+    reference: string,
+    options?: { platform?: string; signal?: AbortSignal },
+  ): Promise<{
+    id: Digest;
+    manifest: Digest;
+    config: ImageConfig;
+    configDigest: Digest;
+    platform: Platform;
+    chainId: Digest | undefined;
+    layers: string[];
+  }>;
+  touch(tx: Tx, id: Digest): void;
+  displayName(reference: string, id: Digest): string;
+  descriptor(manifest: Digest): { mediaType: string; digest: Digest; size: number; platform?: Platform } | undefined;
+}
+
+export interface ContainerNetworkRequest {
+  containerId: string;
+  containerName: string;
+  hostname: string;
+  domainname: string;
+  mode: string;
+  endpoints: NonNullable<NetworkingConfig["EndpointsConfig"]>;
+  portBindings: PortMap;
+  exposed: string[];
+  publishAll: boolean;
+  dns: string[];
+  dnsOptions: string[];
+  dnsSearch: string[];
+  extraHosts: string[];
+  links: string[];
+  sysctls: Record<string, string>;
+}
+
+export interface ContainerNetworks {
+  check(request: ContainerNetworkRequest): void;
+  reserve(tx: Tx, request: ContainerNetworkRequest): void;
+  enter(
+    request: ContainerNetworkRequest,
+  ): Promise<{ namespace: string | undefined; hosts: string | undefined; resolvConf: string | undefined; entered(): void }>;
+  leave(containerId: string): Promise<void>;
+  release(tx: Tx, containerId: string): void;
+  settings(
+    reader: Reader,
+    containerId: string,
+  ): { networks: Record<string, EndpointSettings>; ports: PortMap; sandboxId: string; sandboxKey: string };
+}
+
+export interface ContainerVolumes {
+  reference(
+    tx: Tx,
+    options: {
+      name: string;
+      driver?: string;
+      driverOptions?: Record<string, string>;
+      labels?: Record<string, string>;
+      anonymous: boolean;
+      container: string;
+      destination: string;
+    },
+  ): void;
+  ready(name: string, options: { copyFrom: (() => Promise<{ path: string; done(): void } | undefined>) | undefined }): Promise<string>;
+  anonymousOf(container: string): string[];
+  remove(name: string, options: { force: boolean }): Promise<void>;
+}

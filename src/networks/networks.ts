@@ -1,0 +1,107 @@
+import type { EndpointSettings, Network, NetworkingConfig, NetworkInspect, PortMap } from "../wire/engine-api.ts";
+import type { Filters } from "../wire/filters.ts";
+import type { Reader, Tx } from "../state/state.ts";
+
+/** What a container asks of the network, from its HostConfig and NetworkingConfig. */
+export interface NetworkRequest {
+  containerId: string;
+  /** Without the leading slash. */
+  containerName: string;
+  hostname: string;
+  domainname: string;
+  /** `default`, `bridge`, `host`, `none`, `container:<id or name>`, or a network's name or id. */
+  mode: string;
+  endpoints: NonNullable<NetworkingConfig["EndpointsConfig"]>;
+  /** `PortBindings`, and what `-P` adds for `exposed`. */
+  portBindings: PortMap;
+  exposed: string[];
+  publishAll: boolean;
+  dns: string[];
+  dnsOptions: string[];
+  dnsSearch: string[];
+  extraHosts: string[];
+  links: string[];
+  sysctls: Record<string, string>;
+}
+
+/** The network of a starting container, ready to be entered by its first process. */
+export interface Sandbox {
+  /** What goes into the OCI spec's network namespace: a path (`/proc/<daemon>/fd/N`, `/proc/<pid>/ns/net`), or undefined for the host's. */
+  namespace: string | undefined;
+  /** Content of the files that are mounted into the container; undefined where another container's are shared. */
+  hosts: string | undefined;
+  resolvConf: string | undefined;
+  /** Called once the container's init holds the namespace (after create): the daemon's own descriptor may be closed. */
+  entered(): void;
+}
+
+/**
+ * Networks and the containers' places in them. What happens in two steps is split as every part does it: rows inside the caller's transaction
+ * (synchronous, UNIQUE constraints decide), effects in the kernel around it.
+ */
+export interface Networks {
+  /** Makes `bridge`, `host` and `none`, finds kernel objects of an earlier life, sweeps what no row names, starts filling the pool. */
+  restore(running: { containerId: string; pid: number }[]): Promise<void>;
+
+  /** Checks a request when a container is created: unknown networks are `not-found`, bad combinations `invalid`, with Docker's texts. */
+  check(request: NetworkRequest): void;
+  /**
+   * Takes addresses, MACs and host ports for a start: rows of endpoints and ports. A port in use is `conflict` with Docker's text
+   * (`driver failed programming external connectivity on endpoint web (...): Bind for 0.0.0.0:8080 failed: port is already allocated`).
+   */
+  reserve(tx: Tx, request: NetworkRequest): void;
+  /** Makes the namespace and its wires, or takes them from the pool, and opens the ports. Undoes its own effects when it throws. */
+  enter(request: NetworkRequest): Promise<Sandbox>;
+  /** Removes ports and wires of a stopped container from the kernel; the namespace goes with its last process. */
+  leave(containerId: string): Promise<void>;
+  /** Deletes the rows that `reserve` made (fixed addresses asked for at create stay in the container's own configuration). */
+  release(tx: Tx, containerId: string): void;
+
+  /** For inspect and ps: the `Networks` map as it is now, `Ports`, and the sandbox's ids. */
+  settings(
+    reader: Reader,
+    containerId: string,
+  ): { networks: Record<string, EndpointSettings>; ports: PortMap; sandboxId: string; sandboxKey: string };
+
+  list(filters: Filters): Network[];
+  inspect(reference: string, options?: { verbose?: boolean }): NetworkInspect;
+  create(options: NetworkCreateOptions): Promise<{ id: string; warning: string }>;
+  remove(reference: string): Promise<void>;
+  prune(filters: Filters): Promise<string[]>;
+  connect(reference: string, containerId: string, endpoint: EndpointSettings): Promise<void>;
+  disconnect(reference: string, containerId: string, options: { force: boolean }): Promise<void>;
+  [Symbol.asyncDispose](): Promise<void>;
+}
+
+/** The body of `/networks/create`. */
+export interface NetworkCreateOptions {
+  name: string;
+  driver: string;
+  internal: boolean;
+  attachable: boolean;
+  enableIPv4: boolean;
+  enableIPv6: boolean;
+  ipam: {
+    driver?: string;
+    options?: Record<string, string>;
+    config?: { subnet?: string; ipRange?: string; gateway?: string; auxAddresses?: Record<string, string> }[];
+  };
+  options: Record<string, string>;
+  labels: Record<string, string>;
+}
+
+/** Configuration of {@link Networks}. */
+export interface NetworksOptions {
+  dataRoot: string;
+  execRoot: string;
+  /** `lighter0` for the default data root, else derived from it, or given by `--bridge-name`. At most 15 bytes. */
+  bridgeName: string;
+  /** nftables table, `lighter` or derived. */
+  table: string;
+  /** Subnets to choose from: the first that no route or address of the host overlaps. */
+  addressPools: { base: string; size: number }[];
+  /** Fixed address of the default bridge (`--bip`), in CIDR form. */
+  bip: string | undefined;
+  /** How many namespaces of the default bridge are kept ready. */
+  poolSize: number;
+}

@@ -1,0 +1,38 @@
+import type { Tx } from "../state/state.ts";
+import type { Volume } from "../wire/engine-api.ts";
+import type { Filters } from "../wire/filters.ts";
+
+/** Volumes: directories with a name that outlive containers. In use is refused with `conflict` and Docker's text. */
+export interface Volumes {
+  create(options: {
+    name?: string;
+    driver?: string;
+    driverOptions?: Record<string, string>;
+    labels?: Record<string, string>;
+    anonymous?: boolean;
+  }): Promise<Volume>;
+  inspect(name: string): Volume;
+  list(filters: Filters): Volume[];
+  remove(name: string, options: { force: boolean }): Promise<void>;
+  prune(filters: Filters): Promise<{ deleted: string[]; bytes: number }>;
+  /** Makes the volume's row if it is missing, and notes that a container mounts it: part of the container's create transaction. */
+  reference(
+    tx: Tx,
+    options: {
+      name: string;
+      driver?: string;
+      driverOptions?: Record<string, string>;
+      labels?: Record<string, string>;
+      anonymous: boolean;
+      container: string;
+      destination: string;
+    },
+  ): void;
+  /**
+   * Makes the directory ready for a start and returns its path: mounts what a driver option asks for, and copies the image's content into an empty new volume
+   * (`source`: the directory of the image's root at the destination; undefined for `nocopy`).
+   */
+  ready(name: string, options: { copyFrom: (() => Promise<{ path: string; done(): void } | undefined>) | undefined }): Promise<string>;
+  /** Names of the anonymous volumes of a container, for `rm -v` and `--rm`. */
+  anonymousOf(container: string): string[];
+}
