@@ -1,0 +1,156 @@
+import { createHash } from "node:crypto";
+import { readFileSync } from "node:fs";
+import { LighterError } from "../base/errors.ts";
+
+export const DEFAULT_DATA_ROOT = "/var/lib/lighter";
+export const DEFAULT_EXEC_ROOT = "/run/lighter";
+
+/** How a daemon is set up: flags over the configuration file over these defaults. Names of the file's keys are Docker's. */
+export interface EngineConfig {
+  dataRoot: string;
+  execRoot: string;
+  bridgeName: string;
+  bip: string | undefined;
+  addressPools: { base: string; size: number }[];
+  /** nftables table and parent cgroup: `lighter` for the default data root, else with a suffix, so that daemons do not meet. */
+  scope: string;
+  cgroupParent: string;
+  cgroupDriver: "auto" | "cgroupfs" | "systemd";
+  runtimes: Record<string, { path: string; runtimeArgs?: string[] }>;
+  defaultRuntime: string | undefined;
+  insecureRegistries: string[];
+  registryMirrors: string[];
+  labels: string[];
+  logDriver: string;
+  shmSize: number;
+  stopTimeout: number;
+  init: boolean;
+  /** Ready network namespaces that are kept for the default bridge. */
+  networkPool: number;
+  /** The built-in registry may stand in for Docker Hub where that cannot be reached. */
+  builtinRegistry: boolean;
+}
+
+/** The pools of Docker: /16 networks from 172.17 to 172.31, then /20 in 192.168. */
+const DEFAULT_POOLS = [
+  ...Array.from({ length: 15 }, (_, index) => ({ base: `172.${17 + index}.0.0/16`, size: 16 })),
+  { base: "192.168.0.0/16", size: 20 },
+];
+
+/** Fills in what neither flags nor file say. Names on the host derive from the data root when it is not the default one. */
+export function completeConfig(given: Partial<EngineConfig>): EngineConfig {
+  const dataRoot = given.dataRoot ?? DEFAULT_DATA_ROOT;
+  const suffix = dataRoot === DEFAULT_DATA_ROOT ? "" : createHash("sha256").update(dataRoot).digest("hex").slice(0, 8);
+  const scope = suffix === "" ? "lighter" : `lighter-${suffix}`;
+  const bridgeName = given.bridgeName ?? (suffix === "" ? "lighter0" : `lgt${suffix}`);
+  if (bridgeName.length > 15 || !/^[A-Za-z0-9_.-]+$/.test(bridgeName)) {
+    throw new LighterError(
+      "invalid",
+      `Cannot use bridge name "${bridgeName}": a network interface has 1 to 15 letters, digits, "_", "." or "-"`,
+    );
+  }
+  return {
+    dataRoot,
+    execRoot: DEFAULT_EXEC_ROOT,
+    bip: undefined,
+    addressPools: DEFAULT_POOLS,
+    scope,
+    cgroupParent: `/${scope}`,
+    cgroupDriver: "auto",
+    runtimes: {},
+    defaultRuntime: undefined,
+    insecureRegistries: [],
+    registryMirrors: [],
+    labels: [],
+    logDriver: "json-file",
+    shmSize: 64 * 2 ** 20,
+    stopTimeout: 10,
+    init: false,
+    networkPool: 8,
+    builtinRegistry: true,
+    ...given,
+    bridgeName,
+  };
+}
+
+/** Settings of a daemon that are not the engine's: its doors and its log. */
+export interface FileConfig {
+  engine: Partial<EngineConfig>;
+  hosts: string[] | undefined;
+  pidfile: string | undefined;
+  logLevel: string | undefined;
+}
+
+/** Reads a daemon.json; a missing file is empty unless it was asked for by name. Throws `invalid` naming the key that is wrong. */
+export function readConfigFile(path: string, options: { required: boolean }): FileConfig {
+  const empty: FileConfig = { engine: {}, hosts: undefined, pidfile: undefined, logLevel: undefined };
+  let text: string;
+  try {
+    text = readFileSync(path, "utf8");
+  } catch (cause) {
+    if (!options.required) return empty;
+    throw new LighterError("invalid", `Cannot read the configuration file "${path}": ${(cause as Error).message}`, { cause });
+  }
+  if (text.trim() === "") return empty;
+  let json: unknown;
+  try {
+    json = JSON.parse(text);
+  } catch (cause) {
+    throw new LighterError("invalid", `Cannot read the configuration file "${path}": ${(cause as Error).message}`, { cause });
+  }
+  return fromJson(json as Record<string, unknown>, path);
+}
+
+function fromJson(json: Record<string, unknown>, path: string): FileConfig {
+  const engine: Partial<EngineConfig> = {};
+  const file: FileConfig = { engine, hosts: undefined, pidfile: undefined, logLevel: undefined };
+  const wrong = (key: string, wanted: string): LighterError =>
+    new LighterError("invalid", `Cannot use the configuration file "${path}": "${key}" must be ${wanted}`);
+  const text = (key: string, value: unknown): string => {
+    if (typeof value !== "string") throw wrong(key, "a string");
+    return value;
+  };
+  const texts = (key: string, value: unknown): string[] => {
+    if (!Array.isArray(value) || !value.every((item) => typeof item === "string")) throw wrong(key, "a list of strings");
+    return value;
+  };
+  const keys: Record<string, (value: unknown, key: string) => void> = {
+    "data-root": (value, key) => (engine.dataRoot = text(key, value)),
+    "exec-root": (value, key) => (engine.execRoot = text(key, value)),
+    bridge: (value, key) => (engine.bridgeName = text(key, value)),
+    bip: (value, key) => (engine.bip = text(key, value)),
+    "default-address-pools": (value) => (engine.addressPools = value as EngineConfig["addressPools"]),
+    "exec-opts": (value, key) => texts(key, value).forEach((option) => applyExecOption(engine, option)),
+    runtimes: (value) => (engine.runtimes = value as EngineConfig["runtimes"]),
+    "default-runtime": (value, key) => (engine.defaultRuntime = text(key, value)),
+    "insecure-registries": (value, key) => (engine.insecureRegistries = texts(key, value)),
+    "registry-mirrors": (value, key) => (engine.registryMirrors = texts(key, value)),
+    labels: (value, key) => (engine.labels = texts(key, value)),
+    "log-driver": (value, key) => (engine.logDriver = text(key, value)),
+    "shutdown-timeout": () => {},
+    init: (value) => (engine.init = value === true),
+    hosts: (value, key) => (file.hosts = texts(key, value)),
+    pidfile: (value, key) => (file.pidfile = text(key, value)),
+    "log-level": (value, key) => (file.logLevel = text(key, value)),
+    "network-pool": (value) => (engine.networkPool = Number(value)),
+    "builtin-registry": (value) => (engine.builtinRegistry = value === true),
+  };
+  for (const [key, value] of Object.entries(json)) {
+    const apply = keys[key];
+    if (apply === undefined) throw new LighterError("invalid", `Cannot use the configuration file "${path}": unknown key "${key}"`);
+    apply(value, key);
+  }
+  return file;
+}
+
+/** One `--exec-opt`: `native.cgroupdriver=systemd|cgroupfs`. Throws `invalid` for others. */
+export function applyExecOption(engine: Partial<EngineConfig>, option: string): void {
+  const [key, value] = option.split("=");
+  if (key !== "native.cgroupdriver" || (value !== "systemd" && value !== "cgroupfs")) {
+    throw new LighterError(
+      "invalid",
+      `Cannot use exec option "${option}": expected native.cgroupdriver=systemd or native.cgroupdriver=cgroupfs`,
+    );
+  }
+  engine.cgroupDriver = value;
+}

@@ -1,0 +1,32 @@
+import type { Nanoseconds } from "../base/clock.ts";
+import type { Containers } from "../containers/containers.ts";
+import type { Images } from "../images/images.ts";
+import type { Networks } from "../networks/networks.ts";
+import type { StoredEvent } from "../state/events.ts";
+import type { Volumes } from "../volumes/volumes.ts";
+import type { SystemDataUsageResponse, SystemInfo, SystemVersion } from "../wire/engine-api.ts";
+import type { Filters } from "../wire/filters.ts";
+
+/** What of the event log a client wants. */
+export interface EventQuery {
+  since?: Nanoseconds;
+  /** The stream ends here; undefined goes on for ever. */
+  until?: Nanoseconds;
+  filters: Filters;
+  signal?: AbortSignal;
+}
+
+/** The whole engine as the doors see it. */
+export interface Engine {
+  readonly containers: Containers;
+  readonly images: Images;
+  readonly networks: Networks;
+  readonly volumes: Volumes;
+  /** Stored events first, then new ones as they are committed; none is lost or repeated in between. */
+  events(query: EventQuery): AsyncIterable<StoredEvent>;
+  info(): Promise<SystemInfo>;
+  version(): SystemVersion;
+  diskUsage(options: { types?: ("container" | "image" | "volume" | "build-cache")[]; verbose: boolean }): Promise<SystemDataUsageResponse>;
+  /** Lets containers run on, stores what is in memory, closes. */
+  [Symbol.asyncDispose](): Promise<void>;
+}

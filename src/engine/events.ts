@@ -1,0 +1,76 @@
+import { now } from "../base/clock.ts";
+import { eventsAfter, eventsBetween, lastSequence, onEvents, type StoredEvent } from "../state/events.ts";
+import type { Reader } from "../state/state.ts";
+import { filterValues, matchLabels, type Filters } from "../wire/filters.ts";
+import type { EventQuery } from "./engine.ts";
+
+/**
+ * The event stream of a query: what is stored of the past first (when `since` is given), then what is committed from now on.
+ * The table is the only source, so that nothing is lost or told twice where the two meet.
+ */
+export async function* streamEvents(state: Reader, query: EventQuery): AsyncGenerator<StoredEvent> {
+  let sequence = lastSequence(state);
+  let wake = Promise.withResolvers<void>();
+  const stop = onEvents(() => wake.resolve());
+  const end = (): void => wake.resolve();
+  query.signal?.addEventListener("abort", end);
+  const timer = query.until === undefined ? undefined : setTimeout(end, Math.max(0, Number((query.until - now()) / 1_000_000n)));
+  try {
+    if (query.since !== undefined) {
+      for (const event of eventsBetween(state, query.since, query.until ?? now())) {
+        if (event.sequence <= sequence && matches(event, query.filters)) yield event;
+      }
+    }
+    while (!query.signal?.aborted) {
+      wake = Promise.withResolvers<void>();
+      const batch = eventsAfter(state, sequence);
+      for (const event of batch) {
+        sequence = event.sequence;
+        if (query.until !== undefined && event.time > query.until) return;
+        if (matches(event, query.filters)) yield event;
+      }
+      if (batch.length > 0) continue;
+      if (query.until !== undefined && now() >= query.until) return;
+      await wake.promise;
+    }
+  } finally {
+    stop();
+    clearTimeout(timer);
+    query.signal?.removeEventListener("abort", end);
+  }
+}
+
+/** Whether an event passes Docker's filters: `event`, `type`, `container`, `image`, `network`, `volume`, `daemon`, `scope`, `label`. */
+export function matches(event: StoredEvent, filters: Filters): boolean {
+  const one = (key: string, test: (value: string) => boolean): boolean => filterValues(filters, key)?.some(test) ?? true;
+  // `exec_start: sh` is found by `exec_start` as well as by its whole text.
+  const actions = [event.action, event.action.split(":")[0] ?? ""];
+  const named = (type: StoredEvent["type"]) => one(type, (value) => event.type === type && isNamed(event, value));
+  return (
+    one("event", (value) => actions.includes(value)) &&
+    one("type", (value) => event.type === value) &&
+    one("scope", (value) => value === "local") &&
+    named("container") &&
+    named("network") &&
+    named("volume") &&
+    named("daemon") &&
+    one("image", (value) => isOfImage(event, value)) &&
+    matchLabels(filters, event.attributes)
+  );
+}
+
+function isNamed(event: StoredEvent, value: string): boolean {
+  return event.actor === value || event.attributes["name"] === value || (value.length >= 3 && event.actor.startsWith(value));
+}
+
+function isOfImage(event: StoredEvent, value: string): boolean {
+  const { name = "", image = "" } = event.attributes;
+  const candidates = event.type === "image" ? [event.actor, name] : event.type === "container" ? [image] : [];
+  return candidates.some((candidate) => candidate === value || untagged(candidate) === value);
+}
+
+/** `ubuntu:24.04` is found by `ubuntu`, too. */
+function untagged(name: string): string {
+  const colon = name.lastIndexOf(":");
+  return colon > name.lastIndexOf("/") ? name.slice(0, colon) : name;
+}
