@@ -1,15 +1,12 @@
 import { readFileSync } from "node:fs";
 import { arch, release } from "node:os";
+import { buildInfo } from "../base/build-info.ts";
 import type { SystemVersion } from "../wire/engine-api.ts";
 
-declare const LIGHTER_VERSION: string | undefined;
-declare const LIGHTER_COMMIT: string | undefined;
-declare const LIGHTER_BUILD_TIME: string | undefined;
+const build = buildInfo();
 
-/** Set by tools/build.ts; `dev` when run from source. */
-export const VERSION = typeof LIGHTER_VERSION === "string" ? LIGHTER_VERSION : "0.1.0-dev";
-export const COMMIT = typeof LIGHTER_COMMIT === "string" ? LIGHTER_COMMIT : "unknown";
-export const BUILD_TIME = typeof LIGHTER_BUILD_TIME === "string" ? LIGHTER_BUILD_TIME : "";
+/** The version of this Lighter. */
+export const VERSION = build.version;
 
 /** The newest and the oldest version of Docker's Engine API that the doors speak. */
 export const API_VERSION = "1.56";
@@ -45,9 +42,9 @@ export function systemVersion(components: { name: string; version: string }[]): 
   const details = {
     ApiVersion: API_VERSION,
     Arch: goArch(),
-    BuildTime: BUILD_TIME,
+    BuildTime: build.time,
     Experimental: "false",
-    GitCommit: COMMIT,
+    GitCommit: build.commit,
     GoVersion: `bun${Bun.version}`,
     KernelVersion: release(),
     MinAPIVersion: MIN_API_VERSION,
@@ -62,11 +59,11 @@ export function systemVersion(components: { name: string; version: string }[]): 
     Version: VERSION,
     ApiVersion: API_VERSION,
     MinAPIVersion: MIN_API_VERSION,
-    GitCommit: COMMIT,
+    GitCommit: build.commit,
     GoVersion: details.GoVersion,
     Os: "linux",
     Arch: goArch(),
     KernelVersion: release(),
-    BuildTime: BUILD_TIME,
+    BuildTime: build.time,
   };
 }

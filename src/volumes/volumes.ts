@@ -33,6 +33,8 @@ export interface Volumes {
    * (`source`: the directory of the image's root at the destination; undefined for `nocopy`).
    */
   ready(name: string, options: { copyFrom: (() => Promise<{ path: string; done(): void } | undefined>) | undefined }): Promise<string>;
+  /** All volumes with `UsageData` filled in: bytes and number of containers. */
+  usage(): Promise<Volume[]>;
   /** Names of the anonymous volumes of a container, for `rm -v` and `--rm`. */
   anonymousOf(container: string): string[];
 }

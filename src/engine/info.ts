@@ -1,0 +1,141 @@
+import { existsSync, readFileSync } from "node:fs";
+import { cpus, hostname, release, totalmem } from "node:os";
+import { newId } from "../base/ids.ts";
+import { now, toRfc3339Nano } from "../base/clock.ts";
+import type { Containers } from "../containers/containers.ts";
+import type { Images } from "../images/images.ts";
+import type { Runtime, RuntimeRecord } from "../runtime/runtime.ts";
+import type { State } from "../state/state.ts";
+import type { SystemInfo } from "../wire/engine-api.ts";
+import type { EngineConfig } from "./config.ts";
+import { machineArch, osRelease, VERSION } from "./version.ts";
+
+/** What `info` looks at. */
+export interface InfoSources {
+  config: EngineConfig;
+  state: State;
+  runtime: Runtime;
+  containers: Containers;
+  images: Images;
+  /** Open event streams. */
+  listeners: number;
+}
+
+/** The answer of `/info`. `DriverStatus` says how images are identified, as buildx and compose ask. */
+export function systemInfo({ config, state, runtime, containers, images, listeners }: InfoSources): SystemInfo {
+  const counts = containers.counts();
+  return {
+    ID: daemonId(state),
+    Containers: counts.running + counts.paused + counts.stopped,
+    ContainersRunning: counts.running,
+    ContainersPaused: counts.paused,
+    ContainersStopped: counts.stopped,
+    Images: images.count(),
+    Driver: "overlayfs",
+    DriverStatus: [["driver-type", "io.containerd.snapshotter.v1"]],
+    DockerRootDir: config.dataRoot,
+    Plugins: {
+      Volume: ["local"],
+      Network: ["bridge", "host", "null"],
+      Authorization: [],
+      Log: ["json-file"],
+    },
+    ...limits(runtime),
+    IPv4Forwarding: readFlag("/proc/sys/net/ipv4/ip_forward"),
+    Debug: false,
+    NFd: 0,
+    NGoroutines: 0,
+    NEventsListener: listeners,
+    SystemTime: toRfc3339Nano(now()),
+    LoggingDriver: config.logDriver,
+    CgroupDriver: runtime.cgroup.driver,
+    CgroupVersion: runtime.cgroup.version === 2 ? "2" : "1",
+    KernelVersion: release(),
+    OperatingSystem: osRelease("PRETTY_NAME") || "Linux",
+    OSVersion: osRelease("VERSION_ID"),
+    OSType: "linux",
+    Architecture: machineArch(),
+    NCPU: cpus().length,
+    MemTotal: totalmem(),
+    IndexServerAddress: "https://index.docker.io/v1/",
+    RegistryConfig: registryConfig(config),
+    GenericResources: [],
+    HttpProxy: process.env["HTTP_PROXY"] ?? "",
+    HttpsProxy: process.env["HTTPS_PROXY"] ?? "",
+    NoProxy: process.env["NO_PROXY"] ?? "",
+    Name: hostname(),
+    Labels: config.labels,
+    ExperimentalBuild: false,
+    ServerVersion: VERSION,
+    Runtimes: Object.fromEntries(runtime.records().map((record) => [record.name, { path: record.path }])),
+    DefaultRuntime: runtime.record("").name,
+    Swarm: { NodeID: "", NodeAddr: "", LocalNodeState: "inactive", ControlAvailable: false, Error: "", RemoteManagers: null },
+    LiveRestoreEnabled: true,
+    Isolation: "",
+    InitBinary: "tini",
+    ContainerdCommit: { ID: "" },
+    RuncCommit: { ID: versionOf(runtime.record("")) },
+    InitCommit: { ID: "" },
+    SecurityOptions: securityOptions(runtime),
+    DefaultAddressPools: config.addressPools.map(({ base, size }) => ({ Base: base, Size: size })),
+    CDISpecDirs: ["/etc/cdi", "/var/run/cdi"],
+    FirewallBackend: { Driver: "nftables" },
+    Warnings: [],
+  };
+}
+
+function limits(runtime: Runtime): Partial<SystemInfo> {
+  const has = (controller: string): boolean => runtime.cgroup.controllers.includes(controller);
+  const memory = "/sys/fs/cgroup/memory/";
+  return {
+    MemoryLimit: has("memory"),
+    SwapLimit: has("memory") && (runtime.cgroup.version === 2 || existsSync(`${memory}memory.memsw.limit_in_bytes`)),
+    CpuCfsPeriod: has("cpu"),
+    CpuCfsQuota: has("cpu"),
+    CPUShares: has("cpu"),
+    CPUSet: has("cpuset"),
+    PidsLimit: has("pids"),
+    OomKillDisable: runtime.cgroup.version === 1 && existsSync(`${memory}memory.oom_control`),
+  };
+}
+
+function securityOptions(runtime: Runtime): string[] {
+  const options = ["name=seccomp,profile=builtin"];
+  if (existsSync("/sys/kernel/security/apparmor/profiles")) options.unshift("name=apparmor");
+  if (runtime.cgroup.version === 2) options.push("name=cgroupns");
+  return options;
+}
+
+function registryConfig(config: EngineConfig): NonNullable<SystemInfo["RegistryConfig"]> {
+  const insecure = config.insecureRegistries.filter((entry) => !entry.includes("/"));
+  const index = (name: string, secure: boolean) => ({ Name: name, Mirrors: [], Secure: secure, Official: false });
+  return {
+    InsecureRegistryCIDRs: ["::1/128", "127.0.0.0/8", ...config.insecureRegistries.filter((entry) => entry.includes("/"))],
+    IndexConfigs: {
+      "docker.io": { Name: "docker.io", Mirrors: config.registryMirrors, Secure: true, Official: true },
+      ...Object.fromEntries(insecure.map((name) => [name, index(name, false)])),
+    },
+    Mirrors: config.registryMirrors,
+  };
+}
+
+function versionOf(record: RuntimeRecord): string {
+  return `${record.kind} ${record.version}`;
+}
+
+/** A random name of this data root, made once. */
+function daemonId(state: State): string {
+  const row = state.get<{ value_json: string }>("SELECT value_json FROM settings WHERE key = 'daemon-id'");
+  if (row !== undefined) return JSON.parse(row.value_json) as string;
+  const id = newId().replace(/^(.{8})(.{4})(.{4})(.{4})(.{12}).*$/, "$1-$2-$3-$4-$5");
+  state.write((tx) => tx.run("INSERT INTO settings (key, value_json) VALUES ('daemon-id', ?)", JSON.stringify(id)), { durable: true });
+  return id;
+}
+
+function readFlag(path: string): boolean {
+  try {
+    return readFileSync(path, "utf8").trim() !== "0";
+  } catch {
+    return false;
+  }
+}

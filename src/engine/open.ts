@@ -1,0 +1,173 @@
+import { join } from "node:path";
+import { LighterError } from "../base/errors.ts";
+import { now } from "../base/clock.ts";
+import { openContainers } from "../containers/open.ts";
+import type { Containers } from "../containers/containers.ts";
+import { openContent } from "../content/open.ts";
+import { openDistribution } from "../distribution/open.ts";
+import type { ImagesNeeds } from "../images/needs.ts";
+import { openImages } from "../images/open.ts";
+import { isAlive } from "../linux/process.ts";
+import type { NetworksNeeds } from "../networks/needs.ts";
+import type { NetworksOptions } from "../networks/networks.ts";
+import { openNetworks } from "../networks/open.ts";
+import { openRegistry } from "../registry/open.ts";
+import { REGISTRY_ROOTS } from "../registry/rows.ts";
+import { shippedImages } from "../registry/shipped.ts";
+import { openRuntime } from "../runtime/open.ts";
+import type { TaskRecord } from "../runtime/runtime.ts";
+import { trimEvents } from "../state/events.ts";
+import { State } from "../state/state.ts";
+import { openVolumes } from "../volumes/open.ts";
+import type { EngineConfig } from "./config.ts";
+import type { Engine } from "./engine.ts";
+import { streamEvents } from "./events.ts";
+import { systemInfo } from "./info.ts";
+import { diskUsage } from "./usage.ts";
+import { systemVersion, VERSION } from "./version.ts";
+
+const DAY = 24n * 3600n * 1_000_000_000n;
+/** Events are kept for this long, and this many of them. */
+const EVENT_AGE = 90n * DAY;
+const EVENT_COUNT = 200_000;
+/** Partial downloads that nobody went on with for a week. */
+const PARTIAL_AGE_MS = 7 * 24 * 3600 * 1000;
+
+/**
+ * Opens every part in order, gives each what it needs of the others, and takes up what an earlier daemon left running.
+ * The caller holds the lock of the data root.
+ */
+export async function openEngine(config: EngineConfig): Promise<Engine> {
+  const { dataRoot, execRoot } = config;
+  const state = new State(join(dataRoot, "state.db"));
+  state.write((tx) => trimEvents(tx, { before: now() - EVENT_AGE, keep: EVENT_COUNT }), { durable: false });
+  const [content, runtime] = await Promise.all([
+    openContent({ dataRoot, state, roots: [REGISTRY_ROOTS] }),
+    openRuntime({
+      execRoot,
+      cgroupParent: config.cgroupParent,
+      cgroupDriver: config.cgroupDriver,
+      runtimes: config.runtimes,
+      defaultRuntime: config.defaultRuntime,
+    }),
+  ]);
+  const registry = config.builtinRegistry
+    ? await openRegistry({ state, content, socket: join(execRoot, "registry.sock"), shipped: shippedImages })
+    : undefined;
+  const distribution = openDistribution({
+    insecureRegistries: config.insecureRegistries,
+    registryMirrors: config.registryMirrors,
+    certificateDirectories: ["/etc/docker/certs.d", "/etc/lighter/certs.d"],
+    userAgent: `lighter/${VERSION}`,
+  });
+  const images = openImages({ state, content, distribution, needs: { users: usersOfImage(state), builtin: registry } });
+  const networks = openNetworks({ state, needs: { container: containerOf(state) }, options: networkOptions(config) });
+  const volumes = openVolumes({ state, content, dataRoot });
+  const containers: Containers = openContainers({
+    state,
+    content,
+    runtime,
+    images,
+    networks,
+    volumes,
+    options: {
+      dataRoot,
+      execRoot,
+      cgroupParent: config.cgroupParent,
+      defaultStopTimeout: config.stopTimeout,
+      defaultLogDriver: config.logDriver,
+      defaultShmSize: config.shmSize,
+      defaultRuntime: config.defaultRuntime ?? "",
+      init: config.init,
+    },
+  });
+  await networks.restore(runningContainers(state));
+  await containers.restore();
+  void content.sweepPartials(PARTIAL_AGE_MS);
+
+  let listeners = 0;
+  return {
+    containers,
+    images,
+    networks,
+    volumes,
+    async *events(query) {
+      listeners++;
+      try {
+        yield* streamEvents(state, query);
+      } finally {
+        listeners--;
+      }
+    },
+    info: async () => systemInfo({ config, state, runtime, containers, images, listeners }),
+    version: () => systemVersion(runtime.records().map(({ name, version }) => ({ name, version }))),
+    diskUsage: (query) => diskUsage({ containers, images, volumes, content }, query),
+    async [Symbol.asyncDispose]() {
+      await containers[Symbol.asyncDispose]();
+      await networks[Symbol.asyncDispose]();
+      await registry?.[Symbol.asyncDispose]();
+      await runtime[Symbol.asyncDispose]();
+      state.close();
+    },
+  };
+}
+
+function networkOptions(config: EngineConfig): NetworksOptions {
+  return {
+    dataRoot: config.dataRoot,
+    execRoot: config.execRoot,
+    bridgeName: config.bridgeName,
+    table: config.scope,
+    addressPools: config.addressPools,
+    bip: config.bip,
+    poolSize: config.networkPool,
+  };
+}
+
+interface ContainerRow {
+  id: string;
+  name: string;
+  status: string;
+  task_json: string | null;
+}
+
+/** Which containers use an image: images/ must not remove it under them. */
+function usersOfImage(state: State): ImagesNeeds["users"] {
+  return (image) =>
+    state
+      .all<ContainerRow>("SELECT id, name, status, task_json FROM containers WHERE image = ?", image)
+      .map(({ id, name, status }) => ({ id, name, running: RUNNING.has(status) }));
+}
+
+const RUNNING: ReadonlySet<string> = new Set(["starting", "running", "paused", "stopping"]);
+
+/** The container that `--network container:x` means: networks/ joins its init's namespace. */
+function containerOf(state: State): NetworksNeeds["container"] {
+  return (reference) => {
+    const row = findContainer(state, reference);
+    if (row === undefined) throw new LighterError("not-found", `No such container: ${reference}`);
+    return { id: row.id, name: row.name, pid: pidOf(row) };
+  };
+}
+
+function findContainer(state: State, reference: string): ContainerRow | undefined {
+  const columns = "SELECT id, name, status, task_json FROM containers";
+  const exact = state.get<ContainerRow>(`${columns} WHERE id = ? OR name = ?`, reference, reference.replace(/^\//, ""));
+  if (exact !== undefined || !/^[0-9a-f]+$/.test(reference)) return exact;
+  const matches = state.all<ContainerRow>(`${columns} WHERE id >= ? AND id < ? LIMIT 2`, reference, `${reference}g`);
+  return matches.length === 1 ? matches[0] : undefined;
+}
+
+function pidOf(row: ContainerRow): number | undefined {
+  if (row.task_json === null || !RUNNING.has(row.status)) return undefined;
+  const { init } = JSON.parse(row.task_json) as TaskRecord;
+  return isAlive(init) ? init.pid : undefined;
+}
+
+/** Containers whose init is still there after a restart of the daemon. */
+function runningContainers(state: State): { containerId: string; pid: number }[] {
+  return state.all<ContainerRow>("SELECT id, name, status, task_json FROM containers WHERE task_json IS NOT NULL").flatMap((row) => {
+    const pid = pidOf(row);
+    return pid === undefined ? [] : [{ containerId: row.id, pid }];
+  });
+}

@@ -1,0 +1,66 @@
+import type { Containers } from "../containers/containers.ts";
+import type { Content } from "../content/content.ts";
+import type { Images } from "../images/images.ts";
+import type { Volumes } from "../volumes/volumes.ts";
+import type { SystemDataUsageResponse } from "../wire/engine-api.ts";
+
+/** What `system df` adds up. */
+export interface UsageSources {
+  containers: Containers;
+  images: Images;
+  volumes: Volumes;
+  content: Content;
+}
+
+/** Which objects `system df` was asked for. */
+export interface UsageQuery {
+  types?: ("container" | "image" | "volume" | "build-cache")[];
+  verbose: boolean;
+}
+
+/** Bytes on disk by kind of object, and how much of it a prune would free. */
+export async function diskUsage(sources: UsageSources, query: UsageQuery): Promise<SystemDataUsageResponse> {
+  const wants = (type: NonNullable<UsageQuery["types"]>[number]): boolean => query.types === undefined || query.types.includes(type);
+  const items = (list: unknown[]): { Items?: unknown[] } => (query.verbose ? { Items: list } : {});
+  const answer: SystemDataUsageResponse = {};
+  const containers = await sources.containers.list({ all: true, size: wants("container"), filters: new Map() });
+  if (wants("image")) {
+    const images = await sources.images.list({ filters: new Map(), sharedSize: true });
+    const used = new Set(containers.map((container) => container.ImageID));
+    const { blobs, layers } = sources.content.usage();
+    answer.ImageUsage = {
+      ActiveCount: images.filter((image) => used.has(image.Id)).length,
+      TotalCount: images.length,
+      TotalSize: blobs + layers,
+      Reclaimable: sum(images.filter((image) => !used.has(image.Id)).map((image) => image.Size - Math.max(0, image.SharedSize ?? 0))),
+      ...items(images),
+    };
+  }
+  if (wants("container")) {
+    const stopped = containers.filter((container) => container.State !== "running" && container.State !== "paused");
+    answer.ContainerUsage = {
+      ActiveCount: containers.length - stopped.length,
+      TotalCount: containers.length,
+      TotalSize: sum(containers.map((container) => container.SizeRw ?? 0)),
+      Reclaimable: sum(stopped.map((container) => container.SizeRw ?? 0)),
+      ...items(containers),
+    };
+  }
+  if (wants("volume")) {
+    const volumes = await sources.volumes.usage();
+    const unused = volumes.filter((volume) => volume.UsageData?.RefCount === 0);
+    answer.VolumeUsage = {
+      ActiveCount: volumes.length - unused.length,
+      TotalCount: volumes.length,
+      TotalSize: sum(volumes.map((volume) => volume.UsageData?.Size ?? 0)),
+      Reclaimable: sum(unused.map((volume) => volume.UsageData?.Size ?? 0)),
+      ...items(volumes),
+    };
+  }
+  if (wants("build-cache")) answer.BuildCacheUsage = { ActiveCount: 0, TotalCount: 0, TotalSize: 0, Reclaimable: 0, ...items([]) };
+  return answer;
+}
+
+function sum(numbers: number[]): number {
+  return numbers.reduce((total, number) => total + number, 0);
+}
