@@ -12,16 +12,20 @@ export async function* streamEvents(state: Reader, query: EventQuery): AsyncGene
   let sequence = lastSequence(state);
   let wake = Promise.withResolvers<void>();
   const stop = onEvents(() => wake.resolve());
-  const end = (): void => wake.resolve();
+  let over = false;
+  const end = (): void => {
+    over = true;
+    wake.resolve();
+  };
   query.signal?.addEventListener("abort", end);
-  const timer = query.until === undefined ? undefined : setTimeout(end, Math.max(0, Number((query.until - now()) / 1_000_000n)));
+  const timer = query.until === undefined ? undefined : setTimeout(end, Math.max(0, Number((query.until - now()) / 1_000_000n) + 1));
   try {
     if (query.since !== undefined) {
       for (const event of eventsBetween(state, query.since, query.until ?? now())) {
         if (event.sequence <= sequence && matches(event, query.filters)) yield event;
       }
     }
-    while (!query.signal?.aborted) {
+    for (;;) {
       wake = Promise.withResolvers<void>();
       const batch = eventsAfter(state, sequence);
       for (const event of batch) {
@@ -30,7 +34,7 @@ export async function* streamEvents(state: Reader, query: EventQuery): AsyncGene
         if (matches(event, query.filters)) yield event;
       }
       if (batch.length > 0) continue;
-      if (query.until !== undefined && now() >= query.until) return;
+      if (over || query.signal?.aborted) return;
       await wake.promise;
     }
   } finally {

@@ -1,0 +1,160 @@
+import { mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import { configure, getLogfmtFormatter, getStreamSink, isLogLevel, type LogLevel } from "@logtape/logtape";
+import { openApi } from "./api/open.ts";
+import { kindOf, LighterError, messageOf } from "./base/errors.ts";
+import { logOf } from "./base/log.ts";
+import { applyExecOption, completeConfig, readConfigFile, type EngineConfig } from "./engine/config.ts";
+import { openEngine } from "./engine/open.ts";
+import { lockFile } from "./linux/flock.ts";
+
+const DEFAULT_CONFIG_FILE = "/etc/lighter/daemon.json";
+
+/** A daemon's whole set-up. */
+interface DaemonConfig {
+  engine: EngineConfig;
+  hosts: string[];
+  pidfile: string | undefined;
+  logLevel: LogLevel;
+  tls: { verify: boolean; ca?: string; cert?: string; key?: string } | undefined;
+  /** `--tls=false`: the user knows that a TCP socket without TLS gives root to everyone who reaches it. */
+  allowPlainTcp: boolean;
+}
+
+/**
+ * The life of `lighter daemon`: lock, open the engine, open the doors, wait for a signal, close. Containers live on.
+ * Resolves with the exit code: 0 after SIGTERM or SIGINT, 1 when it could not start.
+ */
+export async function runDaemon(argv: string[]): Promise<number> {
+  const log = logOf("daemon");
+  try {
+    const config = daemonConfig(argv);
+    await openLog(config.logLevel);
+    mkdirSync(config.engine.dataRoot, { recursive: true, mode: 0o710 });
+    mkdirSync(config.engine.execRoot, { recursive: true, mode: 0o711 });
+    using _root = lockRoot(config.engine.dataRoot);
+    const stopped = nextSignal();
+    await using engine = await openEngine(config.engine);
+    await using _door = await openApi(engine, { hosts: config.hosts, tls: config.tls, allowPlainTcp: config.allowPlainTcp });
+    if (config.pidfile !== undefined) writeFileSync(config.pidfile, `${process.pid}\n`);
+    log.info("ready on {hosts}", { hosts: config.hosts.join(" "), dataRoot: config.engine.dataRoot });
+    const signal = await stopped;
+    log.info("{signal}: closing, containers run on", { signal });
+    if (config.pidfile !== undefined) rmSync(config.pidfile, { force: true });
+    return 0;
+  } catch (error) {
+    process.stderr.write(`${messageOf(error)}\n`);
+    if (kindOf(error) === "internal" && error instanceof Error && error.stack) process.stderr.write(`${error.stack}\n`);
+    return 1;
+  }
+}
+
+function daemonConfig(argv: string[]): DaemonConfig {
+  const flags = parseFlags(argv);
+  const file = readConfigFile(flags["config-file"] ?? DEFAULT_CONFIG_FILE, { required: flags["config-file"] !== undefined });
+  const given: Partial<EngineConfig> = { ...file.engine };
+  if (flags["data-root"] !== undefined) given.dataRoot = flags["data-root"];
+  if (flags["exec-root"] !== undefined) given.execRoot = flags["exec-root"];
+  if (flags["bridge-name"] !== undefined) given.bridgeName = flags["bridge-name"];
+  if (flags.bip !== undefined) given.bip = flags.bip;
+  if (flags["default-runtime"] !== undefined) given.defaultRuntime = flags["default-runtime"];
+  if (flags["registry-mirror"] !== undefined) given.registryMirrors = flags["registry-mirror"];
+  if (flags["insecure-registry"] !== undefined) given.insecureRegistries = flags["insecure-registry"];
+  for (const option of flags["exec-opt"] ?? []) applyExecOption(given, option);
+  for (const runtime of flags["add-runtime"] ?? []) {
+    const [name = "", path = ""] = runtime.split("=");
+    given.runtimes = { ...given.runtimes, [name]: { path } };
+  }
+  const engine = completeConfig(given);
+  const level = flags.debug ? "debug" : (flags["log-level"] ?? file.logLevel ?? "info").replace(/^warn$/, "warning");
+  if (!isLogLevel(level)) throw new LighterError("invalid", `Cannot log at level "${level}": expected debug, info, warn, error or fatal`);
+  return {
+    engine,
+    hosts: flags.host ?? file.hosts ?? [`unix://${join(engine.execRoot, "lighter.sock")}`],
+    pidfile: flags.pidfile ?? file.pidfile,
+    logLevel: level,
+    tls: tlsOf(flags),
+    allowPlainTcp: flags.tls === false,
+  };
+}
+
+function parseFlags(argv: string[]) {
+  const text = { type: "string" } as const;
+  const texts = { type: "string", multiple: true } as const;
+  const flag = { type: "boolean" } as const;
+  try {
+    return parseArgs({
+      args: argv.map(goBoolean),
+      allowNegative: true,
+      options: {
+        "data-root": text,
+        "exec-root": text,
+        host: { ...texts, short: "H" },
+        pidfile: { ...text, short: "p" },
+        "log-level": { ...text, short: "l" },
+        debug: { ...flag, short: "D" },
+        "config-file": text,
+        "bridge-name": text,
+        bip: text,
+        "exec-opt": texts,
+        "add-runtime": texts,
+        "default-runtime": text,
+        "registry-mirror": texts,
+        "insecure-registry": texts,
+        tls: flag,
+        tlsverify: flag,
+        tlscacert: text,
+        tlscert: text,
+        tlskey: text,
+      },
+    }).values;
+  } catch (cause) {
+    throw new LighterError("invalid", `Cannot start the daemon: ${messageOf(cause)}`, { cause });
+  }
+}
+
+/** Go's `--flag=false` in the form that parseArgs takes. */
+function goBoolean(argument: string): string {
+  return argument.replace(/^--(tls|tlsverify|debug)=(true|1|false|0)$/, (_, name: string, value: string) =>
+    value === "true" || value === "1" ? `--${name}` : `--no-${name}`,
+  );
+}
+
+function tlsOf(flags: ReturnType<typeof parseFlags>): DaemonConfig["tls"] {
+  if (!flags.tls && !flags.tlsverify) return undefined;
+  return {
+    verify: flags.tlsverify === true,
+    ...(flags.tlscacert === undefined ? {} : { ca: flags.tlscacert }),
+    ...(flags.tlscert === undefined ? {} : { cert: flags.tlscert }),
+    ...(flags.tlskey === undefined ? {} : { key: flags.tlskey }),
+  };
+}
+
+/** One daemon a data root: whoever holds the lock. It goes with the process, however that ends. */
+function lockRoot(dataRoot: string): Disposable {
+  const lock = lockFile(join(dataRoot, "lock"));
+  if (lock === undefined) throw new LighterError("conflict", `Cannot start a daemon on "${dataRoot}": another one is running on it`);
+  return lock;
+}
+
+async function openLog(level: LogLevel): Promise<void> {
+  await configure({
+    sinks: { stderr: getStreamSink(stderrStream(), { formatter: getLogfmtFormatter() }) },
+    loggers: [
+      { category: ["lighter"], lowestLevel: level, sinks: ["stderr"] },
+      { category: ["logtape", "meta"], lowestLevel: "warning", sinks: ["stderr"] },
+    ],
+  });
+}
+
+function stderrStream(): WritableStream<Uint8Array> {
+  return new WritableStream({ write: (chunk) => void process.stderr.write(chunk) });
+}
+
+function nextSignal(): Promise<string> {
+  return new Promise((resolve) => {
+    for (const signal of ["SIGTERM", "SIGINT"] as const) process.once(signal, () => resolve(signal));
+    process.on("SIGHUP", () => {});
+  });
+}
