@@ -31,6 +31,8 @@ export interface FetchedManifest {
  */
 export interface Repository {
   readonly host: RegistryHost;
+  /** Whether the registry answers at all, whatever it answers. Throws `unavailable` (see `isNetworkFailure`) after `timeout` milliseconds (default 15 s). */
+  ping(options?: { signal?: AbortSignal; timeout?: number }): Promise<void>;
   /** HEAD: what a tag points at, or undefined where the registry does not say. */
   resolve(reference: string, options?: { signal?: AbortSignal }): Promise<Descriptor | undefined>;
   /** The manifest or index by tag or digest; its digest is checked where one is asked for. */
@@ -56,7 +58,8 @@ export interface Repository {
 
 /** Opens repositories: picks addresses, schemes, mirrors and tokens. Keeps tokens and connections between calls. */
 export interface Distribution {
-  repository(reference: Reference, options: { credentials?: Credentials; push?: boolean }): Repository[];
+  /** The addresses to try, in order: mirrors, then the registry itself; or `host` alone where it is given (the built-in registry). */
+  repository(reference: Reference, options: { credentials?: Credentials; push?: boolean; host?: RegistryHost }): Repository[];
   /** Checks credentials against a registry (`docker login`): the status text, and an identity token where one is given. */
   login(registry: string, credentials: Credentials): Promise<{ status: string; identityToken: string }>;
 }

@@ -1,0 +1,54 @@
+import { LighterError, messageOf } from "../base/errors.ts";
+
+const failures = new WeakSet<object>();
+
+/** Whether an error says that no answer came at all (no route, no name, refused, timed out), as opposed to an answer that refuses. */
+export function isNetworkFailure(error: unknown): boolean {
+  return typeof error === "object" && error !== null && failures.has(error);
+}
+
+/** The error for a request that got no answer, in the words of Docker: `Get "https://host/v2/": dial tcp: lookup host: no such host`. */
+export function networkFailure(method: string, url: string, cause: unknown): LighterError {
+  const verb = method.slice(0, 1) + method.slice(1).toLowerCase();
+  const error = new LighterError("unavailable", `${verb} "${url}": ${reasonOf(url, cause)}`, { cause });
+  failures.add(error);
+  return error;
+}
+
+/** The error for a request that was given up after `milliseconds` without an answer. */
+export function timedOut(method: string, url: string): LighterError {
+  return networkFailure(method, url, { code: "ETIMEDOUT" });
+}
+
+const REASONS: Readonly<Record<string, string>> = {
+  ECONNREFUSED: "connect: connection refused",
+  EHOSTUNREACH: "connect: no route to host",
+  ENETUNREACH: "connect: network is unreachable",
+  ENOENT: "connect: no such file or directory",
+};
+
+function reasonOf(url: string, cause: unknown): string {
+  const code = String((cause as { code?: unknown } | null)?.code ?? "");
+  const { hostname, host, port, protocol } = new URL(url);
+  if (/^(ENOTFOUND|EAI_|DNS_)/.test(code)) return `dial tcp: lookup ${hostname}: no such host`;
+  const reason = REASONS[code];
+  if (reason !== undefined) return `dial tcp ${port === "" ? `${host}:${protocol === "https:" ? 443 : 80}` : host}: ${reason}`;
+  if (code === "ETIMEDOUT")
+    return "net/http: request canceled while waiting for connection (Client.Timeout exceeded while awaiting headers)";
+  if (code === "ECONNRESET" || code === "EPIPE") return "read: connection reset by peer";
+  if (code === "EPROTO") return "http: server gave HTTP response to HTTPS client";
+  if (code === "ERR_PROXY_TUNNEL") return `proxyconnect tcp: ${messageOf(cause)}`;
+  return `${isCertificateProblem(cause) ? "tls: failed to verify certificate: " : ""}${messageOf(cause)}`;
+}
+
+/** Whether a connection failed for the other side's certificate: an answer of sorts, and nothing to retry. */
+export function isCertificateProblem(cause: unknown): boolean {
+  const code = String((cause as { code?: unknown } | null)?.code ?? "");
+  return /CERT|SELF_SIGNED|UNABLE_TO_|HOSTNAME|ALTNAME/.test(code);
+}
+
+/** An answer-like failure of TLS: never a reason to ask somebody else. */
+export function certificateFailure(method: string, url: string, cause: unknown): LighterError {
+  const verb = method.slice(0, 1) + method.slice(1).toLowerCase();
+  return new LighterError("unavailable", `${verb} "${url}": ${reasonOf(url, cause)}`, { cause });
+}

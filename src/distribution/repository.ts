@@ -1,0 +1,160 @@
+import { LighterError } from "../base/errors.ts";
+import type { Reference } from "../base/reference.ts";
+import type { Descriptor, Digest } from "../oci/image.ts";
+import { parseDigest } from "../oci/digest.ts";
+import { readAtMost, refusalOf, type Attempt } from "./answers.ts";
+import type { Connection } from "./connection.ts";
+import type { FetchedManifest, RegistryHost, Repository } from "./distribution.ts";
+import { describedBy, MANIFEST_TYPES, readManifest } from "./manifests.ts";
+import { send } from "./send.ts";
+import { uploadBlob, type UploadOptions } from "./upload.ts";
+
+type Cancel = { signal?: AbortSignal };
+
+/** One repository at one address. */
+export class RemoteRepository implements Repository {
+  readonly #connection: Connection;
+  readonly #reference: Reference;
+  readonly #push: boolean;
+  readonly #scopes: readonly string[];
+
+  constructor(connection: Connection, reference: Reference, push: boolean) {
+    this.#connection = connection;
+    this.#reference = reference;
+    this.#push = push;
+    this.#scopes = [`repository:${reference.repository}:${push ? "pull,push" : "pull"}`];
+  }
+
+  get host(): RegistryHost {
+    return this.#connection.host;
+  }
+
+  async ping(options: Cancel & { timeout?: number } = {}): Promise<void> {
+    await this.#connection.ping(options);
+  }
+
+  async resolve(reference: string, options: Cancel = {}): Promise<Descriptor | undefined> {
+    const path = this.#path(`manifests/${reference}`);
+    const response = await this.#request("HEAD", path, options, { accept: MANIFEST_TYPES.join(", ") });
+    if (response.ok) return describedBy(response);
+    // HEAD has no body to say why, and some registries refuse it as such: GET tells.
+    if (response.status === 404 || response.status === 405 || response.status >= 500) return undefined;
+    throw await refusalOf(response, this.#attempt("HEAD", path, reference));
+  }
+
+  async manifest(reference: string, options: Cancel & { mediaTypes?: string[] } = {}): Promise<FetchedManifest> {
+    const path = this.#path(`manifests/${reference}`);
+    const response = await this.#request("GET", path, options, { accept: (options.mediaTypes ?? MANIFEST_TYPES).join(", ") });
+    if (!response.ok) throw await refusalOf(response, this.#attempt("GET", path, reference));
+    return readManifest(response, reference, this.#reference);
+  }
+
+  async blob(
+    digest: Digest,
+    options: Cancel & { offset?: number; urls?: string[] } = {},
+  ): Promise<{ body: ReadableStream<Uint8Array>; offset: number; size: number | undefined }> {
+    const path = this.#path(`blobs/${digest}`);
+    const offset = options.offset ?? 0;
+    const headers: Record<string, string> = offset > 0 ? { range: `bytes=${offset}-` } : {};
+    let response = await this.#request("GET", path, options, headers);
+    if (response.status === 404 && options.urls !== undefined && options.urls.length > 0) {
+      response = await this.#foreign(options.urls, headers, options.signal);
+    }
+    if (response.status === 416) {
+      await response.body?.cancel().catch(() => undefined);
+      response = await this.#request("GET", path, options, {});
+    }
+    if (!response.ok) throw await refusalOf(response, { ...this.#attempt("GET", path), manifest: digest });
+    return { body: response.body ?? new Blob([]).stream(), ...extentOf(response) };
+  }
+
+  async hasBlob(digest: Digest, options: Cancel = {}): Promise<boolean> {
+    const path = this.#path(`blobs/${digest}`);
+    const response = await this.#request("HEAD", path, options, {});
+    if (response.ok || response.status === 404) return response.ok;
+    throw await refusalOf(response, this.#attempt("HEAD", path));
+  }
+
+  async upload(options: UploadOptions): Promise<"uploaded" | "mounted" | "exists"> {
+    if (await this.hasBlob(options.digest, options)) return "exists";
+    const attempt = (method: string, path: string): Attempt => this.#attempt(method, path);
+    const target = { connection: this.#connection, repository: this.#reference.repository, scopes: this.#scopes, attempt };
+    return uploadBlob(target, options);
+  }
+
+  async putManifest(reference: string, bytes: Uint8Array, mediaType: string, options: Cancel = {}): Promise<Digest> {
+    const path = this.#path(`manifests/${reference}`);
+    const body = new Uint8Array(bytes);
+    const request = { method: "PUT", path, scopes: this.#scopes, signal: options.signal, headers: { "content-type": mediaType }, body };
+    const response = await this.#connection.request(request);
+    if (!response.ok) throw await refusalOf(response, this.#attempt("PUT", path, reference));
+    await response.body?.cancel().catch(() => undefined);
+    return parseDigest(`sha256:${new Bun.CryptoHasher("sha256").update(body).digest("hex")}`);
+  }
+
+  async tags(options: Cancel = {}): Promise<string[]> {
+    const tags: string[] = [];
+    let path: string | undefined = this.#path("tags/list?n=1000");
+    for (let page = 0; path !== undefined && page < 1000; page++) {
+      const response: Response = await this.#request("GET", path, options, {});
+      if (!response.ok) throw await refusalOf(response, this.#attempt("GET", path));
+      tags.push(...(await readTags(response)));
+      path = nextPage(response);
+    }
+    return [...new Set(tags)];
+  }
+
+  #request(method: string, path: string, { signal }: Cancel, headers: Record<string, string>): Promise<Response> {
+    return this.#connection.request({ method, path, scopes: this.#scopes, headers, signal });
+  }
+
+  /** Layers that a registry may not hand out lie at addresses of their own; no credentials go there. */
+  async #foreign(urls: readonly string[], headers: Record<string, string>, signal: AbortSignal | undefined): Promise<Response> {
+    let response: Response | undefined;
+    for (const url of urls) {
+      if (!/^https?:\/\//.test(url)) continue;
+      await response?.body?.cancel().catch(() => undefined);
+      response = await send({ method: "GET", url, headers, signal });
+      if (response.ok) return response;
+    }
+    return response ?? new Response(null, { status: 404 });
+  }
+
+  #path(rest: string): string {
+    return `/v2/${this.#reference.repository}/${rest}`;
+  }
+
+  #attempt(method: string, path: string, manifest?: string): Attempt {
+    const attempt: Attempt = { method, url: this.host.url + path, reference: this.#reference, push: this.#push };
+    return manifest === undefined ? attempt : { ...attempt, manifest };
+  }
+}
+
+/** Where the bytes of an answer start and how long the whole is. RFC 9110 section 14.4. */
+function extentOf(response: Response): { offset: number; size: number | undefined } {
+  const range = /^bytes (\d+)-\d+\/(\d+|\*)$/.exec(response.headers.get("content-range") ?? "");
+  if (response.status === 206) {
+    if (range === null) throw new LighterError("invalid", "the registry sent a part of a blob, but not which one");
+    return { offset: Number(range[1]), size: range[2] === "*" ? undefined : Number(range[2]) };
+  }
+  const length = response.headers.get("content-length");
+  return { offset: 0, size: length === null ? undefined : Number(length) };
+}
+
+async function readTags(response: Response): Promise<string[]> {
+  const { data } = await readAtMost(response, 16 << 20);
+  try {
+    const { tags } = JSON.parse(new TextDecoder().decode(data)) as { tags?: unknown };
+    return Array.isArray(tags) ? tags.filter((tag): tag is string => typeof tag === "string") : [];
+  } catch (cause) {
+    throw new LighterError("invalid", "cannot read the registry's list of tags: it is not JSON", { cause });
+  }
+}
+
+/** The path of the next page, from a `Link` header (RFC 8288). */
+function nextPage(response: Response): string | undefined {
+  const target = /<([^>]+)>\s*;[^,]*rel="?next"?/.exec(response.headers.get("link") ?? "")?.[1];
+  if (target === undefined) return undefined;
+  const url = URL.parse(target, "http://registry");
+  return url === null ? undefined : url.pathname + url.search;
+}
