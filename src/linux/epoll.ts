@@ -1,0 +1,154 @@
+import { DATA_AT, EPOLLIN, EPOLLONESHOT, EPOLLOUT, EVENT_SIZE, KIND, type PollEvent, type SourceKind } from "./epoll-protocol.ts";
+import { ERRNO, check, errno, libc, systemError } from "./libc.ts";
+
+const EPOLL_CTL_ADD = 1;
+const EPOLL_CTL_DEL = 2;
+const EPOLL_CTL_MOD = 3;
+const EPOLL_CLOEXEC = 0o2000000;
+const EFD_CLOEXEC = 0o2000000;
+const MAX_TOKEN = 0xffffff;
+
+/** Takes the events of one source. After it returns, the source is armed again unless it was closed, held or has ended. */
+export type SourceHandler = (event: PollEvent) => void;
+
+/** A descriptor under watch. The descriptor stays the caller's: close the source first, then the descriptor. */
+export interface Source {
+  /** No more reading until `release`. Called from the handler, it keeps the next batch from being read. */
+  hold(): void;
+  release(): void;
+  /** Resolves when the descriptor takes data again. */
+  writable(): Promise<void>;
+  /** Ends the watch. Events on their way are dropped. Safe to call twice. */
+  close(): void;
+}
+
+/** One epoll set and the one Worker that waits on it. */
+export interface Poller {
+  /** Watches `fd`. Kinds are in `epoll-protocol.ts`; a `ready` source fires once per arming. */
+  add(fd: number, kind: SourceKind, handler: SourceHandler): Source;
+}
+
+let shared: Poller | undefined;
+
+/** The process's poller, started on first use. */
+export function poller(): Poller {
+  return (shared ??= startPoller());
+}
+
+function startPoller(): Poller {
+  const epoll = check(libc().epoll_create1(EPOLL_CLOEXEC), "epoll_create1");
+  const sources = new Map<number, PollSource>();
+  const worker = new Worker(new URL("./epoll.worker.ts", import.meta.url));
+  worker.unref();
+  worker.addEventListener("message", (message: MessageEvent<PollEvent[]>) => {
+    for (const event of message.data) sources.get(event.token)?.take(event);
+  });
+  worker.postMessage(epoll);
+  stopAtExit(epoll);
+  let last = 0;
+  return {
+    add(fd, kind, handler) {
+      do last = (last % MAX_TOKEN) + 1;
+      while (sources.has(last));
+      const token = last;
+      const source = new PollSource(epoll, fd, token, kind, handler, () => {
+        sources.delete(token);
+        if (sources.size === 0) worker.unref();
+      });
+      if (sources.size === 0) worker.ref();
+      sources.set(token, source);
+      return source;
+    },
+  };
+}
+
+/** A process that exits while a Worker sits in a system call would hang or crash in some versions of Bun: let the Worker leave its loop. */
+function stopAtExit(epoll: number): void {
+  const stop = check(libc().eventfd(0, EFD_CLOEXEC), "eventfd");
+  control(epoll, EPOLL_CTL_ADD, stop, EPOLLIN, KIND.stop, 0);
+  process.on("exit", () => {
+    const one = new BigUint64Array([1n]);
+    libc().write(stop, one, 8);
+  });
+}
+
+function control(epoll: number, operation: number, fd: number, events: number, kind: number, token: number): number {
+  const view = new DataView(new ArrayBuffer(16));
+  view.setUint32(0, events, true);
+  view.setInt32(DATA_AT, fd, true);
+  view.setUint32(DATA_AT + 4, ((kind << 24) | token) >>> 0, true);
+  return libc().epoll_ctl(epoll, operation, fd, new Uint8Array(view.buffer, 0, EVENT_SIZE));
+}
+
+class PollSource implements Source {
+  #held = false;
+  #closed = false;
+  #ended = false;
+  #armed = true;
+  #wakeWriters: (() => void) | undefined;
+  #writers: Promise<void> | undefined;
+
+  constructor(
+    readonly epoll: number,
+    readonly fd: number,
+    readonly token: number,
+    readonly kind: SourceKind,
+    readonly handler: SourceHandler,
+    readonly onClose: () => void,
+  ) {
+    if (control(epoll, EPOLL_CTL_ADD, fd, EPOLLIN | EPOLLONESHOT, KIND[kind], token) < 0) throw systemError("epoll_ctl", errno());
+  }
+
+  take(event: PollEvent): void {
+    this.#armed = false;
+    if (event.events !== EPOLLIN || this.#ended) this.#wake();
+    if (event.ended === true) this.#ended = true;
+    if (this.kind === "ready") this.#held = true;
+    if (event.data !== undefined || this.kind === "ready") this.handler(event);
+    this.#arm();
+  }
+
+  hold(): void {
+    this.#held = true;
+    if (this.#armed) this.#arm(true);
+  }
+
+  release(): void {
+    this.#held = false;
+    this.#arm();
+  }
+
+  writable(): Promise<void> {
+    if (this.#closed || this.#ended) return Promise.resolve();
+    this.#writers ??= new Promise((resolve) => (this.#wakeWriters = resolve));
+    const waiting = this.#writers;
+    this.#arm(true);
+    return waiting;
+  }
+
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    control(this.epoll, EPOLL_CTL_DEL, this.fd, 0, 0, 0);
+    this.#wake();
+    this.onClose();
+  }
+
+  #wake(): void {
+    this.#wakeWriters?.();
+    this.#wakeWriters = undefined;
+    this.#writers = undefined;
+  }
+
+  /** Tells the kernel what is wanted now; a source that is held and has no writers sleeps. */
+  #arm(again = false): void {
+    if (this.#closed || (this.#armed && !again)) return;
+    const wanted = (this.#held || this.#ended ? 0 : EPOLLIN) | (this.#writers ? EPOLLOUT : 0);
+    // A held source is tagged `ready`, so that a hang-up does not make the Worker read it.
+    const kind = (wanted & EPOLLIN) === 0 ? KIND.ready : KIND[this.kind];
+    if (wanted === 0 && !this.#armed) return;
+    const result = control(this.epoll, EPOLL_CTL_MOD, this.fd, wanted | EPOLLONESHOT, kind, this.token);
+    if (result < 0 && errno() !== ERRNO.ENOENT && errno() !== ERRNO.EBADF) throw systemError("epoll_ctl", errno());
+    this.#armed = wanted !== 0;
+  }
+}

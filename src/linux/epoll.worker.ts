@@ -1,0 +1,112 @@
+/**
+ * The one thread that waits on descriptors. It gets the epoll set with its first message, then never leaves the loop until a source of
+ * kind `stop` is ready. It only reads; `epoll.ts` decides what is read.
+ */
+import { BATCH_BYTES, DATA_AT, EPOLLERR, EPOLLHUP, EPOLLIN, EVENT_SIZE, KIND, PACKET_BYTES, type PollEvent } from "./epoll-protocol.ts";
+import { ERRNO, errno, libc } from "./libc.ts";
+
+declare const self: Worker;
+
+const MAX_EVENTS = 64;
+const MSG_DONTWAIT = 0x40;
+/** Below this, a copy is cheaper than giving the batch buffer away. */
+const COPY_BYTES = 64 << 10;
+const ADDRESS_BYTES = 128;
+
+const address = new Uint8Array(ADDRESS_BYTES);
+const addressLength = new Uint32Array(1);
+let batch = new Uint8Array(BATCH_BYTES);
+
+self.onmessage = (message: MessageEvent<number>) => {
+  loop(message.data);
+  process.exit(0);
+};
+
+function loop(epoll: number): void {
+  const raw = new Uint8Array(EVENT_SIZE * MAX_EVENTS);
+  const view = new DataView(raw.buffer);
+  for (;;) {
+    const count = libc().epoll_wait(epoll, raw, MAX_EVENTS, -1);
+    const events: PollEvent[] = [];
+    const transfer: ArrayBuffer[] = [];
+    for (let i = 0; i < count; i++) {
+      const at = i * EVENT_SIZE;
+      const tagged = view.getUint32(at + DATA_AT + 4, true);
+      const kind = tagged >>> 24;
+      if (kind === KIND.stop) return;
+      const event: PollEvent = { token: tagged & 0xffffff, events: view.getUint32(at, true) };
+      if ((event.events & (EPOLLIN | EPOLLHUP | EPOLLERR)) !== 0) read(kind, view.getInt32(at + DATA_AT, true), event);
+      if (event.data) transfer.push(event.data);
+      events.push(event);
+    }
+    if (events.length > 0) self.postMessage(events, transfer);
+  }
+}
+
+function read(kind: number, fd: number, event: PollEvent): void {
+  if (kind === KIND.packets) readPackets(fd, event);
+  else if (kind === KIND.stream) readStream(fd, event);
+  else if (kind === KIND.datagrams) readDatagrams(fd, event);
+}
+
+/**
+ * Each packet is received one byte before the end of what is there, so that its stream byte falls on the last byte read
+ * (which is put back) and the data of one stream lies in one piece.
+ */
+function readPackets(fd: number, event: PollEvent): void {
+  const runs: number[] = [];
+  let end = 1;
+  while (end + PACKET_BYTES <= BATCH_BYTES) {
+    const kept = batch[end - 1] ?? 0;
+    const count = Number(libc().recv(fd, batch.subarray(end - 1), BATCH_BYTES - end + 1, MSG_DONTWAIT));
+    const stream = batch[end - 1] ?? 0;
+    batch[end - 1] = kept;
+    if (count < 0 && errno() === ERRNO.EINTR) continue;
+    if (count <= 0) {
+      event.ended = count === 0 || errno() !== ERRNO.EAGAIN;
+      break;
+    }
+    if (runs.length > 0 && runs[runs.length - 3] === stream) runs[runs.length - 1] = end + count - 1;
+    else runs.push(stream, end, end + count - 1);
+    end += count - 1;
+  }
+  event.runs = runs;
+  giveAway(end, event);
+}
+
+function readStream(fd: number, event: PollEvent): void {
+  const count = Number(libc().read(fd, batch, BATCH_BYTES));
+  if (count <= 0) event.ended = count === 0 || (errno() !== ERRNO.EAGAIN && errno() !== ERRNO.EINTR);
+  giveAway(Math.max(count, 0), event);
+}
+
+function readDatagrams(fd: number, event: PollEvent): void {
+  const runs: number[] = [];
+  const addresses: Uint8Array[] = [];
+  let end = 0;
+  while (end + (64 << 10) <= BATCH_BYTES) {
+    addressLength[0] = ADDRESS_BYTES;
+    const count = Number(libc().recvfrom(fd, batch.subarray(end), BATCH_BYTES - end, MSG_DONTWAIT, address, addressLength));
+    if (count < 0 && errno() === ERRNO.EINTR) continue;
+    if (count < 0) {
+      event.ended = errno() !== ERRNO.EAGAIN && errno() !== ERRNO.ENOBUFS && errno() !== ERRNO.ECONNREFUSED;
+      break;
+    }
+    runs.push(end, end + count);
+    addresses.push(address.slice(0, addressLength[0]));
+    end += count;
+  }
+  event.runs = runs;
+  event.addresses = addresses;
+  giveAway(end, event);
+}
+
+/** Hands `batch` up to `end` over: as a copy when it is little, else the buffer itself. */
+function giveAway(end: number, event: PollEvent): void {
+  if (end <= COPY_BYTES) {
+    event.data = batch.slice(0, end).buffer;
+    return;
+  }
+  event.data = batch.buffer;
+  batch = new Uint8Array(BATCH_BYTES);
+}

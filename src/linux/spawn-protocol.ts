@@ -1,0 +1,82 @@
+/** Jobs of the spawn Worker: what must happen in a mount namespace of its own, and small blocking work of the kernel. Plain data. */
+
+/** An overlay to mount. All paths are absolute; `lower` has the topmost layer first. */
+export interface Overlay {
+  target: string;
+  lower: string[];
+  upper: string;
+  work: string;
+  /** No syncing of the upper directory: a power cut may lose it. */
+  volatile: boolean;
+}
+
+/** A program to start. */
+export interface SpawnJob {
+  kind: "spawn";
+  argv: string[];
+  env: string[];
+  cwd: string;
+  /** What becomes of descriptors 0, 1, 2, ... in the child; -1 is /dev/null. Everything above is closed. */
+  fds: number[];
+  /** A copy of the host's mount namespace for the child alone; else it shares the host's. */
+  privateMounts: boolean;
+  /** Mounted in the child's own namespace, where nobody else sees it; it goes when the last process there goes. */
+  overlay?: Overlay;
+}
+
+/** Removes cgroups (directories of cgroupfs, deepest first) and directory trees. What does not exist is fine. */
+export interface RemoveJob {
+  kind: "remove";
+  cgroups: string[];
+  trees: string[];
+}
+
+/** Mounts an overlay that is attached nowhere; the answer is a descriptor of its root, and the mount goes when that is closed. */
+export interface DetachedJob {
+  kind: "detached";
+  overlay: Overlay;
+}
+
+/** Compiles a seccomp filter; the answer is the BPF program. */
+export interface SeccompJob {
+  kind: "seccomp";
+  filter: SeccompFilter;
+}
+
+/** A seccomp filter by names, as libseccomp takes it. */
+export interface SeccompFilter {
+  /** `SCMP_ACT_*`. */
+  defaultAction: string;
+  defaultErrno: number;
+  /** `SCMP_ARCH_*` beside the native one. */
+  architectures: string[];
+  rules: { names: string[]; action: string; errno: number; args: { index: number; value: number; valueTwo: number; op: string }[] }[];
+}
+
+export type SpawnerJob = SpawnJob | RemoveJob | DetachedJob | SeccompJob;
+
+export interface SpawnerSetup {
+  /** A descriptor of the host's mount namespace. */
+  hostMounts: number;
+  /** `tasks` files (cgroup v1) that the Worker's thread enters, so that all it spawns starts there. */
+  tasksFiles: string[];
+  /** `cgroup.procs` (cgroup v2) into which a spawned process is moved; it must wait on its start pipe until then. */
+  procsFile: string | undefined;
+  /** The directory under which overlays are mounted, where the mount around it is shared: it is made a private mount of its own, once. */
+  bindRoot: string | undefined;
+  /** `/sys/fs/cgroup/unified` is mounted on a hybrid host: crun refuses to work while it sees it. */
+  hybrid: boolean;
+}
+
+export interface SpawnerRequest {
+  id: number;
+  job: SpawnerJob;
+}
+
+export interface SpawnerReply {
+  id: number;
+  /** pid, descriptor, or 0. */
+  value: number;
+  data?: Uint8Array;
+  error?: { message: string; code: string };
+}

@@ -1,0 +1,97 @@
+/**
+ * The one thread that starts programs in mount namespaces of their own. While it stands in such a namespace it makes raw system calls
+ * only (a Bun or node call could start a pool thread there, which would stay for ever); it is back in the host's before it answers.
+ */
+import { constants, rmSync } from "node:fs";
+import { openFd, unlinkPath, writeFileOnce } from "./fd.ts";
+import { type SystemError, check, cstr, libc } from "./libc.ts";
+import { detachedOverlay, mountOverlay } from "./overlay.ts";
+import { posixSpawn } from "./posix-spawn.ts";
+import { compileSeccomp } from "./seccomp.ts";
+import type { DetachedJob, RemoveJob, SpawnJob, SpawnerReply, SpawnerRequest, SpawnerSetup } from "./spawn-protocol.ts";
+
+declare const self: Worker;
+
+const CLONE_FS = 0x200;
+const CLONE_NEWNS = 0x20000;
+const MS_PRIVATE = 1 << 18;
+const MS_BIND = 1 << 12;
+const MNT_DETACH = 2;
+
+let setup: SpawnerSetup | undefined;
+let devNull = -1;
+
+self.onmessage = (message: MessageEvent<SpawnerSetup | SpawnerRequest>) => {
+  const data = message.data;
+  if (!("job" in data)) {
+    answer(0, () => begin(data));
+    return;
+  }
+  const { id, job } = data;
+  if (job.kind === "spawn") answer(id, () => ({ value: spawn(job) }));
+  else if (job.kind === "remove") answer(id, () => remove(job));
+  else if (job.kind === "detached") answer(id, () => ({ value: detached(job) }));
+  else answer(id, () => ({ value: 0, data: compileSeccomp(job.filter) }));
+};
+
+function answer(id: number, work: () => { value: number; data?: Uint8Array } | void): void {
+  let reply: SpawnerReply;
+  try {
+    reply = { id, value: 0, ...work() };
+  } catch (error) {
+    const { message, code } = error as SystemError;
+    reply = { id, value: -1, error: { message, code: code ?? "" } };
+  }
+  self.postMessage(reply);
+}
+
+function begin(given: SpawnerSetup): void {
+  setup = given;
+  devNull = openFd("/dev/null", constants.O_RDWR);
+  check(libc().unshare(CLONE_FS), "unshare");
+  for (const file of given.tasksFiles) writeFileOnce(file, "0");
+  if (given.bindRoot !== undefined) {
+    // The one mount of ours in the host's table: what is mounted below a shared mount in a copy would appear in the host.
+    const root = cstr(given.bindRoot);
+    check(libc().mount(root, root, null, MS_BIND, null), "mount", given.bindRoot);
+    check(libc().mount(null, root, null, MS_PRIVATE, null), "mount", given.bindRoot);
+  }
+}
+
+/** Runs `work` in a fresh copy of the host's mount namespace, then returns to the host's; raw calls only inside. */
+function inPrivateMounts<T>(work: () => T): T {
+  const { hostMounts, hybrid } = setup as SpawnerSetup;
+  const c = libc();
+  try {
+    check(c.unshare(CLONE_NEWNS), "unshare", "mount namespace");
+    if (hybrid) {
+      check(c.mount(null, cstr("/sys/fs/cgroup"), null, MS_PRIVATE, null), "mount", "/sys/fs/cgroup");
+      check(c.umount2(cstr("/sys/fs/cgroup/unified"), MNT_DETACH), "umount2", "/sys/fs/cgroup/unified");
+    }
+    return work();
+  } finally {
+    check(c.setns(hostMounts, CLONE_NEWNS), "setns", "host mount namespace");
+  }
+}
+
+function spawn(job: SpawnJob): number {
+  const { procsFile } = setup as SpawnerSetup;
+  const fds = job.fds.map((fd) => (fd < 0 ? devNull : fd));
+  const { overlay } = job;
+  const start = (): number => {
+    if (overlay) mountOverlay(overlay);
+    return posixSpawn({ ...job, fds });
+  };
+  const pid = job.privateMounts || overlay ? inPrivateMounts(start) : start();
+  if (procsFile !== undefined) writeFileOnce(procsFile, String(pid));
+  return pid;
+}
+
+function detached({ overlay }: DetachedJob): number {
+  return detachedOverlay(overlay);
+}
+
+function remove({ cgroups, trees }: RemoveJob): void {
+  for (const path of cgroups) unlinkPath(path, { directory: true });
+  for (const path of trees) rmSync(path, { recursive: true, force: true });
+}
