@@ -1,7 +1,4 @@
-import { join } from "node:path";
 import type { Figure } from "./measure.ts";
-
-const root = join(import.meta.dir, "..");
 
 /** One row of a benchmark: what was done, and how long each contestant took; the first one is the peer. */
 export interface Row {
@@ -21,18 +18,6 @@ export function table(rows: readonly Row[]): string {
     return `| ${what} | ${cells.join(" | ")} |`;
   });
   return [...header, ...lines].join("\n");
-}
-
-/** Puts a text between the markers `<!-- <name> -->` and `<!-- /<name> -->` of a file of the repository. */
-export async function replaceSection(file: string, name: string, text: string): Promise<void> {
-  const path = join(root, file);
-  const content = await Bun.file(path).text();
-  const pattern = new RegExp(`(<!-- ${name} -->)[\\s\\S]*?(<!-- /${name} -->)`);
-  if (!pattern.test(content)) throw new Error(`${file} has no section between <!-- ${name} --> and <!-- /${name} -->`);
-  await Bun.write(
-    path,
-    content.replace(pattern, (_, open: string, close: string) => `${open}\n${text}\n${close}`),
-  );
 }
 
 const COLOURS = ["#9aa5b1", "#5b8def", "#1f9d6b", "#c77d1a"];

@@ -8,11 +8,12 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { Daemon, LIGHTER } from "../tests/harness/daemon.ts";
 import { dockerClient } from "../tools/programs.ts";
+import { replaceSection } from "../tools/section.ts";
 import { must } from "../tools/shell.ts";
 import { testImage } from "../tools/test-images.ts";
 import { interleaved, timed, type Contestant } from "./measure.ts";
 import { runningEngine, startDockerd, type Engine } from "./peer.ts";
-import { plot, replaceSection, table, type Row } from "./report.ts";
+import { plot, table, type Row } from "./report.ts";
 
 interface Pairing {
   name: string;

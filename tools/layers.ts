@@ -1,8 +1,9 @@
 /**
  * Who may import whom. A folder of `src/` may import itself and the folders of lower layers, never a sibling of its own layer.
- * `bun tools/layers.ts` prints what breaks the rule and exits 1; `--graph` prints the import graph that ARCHITECTURE.md shows.
+ * `bun tools/layers.ts` prints what breaks the rule and exits 1; `--write` draws the import graph into ARCHITECTURE.md.
  */
 import { join } from "node:path";
+import { replaceSection } from "./section.ts";
 
 const src = join(import.meta.dir, "../src");
 
@@ -81,7 +82,7 @@ export function graph(all: Import[]): string {
 
 if (import.meta.main) {
   const all = await imports();
-  if (process.argv.includes("--graph")) console.log(graph(all));
+  if (process.argv.includes("--write")) await replaceSection("ARCHITECTURE.md", "graph", "```mermaid\n" + graph(all) + "\n```");
   else {
     const broken = violations(all);
     for (const sentence of broken) console.error(sentence);
