@@ -39,6 +39,16 @@ setup_wants() {
 	setup_want libseccomp2 "to compile the system call filter"
 }
 
+# What the tests need beside it. Docker's clients, its registry and a static busybox are unpacked into .cache and not installed.
+setup_wants_of_tests() {
+	setup_has skopeo || setup_want skopeo "tests: copies images between formats"
+	setup_has umoci || setup_want umoci "tests: unpacks images, to compare with"
+	setup_has tmux || setup_want tmux "tests: the terminals of interactive commands"
+	setup_has mmdebstrap || setup_want mmdebstrap "tests: makes Debian images and fresh machines"
+	[ -e /usr/share/keyrings/debian-archive-keyring.gpg ] || setup_want debian-archive-keyring "tests: to trust Debian's packages"
+	setup_has runc || setup_want runc "tests: the second OCI runtime"
+}
+
 # The bun to build with, at the pinned version: of the PATH, else our own copy.
 setup_find_bun() {
 	for setup_bun in "$(command -v bun)" "$root/.cache/bun/$setup_bun_version/bun"; do

@@ -1,0 +1,75 @@
+import { readdir } from "node:fs/promises";
+import { join } from "node:path";
+import { run } from "../../tools/shell.ts";
+import type { Daemon } from "./daemon.ts";
+
+/** Everything on the machine that a container may leave behind, as sorted names. */
+export interface Leftovers {
+  containers: string[];
+  mounts: string[];
+  cgroups: string[];
+  links: string[];
+  tables: string[];
+  processes: string[];
+  files: string[];
+  descriptors: number;
+}
+
+/** What of a daemon is there now. Two looks are compared: before a test and after it. */
+export async function leftovers(daemon: Daemon): Promise<Leftovers> {
+  const listed = await daemon.json<{ Id: string }[]>("GET", "/containers/json?all=1");
+  const mounts = (await Bun.file("/proc/self/mounts").text()).split("\n").filter((line) => line.includes(daemon.folder));
+  const tables = await run(["nft", "list", "ruleset"]);
+  const links = await run(["ip", "-o", "link"]);
+  return {
+    containers: listed.map(({ Id }) => Id).sort(),
+    mounts: mounts.sort(),
+    cgroups: (await cgroupsOf(daemon.names.scope)).sort(),
+    links: [...links.stdout.matchAll(/^\d+: ([^:@]+)/gm)].map(([, name = ""]) => kindOfLink(name)).sort(),
+    tables: tables.stdout
+      .split("\n")
+      .map((line) => line.trim())
+      .sort(),
+    processes: await processesOf(daemon),
+    files: await filesOf(daemon),
+    descriptors: (await readdir(`/proc/${daemon.pid}/fd`)).length,
+  };
+}
+
+/** Names of veth devices are random, their number is what counts. */
+function kindOfLink(name: string): string {
+  return name.replace(/^(veth|lv|lgt?v|[a-z]+)[0-9a-f]{4,}$/, "$1*");
+}
+
+async function cgroupsOf(scope: string): Promise<string[]> {
+  const found: string[] = [];
+  const roots = ["/sys/fs/cgroup", ...(await readdir("/sys/fs/cgroup").catch(() => [])).map((name) => join("/sys/fs/cgroup", name))];
+  for (const root of roots) {
+    for (const name of await readdir(join(root, scope)).catch(() => [])) {
+      if (/^[0-9a-f]{64}/.test(name)) found.push(join(root, scope, name));
+    }
+  }
+  return found;
+}
+
+/** Commands of the processes whose command line names the daemon's folder: monitors, helpers, the daemon itself. */
+async function processesOf(daemon: Daemon): Promise<string[]> {
+  const found: string[] = [];
+  for (const pid of (await readdir("/proc")).filter((name) => /^\d+$/.test(name))) {
+    const line = await Bun.file(`/proc/${pid}/cmdline`)
+      .text()
+      .catch(() => "");
+    const name = await Bun.file(`/proc/${pid}/comm`)
+      .text()
+      .catch(() => "");
+    if (line.includes(daemon.folder)) found.push(name.trim());
+  }
+  return found.sort();
+}
+
+/** Folders of containers, of namespaces and of unfinished downloads, below both roots. */
+async function filesOf(daemon: Daemon): Promise<string[]> {
+  const places = [join(daemon.dataRoot, "containers"), join(daemon.dataRoot, "content/ingest"), join(daemon.execRoot, "containers")];
+  const lists = await Promise.all(places.map(async (place) => (await readdir(place).catch(() => [])).map((name) => join(place, name))));
+  return lists.flat().sort();
+}

@@ -1,0 +1,176 @@
+/**
+ * `./test [--full] [--vm] [--list] [name...]`: the gate, the unit tests and every suite under `tests/`, each in namespaces of its own with a
+ * deadline. A name picks the steps whose name holds it, or else the tests whose name does. The last line is `N passed, N failed`.
+ */
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { basename, join } from "node:path";
+import { parseArgs } from "node:util";
+import { cacheFolder } from "./cache.ts";
+import { commitOf } from "./commit.ts";
+import { isolated, removeCgroups } from "./isolate.ts";
+import { countsOf, type Counts } from "./junit.ts";
+import { writeProof } from "./proof.ts";
+import { testImage } from "./test-images.ts";
+import { dockerClient, dockerRegistry } from "./programs.ts";
+
+const root = join(import.meta.dir, "..");
+const MINUTE = 60;
+
+/** One thing that is run and counted. */
+interface Step {
+  name: string;
+  /** `bun test` of these files, or else a command that counts as one test. */
+  files?: string[];
+  command?: string[];
+  /** Seconds. */
+  deadline: number;
+  /** Namespaces of its own; what installs packages needs the machine's network. */
+  isolated: boolean;
+}
+
+interface Options {
+  full: boolean;
+  vm: boolean;
+  seed: number;
+  pattern: string | undefined;
+}
+
+/** The steps in the order they run. A suite names its deadline in its first lines: `Deadline: 240 s`. */
+async function allSteps({ full, vm }: Options): Promise<Step[]> {
+  const suites = (ending: string): string[] => [...new Bun.Glob(`*.${ending}.ts`).scanSync(join(root, "tests"))].sort();
+  const suite = async (file: string, isolate: boolean): Promise<Step> => {
+    const seconds = /Deadline: (\d+) s/.exec(await Bun.file(join(root, "tests", file)).text())?.[1];
+    return {
+      name: basename(file).split(".")[0] ?? file,
+      files: [`./tests/${file}`],
+      deadline: Number(seconds ?? 3 * MINUTE) * (full ? 10 : 1),
+      isolated: isolate,
+    };
+  };
+  const steps: Step[] = [
+    { name: "check", command: [process.execPath, "tools/check.ts"], deadline: 3 * MINUTE, isolated: false },
+    { name: "unit", files: ["./src", "./shipped", "./tools"], deadline: 4 * MINUTE, isolated: true },
+  ];
+  for (const file of suites("suite")) steps.push(await suite(file, true));
+  if (full) for (const file of suites("full")) steps.push(await suite(file, false));
+  if (vm) steps.push({ name: "vm", command: [process.execPath, "tools/vm.ts", "test"], deadline: 90 * MINUTE, isolated: false });
+  return steps;
+}
+
+/** Runs one step to its end or its deadline and counts it. */
+async function runStep(step: Step, options: Options, figures: string): Promise<{ counts: Counts; output: string; seconds: number }> {
+  const work = await mkdtemp(join(tmpdir(), "lt-"));
+  const report = join(work, "report.xml");
+  const scopes = join(work, "scopes");
+  const tests = ["--timeout", "60000", "--reporter=junit", `--reporter-outfile=${report}`];
+  const pattern = options.pattern === undefined ? [] : ["-t", options.pattern];
+  const command = step.command ?? [process.execPath, "test", ...(step.files ?? []), ...tests, ...pattern];
+  const log = Bun.file(join(work, "output"));
+  const begin = performance.now();
+  const child = Bun.spawn(["sh", "-c", 'exec "$@" > "$0" 2>&1', log.name ?? "", ...(step.isolated ? isolated(command) : command)], {
+    cwd: root,
+    env: {
+      ...process.env,
+      TMPDIR: work,
+      LIGHTER_TEST_CACHE: await cacheFolder(),
+      LIGHTER_TEST_FULL: options.full ? "1" : "0",
+      LIGHTER_TEST_SEED: String(options.seed),
+      LIGHTER_TEST_SCOPES: scopes,
+      LIGHTER_TEST_FIGURES: figures,
+    },
+    stdin: "ignore",
+    timeout: step.deadline * 1000,
+    killSignal: "SIGKILL",
+  });
+  const code = await child.exited;
+  const seconds = (performance.now() - begin) / 1000;
+  const output = await log.text();
+  const xml = await Bun.file(report)
+    .text()
+    .catch(() => "");
+  const counts: Counts =
+    step.command === undefined ? countsOf(xml) : { passed: code === 0 ? 1 : 0, failed: code === 0 ? [] : [step.name], skipped: [] };
+  const nothingMatches = options.pattern !== undefined && output.includes("did not match any tests");
+  if (child.signalCode !== null) counts.failed.push(`${step.name} ended within its ${step.deadline} s`);
+  else if (code !== 0 && counts.failed.length === 0 && !nothingMatches) counts.failed.push(`${step.name} ended well (exit code ${code})`);
+  const lines = (
+    await Bun.file(scopes)
+      .text()
+      .catch(() => "")
+  )
+    .split("\n")
+    .filter((line) => line !== "");
+  await removeCgroups(new Set(lines));
+  await rm(work, { recursive: true, force: true });
+  return { counts, output, seconds };
+}
+
+/** What the steps need and cannot fetch from inside their namespaces. */
+async function prepare(steps: Step[]): Promise<void> {
+  if (!steps.some((step) => step.files?.some((file) => file.startsWith("./tests/")))) return;
+  await Promise.all([dockerClient("bookworm"), dockerRegistry()]);
+  await dockerClient("trixie");
+  for (const name of ["busybox", "layered", "debian"] as const) await testImage(name);
+}
+
+async function main(): Promise<number> {
+  const flags = { full: { type: "boolean" }, vm: { type: "boolean" }, list: { type: "boolean" } } as const;
+  const { values, positionals } = parseArgs({ allowPositionals: true, options: flags });
+  const seed = Number(process.env["LIGHTER_TEST_SEED"] ?? Math.floor(Math.random() * 2 ** 31));
+  const options: Options = { full: values.full ?? false, vm: values.vm ?? false, seed, pattern: undefined };
+  let steps = await allSteps(options);
+  const named = steps.filter(({ name }) => positionals.some((word) => name.includes(word)));
+  if (named.length > 0) steps = named;
+  else if (positionals.length > 0) {
+    options.pattern = positionals.join("|");
+    steps = steps.filter(({ command }) => command === undefined);
+  }
+  if (values.list === true) {
+    console.log(steps.map(({ name }) => name).join("\n"));
+    return 0;
+  }
+  const commit = await commitOf(root);
+  if (options.full) console.log(`seed ${seed} (again with LIGHTER_TEST_SEED=${seed})`);
+  await prepare(steps);
+
+  // `--full` goes on where an interrupted run of the same commit and names stopped.
+  const progress = join(await cacheFolder("full"), `${commit}${options.pattern ?? ""}.json`);
+  const done = options.full
+    ? ((await Bun.file(progress)
+        .json()
+        .catch(() => ({}))) as Record<string, number>)
+    : {};
+  const figures = join(await cacheFolder("full"), `${commit}.figures`);
+  const total: Counts = { passed: 0, failed: [], skipped: [] };
+  for (const step of steps) {
+    const before = done[step.name];
+    if (before !== undefined) {
+      console.log(`pass  ${step.name}: ${before} passed in an earlier run of this commit`);
+      total.passed += before;
+      continue;
+    }
+    const { counts, output, seconds } = await runStep(step, options, figures);
+    const good = counts.failed.length === 0;
+    if (good && counts.passed + counts.skipped.length === 0) continue;
+    if (!good) console.log(output.trimEnd());
+    console.log(
+      `${good ? "pass" : "FAIL"}  ${step.name}: ${counts.passed} passed, ${counts.failed.length} failed, ${seconds.toFixed(1)} s`,
+    );
+    for (const name of counts.failed) console.log(`      failed: ${name}`);
+    total.passed += counts.passed;
+    total.failed.push(...counts.failed.map((name) => `${step.name}: ${name}`));
+    total.skipped.push(...counts.skipped.map((name) => `${step.name}: ${name}`));
+    if (options.full && good) await Bun.write(progress, JSON.stringify(Object.assign(done, { [step.name]: counts.passed })));
+  }
+  if (options.full)
+    await writeProof(join(root, "docs/proof"), figures, { commit, seed, command: ["./test", ...process.argv.slice(2)].join(" ") });
+  if (options.full && total.failed.length === 0) await rm(progress, { force: true });
+  for (const name of total.failed) console.log(`failed: ${name}`);
+  for (const name of total.skipped) console.log(`skipped: ${name}`);
+  const skipped = total.skipped.length > 0 ? `, ${total.skipped.length} skipped` : "";
+  console.log(`${total.passed} passed, ${total.failed.length} failed${skipped}`);
+  return total.failed.length === 0 && total.passed > 0 ? 0 : 1;
+}
+
+if (import.meta.main) process.exit(await main());
