@@ -1,0 +1,20 @@
+/** Reason phrases of the status codes that we send; 101 carries the word that docker's old clients print. */
+export const STATUS_CODES: Readonly<Record<number, string>> = {
+  101: "UPGRADED",
+  200: "OK",
+  201: "Created",
+  204: "No Content",
+  304: "Not Modified",
+  400: "Bad Request",
+  401: "Unauthorized",
+  403: "Forbidden",
+  404: "Not Found",
+  409: "Conflict",
+  429: "Too Many Requests",
+  431: "Request Header Fields Too Large",
+  499: "Client Closed Request",
+  500: "Internal Server Error",
+  501: "Not Implemented",
+  503: "Service Unavailable",
+  505: "HTTP Version Not Supported",
+};
