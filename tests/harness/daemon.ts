@@ -6,6 +6,10 @@ import { until } from "./until.ts";
 
 const root = join(import.meta.dir, "../..");
 
+/** `LIGHTER_TEST_PEER=dockerd` runs the suites on Debian's dockerd, to see that what they expect is what Docker does. */
+const PEER = process.env["LIGHTER_TEST_PEER"];
+const NEWEST = PEER === undefined ? "1.56" : "1.41";
+
 /** The executable under test. */
 export const LIGHTER = process.env["LIGHTER_EXECUTABLE"] ?? join(root, "dist/lighter");
 
@@ -59,7 +63,16 @@ export class Daemon {
 
   /** The command line of the daemon. */
   get command(): string[] {
-    return [LIGHTER, "daemon", "--data-root", this.dataRoot, "--exec-root", this.execRoot, "-H", `unix://${this.socket}`, ...this.flags];
+    return [
+      ...(PEER === undefined ? [LIGHTER, "daemon"] : [PEER, "--config-file", "/dev/null"]),
+      "--data-root",
+      this.dataRoot,
+      "--exec-root",
+      this.execRoot,
+      "-H",
+      `unix://${this.socket}`,
+      ...this.flags,
+    ];
   }
 
   /** Starts it and waits until it answers. */
@@ -90,7 +103,7 @@ export class Daemon {
 
   /** A request to the API. */
   async api(method: string, path: string, { body, version, headers, signal }: ApiOptions = {}): Promise<Response> {
-    const prefix = version === null || path === "/_ping" ? "" : `/v${version ?? "1.56"}`;
+    const prefix = version === null || path === "/_ping" ? "" : `/v${version ?? NEWEST}`;
     const json = body !== undefined && !(body instanceof Uint8Array);
     return await fetch(`http://lighter${prefix}${path}`, {
       method,

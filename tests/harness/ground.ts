@@ -8,28 +8,38 @@ import { Client } from "./client.ts";
 import { Daemon, LIGHTER } from "./daemon.ts";
 import { TestRegistry } from "./registry.ts";
 
+/** The clients every command is tried with, by name. */
+export const CLIENTS = ["lighter", "docker 20.10", "docker 26.1"] as const;
+
+export type ClientName = (typeof CLIENTS)[number];
+
 /** What a suite stands on: a private daemon, a private registry with the test images, and three clients; all of it in one temporary folder. */
 export class Ground {
   readonly folder: string;
   readonly daemon: Daemon;
   readonly registry: TestRegistry;
-  readonly lighter: Client;
-  readonly docker20: Client;
-  readonly docker26: Client;
+  readonly #programs: Record<ClientName, string>;
+  #names = 0;
 
-  private constructor(folder: string, daemon: Daemon, registry: TestRegistry, programs: { docker20: string; docker26: string }) {
+  private constructor(folder: string, daemon: Daemon, registry: TestRegistry, programs: Record<ClientName, string>) {
     this.folder = folder;
     this.daemon = daemon;
     this.registry = registry;
-    const client = (name: string, program: string): Client => new Client(name, program, this.clientEnv(name));
-    this.lighter = client("lighter", LIGHTER);
-    this.docker20 = client("docker 20.10", programs.docker20);
-    this.docker26 = client("docker 26.1", programs.docker26);
+    this.#programs = programs;
   }
 
-  /** Every client, ours first: `for (const client of ground.clients)` inside a test. */
-  get clients(): Client[] {
-    return [this.lighter, this.docker20, this.docker26];
+  client(name: ClientName): Client {
+    return new Client(name, this.#programs[name], this.clientEnv(name));
+  }
+
+  /** Our own client. */
+  get lighter(): Client {
+    return this.client("lighter");
+  }
+
+  /** A name for a container that no other test of this suite uses. */
+  name(): string {
+    return `test-${++this.#names}`;
   }
 
   /** The environment that leads a client to this daemon, with a configuration folder of its own. */
@@ -41,7 +51,7 @@ export class Ground {
   /** Starts it all and pulls `images` from the registry, tagged by their short names. */
   static async lay(images: readonly TestImageName[], daemonFlags: readonly string[] = []): Promise<Ground> {
     const folder = await mkdtemp(join(tmpdir(), "lighter-test-"));
-    const programs = { docker20: await dockerClient("bookworm"), docker26: await dockerClient("trixie") };
+    const programs = { lighter: LIGHTER, "docker 20.10": await dockerClient("bookworm"), "docker 26.1": await dockerClient("trixie") };
     const registry = await TestRegistry.start(join(folder, "registry"));
     const ground = new Ground(folder, new Daemon(join(folder, "daemon"), daemonFlags), registry, programs);
     try {
