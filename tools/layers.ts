@@ -44,7 +44,8 @@ export async function imports(): Promise<Import[]> {
         if (target in RESERVED) found.push({ from, to: target, file, line: index + 1 });
         if (!target.startsWith(".")) continue;
         const path = join(file, "..", target);
-        found.push({ from, to: path.includes("/") ? (path.split("/")[0] ?? "") : "(root)", file, line: index + 1 });
+        if (path.startsWith("../")) found.push({ from, to: "(outside)", file, line: index + 1 });
+        else found.push({ from, to: path.includes("/") ? (path.split("/")[0] ?? "") : "(root)", file, line: index + 1 });
       }
     });
   }
@@ -59,6 +60,7 @@ export function violations(all: Import[]): string[] {
     const owner = RESERVED[to];
     if (owner !== undefined) return from === owner || file.endsWith(".test.ts") ? [] : [`${where}: "${to}" belongs to ${owner}/ alone`];
     if (from === to || from === "(root)") return [];
+    if (to === "(outside)") return [`${where}: what is outside of src/ is not part of the program; let tools/build.ts define it`];
     if (to === "(root)") return [`${where}: nothing imports main.ts or daemon.ts`];
     if (layerOf(from) < 0 || layerOf(to) < 0) return [`${where}: ${layerOf(from) < 0 ? from : to}/ is not in the table of tools/layers.ts`];
     if (layerOf(to) >= layerOf(from)) return [`${where}: ${from}/ (layer ${layerOf(from)}) must not import ${to}/ (layer ${layerOf(to)})`];
