@@ -11,6 +11,8 @@ export interface RegistryRequest extends Omit<Request, "url" | "unix" | "tls" | 
   /** From `/v2/` on, or a whole URL of this registry (an upload's location). */
   path: string;
   scopes: readonly string[];
+  /** False: take the first answer or failure as it is. */
+  retry?: boolean | undefined;
 }
 
 /** How long what a ping said is believed, in milliseconds. */
@@ -58,7 +60,7 @@ export class Connection {
 
   /** Sends with credentials, retrying what is worth it; the answer may be any status but 401 that a token could have cured. */
   async request(request: RegistryRequest): Promise<Response> {
-    const again = request.method === "GET" || request.method === "HEAD";
+    const again = request.retry !== false && (request.method === "GET" || request.method === "HEAD");
     for (let attempt = 1; ; attempt++) {
       try {
         const response = await this.#authorized(request);
@@ -77,11 +79,11 @@ export class Connection {
   async loginToken(): Promise<Token | undefined> {
     const { challenges } = await this.ping();
     const bearer = challenges.find(({ scheme }) => scheme === "bearer");
-    return bearer === undefined ? undefined : requestToken(bearer, [], await this.#context({}), true);
+    return bearer === undefined ? undefined : requestToken(bearer, [], await this.#context(undefined), true);
   }
 
   async #authorized(request: RegistryRequest): Promise<Response> {
-    const { base, challenges } = await this.ping(request);
+    const { base, challenges } = await this.ping({ signal: request.signal });
     const authorization = await this.#authorization(challenges, request);
     const response = await this.#send(base, request, authorization);
     if (response.status !== 401) return response;
@@ -96,7 +98,7 @@ export class Connection {
   }
 
   async #send(base: string, request: RegistryRequest, authorization: string | undefined): Promise<Response> {
-    const { path, scopes: _scopes, ...rest } = request;
+    const { path, scopes: _scopes, retry: _retry, ...rest } = request;
     const url = new URL(path.startsWith("/v2/") ? base + path : path, `${base}/`).href;
     const headers = { "user-agent": this.#options.userAgent, ...request.headers };
     const own = new URL(url).origin === new URL(base).origin;
@@ -118,22 +120,14 @@ export class Connection {
     const known = this.#tokens.get(key);
     if (known !== undefined && known.expires > Date.now()) return known.header;
     const scopes = request.scopes.length > 0 ? request.scopes : (bearer.parameters["scope"]?.split(" ") ?? []);
-    const token = await requestToken(bearer, scopes, await this.#context(request));
+    const token = await requestToken(bearer, scopes, await this.#context(request.signal));
     this.#tokens.set(key, token);
     return token.header;
   }
 
-  async #context(request: { signal?: AbortSignal | undefined; timeout?: number | undefined }): Promise<TokenContext> {
+  async #context(signal: AbortSignal | undefined): Promise<TokenContext> {
     const { credentials, host } = this;
-    const tls = await this.#readTls();
-    return {
-      credentials,
-      userAgent: this.#options.userAgent,
-      insecure: host.insecure,
-      tls,
-      signal: request.signal,
-      timeout: request.timeout,
-    };
+    return { credentials, userAgent: this.#options.userAgent, insecure: host.insecure, tls: await this.#readTls(), signal };
   }
 
   async #pingAt(base: string, options: { signal?: AbortSignal | undefined; timeout?: number | undefined }): Promise<Response> {

@@ -33,10 +33,10 @@ export interface Repository {
   readonly host: RegistryHost;
   /** Whether the registry answers at all, whatever it answers. Throws `unavailable` (see `isNetworkFailure`) after `timeout` milliseconds (default 15 s). */
   ping(options?: { signal?: AbortSignal; timeout?: number }): Promise<void>;
-  /** HEAD: what a tag points at, or undefined where the registry does not say. */
-  resolve(reference: string, options?: { signal?: AbortSignal }): Promise<Descriptor | undefined>;
+  /** HEAD: what a tag points at, or undefined where the registry does not say. `retry: false` takes the first answer as it is. */
+  resolve(reference: string, options?: { signal?: AbortSignal; retry?: boolean }): Promise<Descriptor | undefined>;
   /** The manifest or index by tag or digest; its digest is checked where one is asked for. */
-  manifest(reference: string, options?: { signal?: AbortSignal; mediaTypes?: string[] }): Promise<FetchedManifest>;
+  manifest(reference: string, options?: { signal?: AbortSignal; retry?: boolean; mediaTypes?: string[] }): Promise<FetchedManifest>;
   /** The bytes of a blob from an offset on. `offset` in the answer is where they really start (0 when ranges are not served). */
   blob(
     digest: Digest,

@@ -9,7 +9,7 @@ import { describedBy, MANIFEST_TYPES, readManifest } from "./manifests.ts";
 import { send } from "./send.ts";
 import { uploadBlob, type UploadOptions } from "./upload.ts";
 
-type Cancel = { signal?: AbortSignal };
+type Cancel = { signal?: AbortSignal; retry?: boolean };
 
 /** One repository at one address. */
 export class RemoteRepository implements Repository {
@@ -104,8 +104,8 @@ export class RemoteRepository implements Repository {
     return [...new Set(tags)];
   }
 
-  #request(method: string, path: string, { signal }: Cancel, headers: Record<string, string>): Promise<Response> {
-    return this.#connection.request({ method, path, scopes: this.#scopes, headers, signal });
+  #request(method: string, path: string, { signal, retry }: Cancel, headers: Record<string, string>): Promise<Response> {
+    return this.#connection.request({ method, path, scopes: this.#scopes, headers, signal, retry });
   }
 
   /** Layers that a registry may not hand out lie at addresses of their own; no credentials go there. */

@@ -202,4 +202,22 @@ export const MIGRATIONS: readonly string[] = [
     value_json TEXT NOT NULL
   ) WITHOUT ROWID;
   `,
+  `
+  -- The built-in registry: which digest a tag means, and what a repository shows. Blobs without a manifest are kept for a day.
+  CREATE TABLE registry_tags (
+    repository TEXT NOT NULL,
+    tag TEXT NOT NULL,
+    digest TEXT NOT NULL,
+    PRIMARY KEY (repository, tag)
+  ) WITHOUT ROWID;
+  CREATE TABLE registry_links (
+    repository TEXT NOT NULL,
+    digest TEXT NOT NULL,
+    kind TEXT NOT NULL CHECK (kind IN ('manifest','blob')),
+    media_type TEXT NOT NULL,
+    created INTEGER NOT NULL,
+    PRIMARY KEY (repository, digest)
+  ) WITHOUT ROWID;
+  CREATE INDEX registry_links_digest ON registry_links(digest);
+  `,
 ];

@@ -1,0 +1,98 @@
+import { LighterError } from "../base/errors.ts";
+import { familiarReference, parseReference, type Reference } from "../base/reference.ts";
+import type { Content } from "../content/content.ts";
+import type { Credentials } from "../distribution/distribution.ts";
+import type { Digest, Platform } from "../oci/image.ts";
+import { hostPlatform, parsePlatform } from "../oci/platform.ts";
+import type { State } from "../state/state.ts";
+import type { ProgressSink } from "../wire/progress.ts";
+import type { Downloads } from "./downloads.ts";
+import { fetchDocuments } from "./fetch-image.ts";
+import { fetchLayers } from "./fetch-layers.ts";
+import { transferEvent } from "./image-events.ts";
+import { recordImage } from "./record.ts";
+import { nameRow, putName } from "./rows.ts";
+import type { Source, Sources } from "./sources.ts";
+import { formatReference } from "../base/reference.ts";
+
+/** What a pull works with. */
+export interface PullContext {
+  state: State;
+  content: Content;
+  sources: Sources;
+  downloads: Downloads;
+  /** Called in the same turn as the commit: what was cached of names is stale. */
+  changed: () => void;
+}
+
+/** As `Images.pull` takes them. */
+export interface PullOptions {
+  platform?: string;
+  credentials?: Credentials;
+  allTags?: boolean;
+  progress: ProgressSink;
+  signal?: AbortSignal;
+}
+
+/** Pulls an image, or all tags of a repository, and stores its rows in one transaction at the end. */
+export async function pull(context: PullContext, text: string, options: PullOptions): Promise<void> {
+  const reference = parseReference(text);
+  if (options.allTags !== true) return pullOne(context, reference, options);
+  if (reference.digest !== undefined || /:[^/]+$/.test(text)) throw new LighterError("invalid", "tag can't be used with --all-tags/-a");
+  const tags = await context.sources.tags(askOf(reference, options));
+  for (const tag of tags) await pullOne(context, { ...reference, tag }, options);
+}
+
+async function pullOne(context: PullContext, reference: Reference, options: PullOptions): Promise<void> {
+  const wanted: Platform = options.platform ? parsePlatform(options.platform) : hostPlatform();
+  const source = await context.sources.open(askOf(reference, options));
+  const { progress } = options;
+  progress({ status: `Pulling from ${reference.repository}`, id: reference.digest ?? reference.tag ?? "latest" });
+  if (source.notice !== undefined) progress({ status: source.notice });
+  const id = await transfer(context, reference, source, { ...options, wanted });
+  progress({ status: `Digest: ${source.target.digest}` });
+  const news = id === "known" ? "Image is up to date for" : "Downloaded newer image for";
+  progress({ status: `Status: ${news} ${familiarReference(reference)}` });
+}
+
+async function transfer(
+  context: PullContext,
+  reference: Reference,
+  source: Source,
+  options: PullOptions & { wanted: Platform },
+): Promise<"new" | "known"> {
+  const { state, content } = context;
+  const signal = options.signal ?? new AbortController().signal;
+  using lease = content.lease(`pull ${familiarReference(reference)}`);
+  const strict = options.platform !== undefined && options.platform !== "";
+  const { image, chosen } = await fetchDocuments({ content, lease, source, reference, wanted: options.wanted, strict, signal });
+  const id: Digest = image.target.digest;
+  const known = isKnown(state, reference, id, chosen.descriptor.digest);
+  await fetchLayers({ content, downloads: context.downloads, lease, source, progress: options.progress, signal }, chosen);
+  signal.throwIfAborted();
+  state.write(
+    (tx) => {
+      recordImage(tx, content, image);
+      putName(tx, nameOf(reference), id);
+      transferEvent(tx, "pull", reference, chosen.config);
+      tx.afterCommit(context.changed);
+    },
+    { durable: true },
+  );
+  return known ? "known" : "new";
+}
+
+/** A pull by digest is stored under the digest alone, as Docker does. */
+function nameOf({ registry, repository, tag, digest }: Reference): Reference {
+  if (digest !== undefined) return { registry, repository, digest };
+  return { registry, repository, tag: tag ?? "latest" };
+}
+
+function isKnown(state: State, reference: Reference, id: Digest, manifest: Digest): boolean {
+  if (nameRow(state, formatReference(nameOf(reference)))?.image !== id) return false;
+  return state.get("SELECT 1 FROM image_manifests WHERE image = ? AND manifest = ?", id, manifest) !== undefined;
+}
+
+function askOf(reference: Reference, { credentials, signal }: PullOptions): Parameters<Sources["open"]>[0] {
+  return { reference, credentials, signal };
+}

@@ -1,0 +1,72 @@
+import { now } from "../base/clock.ts";
+import type { RootsSql } from "../content/content.ts";
+import type { Digest } from "../oci/image.ts";
+import type { Reader, Tx } from "../state/state.ts";
+
+/** What the registry keeps alive: all manifests with what they refer to, and for a day blobs that no manifest refers to yet. */
+export const REGISTRY_ROOTS: RootsSql = {
+  blobs:
+    "SELECT digest FROM registry_links WHERE kind = 'manifest' OR created > (CAST(strftime('%s', 'now') AS INTEGER) - 86400) * 1000000000",
+};
+
+/** A manifest or blob that a repository shows. */
+export interface LinkRow {
+  repository: string;
+  digest: Digest;
+  kind: "manifest" | "blob";
+  media_type: string;
+}
+
+const LINK = "SELECT repository, digest, kind, media_type FROM registry_links";
+
+export function linkRow(state: Reader, repository: string, digest: string): LinkRow | undefined {
+  return state.get<LinkRow>(`${LINK} WHERE repository = ? AND digest = ?`, repository, digest);
+}
+
+/** Adds a manifest or blob to a repository; a blob that is pushed again is kept for another day. */
+export function putLink(tx: Tx, link: LinkRow): void {
+  tx.run(
+    "INSERT OR REPLACE INTO registry_links (repository, digest, kind, media_type, created) VALUES (?, ?, ?, ?, ?)",
+    link.repository,
+    link.digest,
+    link.kind,
+    link.media_type,
+    now(),
+  );
+}
+
+/** Removes a manifest or blob from a repository, and the tags that mean it. */
+export function deleteLink(tx: Tx, repository: string, digest: string): void {
+  tx.run("DELETE FROM registry_links WHERE repository = ? AND digest = ?", repository, digest);
+  tx.run("DELETE FROM registry_tags WHERE repository = ? AND digest = ?", repository, digest);
+}
+
+export function tagDigest(state: Reader, repository: string, tag: string): Digest | undefined {
+  return state.get<{ digest: Digest }>("SELECT digest FROM registry_tags WHERE repository = ? AND tag = ?", repository, tag)?.digest;
+}
+
+export function putTag(tx: Tx, repository: string, tag: string, digest: Digest): void {
+  tx.run("INSERT OR REPLACE INTO registry_tags (repository, tag, digest) VALUES (?, ?, ?)", repository, tag, digest);
+}
+
+/** Removes a tag; whether there was one. */
+export function deleteTag(tx: Tx, repository: string, tag: string): boolean {
+  return tx.run("DELETE FROM registry_tags WHERE repository = ? AND tag = ?", repository, tag).changes > 0;
+}
+
+/** Tags of a repository after `last`, in order. */
+export function tagsAfter(state: Reader, repository: string, last: string, limit: number): string[] {
+  const sql = "SELECT tag FROM registry_tags WHERE repository = ? AND tag > ? ORDER BY tag LIMIT ?";
+  return state.all<{ tag: string }>(sql, repository, last, limit).map((row) => row.tag);
+}
+
+/** Repositories after `last`, in order. */
+export function repositoriesAfter(state: Reader, last: string, limit: number): string[] {
+  const sql = "SELECT DISTINCT repository FROM registry_links WHERE repository > ? ORDER BY repository LIMIT ?";
+  return state.all<{ repository: string }>(sql, last, limit).map((row) => row.repository);
+}
+
+/** Whether a repository has anything that can be pulled. */
+export function hasRepository(state: Reader, repository: string): boolean {
+  return state.get("SELECT 1 FROM registry_links WHERE repository = ? AND kind = 'manifest' LIMIT 1", repository) !== undefined;
+}
