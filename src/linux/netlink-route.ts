@@ -149,6 +149,11 @@ export function setMtu(link: string, mtu: number): NetlinkMessage {
   return message(RTM.setLink, NLM_F.ack, ifinfo(0), text(IFLA.ifname, link), u32(IFLA.mtu, mtu));
 }
 
+/** Makes a link a port of a bridge. */
+export function setMaster(link: string, master: number): NetlinkMessage {
+  return message(RTM.setLink, NLM_F.ack, ifinfo(0), text(IFLA.ifname, link), u32(IFLA.master, master));
+}
+
 /** Moves a link into a group, so that {@link deleteGroup} can delete many at once. */
 export function setGroup(link: string, group: number): NetlinkMessage {
   return message(RTM.setLink, NLM_F.ack, ifinfo(0), text(IFLA.ifname, link), u32(IFLA.group, group));

@@ -1,0 +1,230 @@
+import { NETLINK_NETFILTER, NLM_F, Netlink, type NetlinkMessage, attribute, be32, nest, netlinkError, text } from "./netlink.ts";
+
+/**
+ * nf_tables by netlink: batches that the kernel applies whole or not at all. Numbers are those of linux/netfilter/nf_tables.h;
+ * attributes are in network byte order. Rules and sets are described by small objects, encoded here.
+ */
+const SUBSYSTEM = 10;
+const MSG = { newTable: 0, delTable: 2, newChain: 3, newRule: 6, newSet: 9, newElement: 12, delElement: 14 } as const;
+const BATCH_BEGIN = 0x10;
+const BATCH_END = 0x11;
+
+/** Protocol families of tables. */
+export const NFPROTO = { inet: 1, ipv4: 2, ipv6: 10 } as const;
+
+/** Where a base chain hangs in the packet's way. */
+export const HOOK = { prerouting: 0, input: 1, forward: 2, output: 3, postrouting: 4 } as const;
+
+/** Types of nft's own numbering, so that `nft list` shows keys as what they are. */
+export const KEY = { ipv4: { type: 7, size: 4 }, ipv6: { type: 8, size: 16 }, protocol: { type: 12, size: 4 }, port: { type: 13, size: 4 }, ifname: { type: 41, size: 16 } } as const;
+
+/** The type of one field of a key. */
+export type KeyField = (typeof KEY)[keyof typeof KEY];
+
+/** A base chain where `hook` is given, else one to jump to. */
+export interface ChainSpec {
+  name: string;
+  type?: "filter" | "nat";
+  hook?: number;
+  priority?: number;
+}
+
+/** A set, or a map where `data` is given. */
+export interface SetSpec {
+  name: string;
+  key: readonly KeyField[];
+  data?: readonly KeyField[];
+}
+
+/** A set's element: key, and for a map its value; each padded as {@link fields} does. */
+export interface Element {
+  key: Uint8Array;
+  data?: Uint8Array;
+}
+
+/** One encoded expression of a rule. */
+export type Expression = Uint8Array;
+
+const expression = (name: string, ...data: Uint8Array[]): Expression => nest(1, text(1, name), nest(2, ...data));
+const dataValue = (type: number, value: Uint8Array): Uint8Array => nest(type, attribute(1, value));
+
+/** A note for `nft list` (libnftnl's udata: type 0, 4 bytes): keys of one field are in the machine's order. */
+const HOST_ORDER = Uint8Array.of(0, 4, 1, 0, 0, 0);
+
+/** First of the 32-bit registers; a 16-byte value takes four of them. */
+const REGISTER = 8;
+
+/** What a packet is asked for, loaded into 32-bit registers from `register` on. */
+export const load = {
+  protocol: (register = 0): Expression => meta(16, register),
+  family: (register = 0): Expression => meta(15, register),
+  iifname: (register = 0): Expression => meta(6, register),
+  oifname: (register = 0): Expression => meta(7, register),
+  destinationPort: (register = 0): Expression => payload(2, 2, 2, register),
+  source: (family: 4 | 6, register = 0): Expression => (family === 4 ? payload(1, 12, 4, register) : payload(1, 8, 16, register)),
+  destination: (family: 4 | 6, register = 0): Expression => (family === 4 ? payload(1, 16, 4, register) : payload(1, 24, 16, register)),
+  ctState: (register = 0): Expression => expression("ct", be32(1, REGISTER + register), be32(2, 0)),
+  ctStatus: (register = 0): Expression => expression("ct", be32(1, REGISTER + register), be32(2, 2)),
+  /** The kind of destination address: 2 is one of this host (`RTN_LOCAL`). */
+  destinationType: (register = 0): Expression => expression("fib", be32(1, REGISTER + register), be32(2, 3), be32(3, 2)),
+};
+
+function meta(key: number, register: number): Expression {
+  return expression("meta", be32(1, REGISTER + register), be32(2, key));
+}
+
+function payload(base: number, offset: number, length: number, register: number): Expression {
+  return expression("payload", be32(1, REGISTER + register), be32(2, base), be32(3, offset), be32(4, length));
+}
+
+/** Goes on when the register holds `value`, or with `not` when it does not. */
+export function compare(value: Uint8Array, options: { not?: boolean } = {}): Expression {
+  return expression("cmp", be32(1, REGISTER), be32(2, options.not === true ? 1 : 0), dataValue(3, value));
+}
+
+/** Masks the first register. */
+export function mask(bits: Uint8Array): Expression {
+  return expression(
+    "bitwise",
+    be32(1, REGISTER),
+    be32(2, REGISTER),
+    be32(3, bits.length),
+    dataValue(4, bits),
+    dataValue(5, new Uint8Array(bits.length)),
+  );
+}
+
+/** Goes on when the registers from the first on are in a set; for a map, its value is put into registers from `into` on. */
+export function lookup(set: string, options: { into?: number } = {}): Expression {
+  const target = options.into === undefined ? [] : [be32(3, REGISTER + options.into)];
+  return expression("lookup", text(1, set), be32(2, REGISTER), ...target);
+}
+
+/** Sends the packet to the address and port in registers. */
+export function dnat(family: 4 | 6, address: number, port: number): Expression {
+  const protocol = family === 4 ? NFPROTO.ipv4 : NFPROTO.ipv6;
+  return expression("nat", be32(1, 1), be32(2, protocol), be32(3, REGISTER + address), be32(5, REGISTER + port));
+}
+
+/** Gives the packet the address of the link that it leaves by. */
+export function masquerade(): Expression {
+  return expression("masq");
+}
+
+/** Ends the rule: what happens to the packet. */
+export function verdict(code: "accept" | "drop" | "return" | { jump: string }): Expression {
+  const number = code === "drop" ? 0 : code === "accept" ? 1 : code === "return" ? -5 : -3;
+  const chain = typeof code === "object" ? [text(2, code.jump)] : [];
+  return expression("immediate", be32(1, 0), nest(2, nest(2, be32(1, number), ...chain)));
+}
+
+/** A name as `iifname` is compared: 16 bytes. */
+export function ifname(name: string): Uint8Array {
+  const bytes = new Uint8Array(16);
+  bytes.set(Buffer.from(name).subarray(0, 15));
+  return bytes;
+}
+
+/** A 32-bit number in the machine's order, as connection tracking keeps its states. */
+export function native32(value: number): Uint8Array {
+  const bytes = new Uint8Array(4);
+  new DataView(bytes.buffer).setUint32(0, value, true);
+  return bytes;
+}
+
+/** A key or value of several fields: each padded to whole 32-bit registers. */
+export function fields(...parts: Uint8Array[]): Uint8Array {
+  return Buffer.concat(parts.map((part) => Buffer.concat([part, new Uint8Array((4 - (part.length & 3)) & 3)])));
+}
+
+/** A port as packets carry it. */
+export function portBytes(port: number): Uint8Array {
+  return Uint8Array.of(port >> 8, port & 255);
+}
+
+/** Collects changes to one `inet` table and applies them in one atomic batch. */
+export class NftBatch {
+  readonly #table: string;
+  readonly #messages: NetlinkMessage[] = [];
+  #setId = 0;
+
+  constructor(table: string) {
+    this.#table = table;
+  }
+
+  /** Makes the table anew, empty, whatever it held; within the batch, so that nothing in between is ever seen. */
+  replaceTable(): void {
+    this.#add(MSG.newTable, NLM_F.create, text(1, this.#table));
+    this.deleteTable();
+    this.#add(MSG.newTable, NLM_F.create, text(1, this.#table));
+  }
+
+  deleteTable(): void {
+    this.#add(MSG.delTable, 0, text(1, this.#table));
+  }
+
+  chain(spec: ChainSpec): void {
+    const parts = [text(1, this.#table), text(3, spec.name)];
+    if (spec.hook !== undefined) {
+      parts.push(nest(4, be32(1, spec.hook), be32(2, spec.priority ?? 0)), be32(5, 1), text(7, spec.type ?? "filter"));
+    }
+    this.#add(MSG.newChain, NLM_F.create, ...parts);
+  }
+
+  rule(chain: string, ...expressions: Expression[]): void {
+    this.#add(MSG.newRule, NLM_F.create | NLM_F.append, text(1, this.#table), text(2, chain), nest(4, ...expressions));
+  }
+
+  set(spec: SetSpec): void {
+    const flags = (spec.data === undefined ? 0 : 8) | (spec.key.length > 1 ? 128 : 0);
+    const parts = [text(1, this.#table), text(2, spec.name), be32(3, flags), be32(4, typeOf(spec.key)), be32(5, sizeOf(spec.key))];
+    if (spec.data !== undefined) parts.push(be32(6, typeOf(spec.data)), be32(7, sizeOf(spec.data)));
+    if (spec.key.length > 1) parts.push(nest(9, nest(2, ...spec.key.map((field) => nest(1, be32(1, field.size))))));
+    if (spec.key.length === 1) parts.push(attribute(13, HOST_ORDER));
+    this.#add(MSG.newSet, NLM_F.create, ...parts, be32(10, ++this.#setId));
+  }
+
+  elements(set: string, elements: readonly Element[]): void {
+    this.#elements(MSG.newElement, NLM_F.create, set, elements);
+  }
+
+  deleteElements(set: string, elements: readonly Element[]): void {
+    this.#elements(MSG.delElement, 0, set, elements);
+  }
+
+  /** Applies what was collected; throws the kernel's first error, and then nothing was changed. */
+  commit(socket: Netlink): void {
+    if (this.#messages.length === 0) return;
+    const begin: NetlinkMessage = { type: BATCH_BEGIN, flags: 0, body: Uint8Array.of(0, 0, 0, SUBSYSTEM) };
+    const last = this.#messages.at(-1);
+    if (last !== undefined) last.flags |= NLM_F.ack;
+    const answers = socket.exchange([begin, ...this.#messages, { ...begin, type: BATCH_END }]);
+    const failed = answers.find((answer) => answer.errno !== 0);
+    if (failed !== undefined) throw netlinkError(failed, `change table "${this.#table}"`);
+  }
+
+  #elements(type: number, flags: number, set: string, elements: readonly Element[]): void {
+    // A nested attribute's length has 16 bits: 64 KiB hold at least 500 of the longest elements.
+    for (let at = 0; at < elements.length; at += 500) {
+      const list = elements.slice(at, at + 500).map(({ key, data }) => nest(1, dataValue(1, key), ...(data === undefined ? [] : [dataValue(2, data)])));
+      this.#add(type, flags, text(1, this.#table), text(2, set), nest(3, ...list));
+    }
+  }
+
+  #add(message: number, flags: number, ...parts: Uint8Array[]): void {
+    this.#messages.push({ type: (SUBSYSTEM << 8) | message, flags, body: Buffer.concat([Uint8Array.of(NFPROTO.inet, 0, 0, 0), ...parts]) });
+  }
+}
+
+function typeOf(key: readonly KeyField[]): number {
+  return key.reduce((sum, field) => (sum << 6) | field.type, 0);
+}
+
+function sizeOf(key: readonly KeyField[]): number {
+  return key.reduce((sum, field) => sum + field.size, 0);
+}
+
+/** A socket for nf_tables in the calling thread's network namespace. */
+export function openNft(): Netlink {
+  return new Netlink(NETLINK_NETFILTER);
+}

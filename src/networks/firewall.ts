@@ -1,0 +1,189 @@
+import { isIP } from "node:net";
+import type { Netlink } from "../linux/netlink.ts";
+import {
+  type Element,
+  HOOK,
+  KEY,
+  NFPROTO,
+  NftBatch,
+  compare,
+  dnat,
+  fields,
+  ifname,
+  load,
+  lookup,
+  mask,
+  masquerade,
+  native32,
+  portBytes,
+  verdict,
+} from "../linux/nft.ts";
+import { type Subnet, addressBytes, parseAddress, parseSubnet, width } from "./addresses.ts";
+
+/** A network as the rules see it. */
+export interface NetworkRules {
+  bridge: string;
+  /** In CIDR form, one a family at most. */
+  subnets: string[];
+  masquerade: boolean;
+  internal: boolean;
+  /** Whether containers of the network may talk to each other. */
+  icc: boolean;
+}
+
+/** A published port: packets to `hostAddress:hostPort` go to `address:port`. */
+export interface PortRule {
+  protocol: "tcp" | "udp" | "sctp";
+  /** `0.0.0.0` and `::` mean every address of the host. */
+  hostAddress: string;
+  hostPort: number;
+  address: string;
+  port: number;
+}
+
+/** All that the table says. */
+export interface FirewallModel {
+  networks: NetworkRules[];
+  ports: PortRule[];
+}
+
+const PROTOCOL = { tcp: 6, udp: 17, sctp: 132 } as const;
+const LOCAL = native32(2);
+const IPS_DST_NAT = native32(1 << 5);
+const ESTABLISHED_OR_RELATED = native32(2 | 4);
+const ZERO = native32(0);
+const FAMILIES = [4, 6] as const;
+
+const isFamily = (family: 4 | 6): Uint8Array[] => [load.family(), compare(Uint8Array.of(family === 4 ? NFPROTO.ipv4 : NFPROTO.ipv6))];
+const wasPublished = [load.ctStatus(), mask(IPS_DST_NAT), compare(ZERO, { not: true })];
+const from = (bridge: string, not = false): Uint8Array[] => [load.iifname(), compare(ifname(bridge), { not })];
+const to = (bridge: string, not = false): Uint8Array[] => [load.oifname(), compare(ifname(bridge), { not })];
+
+/**
+ * Writes the whole table anew in one atomic batch: connections that are open, and ports that stay, never notice.
+ * The chains: `guard` keeps 127.0.0.0/8 the host's own, `publish` sends packets for published ports to their container (from outside, from
+ * containers, and from the host itself), `outward` gives containers the host's address, `between` lets into a bridge what belongs there.
+ */
+export function writeTable(socket: Netlink, table: string, model: FirewallModel): void {
+  const batch = new NftBatch(table);
+  batch.replaceTable();
+  declare(batch);
+  batch.elements(
+    "bridges",
+    model.networks.map(({ bridge }) => ({ key: ifname(bridge) })),
+  );
+  guardRules(batch);
+  publishRules(batch);
+  for (const network of model.networks) outwardRules(batch, network);
+  betweenRules(batch, model.networks);
+  for (const [set, elements] of portElements(model.ports)) batch.elements(set, elements);
+  batch.commit(socket);
+}
+
+/** Removes the table. */
+export function dropTable(socket: Netlink, table: string): void {
+  const batch = new NftBatch(table);
+  batch.deleteTable();
+  batch.commit(socket);
+}
+
+/** Adds published ports, or takes them away, in one batch: one map element each. */
+export function changePorts(socket: Netlink, table: string, change: { add?: PortRule[]; remove?: PortRule[] }): void {
+  const batch = new NftBatch(table);
+  for (const [set, elements] of portElements(change.remove ?? [])) batch.deleteElements(set, elements);
+  for (const [set, elements] of portElements(change.add ?? [])) batch.elements(set, elements);
+  batch.commit(socket);
+}
+
+function declare(batch: NftBatch): void {
+  batch.set({ name: "bridges", key: [KEY.ifname] });
+  for (const family of FAMILIES) {
+    const address = family === 4 ? KEY.ipv4 : KEY.ipv6;
+    batch.set({ name: `ports${family}_any`, key: [KEY.protocol, KEY.port], data: [address, KEY.port] });
+    batch.set({ name: `ports${family}_at`, key: [address, KEY.protocol, KEY.port], data: [address, KEY.port] });
+  }
+  batch.chain({ name: "publish" });
+  batch.chain({ name: "guard", type: "filter", hook: HOOK.prerouting, priority: -300 });
+  batch.chain({ name: "inward", type: "nat", hook: HOOK.prerouting, priority: -100 });
+  batch.chain({ name: "local", type: "nat", hook: HOOK.output, priority: -100 });
+  batch.chain({ name: "outward", type: "nat", hook: HOOK.postrouting, priority: 100 });
+  batch.chain({ name: "between", type: "filter", hook: HOOK.forward, priority: 0 });
+}
+
+/** `route_localnet` on our bridges would let containers reach what listens on the host's 127.0.0.1: they may not. */
+function guardRules(batch: NftBatch): void {
+  const loopback = parseSubnet("127.0.0.0/8");
+  for (const end of ["destination", "source"] as const) {
+    batch.rule("guard", load.iifname(), lookup("bridges"), ...isFamily(4), load[end](4), ...inSubnet(loopback), verdict("drop"));
+  }
+}
+
+function publishRules(batch: NftBatch): void {
+  for (const chain of ["inward", "local"]) {
+    batch.rule(chain, load.destinationType(), compare(LOCAL), verdict({ jump: "publish" }));
+  }
+  // ::1 cannot be translated: the kernel sends such packets nowhere but to itself.
+  batch.rule("publish", ...isFamily(6), load.destination(6), compare(addressBytes({ family: 6, value: 1n })), verdict("return"));
+  for (const family of FAMILIES) {
+    const words = width(family) / 32;
+    const at = [load.destination(family), load.protocol(words), load.destinationPort(words + 1), lookup(`ports${family}_at`, { into: 0 })];
+    batch.rule("publish", ...isFamily(family), ...at, dnat(family, 0, words));
+    const any = [load.protocol(), load.destinationPort(1), lookup(`ports${family}_any`, { into: 0 })];
+    batch.rule("publish", ...isFamily(family), ...any, dnat(family, 0, words));
+  }
+}
+
+function outwardRules(batch: NftBatch, network: NetworkRules): void {
+  for (const text of network.subnets) {
+    const subnet = parseSubnet(text);
+    const inside = [...isFamily(subnet.family), load.source(subnet.family), ...inSubnet(subnet)];
+    if (subnet.family === 4) {
+      const loopback = [...isFamily(4), load.source(4), ...inSubnet(parseSubnet("127.0.0.0/8"))];
+      batch.rule("outward", ...to(network.bridge), ...loopback, masquerade());
+    }
+    batch.rule("outward", ...to(network.bridge), ...inside, ...wasPublished, masquerade());
+    if (network.masquerade && !network.internal) batch.rule("outward", ...to(network.bridge, true), ...inside, masquerade());
+  }
+}
+
+function betweenRules(batch: NftBatch, networks: NetworkRules[]): void {
+  for (const { bridge } of networks.filter((network) => network.internal)) {
+    batch.rule("between", ...from(bridge), ...to(bridge, true), verdict("drop"));
+    batch.rule("between", ...to(bridge), ...from(bridge, true), verdict("drop"));
+  }
+  const intoBridge = [load.oifname(), lookup("bridges")];
+  const known = [load.ctState(), mask(ESTABLISHED_OR_RELATED), compare(ZERO, { not: true })];
+  batch.rule("between", ...intoBridge, ...known, verdict("accept"));
+  batch.rule("between", ...intoBridge, ...wasPublished, verdict("accept"));
+  for (const { bridge, icc } of networks) if (icc) batch.rule("between", ...from(bridge), ...to(bridge), verdict("accept"));
+  batch.rule("between", ...intoBridge, verdict("drop"));
+}
+
+function inSubnet(subnet: Subnet): Uint8Array[] {
+  const bits = width(subnet.family);
+  const ones = ((1n << BigInt(subnet.length)) - 1n) << BigInt(bits - subnet.length);
+  const bytes = (value: bigint): Uint8Array => addressBytes({ family: subnet.family, value });
+  return [mask(bytes(ones)), compare(bytes(subnet.base))];
+}
+
+/** The maps' elements; ports whose host address and container address are of different families have no rule (a relay is needed). */
+function portElements(ports: readonly PortRule[]): Map<string, Element[]> {
+  const found = new Map<string, Element[]>();
+  for (const port of ports) {
+    const host = parseAddress(port.hostAddress);
+    const target = parseAddress(port.address);
+    if (host === undefined || target === undefined || host.family !== target.family) continue;
+    const wanted = [Uint8Array.of(PROTOCOL[port.protocol]), portBytes(port.hostPort)];
+    const set = `ports${host.family}_${host.value === 0n ? "any" : "at"}`;
+    const key = host.value === 0n ? fields(...wanted) : fields(addressBytes(host), ...wanted);
+    const list = found.get(set) ?? [];
+    list.push({ key, data: fields(addressBytes(target), portBytes(port.port)) });
+    found.set(set, list);
+  }
+  return found;
+}
+
+/** Whether rules alone can carry a published port: host and container address are of one family. */
+export function isCarried(port: Pick<PortRule, "hostAddress" | "address">): boolean {
+  return isIP(port.hostAddress) === isIP(port.address);
+}

@@ -1,0 +1,76 @@
+import type { FirewallModel, PortRule } from "./firewall.ts";
+
+/** One place of a container in a bridge network, as the kernel is to make it. */
+export interface Wire {
+  bridge: string;
+  /** Name of the end on the bridge, at most 15 bytes. */
+  hostName: string;
+  /** Name inside, `eth0`. */
+  name: string;
+  mac: string;
+  /** In CIDR form. */
+  addresses: string[];
+  /** Default gateways to set, by address; empty where another network's gateway leads out. */
+  gateways: string[];
+  mtu: number;
+  /** Keeps the port from talking to other ports (`enable_icc=false`). */
+  isolated: boolean;
+}
+
+/** A bridge device as it should be. */
+export interface BridgeSpec {
+  name: string;
+  mtu: number;
+  /** The gateway's addresses in CIDR form, all that the bridge should have. */
+  addresses: string[];
+}
+
+/** What the host's network looks like: read to choose subnets and the MTU. */
+export interface Survey {
+  links: { index: number; name: string; kind: string; mtu: number; master: number }[];
+  /** Subnets that addresses and routes of the host cover, in CIDR form, with the link's name; default routes have length 0. */
+  taken: { subnet: string; link: string; priority: number }[];
+}
+
+/** What keeps forwarded packets from our bridges although our own table lets them pass. */
+export interface ForeignDrop {
+  /** `ip filter FORWARD`. */
+  chain: string;
+  how: "policy drop" | "last rule drops";
+  /** Whether Docker's place for users' rules is there. */
+  dockerUser: boolean;
+}
+
+/** What the network Worker does, by name: its argument and its answer. Everything that may wait for the kernel's network locks is here. */
+export interface Jobs {
+  survey: [undefined, Survey];
+  /** Makes a bridge, or brings the one of that name into the shape asked for; answers whether it was there. */
+  bridge: [BridgeSpec, { adopted: boolean }];
+  deleteLinks: [string[], undefined];
+  /** Puts links back on their bridge. */
+  enslave: [{ bridge: string; links: string[] }, undefined];
+  /** Makes a namespace with its loopback up and the wires in it; answers its descriptor in this process. */
+  sandbox: [Wire[], number];
+  /** Adds a wire to a namespace given by path. */
+  attach: [{ namespace: string; wire: Wire }, undefined];
+  /** Sets the default gateways of a namespace given by path. */
+  gateways: [{ namespace: string; name: string; gateways: string[] }, undefined];
+  writeTable: [{ table: string; model: FirewallModel }, undefined];
+  changePorts: [{ table: string; add?: PortRule[]; remove?: PortRule[] }, undefined];
+  dropTable: [string, undefined];
+  foreignDrops: [string, ForeignDrop[]];
+}
+
+/** A job on its way to the Worker. */
+export interface JobMessage {
+  id: number;
+  job: keyof Jobs;
+  argument: unknown;
+}
+
+/** What comes back: a result, or an error's kind and sentence. */
+export interface JobAnswer {
+  id: number;
+  result?: unknown;
+  error?: { code: string | undefined; message: string };
+}

@@ -1,0 +1,40 @@
+/**
+ * The one permanent Worker for namespaces, rtnetlink and nftables: the kernel's network locks can hold a caller for milliseconds, and this thread
+ * alone steps into other namespaces. Jobs are done in the order of their arrival.
+ */
+import { messageOf } from "../base/errors.ts";
+import { openNft } from "../linux/nft.ts";
+import { openRoute } from "../linux/netlink-route.ts";
+import { attachWire, deleteLinks, enslave, ensureBridge, makeSandbox, setGateways, survey } from "./links.ts";
+import { changePorts, dropTable, writeTable } from "./firewall.ts";
+import { foreignDrops } from "./foreign.ts";
+import type { JobAnswer, JobMessage, Jobs } from "./jobs.ts";
+
+declare const self: Worker;
+
+const route = openRoute();
+const nft = openNft();
+
+const does: { [Name in keyof Jobs]: (argument: Jobs[Name][0]) => Jobs[Name][1] } = {
+  survey: () => survey(route),
+  bridge: (spec) => ensureBridge(route, spec),
+  deleteLinks: (names) => deleteLinks(route, names),
+  enslave: ({ bridge, links }) => enslave(route, bridge, links),
+  sandbox: (wires) => makeSandbox(route, wires),
+  attach: ({ namespace, wire }) => attachWire(route, namespace, wire),
+  gateways: ({ namespace, name, gateways }) => setGateways(namespace, name, gateways),
+  writeTable: ({ table, model }) => void writeTable(nft, table, model),
+  changePorts: ({ table, ...change }) => void changePorts(nft, table, change),
+  dropTable: (table) => void dropTable(nft, table),
+  foreignDrops: (table) => foreignDrops(nft, table),
+};
+
+self.onmessage = ({ data }: MessageEvent<JobMessage>): void => {
+  const answer: JobAnswer = { id: data.id };
+  try {
+    answer.result = (does[data.job] as (argument: unknown) => unknown)(data.argument);
+  } catch (error) {
+    answer.error = { code: (error as { code?: string }).code, message: messageOf(error) };
+  }
+  self.postMessage(answer);
+};

@@ -1,0 +1,89 @@
+/** How long a pool stays widened after the last time it ran dry, in ms. */
+const WIDE_FOR = 60_000;
+const WIDEST = 64;
+
+/**
+ * Keeps a few things ready that take milliseconds to make: one is made at a time in the background, so that other work gets in between. A pool that
+ * ran dry widens for a while.
+ */
+export class Pool<Item> {
+  readonly #make: () => Promise<Item>;
+  readonly #drop: (item: Item) => void;
+  readonly #failed: (error: unknown) => void;
+  readonly #size: number;
+  readonly #ready: Item[] = [];
+  #target: number;
+  #widened = 0;
+  #filling: Promise<void> | undefined;
+  #closed = false;
+
+  constructor(options: { size: number; make: () => Promise<Item>; drop: (item: Item) => void; failed: (error: unknown) => void }) {
+    this.#size = this.#target = options.size;
+    this.#make = options.make;
+    this.#drop = options.drop;
+    this.#failed = options.failed;
+  }
+
+  /** How many are ready. */
+  get ready(): number {
+    return this.#ready.length;
+  }
+
+  /** Takes one that is ready, or undefined; either way the pool is filled again. */
+  take(): Item | undefined {
+    const item = this.#ready.shift();
+    if (item === undefined && this.#size > 0) {
+      this.#target = Math.min(Math.max(this.#target, 1) * 2, Math.max(WIDEST, this.#size));
+      this.#widened = performance.now();
+    } else if (this.#target > this.#size && performance.now() - this.#widened > WIDE_FOR) this.#target = this.#size;
+    this.fill();
+    return item;
+  }
+
+  /** Puts one back that was taken and not used. */
+  giveBack(item: Item): void {
+    if (this.#closed) this.#drop(item);
+    else this.#ready.unshift(item);
+  }
+
+  /** Starts filling, if that is not under way. */
+  fill(): void {
+    if (this.#closed || this.#filling !== undefined || this.#ready.length >= this.#target) return;
+    this.#filling = this.#run().finally(() => (this.#filling = undefined));
+  }
+
+  /** Resolves when the pool is full, or cannot be filled now. */
+  async full(): Promise<void> {
+    this.fill();
+    await this.#filling;
+  }
+
+  /** Drops what is ready and makes nothing more. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    await this.#filling;
+    for (const item of this.#ready.splice(0)) this.#drop(item);
+  }
+
+  /** Drops what is ready and starts again, after what items are made of has changed. */
+  async renew(): Promise<void> {
+    await this.close();
+    this.#closed = false;
+    this.fill();
+  }
+
+  async #run(): Promise<void> {
+    // The caller is on a container's fast path: let it go first.
+    await Bun.sleep(0);
+    while (!this.#closed && this.#ready.length < this.#target) {
+      try {
+        const item = await this.#make();
+        if (this.#closed) this.#drop(item);
+        else this.#ready.push(item);
+      } catch (error) {
+        this.#failed(error);
+        return;
+      }
+    }
+  }
+}
