@@ -19,8 +19,8 @@ function load(): ReturnType<typeof dlopen<typeof MORE>>["symbols"] {
 }
 let loaded: ReturnType<typeof load> | undefined;
 
-/** Flags of open(2) and its relatives that differ between architectures come from Node's constants; these are the same on amd64 and arm64 or mapped. */
 const arm = process.arch === "arm64";
+/** Flags of open(2); two of them differ between amd64 and arm64. */
 export const O = {
   RDONLY: 0,
   WRONLY: 1,
@@ -61,7 +61,7 @@ const secondPtr = ptr(second);
 /** Puts a name with its NUL into a buffer that lives as long as the thread. */
 function put(buffer: Buffer, address: Pointer, name: ByteName): Pointer {
   if (name.length >= buffer.length) throw systemError("path", ERRNO.ENAMETOOLONG, name.slice(0, 64));
-  buffer[buffer.latin1Write(name, 0)] = 0;
+  buffer[buffer.write(name, 0, "latin1")] = 0;
   return address;
 }
 
@@ -103,6 +103,7 @@ export function close(fd: number): void {
 
 /** Writes all bytes at an offset. */
 export function writeAt(fd: number, bytes: Uint8Array, offset: number): number {
+  if (bytes.length === 0) return 0;
   const address = ptr(bytes);
   let done = 0;
   while (done < bytes.length) {
@@ -155,9 +156,9 @@ export function mkdirAt(dir: number, name: ByteName, mode: number): number {
 
 /** mknodat(2); `type` is one of the S_IF constants. */
 export function mknodAt(dir: number, name: ByteName, type: number, mode: number, major: number, minor: number): number {
-  // The layout of dev_t in glibc: 12 low bits of the minor and 12 of the major in the low word, the rest above.
+  // dev_t of glibc: 8 bits of the minor, 12 of the major, then the rest of the minor, then of the major.
   const low = ((major & 0xfff) << 8) | (minor & 0xff);
-  const device = BigInt(low) | (BigInt(minor & 0xfff00) << 12n) | (BigInt(major & 0xfffff000) << 32n);
+  const device = BigInt(low) | (BigInt((minor & 0xffffff00) >>> 0) << 12n) | (BigInt((major & 0xfffff000) >>> 0) << 32n);
   return at(libc().mknodat(dir, put(first, firstPtr, name), type | mode, Number(device)));
 }
 
@@ -185,7 +186,7 @@ export function renameAt(dir: number, name: ByteName, toDir: number, toName: Byt
 /** The target of a symbolic link, or a negative error number. */
 export function readLinkAt(dir: number, name: ByteName): ByteName | number {
   const got = at(libc().readlinkat(dir, put(first, firstPtr, name), second, second.length));
-  return got < 0 ? got : second.latin1Slice(0, got);
+  return got < 0 ? got : second.toString("latin1", 0, got);
 }
 
 export function chownAt(dir: number, name: ByteName, uid: number, gid: number): number {
@@ -305,7 +306,7 @@ export function readDirectory(fd: number): { name: ByteName; type: number }[] {
       const length = entries.readUInt16LE(position + 16);
       const type = (entries[position + 18] ?? 0) << 12;
       const start = position + 19;
-      const name = entries.latin1Slice(start, entries.indexOf(0, start));
+      const name = entries.toString("latin1", start, entries.indexOf(0, start));
       if (name !== "." && name !== "..") found.push({ name, type });
       position += length;
     }
@@ -326,7 +327,7 @@ export function listXattrs(dir: number, name: ByteName): string[] {
   const path = put(first, firstPtr, through(dir, name));
   const got = at(libc().llistxattr(path, xattrBuffer, XATTR_MOST));
   if (got <= 0) return [];
-  return xattrBuffer.latin1Slice(0, got - 1).split("\0");
+  return xattrBuffer.toString("latin1", 0, got - 1).split("\0");
 }
 
 /** One extended attribute of an entry, or undefined. */

@@ -48,8 +48,9 @@ export function codeOfStatus(status: number): number {
   return signal === 0 ? (status >> 8) & 0xff : 128 + signal;
 }
 
-/** Collects a child of ours that has ended, so that no zombie stays. Never waits; false when `pid` is no dead child of ours. */
-export function reap(pid: number): boolean {
+/** Collects a child of ours that has ended, so that no zombie stays: its wait status. Never waits; undefined when `pid` is no dead child of ours. */
+export function reap(pid: number): number | undefined {
   const WNOHANG = 1;
-  return libc().waitpid(pid, new Int32Array(1), WNOHANG) === pid;
+  const status = new Int32Array(1);
+  return libc().waitpid(pid, status, WNOHANG) === pid ? status[0] : undefined;
 }

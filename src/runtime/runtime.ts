@@ -186,4 +186,6 @@ export interface RuntimeOptions {
   /** Further runtimes by name, from daemon.json's `runtimes`. */
   runtimes: Record<string, { path: string; runtimeArgs?: string[] }>;
   defaultRuntime: string | undefined;
+  /** Called with each step of a container's or exec's life (`bundle`, `spawned`, `created`, `started`, `exited`, `deleted`): the split of the benchmark. */
+  trace?: (id: string, step: string) => void;
 }

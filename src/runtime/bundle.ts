@@ -1,0 +1,66 @@
+import { chmodSync, mkdirSync, writeFileSync } from "node:fs";
+import type { RuntimeSpec } from "../oci/spec.ts";
+import type { Seccomp } from "../oci/spec.ts";
+import { type Context, mountPoint } from "./context.ts";
+import type { TaskSpec } from "./runtime.ts";
+import { cgroupOf } from "./cgroup-host.ts";
+
+/** crun's way to take a compiled filter. https://github.com/containers/crun/blob/main/crun.1.md */
+const SECCOMP_BYTES = "run.oci.seccomp_bpf_data";
+/** crun before 1.9 refuses anything but 1.0. */
+const OCI_VERSION = "1.0.2";
+
+/** What the bundle's `config.json` adds to the caller's spec. */
+export interface Derived {
+  /** `linux.cgroupsPath`. */
+  runtimePath: string;
+  /** Where the cgroup is below each root. */
+  cgroup: string;
+  /** A compiled filter in base64, or a profile for a runtime that takes none, or neither. */
+  seccomp: { bytes: string } | { profile: Seccomp } | undefined;
+}
+
+/** Where the container's cgroup goes: what the spec names, else `<cgroupParent>/<id>`. */
+export function placeOf(context: Context, spec: TaskSpec): { runtimePath: string; cgroup: string } {
+  const asked = spec.spec.linux.cgroupsPath;
+  if (asked !== undefined && asked.startsWith("/")) return { runtimePath: asked, cgroup: asked };
+  const { runtimePath, path } = cgroupOf(context.driver, parentOf(context, asked), spec.id);
+  return { runtimePath, cgroup: path };
+}
+
+/** `linux.cgroupsPath` in systemd's form, `slice:prefix:name`, names a parent slice. */
+function parentOf(context: Context, asked: string | undefined): string {
+  const slice = asked?.split(":")[0];
+  return slice?.endsWith(".slice") === true ? slice.slice(0, -".slice".length) : context.cgroupParent;
+}
+
+/** The spec as the OCI runtime gets it. */
+export function deriveSpec(context: Context, task: TaskSpec, derived: Derived): RuntimeSpec {
+  const { spec } = task;
+  const { seccomp: _, ...linux } = spec.linux;
+  const { seccomp } = derived;
+  return {
+    ...spec,
+    ociVersion: OCI_VERSION,
+    process: {
+      ...spec.process,
+      terminal: task.terminal,
+      ...(task.terminal && task.size ? { consoleSize: task.size } : {}),
+    },
+    root: { ...spec.root, path: mountPoint(context, task.id) },
+    linux: {
+      ...linux,
+      cgroupsPath: derived.runtimePath,
+      ...(seccomp && "profile" in seccomp ? { seccomp: seccomp.profile } : {}),
+    },
+    ...(seccomp && "bytes" in seccomp ? { annotations: { ...spec.annotations, [SECCOMP_BYTES]: seccomp.bytes } } : {}),
+  };
+}
+
+/** Makes the directory and its `config.json`. Small files on the exec root's tmpfs: a few microseconds each. */
+export function writeBundle(context: Context, task: TaskSpec, spec: RuntimeSpec): void {
+  mkdirSync(task.directory, { recursive: true, mode: 0o700 });
+  chmodSync(task.directory, 0o700);
+  mkdirSync(mountPoint(context, task.id), { recursive: true, mode: 0o700 });
+  writeFileSync(`${task.directory}/config.json`, JSON.stringify(spec), { mode: 0o600 });
+}

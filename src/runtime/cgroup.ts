@@ -1,0 +1,112 @@
+import { existsSync, readFileSync, readdirSync } from "node:fs";
+import { writeFileOnce } from "../linux/fd.ts";
+import { LighterError } from "../base/errors.ts";
+import { type CgroupHost, cgroupDirectories } from "./cgroup-host.ts";
+
+/** How long freezing may take before it is called off. */
+const FREEZE_MILLISECONDS = 10_000;
+
+/** The control group of one container, by its path below the roots. All reads are of files that the kernel makes up: they do not block. */
+export class Cgroup {
+  readonly #host: CgroupHost;
+  readonly path: string;
+
+  constructor(host: CgroupHost, path: string) {
+    this.#host = host;
+    this.path = path;
+  }
+
+  /** Its directory in every hierarchy. */
+  directories(): string[] {
+    return cgroupDirectories(this.#host, this.path);
+  }
+
+  /** How many processes the kernel has killed here for want of memory, ever; 0 where it does not count. */
+  oomKills(): number {
+    const text = this.#host.version === 2 ? this.#read("", "memory.events") : this.#read("memory", "memory.oom_control");
+    return Number(/^oom_kill (\d+)$/m.exec(text)?.[1] ?? 0);
+  }
+
+  /** Host pids of all processes in it and below, ascending. */
+  pids(): number[] {
+    const found = new Set<number>();
+    const collect = (directory: string): void => {
+      for (const line of readOr(`${directory}/cgroup.procs`).split("\n")) if (line !== "") found.add(Number(line));
+      for (const child of childrenOf(directory)) collect(child);
+    };
+    for (const directory of this.#trees()) collect(directory);
+    return [...found].sort((a, b) => a - b);
+  }
+
+  /** Every directory of it and below, deepest first: the order in which they can be removed. */
+  removable(): string[] {
+    const walk = (directory: string): string[] => [...childrenOf(directory).flatMap(walk), directory];
+    return this.directories().filter(existsSync).flatMap(walk);
+  }
+
+  /** Freezes or thaws all processes; resolves when they are. Throws `unsupported` without the means. */
+  async freeze(frozen: boolean): Promise<void> {
+    const v2 = this.#host.version === 2;
+    const directory = this.#directory(v2 ? "" : "freezer");
+    if (directory === undefined) throw new LighterError("unsupported", "Cannot pause: this host has no freezer cgroup");
+    const wanted = frozen ? "FROZEN" : "THAWED";
+    if (v2) writeFileOnce(`${directory}/cgroup.freeze`, frozen ? "1" : "0");
+    else writeFileOnce(`${directory}/freezer.state`, wanted);
+    const reached = (): boolean =>
+      v2
+        ? new RegExp(`^frozen ${frozen ? 1 : 0}$`, "m").test(readOr(`${directory}/cgroup.events`))
+        : readOr(`${directory}/freezer.state`).trim() === wanted;
+    for (const started = performance.now(); !reached(); await Bun.sleep(1)) {
+      if (performance.now() - started > FREEZE_MILLISECONDS)
+        throw new LighterError("internal", `Cannot ${frozen ? "pause" : "resume"}: the processes did not follow within 10 s`);
+      // v1: a process that forks meanwhile keeps the state at FREEZING until it is asked again.
+      if (!v2 && frozen) writeFileOnce(`${directory}/freezer.state`, wanted);
+    }
+  }
+
+  /** v2's atomic kill; false where the kernel has none. */
+  killAll(): boolean {
+    if (this.#host.version !== 2) return false;
+    try {
+      writeFileOnce(`${this.#host.unified}${this.path}/cgroup.kill`, "1");
+      return true;
+    } catch {
+      return false;
+    }
+  }
+
+  /** The hierarchies that hold every process: the one of v2, or v1's pids (else any). */
+  #trees(): string[] {
+    if (this.#host.version === 2) return this.directories();
+    return [this.#directory("pids") ?? this.#directory("systemd") ?? this.directories()[0] ?? ""];
+  }
+
+  #directory(controller: string): string | undefined {
+    if (this.#host.version === 2) return this.#host.unified + this.path;
+    const mount = this.#host.mounts.get(controller);
+    return mount === undefined ? undefined : mount + this.path;
+  }
+
+  #read(controller: string, file: string): string {
+    const directory = this.#directory(controller);
+    return directory === undefined ? "" : readOr(`${directory}/${file}`);
+  }
+}
+
+function readOr(path: string): string {
+  try {
+    return readFileSync(path, "utf8");
+  } catch {
+    return "";
+  }
+}
+
+function childrenOf(directory: string): string[] {
+  try {
+    return readdirSync(directory, { withFileTypes: true })
+      .filter((entry) => entry.isDirectory())
+      .map((entry) => `${directory}/${entry.name}`);
+  } catch {
+    return [];
+  }
+}

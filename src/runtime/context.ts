@@ -1,0 +1,44 @@
+import type { Spawner } from "../linux/spawner.ts";
+import type { CgroupHost } from "./cgroup-host.ts";
+import type { RuntimeRecord } from "./runtime.ts";
+import type { Task } from "./runtime.ts";
+import type { SeccompFilters } from "./seccomp-filters.ts";
+
+/** What every step of this part needs to know; made once by `openRuntime`. */
+export interface Context {
+  execRoot: string;
+  cgroupParent: string;
+  driver: "cgroupfs" | "systemd";
+  host: CgroupHost;
+  spawner: Spawner;
+  seccomp: SeccompFilters;
+  conmon: string;
+  /** Extra arguments of configured runtimes, by name. */
+  runtimeArgs: ReadonlyMap<string, string[]>;
+  /** A spawned process must wait on its start pipe until it has been moved into the monitors' cgroup (v2). */
+  gated: boolean;
+  /** Live tasks by container id. */
+  tasks: Map<string, Task>;
+  /** Called with each step of a container's life, for the split of the benchmark and for debug logs. */
+  trace: (id: string, step: string) => void;
+}
+
+/** Where overlays are mounted, each in its own namespace. */
+export function mountPoint(context: Context, id: string): string {
+  return `${context.execRoot}/rootfs/${id}`;
+}
+
+/** The state directory (`--root`) of an OCI runtime. */
+export function stateRoot(context: Context, runtime: RuntimeRecord): string {
+  return `${context.execRoot}/state/${runtime.name}`;
+}
+
+/** Arguments that come before every command of an OCI runtime. */
+export function globalArguments(context: Context, runtime: RuntimeRecord): string[] {
+  return ["--root", stateRoot(context, runtime), ...(context.runtimeArgs.get(runtime.name) ?? [])];
+}
+
+/** crun refuses to work while it sees the unified tree of a hybrid host. */
+export function needsOwnMounts(context: Context, runtime: RuntimeRecord): boolean {
+  return context.host.hybrid && runtime.kind === "crun";
+}

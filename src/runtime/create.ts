@@ -1,0 +1,57 @@
+import { LighterError } from "../base/errors.ts";
+import { deriveSpec, placeOf, writeBundle } from "./bundle.ts";
+import { Cgroup } from "./cgroup.ts";
+import { runCommand } from "./command.ts";
+import { type Conmon, startConmon } from "./conmon.ts";
+import { type Context, mountPoint, stateRoot } from "./context.ts";
+import { named } from "./exec.ts";
+import { refused } from "./refusal.ts";
+import { removeAll } from "./remove.ts";
+import type { Task, TaskSpec } from "./runtime.ts";
+import { isKnownCrun } from "./runtimes.ts";
+import { ContainerTask } from "./task.ts";
+
+/** See `Runtime.create`. */
+export async function createTask(context: Context, spec: TaskSpec, signal: AbortSignal | undefined): Promise<Task> {
+  const { id, directory, runtime, terminal, stdin } = spec;
+  // The same upper directory must not be mounted twice: an earlier run ends first, its monitor with it.
+  await context.tasks.get(id)?.delete();
+  signal?.throwIfAborted();
+  if (context.driver === "systemd" && !runtime.cgroupDrivers.includes("systemd"))
+    throw new LighterError("unsupported", `Cannot create container: runtime "${runtime.name}" cannot use systemd's cgroup driver`);
+  const { runtimePath, cgroup } = placeOf(context, spec);
+  const seccomp = await context.seccomp.filterFor(spec);
+  context.trace(id, "create");
+  writeBundle(context, spec, deriveSpec(context, spec, { runtimePath, cgroup, seccomp }));
+  context.trace(id, "bundle");
+  const group = new Cgroup(context.host, cgroup);
+  let conmon: Conmon;
+  try {
+    conmon = await startConmon(context, {
+      id,
+      runtime,
+      directory,
+      terminal,
+      stdin,
+      logFile: spec.logFile,
+      overlay: { target: mountPoint(context, id), ...spec.rootfs },
+      signal,
+    });
+  } catch (error) {
+    if (!isKnownCrun(runtime)) await runCommand(context, runtime, ["delete", "--force", id]);
+    await removeAll(context, group, [`${stateRoot(context, runtime)}/${id}`, directory, mountPoint(context, id)]);
+    throw refused(error, "create");
+  }
+  context.trace(id, "created");
+  return new ContainerTask(context, runtime, {
+    id,
+    runtime: runtime.name,
+    directory,
+    init: named(conmon.pid),
+    monitor: named(conmon.monitorPid),
+    oomKills: group.oomKills(),
+    terminal,
+    stdin,
+    cgroup,
+  });
+}

@@ -1,0 +1,177 @@
+/** What the root tests and the benchmark of this part share: a root of busybox, Docker-like specs, sinks. Not part of the program. */
+import { copyFileSync, mkdirSync, mkdtempSync, rmSync, symlinkSync } from "node:fs";
+import { newId } from "../base/ids.ts";
+import type { Mount, Process, RuntimeSpec } from "../oci/spec.ts";
+import type { OutputSink, StreamId } from "../wire/stream.ts";
+import { openRuntime } from "./open.ts";
+import type { Runtime, RuntimeOptions, StdinMode, TaskSpec } from "./runtime.ts";
+
+/** Docker's default capabilities. */
+export const CAPABILITIES =
+  "CAP_CHOWN CAP_DAC_OVERRIDE CAP_FSETID CAP_FOWNER CAP_MKNOD CAP_NET_RAW CAP_SETGID CAP_SETUID CAP_SETFCAP CAP_SETPCAP CAP_NET_BIND_SERVICE CAP_SYS_CHROOT CAP_KILL CAP_AUDIT_WRITE".split(
+    " ",
+  );
+
+const APPLETS =
+  "sh true false echo cat sleep dd yes head kill grep stty ls id touch tty seq readlink mount umount unshare printf wc env".split(" ");
+
+export interface Fixture {
+  directory: string;
+  runtime: Runtime;
+  options: RuntimeOptions;
+  /** A task that runs `args`; with its own upper directory and no network. */
+  spec(args: string[], more?: Partial<TaskSpec> & { process?: Partial<Process>; id?: string; mounts?: Mount[] }): TaskSpec;
+  close(): Promise<void>;
+}
+
+/** A private exec root, cgroup parent and busybox layer under `/tmp`. */
+export async function openFixture(runtimeName = "crun", options: Partial<RuntimeOptions> = {}): Promise<Fixture> {
+  const directory = mkdtempSync("/tmp/lighter-runtime-");
+  makeLayer(`${directory}/layer`);
+  const all: RuntimeOptions = {
+    execRoot: `${directory}/run`,
+    cgroupParent: `/lighter-test-${directory.slice(-6)}`,
+    cgroupDriver: "cgroupfs",
+    runtimes: {},
+    defaultRuntime: runtimeName,
+    ...options,
+  };
+  const runtime = await openRuntime(all);
+  return {
+    directory,
+    runtime,
+    options: all,
+    spec: (args, more = {}) => taskSpec(directory, runtime, args, more),
+    close: async () => {
+      await runtime.sweep(new Set());
+      await runtime[Symbol.asyncDispose]();
+      await removeParent(all.cgroupParent);
+      rmSync(directory, { recursive: true, force: true });
+    },
+  };
+}
+
+/** A spec for a directory that {@link openFixture} has made, also from another process. */
+export function taskSpec(
+  directory: string,
+  runtime: Runtime,
+  args: string[],
+  more: Partial<TaskSpec> & { process?: Partial<Process>; id?: string; mounts?: Mount[] },
+): TaskSpec {
+  const { process = {}, mounts = [], id = newId(), ...rest } = more;
+  const own = `${directory}/containers/${id}`;
+  for (const name of ["upper", "work"]) mkdirSync(`${own}/${name}`, { recursive: true });
+  return {
+    id,
+    runtime: runtime.record(""),
+    directory: `${directory}/run/containers/${id}`,
+    spec: ociSpec(args, process, mounts),
+    rootfs: { lower: [`${directory}/layer`], upper: `${own}/upper`, work: `${own}/work`, volatile: true },
+    seccomp: { kind: "default" },
+    terminal: false,
+    stdin: "none" as StdinMode,
+    logFile: `${own}/log`,
+    ...rest,
+  };
+}
+
+/** A spec as confined as Docker's, without network. */
+export function ociSpec(args: string[], process: Partial<Process> = {}, mounts: Mount[] = []): RuntimeSpec {
+  const caps = CAPABILITIES;
+  return {
+    ociVersion: "1.0.2",
+    process: {
+      user: { uid: 0, gid: 0 },
+      args,
+      env: ["PATH=/bin", "TERM=xterm"],
+      cwd: "/",
+      capabilities: { bounding: caps, effective: caps, permitted: caps, inheritable: [], ambient: [] },
+      ...process,
+    },
+    root: { path: "" },
+    hostname: "test",
+    mounts: [
+      { destination: "/proc", type: "proc", source: "proc", options: ["nosuid", "noexec", "nodev"] },
+      { destination: "/dev", type: "tmpfs", source: "tmpfs", options: ["nosuid", "strictatime", "mode=755", "size=65536k"] },
+      {
+        destination: "/dev/pts",
+        type: "devpts",
+        source: "devpts",
+        options: ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"],
+      },
+      { destination: "/sys", type: "sysfs", source: "sysfs", options: ["nosuid", "noexec", "nodev", "ro"] },
+      { destination: "/sys/fs/cgroup", type: "cgroup", source: "cgroup", options: ["ro", "nosuid", "noexec", "nodev"] },
+      { destination: "/dev/mqueue", type: "mqueue", source: "mqueue", options: ["nosuid", "noexec", "nodev"] },
+      { destination: "/dev/shm", type: "tmpfs", source: "shm", options: ["nosuid", "noexec", "nodev", "mode=1777", "size=67108864"] },
+      ...mounts,
+    ],
+    linux: {
+      namespaces: [{ type: "mount" }, { type: "network" }, { type: "uts" }, { type: "pid" }, { type: "ipc" }],
+      resources: {
+        devices: [
+          { allow: false, access: "rwm" },
+          ...[3, 5, 7, 8, 9].map((minor) => ({ allow: true, type: "c" as const, major: 1, minor, access: "rwm" })),
+          { allow: true, type: "c", major: 5, minor: 0, access: "rwm" },
+          { allow: true, type: "c", major: 5, minor: 2, access: "rwm" },
+          { allow: true, type: "c", major: 136, access: "rwm" },
+        ],
+      },
+      maskedPaths: [
+        "/proc/asound",
+        "/proc/acpi",
+        "/proc/kcore",
+        "/proc/keys",
+        "/proc/latency_stats",
+        "/proc/timer_list",
+        "/proc/timer_stats",
+        "/proc/sched_debug",
+        "/proc/scsi",
+        "/sys/firmware",
+      ],
+      readonlyPaths: ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"],
+    },
+  };
+}
+
+/** A sink that keeps all it gets. */
+export class Collected implements OutputSink {
+  readonly pieces: { stream: StreamId; data: Uint8Array }[] = [];
+  bytes = 0;
+  ended = false;
+
+  write(stream: StreamId, data: Uint8Array): boolean {
+    this.pieces.push({ stream, data });
+    this.bytes += data.length;
+    return true;
+  }
+
+  drained(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  end(): void {
+    this.ended = true;
+  }
+
+  text(stream?: StreamId): string {
+    return Buffer.concat(
+      this.pieces.filter((piece) => stream === undefined || piece.stream === stream).map((piece) => piece.data),
+    ).toString();
+  }
+}
+
+function makeLayer(layer: string): void {
+  for (const name of ["bin", "dev", "proc", "sys", "etc", "tmp"]) mkdirSync(`${layer}/${name}`, { recursive: true });
+  copyFileSync("/bin/busybox", `${layer}/bin/busybox`);
+  for (const applet of APPLETS) symlinkSync("busybox", `${layer}/bin/${applet}`);
+}
+
+/** The spawn thread leaves its cgroup when it has ended, a moment after it was told to. */
+async function removeParent(path: string): Promise<void> {
+  const script = `for c in /sys/fs/cgroup /sys/fs/cgroup/*; do for d in $c${path}/monitors $c${path}; do [ ! -d $d ] || rmdir $d || exit 1; done; done`;
+  for (let tries = 0; tries < 50; tries++) {
+    if ((await Bun.$`sh -c ${script}`.nothrow().quiet()).exitCode === 0) return;
+    await Bun.sleep(20);
+  }
+  throw new Error(`cgroup ${path} stays`);
+}

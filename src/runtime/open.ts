@@ -1,0 +1,80 @@
+import { constants, mkdirSync } from "node:fs";
+import { LighterError } from "../base/errors.ts";
+import { logOf } from "../base/log.ts";
+import { closeFd, openFd } from "../linux/fd.ts";
+import { openSpawner } from "../linux/spawner.ts";
+import { defaultDriver, readCgroupHost } from "./cgroup-host.ts";
+import type { Context } from "./context.ts";
+import { createTask } from "./create.ts";
+import { ExecProcess } from "./exec.ts";
+import { isShared, makeCgroup } from "./prepare-host.ts";
+import type { Runtime, RuntimeOptions, Task, TaskRecord } from "./runtime.ts";
+import { findRuntimes, recordOf } from "./runtimes.ts";
+import { openFilters } from "./seccomp-filters.ts";
+import { sweepExcept } from "./sweep.ts";
+import { ContainerTask } from "./task.ts";
+
+/** Where distributions put conmon. */
+const PATHS = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/usr/libexec/podman:/usr/lib/podman:/usr/libexec/crio";
+
+/** Opens the part: finds the OCI runtimes, makes the monitors' cgroup and the spawn thread. Throws `unavailable` when conmon is missing. */
+export async function openRuntime(options: RuntimeOptions): Promise<Runtime> {
+  const { execRoot, cgroupParent } = options;
+  const conmon = Bun.which("conmon", { PATH: PATHS });
+  if (conmon === null) throw new LighterError("unavailable", "Cannot run containers: conmon is not installed");
+  const host = readCgroupHost();
+  const driver = options.cgroupDriver === "auto" ? defaultDriver(host) : options.cgroupDriver;
+  for (const name of ["containers", "rootfs", "state"]) mkdirSync(`${execRoot}/${name}`, { recursive: true, mode: 0o700 });
+  const monitors = makeCgroup(host, `${cgroupParent}/monitors`);
+  const hostMounts = openFd("/proc/self/ns/mnt", constants.O_RDONLY);
+  const [records, spawner] = await Promise.all([
+    findRuntimes(options.runtimes),
+    openSpawner({
+      hostMounts,
+      tasksFiles: host.version === 1 ? monitors.map((directory) => `${directory}/tasks`) : [],
+      procsFile: host.version === 2 ? `${monitors[0]}/cgroup.procs` : undefined,
+      bindRoot: isShared(`${execRoot}/rootfs`) ? `${execRoot}/rootfs` : undefined,
+      hybrid: host.hybrid,
+    }),
+  ]);
+  const runtimeArgs = new Map(Object.entries(options.runtimes).map(([name, { runtimeArgs: list = [] }]) => [name, list]));
+  const context: Context = {
+    execRoot,
+    cgroupParent,
+    driver,
+    host,
+    spawner,
+    conmon,
+    runtimeArgs,
+    seccomp: openFilters(execRoot, spawner.compileSeccomp),
+    gated: host.version === 2,
+    tasks: new Map(),
+    trace: options.trace ?? (() => undefined),
+  };
+  const record = (name: string): ReturnType<Runtime["record"]> => recordOf(records, name, options.defaultRuntime);
+  return {
+    record,
+    records: () => [...records.values()],
+    cgroup: { version: host.version, hybrid: host.hybrid, driver, controllers: host.controllers },
+    create: (spec, { signal } = {}) => createTask(context, spec, signal),
+    adopt: (stored) => Promise.resolve(adopt(context, stored, record)),
+    adoptExec: (stored) => Promise.resolve(new ExecProcess(context, stored)),
+    sweep: (keep) => sweepExcept(context, keep),
+    [Symbol.asyncDispose]: () => {
+      spawner.close();
+      closeFd(hostMounts);
+      return Promise.resolve();
+    },
+  };
+}
+
+function adopt(context: Context, stored: TaskRecord, record: Runtime["record"]): Task {
+  const known = context.tasks.get(stored.id);
+  if (known) return known;
+  try {
+    return new ContainerTask(context, record(stored.runtime), stored);
+  } catch (error) {
+    logOf("runtime").warn("container {id} was made by a runtime that is not configured any more: {error}", { id: stored.id, error });
+    return new ContainerTask(context, { ...record(""), name: stored.runtime, kind: "other" }, stored);
+  }
+}

@@ -1,0 +1,183 @@
+import { constants, existsSync, readFileSync } from "node:fs";
+import { LighterError } from "../base/errors.ts";
+import { closeFd, openFd, unlinkPath, writeAll } from "../linux/fd.ts";
+import type { SystemError } from "../linux/libc.ts";
+import { signalPid } from "../linux/process.ts";
+import type { RuntimeSpec } from "../oci/spec.ts";
+import type { Attachment, OutputSink, TerminalSize } from "../wire/stream.ts";
+import { Cgroup } from "./cgroup.ts";
+import { runCommand } from "./command.ts";
+import { RuntimeRefusal } from "./conmon.ts";
+import { type Context, mountPoint, stateRoot } from "./context.ts";
+import { startExec } from "./exec.ts";
+import { Monitored } from "./monitored.ts";
+import { refused } from "./refusal.ts";
+import { killAll, removeAll } from "./remove.ts";
+import type { ExecSpec, ExecTask, Exit, RuntimeRecord, Task, TaskRecord } from "./runtime.ts";
+import { isKnownCrun } from "./runtimes.ts";
+
+const SIGKILL = 9;
+const REOPEN_MILLISECONDS = 2_000;
+
+/** One container's process. */
+export class ContainerTask implements Task {
+  readonly record: TaskRecord;
+  readonly exited: Promise<Exit>;
+  readonly monitorLost: Promise<void>;
+  readonly #context: Context;
+  readonly #runtime: RuntimeRecord;
+  readonly #process: Monitored;
+  readonly #cgroup: Cgroup;
+  #deleted: Promise<void> | undefined;
+
+  constructor(context: Context, runtime: RuntimeRecord, record: TaskRecord) {
+    this.#context = context;
+    this.#runtime = runtime;
+    this.record = record;
+    this.#cgroup = new Cgroup(context.host, record.cgroup);
+    this.#process = new Monitored({ ...record, keepEarly: false });
+    this.monitorLost = this.#process.monitorLost;
+    this.exited = this.#process.exited.then((exit) => {
+      context.trace(record.id, "exited");
+      return { ...exit, oomKilled: this.#cgroup.oomKills() > record.oomKills };
+    });
+    context.tasks.set(record.id, this);
+  }
+
+  async start(): Promise<void> {
+    const { id } = this.record;
+    try {
+      if (this.#isDirect()) openFifo(`${stateRoot(this.#context, this.#runtime)}/${id}/exec.fifo`);
+      else {
+        const { code, output } = await runCommand(this.#context, this.#runtime, ["start", id]);
+        if (code !== 0) throw new RuntimeRefusal(output);
+      }
+    } catch (error) {
+      await this.delete();
+      throw refused(error, "start");
+    }
+    this.#context.trace(id, "started");
+  }
+
+  kill(signal: number, options: { all?: boolean } = {}): void {
+    if (!this.#process.alive) throw new LighterError("conflict", `Cannot signal container "${this.record.id}": it is not running`);
+    if (options.all !== true) {
+      if (!this.#process.signal(signal))
+        throw new LighterError("conflict", `Cannot signal container "${this.record.id}": it is not running`);
+    } else if (signal === SIGKILL) killAll(this.#cgroup);
+    else for (const pid of this.#cgroup.pids()) signalPid(pid, signal);
+  }
+
+  attach(sink: OutputSink, options: { stdin: boolean; stdout: boolean; stderr: boolean }): Attachment {
+    return this.#process.attach(sink, options);
+  }
+
+  resize(size: TerminalSize): void {
+    this.#process.resize(size);
+  }
+
+  async pause(): Promise<void> {
+    await this.#cgroup.freeze(true);
+  }
+
+  async resume(): Promise<void> {
+    await this.#cgroup.freeze(false);
+  }
+
+  drainOutput(): void {
+    this.#process.drainOutput();
+  }
+
+  async reopenLog(): Promise<void> {
+    const { directory } = this.record;
+    const spec = logPathOf(this.record.monitor.pid);
+    if (this.#process.monitorPidfd === undefined || spec === undefined) return;
+    const control = openFd(`${directory}/ctl`, constants.O_WRONLY | constants.O_NONBLOCK);
+    try {
+      // Message type 2, then two numbers that only a resize uses.
+      writeAll(control, Buffer.from("2 0 0\n"));
+    } finally {
+      closeFd(control);
+    }
+    for (const begun = performance.now(); !existsSync(spec) && this.#process.alive; await Bun.sleep(1)) {
+      if (performance.now() - begun > REOPEN_MILLISECONDS)
+        throw new LighterError("internal", `Cannot reopen the log of container "${this.record.id}": its monitor does not answer`);
+    }
+  }
+
+  async exec(spec: ExecSpec): Promise<ExecTask> {
+    if (!this.#process.alive) throw new LighterError("conflict", `Cannot exec in container "${spec.containerId}": it is not running`);
+    return startExec(this.#context, this.#runtime, spec);
+  }
+
+  pids(): number[] {
+    return this.#cgroup.pids();
+  }
+
+  delete(): Promise<void> {
+    return (this.#deleted ??= this.#delete());
+  }
+
+  async #delete(): Promise<void> {
+    const { id, directory } = this.record;
+    this.#process.drainOutput();
+    if (this.#process.alive) {
+      killAll(this.#cgroup);
+      this.#process.signal(SIGKILL);
+    }
+    await this.exited;
+    this.#process.killMonitor();
+    if (!this.#isDirect()) await runCommand(this.#context, this.#runtime, ["delete", "--force", id]);
+    await removeAll(this.#context, this.#cgroup, [
+      `${stateRoot(this.#context, this.#runtime)}/${id}`,
+      directory,
+      mountPoint(this.#context, id),
+    ]);
+    this.#process.close();
+    if (this.#context.tasks.get(id) === this) this.#context.tasks.delete(id);
+    this.#context.trace(id, "deleted");
+  }
+
+  /** Whether the runtime's own start and delete can be left out: its hooks run there, and nothing else that we do not do. */
+  #isDirect(): boolean {
+    return isKnownCrun(this.#runtime) && this.#context.driver === "cgroupfs" && !hasLateHooks(this.record.directory);
+  }
+}
+
+/** crun's own start: a byte into the fifo that init waits on, and the fifo removed. */
+function openFifo(path: string): void {
+  let fd: number;
+  try {
+    fd = openFd(path, constants.O_WRONLY | constants.O_NONBLOCK);
+  } catch (error) {
+    const { code } = error as SystemError;
+    // No reader: init has died; no fifo: it has been started already.
+    throw code === "ENXIO" || code === "ENOENT" ? new RuntimeRefusal("container is not in created state") : error;
+  }
+  try {
+    unlinkPath(path);
+    writeAll(fd, Buffer.of(0));
+  } finally {
+    closeFd(fd);
+  }
+}
+
+function hasLateHooks(directory: string): boolean {
+  const path = `${directory}/config.json`;
+  if (!existsSync(path)) return false;
+  const text = readFileSync(path, "utf8");
+  if (!text.includes('"hooks"')) return false;
+  const { hooks = {} } = JSON.parse(text) as RuntimeSpec;
+  return ["poststart", "poststop"].some((name) => (hooks[name] ?? []).length > 0);
+}
+
+/** Where conmon writes its log, from its own command line (so that a task found again needs no more than its record). */
+function logPathOf(pid: number): string | undefined {
+  try {
+    const argv = readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0");
+    const value = argv[argv.indexOf("-l") + 1] ?? "";
+    return value.startsWith("k8s-file:") ? value.slice("k8s-file:".length) : undefined;
+  } catch {
+    return undefined;
+  }
+}
