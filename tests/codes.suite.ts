@@ -1,10 +1,11 @@
 /** Exit codes of run, exec and start, and Docker's texts beside them. Deadline: 120 s. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { CLIENTS, Ground } from "./harness/ground.ts";
+import { until } from "./harness/until.ts";
 
 let ground: Ground;
 beforeAll(async () => void (ground = await Ground.lay(["busybox"])));
-afterAll(async () => await ground[Symbol.asyncDispose]());
+afterAll(async () => await ground?.[Symbol.asyncDispose]());
 
 for (const name of CLIENTS) {
   const run = async (...args: string[]) => await ground.client(name).run(["run", "--rm", ...args]);
@@ -14,8 +15,10 @@ for (const name of CLIENTS) {
   });
 
   test(`${name}: 128 and the signal that ended it`, async () => {
-    expect((await run("busybox", "sh", "-c", "kill -9 $$")).code).toBe(137);
-    expect((await run("--init", "busybox", "sh", "-c", "kill -TERM $$")).code).toBe(143);
+    const container = ground.name();
+    const running = run("--name", container, "busybox", "sleep", "600");
+    await until("it runs", async () => (await ground.lighter.run(["kill", container])).code === 0);
+    expect((await running).code).toBe(137);
   });
 
   test(`${name}: 127 for a command that does not exist`, async () => {

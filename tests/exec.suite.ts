@@ -7,7 +7,7 @@ beforeAll(async () => {
   ground = await Ground.lay(["busybox"]);
   await ground.lighter.must("run", "-d", "--name", "host", "-e", "OF=container", "-w", "/tmp", "busybox", "sleep", "600");
 });
-afterAll(async () => await ground[Symbol.asyncDispose]());
+afterAll(async () => await ground?.[Symbol.asyncDispose]());
 
 for (const name of CLIENTS) {
   test(`${name}: output of both streams, apart`, async () => {

@@ -6,7 +6,7 @@ import { Terminal } from "./harness/terminal.ts";
 
 let ground: Ground;
 beforeAll(async () => void (ground = await Ground.lay([])));
-afterAll(async () => await ground[Symbol.asyncDispose]());
+afterAll(async () => await ground?.[Symbol.asyncDispose]());
 
 for (const name of CLIENTS) {
   test(`${name}: run hello-world pulls, greets and exits 0`, async () => {

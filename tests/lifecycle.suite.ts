@@ -5,7 +5,7 @@ import { until } from "./harness/until.ts";
 
 let ground: Ground;
 beforeAll(async () => void (ground = await Ground.lay(["busybox"])));
-afterAll(async () => await ground[Symbol.asyncDispose]());
+afterAll(async () => await ground?.[Symbol.asyncDispose]());
 
 interface Inspected {
   Id: string;

@@ -20,6 +20,9 @@ interface Operation {
 const definitions = api.definitions as unknown as Record<string, Shape>;
 const paths = api.paths as unknown as Record<string, Record<string, Operation>>;
 
+/** Where Docker answers null though the definition has no word of it, and clients rely on that: `METHOD template place`. */
+const NULL_IN_PRACTICE = new Set(["GET /exec/{id}/json .ExitCode", "GET /containers/{id}/json .HostConfig.MemorySwappiness"]);
+
 /** Checks answers of the Engine API against `reference/engine-api.json`. */
 export class Schema {
   /** How many answers were checked, by `METHOD /path/{template} status`. */
@@ -34,7 +37,9 @@ export class Schema {
     const key = `${method} ${template} ${status}`;
     this.checked.set(key, (this.checked.get(key) ?? 0) + 1);
     if (response.schema === undefined) return;
-    const differences = differencesOf(response.schema, value, "");
+    const differences = differencesOf(response.schema, value, "").filter(
+      (text) => !(text.includes(": is null,") && NULL_IN_PRACTICE.has(`${method} ${template} ${text.split(":")[0]}`)),
+    );
     if (differences.length > 0) throw new Error(`${key}: not as the Engine API defines it:\n  ${differences.join("\n  ")}`);
   }
 }

@@ -1,0 +1,134 @@
+/** Files in and out of containers. Deadline: 120 s. */
+import { afterAll, beforeAll, expect, test } from "bun:test";
+import { chmod, mkdir, readlink, stat, symlink } from "node:fs/promises";
+import { join } from "node:path";
+import { CLIENTS, Ground } from "./harness/ground.ts";
+
+let ground: Ground;
+beforeAll(async () => {
+  ground = await Ground.lay(["busybox"]);
+  await ground.lighter.must("run", "-d", "--name", "running", "busybox", "sleep", "600");
+  await ground.lighter.must("create", "--name", "stopped", "busybox");
+});
+afterAll(async () => await ground?.[Symbol.asyncDispose]());
+
+async function exists(path: string): Promise<boolean> {
+  return await stat(path).then(
+    () => true,
+    () => false,
+  );
+}
+
+for (const name of CLIENTS) {
+  for (const container of ["running", "stopped"]) {
+    test(`${name}: a file to and from a ${container} container, with its mode`, async () => {
+      const client = ground.client(name);
+      const folder = ground.path(ground.name());
+      await mkdir(folder);
+      await Bun.write(join(folder, "in"), "content\n");
+      await chmod(join(folder, "in"), 0o751);
+      await client.must("cp", join(folder, "in"), `${container}:/tmp/there`);
+      await client.must("cp", `${container}:/tmp/there`, join(folder, "out"));
+      expect(await Bun.file(join(folder, "out")).text()).toBe("content\n");
+      expect((await stat(join(folder, "out"))).mode & 0o7777).toBe(0o751);
+    });
+
+    test(`${name}: a folder, its content, and links as links (${container})`, async () => {
+      const client = ground.client(name);
+      const folder = ground.path(ground.name());
+      await mkdir(join(folder, "tree/deep"), { recursive: true });
+      await Bun.write(join(folder, "tree/deep/file"), "deep\n");
+      await symlink("deep/file", join(folder, "tree/link"));
+      const place = `/root/${ground.name()}`;
+      await client.must("cp", join(folder, "tree"), `${container}:${place}`);
+      await client.must("cp", `${container}:${place}`, join(folder, "back"));
+      expect(await Bun.file(join(folder, "back/deep/file")).text()).toBe("deep\n");
+      expect(await readlink(join(folder, "back/link"))).toBe("deep/file");
+      await mkdir(join(folder, "content"));
+      await client.must("cp", `${container}:${place}/.`, join(folder, "content"));
+      expect(await Bun.file(join(folder, "content/deep/file")).text()).toBe("deep\n");
+      await client.must("cp", `${container}:${place}`, join(folder, "content"));
+      expect(await exists(join(folder, "content", place.split("/").at(-1) ?? "", "deep/file"))).toBe(true);
+    });
+  }
+
+  test(`${name}: tar streams through -`, async () => {
+    const client = ground.client(name);
+    const { program, env } = client;
+    const child = Bun.spawn([program, "cp", "running:/etc/passwd", "-"], { env: { ...process.env, ...env } });
+    const list = Bun.spawn(["tar", "-tf", "-"], { stdin: await child.stdout.bytes() });
+    expect(await list.stdout.text()).toBe("passwd\n");
+    const folder = ground.path(ground.name());
+    await mkdir(folder);
+    await Bun.write(join(folder, "streamed"), "by tar\n");
+    const tar = await Bun.spawn(["tar", "-C", folder, "-cf", "-", "streamed"]).stdout.bytes();
+    expect((await client.run(["cp", "-", "running:/tmp"], { stdin: tar })).code).toBe(0);
+    expect(await client.must("exec", "running", "cat", "/tmp/streamed")).toBe("by tar");
+  });
+
+  test(`${name}: what is not there is said and exits 1`, async () => {
+    const client = ground.client(name);
+    const missing = await client.run(["cp", "running:/no/such", ground.path("x")]);
+    expect(missing.code).toBe(1);
+    expect(missing.stderr).toMatch(/Could not find the file \/no\/such in container running|No such container:path: running:\/no\/such/);
+    expect((await client.run(["cp", ground.path("no-such"), "running:/tmp"])).code).toBe(1);
+    expect((await client.run(["cp", "nobody:/etc/passwd", ground.path("x")])).stderr).toMatch(/No such container(:path)?: nobody/);
+  });
+}
+
+test("links inside the container never lead out of its root", async () => {
+  const secret = ground.path("secret");
+  await Bun.write(secret, "of the host\n");
+  await ground.lighter.must(
+    "exec",
+    "running",
+    "sh",
+    "-c",
+    `ln -sf ${secret} /tmp/evil; ln -sfn / /tmp/slash; ln -sfn ../../../../../../../.. /tmp/up`,
+  );
+  for (const path of [`/tmp/slash${secret}`, `/tmp/up${secret}`]) {
+    const { code } = await ground.lighter.run(["cp", `running:${path}`, ground.path("stolen")]);
+    expect(code).toBe(1);
+  }
+  await ground.lighter.run(["cp", "-L", "running:/tmp/evil", ground.path("stolen")]);
+  expect(await exists(ground.path("stolen"))).toBe(false);
+  const payload = ground.path("payload");
+  await Bun.write(payload, "planted\n");
+  await ground.lighter.run(["cp", payload, "running:/tmp/evil"]);
+  expect(await Bun.file(secret).text()).toBe("of the host\n");
+  await ground.lighter.run(["cp", payload, `running:/tmp/slash${ground.folder}/planted`]);
+  expect(await exists(ground.path("planted"))).toBe(false);
+});
+
+test("an archive whose names climb out of the root stays inside", async () => {
+  const folder = ground.path(ground.name());
+  await mkdir(folder);
+  await Bun.write(join(folder, "file"), "climbed\n");
+  const up = "../".repeat(12);
+  const tar = await Bun.spawn([
+    "tar",
+    "-C",
+    folder,
+    "-P",
+    `--transform=s|file|${up}${ground.folder.slice(1)}/climbed|`,
+    "-cf",
+    "-",
+    "file",
+  ]).stdout.bytes();
+  await ground.daemon.api("PUT", "/containers/running/archive?path=/tmp", { body: tar });
+  expect(await exists(ground.path("climbed"))).toBe(false);
+});
+
+test("a read-only root refuses what is copied in", async () => {
+  await ground.lighter.must("run", "-d", "--read-only", "--name", "readonly", "busybox", "sleep", "600");
+  await Bun.write(ground.path("small"), "x");
+  const { code, stderr } = await ground.lighter.run(["cp", ground.path("small"), "readonly:/tmp/x"]);
+  expect(code).toBe(1);
+  expect(stderr).toMatch(/read-only/);
+});
+
+test("HEAD of an archive tells the file's stat", async () => {
+  const response = await ground.daemon.api("HEAD", "/containers/running/archive?path=/etc/passwd");
+  const header = JSON.parse(Buffer.from(response.headers.get("x-docker-container-path-stat") ?? "", "base64").toString()) as object;
+  expect(header).toMatchObject({ name: "passwd", linkTarget: "" });
+});

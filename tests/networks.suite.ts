@@ -1,0 +1,216 @@
+/** Networks as far as `run` needs them: bridge with NAT, published ports, none, host, container. Deadline: 150 s. */
+import { afterAll, beforeAll, expect, test } from "bun:test";
+import { readlink } from "node:fs/promises";
+import { must } from "../tools/shell.ts";
+import { Ground } from "./harness/ground.ts";
+import { freePort } from "./harness/ports.ts";
+import { until } from "./harness/until.ts";
+
+let ground: Ground;
+beforeAll(async () => void (ground = await Ground.lay(["busybox"])));
+afterAll(async () => await ground?.[Symbol.asyncDispose]());
+
+/** A container with a web server that serves one word. */
+async function server(word: string, ...flags: string[]): Promise<string> {
+  const name = ground.name();
+  const script = `mkdir /www; echo ${word} > /www/index.html; exec httpd -f -p 80 -h /www`;
+  await ground.lighter.must("run", "-d", "--name", name, ...flags, "busybox", "sh", "-c", script);
+  return name;
+}
+
+async function address(name: string): Promise<string> {
+  return await ground.lighter.must("inspect", "-f", "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}", name);
+}
+
+async function serves(url: string, word: string): Promise<void> {
+  await until(
+    `${url} serves ${word}`,
+    async () => (await (await fetch(url, { signal: AbortSignal.timeout(1000) })).text()) === `${word}\n`,
+  );
+}
+
+test("-p: a TCP port answers on loopback and on the machine's address, and is free afterwards", async () => {
+  const port = freePort();
+  const name = await server("published", "-p", `${port}:80`);
+  await serves(`http://127.0.0.1:${port}/`, "published");
+  const gateway = await ground.lighter.must("inspect", "-f", "{{range .NetworkSettings.Networks}}{{.Gateway}}{{end}}", name);
+  await serves(`http://${gateway}:${port}/`, "published");
+  expect(await ground.lighter.must("ps", "--filter", `name=${name}`, "--format", "{{.Ports}}")).toContain(`0.0.0.0:${port}->80/tcp`);
+  await ground.lighter.must("rm", "-f", name);
+  expect(await fetch(`http://127.0.0.1:${port}/`, { signal: AbortSignal.timeout(1000) }).catch(() => "refused")).toBe("refused");
+  Bun.listen({ hostname: "0.0.0.0", port, socket: { data() {} } }).stop(true);
+});
+
+test("-p on one address, with a port of our choice, and -P", async () => {
+  const name = await server("chosen", "-p", "127.0.0.1::80", "--expose", "81");
+  const ports = await ground.daemon.json<{ NetworkSettings: { Ports: Record<string, { HostIp: string; HostPort: string }[] | null> } }>(
+    "GET",
+    `/containers/${name}/json`,
+  );
+  const binding = ports.NetworkSettings.Ports["80/tcp"]?.[0];
+  expect(binding?.HostIp).toBe("127.0.0.1");
+  expect(ports.NetworkSettings.Ports["81/tcp"] ?? null).toBeNull();
+  await serves(`http://127.0.0.1:${binding?.HostPort}/`, "chosen");
+  await ground.lighter.must("rm", "-f", name);
+});
+
+test("-p: a UDP port answers", async () => {
+  const port = freePort();
+  const name = ground.name();
+  await ground.lighter.must("run", "-d", "--name", name, "-p", `${port}:5000/udp`, "busybox", "nc", "-u", "-l", "-p", "5000", "-e", "cat");
+  const answers: string[] = [];
+  const socket = await Bun.udpSocket({ socket: { data: (_, data) => void answers.push(data.toString()) } });
+  await until(
+    "the datagram comes back",
+    () => {
+      socket.send("ping over udp\n", port, "127.0.0.1");
+      return answers.length > 0;
+    },
+    { every: 200 },
+  );
+  expect(answers[0]).toBe("ping over udp\n");
+  socket.close();
+  await ground.lighter.must("rm", "-f", name);
+});
+
+test("a port that is in use is refused with Docker's text, and nothing half-made stays", async () => {
+  const port = freePort();
+  const first = await server("first", "-p", `${port}:80`);
+  const second = ground.name();
+  const refused = await ground.lighter.run(["run", "-d", "--name", second, "-p", `${port}:80`, "busybox", "sleep", "600"]);
+  expect(refused.code).toBe(125);
+  expect(refused.stderr).toContain("port is already allocated");
+  expect(await ground.lighter.must("inspect", "-f", "{{.State.Status}}", second)).toBe("created");
+  const listener = Bun.listen({ hostname: "0.0.0.0", port: 0, socket: { data() {} } });
+  const foreign = await ground.lighter.run(["run", "--rm", "-p", `${listener.port}:80`, "busybox", "true"]);
+  expect(foreign.code).toBe(125);
+  expect(foreign.stderr).toMatch(/address already in use|port is already allocated/);
+  listener.stop(true);
+  await ground.lighter.must("rm", "-f", first);
+  await ground.lighter.must("start", second);
+  await ground.lighter.must("rm", "-f", second);
+});
+
+test("containers of the bridge reach each other and have addresses of one subnet", async () => {
+  const first = await server("neighbour");
+  const ip = await address(first);
+  const { stdout } = await ground.lighter.run(["run", "--rm", "busybox", "wget", "-qO-", `http://${ip}/`]);
+  expect(stdout).toBe("neighbour\n");
+  const own = await ground.lighter.run([
+    "run",
+    "--rm",
+    "busybox",
+    "sh",
+    "-c",
+    "ip -o -4 addr show eth0; ip route; cat /etc/resolv.conf | grep -c nameserver",
+  ]);
+  expect(own.stdout).toContain(`inet ${ip.split(".").slice(0, 2).join(".")}.`);
+  expect(own.stdout).toMatch(/^default via /m);
+  await ground.lighter.must("rm", "-f", first);
+});
+
+test("what leaves the bridge carries the machine's address", async () => {
+  const outside = Bun.spawn(["unshare", "--net", "sleep", "60"]);
+  await until(
+    "the other network is there",
+    async () => (await readlink(`/proc/${outside.pid}/ns/net`)) !== (await readlink("/proc/self/ns/net")),
+  );
+  const enter = ["nsenter", "--net", "--target", String(outside.pid)];
+  await must([
+    "sh",
+    "-c",
+    `ip link add out0 type veth peer name in0 && ip link set in0 netns ${outside.pid} && ip addr add 203.0.113.1/24 dev out0 && ip link set out0 up`,
+  ]);
+  await must([...enter, "sh", "-c", "ip link set lo up; ip addr add 203.0.113.2/24 dev in0; ip link set in0 up"]);
+  const script =
+    "Bun.serve({ hostname: '203.0.113.2', port: 8080, fetch: (request, server) => new Response(server.requestIP(request).address + '\\n') })";
+  const far = Bun.spawn([...enter, process.execPath, "-e", script]);
+  await until("the far server answers", async () => (await (await fetch("http://203.0.113.2:8080/")).text()) === "203.0.113.1\n");
+  const { stdout } = await ground.lighter.run(["run", "--rm", "busybox", "wget", "-qO-", "-T", "5", "http://203.0.113.2:8080/"]);
+  expect(stdout).toBe("203.0.113.1\n");
+  far.kill();
+  outside.kill();
+  await must(["ip", "link", "del", "out0"]);
+});
+
+test("--network none has a loopback device alone, host is the machine's, container: another's", async () => {
+  const links = async (...flags: string[]): Promise<string[]> => {
+    const { stdout } = await ground.lighter.run([
+      "run",
+      "--rm",
+      ...flags,
+      "busybox",
+      "sh",
+      "-c",
+      "ls /sys/class/net; readlink /proc/self/ns/net",
+    ]);
+    return stdout.trim().split("\n");
+  };
+  const none = (await ground.lighter.run(["run", "--rm", "--network", "none", "busybox", "ip", "-o", "link"])).stdout;
+  expect([...none.matchAll(/^\d+: (\w+)/gm)].map(([, name]) => name)).toEqual(["lo"]);
+  expect((await links("--network", "host")).at(-1)).toBe(await readlink("/proc/self/ns/net"));
+  const first = await server("shared");
+  const namespace = await ground.lighter.must("exec", first, "readlink", "/proc/self/ns/net");
+  expect((await links("--network", `container:${first}`)).at(-1)).toBe(namespace);
+  const { stdout } = await ground.lighter.run([
+    "run",
+    "--rm",
+    "--network",
+    `container:${first}`,
+    "busybox",
+    "wget",
+    "-qO-",
+    "http://127.0.0.1/",
+  ]);
+  expect(stdout).toBe("shared\n");
+  await ground.lighter.must("rm", "-f", first);
+});
+
+test("an unknown network is 404 with Docker's text, and the name is free again", async () => {
+  const { code, stderr } = await ground.lighter.run(["run", "--name", "nowhere", "--network", "no-such", "busybox", "true"]);
+  expect(code).toBe(125);
+  expect(stderr).toContain("network no-such not found");
+  await ground.lighter.run(["rm", "-f", "nowhere"]);
+});
+
+test("--add-host and --dns are in the container's files", async () => {
+  const { stdout } = await ground.lighter.run([
+    "run",
+    "--rm",
+    "--add-host",
+    "far.example:192.0.2.7",
+    "--dns",
+    "192.0.2.53",
+    "--dns-search",
+    "example",
+    "busybox",
+    "cat",
+    "/etc/hosts",
+    "/etc/resolv.conf",
+  ]);
+  expect(stdout).toMatch(/^192\.0\.2\.7\s+far\.example$/m);
+  expect(stdout).toMatch(/^nameserver 192\.0\.2\.53$/m);
+  expect(stdout).toMatch(/^search example$/m);
+});
+
+test("a stopped container's port is free, and its again after start", async () => {
+  const port = freePort();
+  const name = await server("back", "-p", `${port}:80`);
+  await serves(`http://127.0.0.1:${port}/`, "back");
+  await ground.lighter.must("stop", "-t", "0", name);
+  Bun.listen({ hostname: "0.0.0.0", port, socket: { data() {} } }).stop(true);
+  await ground.lighter.must("start", name);
+  await serves(`http://127.0.0.1:${port}/`, "back");
+  await ground.lighter.must("rm", "-f", name);
+});
+
+test("a published port outlives the daemon", async () => {
+  const port = freePort();
+  const name = await server("steady", "-p", `${port}:80`);
+  await serves(`http://127.0.0.1:${port}/`, "steady");
+  await ground.daemon.end("SIGKILL");
+  await serves(`http://127.0.0.1:${port}/`, "steady");
+  await ground.daemon.start();
+  await serves(`http://127.0.0.1:${port}/`, "steady");
+  await ground.lighter.must("rm", "-f", name);
+});
