@@ -101,8 +101,10 @@ export interface Content {
   usage(): { blobs: number; layers: number; partial: number };
   /** Removes partial downloads that were not touched for `age` milliseconds. */
   sweepPartials(age: number): Promise<void>;
-  /** Removes a directory tree in a Worker: renames it away at once (the path is free when this returns its promise), deletes later. */
+  /** Removes a directory tree: renames it away at once (the path is free when this returns its promise), deletes later on another thread. */
   discard(directory: string): Promise<void>;
+  /** Resolves once everything that was discarded or collected so far is deleted. */
+  settled(): Promise<void>;
 }
 
 /** Further roots of the content graph, contributed by parts that keep rows of their own: an SQL that selects digests. */

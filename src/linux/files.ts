@@ -10,8 +10,8 @@ export type ByteName = string;
 
 const MORE = {
   getdents64: { args: ["i32", "ptr", FFIType.i64_fast], returns: FFIType.i64_fast },
-  fremovexattr: { args: ["i32", "ptr"], returns: "i32" },
   chmod: { args: ["ptr", "u32"], returns: "i32" },
+  futimens: { args: ["i32", "ptr"], returns: "i32" },
 } as const satisfies Record<string, FFIFunction>;
 
 function load(): ReturnType<typeof dlopen<typeof MORE>>["symbols"] {
@@ -80,7 +80,8 @@ export function openAt(dir: number, name: ByteName, flags: number, mode = 0): nu
   return at(libc().openat(dir, put(first, firstPtr, name), flags | O.CLOEXEC, mode));
 }
 
-const how = new BigUint64Array(3);
+// Small typed arrays move when their `buffer` is asked for: those whose address is kept stand on an ArrayBuffer from the start.
+const how = new BigUint64Array(new ArrayBuffer(24));
 const howPtr = ptr(how);
 
 /**
@@ -147,7 +148,7 @@ export function copyRange(from: number, fromOffset: number, to: number, toOffset
   offsets[1] = BigInt(toOffset);
   return at(libc().copy_file_range(from, offsetsPtr, to, (offsetsPtr + 8) as Pointer, size, 0));
 }
-const offsets = new BigInt64Array(2);
+const offsets = new BigInt64Array(new ArrayBuffer(16));
 const offsetsPtr = ptr(offsets);
 
 export function mkdirAt(dir: number, name: ByteName, mode: number): number {
@@ -206,7 +207,7 @@ export function chmodPath(fd: number, mode: number): number {
   return at((loaded ??= load()).chmod(put(first, firstPtr, `/proc/self/fd/${fd}`), mode));
 }
 
-const times = new BigInt64Array(4);
+const times = new BigInt64Array(new ArrayBuffer(32));
 const timesPtr = ptr(times);
 const NANOS = 1_000_000_000n;
 
@@ -229,7 +230,7 @@ export function setTimesAt(dir: number, name: ByteName, atime: bigint, mtime: bi
 
 /** Sets the times of an open file (not an O_PATH descriptor). */
 export function setTimes(fd: number, atime: bigint, mtime: bigint): number {
-  return at(libc().utimensat(fd, null, putTimes(atime, mtime), 0));
+  return at((loaded ??= load()).futimens(fd, putTimes(atime, mtime)));
 }
 
 export interface FileStat {
@@ -251,7 +252,7 @@ export interface FileStat {
   minor: number;
 }
 
-const statBuffer = new Uint8Array(256);
+const statBuffer = new Uint8Array(new ArrayBuffer(256));
 const statPtr = ptr(statBuffer);
 const statView = new DataView(statBuffer.buffer);
 const STATX_BASIC = 0x7ff;
@@ -302,7 +303,7 @@ export function readDirectory(fd: number): { name: ByteName; type: number }[] {
   for (;;) {
     const got = must(at((loaded ??= load()).getdents64(fd, entriesPtr, entries.length)), "getdents64");
     if (got === 0) return found;
-    for (let position = 0; position < got; ) {
+    for (let position = 0; position < got;) {
       const length = entries.readUInt16LE(position + 16);
       const type = (entries[position + 18] ?? 0) << 12;
       const start = position + 19;

@@ -1,0 +1,64 @@
+import type { Digest } from "../oci/image.ts";
+import type { Reader, Tx } from "../state/state.ts";
+import type { RootsSql } from "./content.ts";
+
+/** What nothing reaches any more. */
+export interface Unreached {
+  bytes: number;
+  blobs: Digest[];
+  layers: Digest[];
+}
+
+/** Blobs that are wanted for themselves; the parts of an image follow over `blob_edges`. */
+const BLOB_ROOTS = [
+  "SELECT id FROM images",
+  "SELECT manifest FROM image_manifests",
+  "SELECT config FROM image_manifests",
+  "SELECT image FROM containers",
+  "SELECT manifest FROM containers",
+  "SELECT key FROM lease_items WHERE kind = 'blob'",
+];
+
+/** Layers that are wanted for themselves; those below follow over `layers.parent`. */
+const LAYER_ROOTS = [
+  "SELECT chain_id FROM image_manifests",
+  "SELECT chain_id FROM containers WHERE chain_id IS NOT NULL",
+  "SELECT key FROM lease_items WHERE kind = 'layer'",
+];
+
+/** Finds blobs and layers that no root reaches: one walk over the graph in SQL. */
+export function findUnreached(state: Reader, roots: readonly RootsSql[]): Unreached {
+  const blobRoots = [...BLOB_ROOTS, ...roots.flatMap(({ blobs }) => (blobs === undefined ? [] : [blobs]))];
+  const layerRoots = [...LAYER_ROOTS, ...roots.flatMap(({ layers }) => (layers === undefined ? [] : [layers]))];
+  const blobs = state.all<{ digest: Digest; size: number }>(
+    `WITH RECURSIVE reached(digest) AS (
+       SELECT * FROM (${blobRoots.join(" UNION ")})
+       UNION
+       SELECT blob_edges.child FROM blob_edges JOIN reached ON blob_edges.parent = reached.digest
+     )
+     SELECT digest, size FROM blobs WHERE digest NOT IN (SELECT digest FROM reached WHERE digest IS NOT NULL)`,
+  );
+  // Children come before their parents: rows refer to the parent's row.
+  const layers = state.all<{ chain_id: Digest; size: number }>(
+    `WITH RECURSIVE reached(chain_id) AS (
+       SELECT * FROM (${layerRoots.join(" UNION ")})
+       UNION
+       SELECT layers.parent FROM layers JOIN reached ON layers.chain_id = reached.chain_id WHERE layers.parent IS NOT NULL
+     ),
+     lost AS (SELECT chain_id, parent, size FROM layers WHERE chain_id NOT IN (SELECT chain_id FROM reached WHERE chain_id IS NOT NULL)),
+     ordered(chain_id, size, depth) AS (
+       SELECT chain_id, size, 0 FROM lost WHERE parent IS NULL OR parent NOT IN (SELECT chain_id FROM lost)
+       UNION ALL
+       SELECT lost.chain_id, lost.size, depth + 1 FROM lost JOIN ordered ON lost.parent = ordered.chain_id
+     )
+     SELECT chain_id, size FROM ordered ORDER BY depth DESC`,
+  );
+  const bytes = [...blobs, ...layers].reduce((sum, { size }) => sum + size, 0);
+  return { bytes, blobs: blobs.map(({ digest }) => digest), layers: layers.map(({ chain_id }) => chain_id) };
+}
+
+/** Forgets rows; the files are the caller's, once this is committed. */
+export function deleteUnreached(tx: Tx, unreached: Unreached): void {
+  for (const digest of unreached.blobs) tx.run("DELETE FROM blobs WHERE digest = ?", digest);
+  for (const chainId of unreached.layers) tx.run("DELETE FROM layers WHERE chain_id = ?", chainId);
+}

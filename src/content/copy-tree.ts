@@ -1,0 +1,101 @@
+import { close, linkAt, mkdirAt, must, O, openAt, readDirectory, S_IFDIR, S_IFSOCK, statAt, statFd } from "../linux/files.ts";
+import { ERRNO } from "../linux/libc.ts";
+import { type ByteString, byteString } from "../oci/tar-entry.ts";
+import { LighterError } from "../base/errors.ts";
+import { copyFileAt } from "./copy-file.ts";
+import { findInRoot, openRoot, type PlaceInRoot } from "./in-root.ts";
+import type { JobContext } from "./job.ts";
+import { xattrsOf } from "./lower.ts";
+import { applyMetadata, metadataOf } from "./make-entry.ts";
+import { turns } from "./tree.ts";
+import { HERE } from "./tree-path.ts";
+
+export interface CopyArgs extends PlaceInRoot {
+  /** An existing directory, by its absolute path. */
+  target: string;
+}
+
+/**
+ * Copies what is in a directory of a root into another directory, which also takes its owner, mode, attributes and times.
+ * Hard links stay links, holes stay holes, sockets are left out. False when the source is not there or no directory. What exists in the target is left.
+ */
+export async function copyTreeJob(args: CopyArgs, context: JobContext): Promise<boolean> {
+  const root = openRoot(args.root);
+  try {
+    const found = findDirectory(root, args.path);
+    if (found === undefined) return false;
+    const target = openAt(HERE, byteString(args.target), O.RDONLY | O.DIRECTORY);
+    try {
+      must(target, "open", byteString(args.target));
+      const copy = new TreeCopy(target, turns(context.signal));
+      await copy.directory(HERE, `/proc/self/fd/${found}`, target);
+    } finally {
+      close(found);
+      if (target >= 0) close(target);
+    }
+    return true;
+  } finally {
+    close(root);
+  }
+}
+
+function findDirectory(root: number, path: string): number | undefined {
+  try {
+    const { fd, stat } = findInRoot(root, path, true);
+    if (stat.type === S_IFDIR) return fd;
+    close(fd);
+    return undefined;
+  } catch (error) {
+    if (error instanceof LighterError && error.kind === "not-found") return undefined;
+    throw error;
+  }
+}
+
+class TreeCopy {
+  readonly #target: number;
+  readonly #turn: () => Promise<void>;
+  /** Path below the target of the first copy of a hard-linked inode. */
+  readonly #links = new Map<string, ByteString>();
+
+  constructor(target: number, turn: () => Promise<void>) {
+    this.#target = target;
+    this.#turn = turn;
+  }
+
+  /** Copies one level and what is below; the target's metadata come last, so that nothing changes its times afterwards. */
+  async directory(dir: number, name: ByteString, to: number, path = ""): Promise<void> {
+    const from = must(openAt(dir, name, O.DIRECTORY | (dir === HERE ? 0 : O.NOFOLLOW)), "openat", name);
+    try {
+      for (const { name: child } of readDirectory(from)) {
+        await this.#turn();
+        await this.#entry(from, child, to, path === "" ? child : `${path}/${child}`);
+      }
+      const stat = statFd(from);
+      if (typeof stat !== "number") applyMetadata(to, metadataOf(stat, xattrsOf(from, "")), name);
+    } finally {
+      close(from);
+    }
+  }
+
+  async #entry(from: number, name: ByteString, to: number, path: ByteString): Promise<void> {
+    const stat = statAt(from, name);
+    if (typeof stat === "number" || stat.type === S_IFSOCK) return;
+    if (stat.type === S_IFDIR) {
+      const made = mkdirAt(to, name, 0o700);
+      if (made !== -ERRNO.EEXIST) must(made, "mkdirat", path);
+      const below = must(openAt(to, name, O.RDONLY | O.DIRECTORY | O.NOFOLLOW), "openat", path);
+      try {
+        await this.directory(from, name, below, path);
+      } finally {
+        close(below);
+      }
+      return;
+    }
+    if (typeof statAt(to, name) !== "number") return;
+    const key = `${stat.device}:${stat.inode}`;
+    const first = stat.links > 1 ? this.#links.get(key) : undefined;
+    if (first !== undefined) must(linkAt(this.#target, first, to, name), "linkat", path);
+    else copyFileAt(from, name, stat, to, name);
+    if (stat.links > 1 && first === undefined) this.#links.set(key, path);
+  }
+}

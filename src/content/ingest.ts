@@ -1,0 +1,197 @@
+import { type FileHandle, open, rename, rm, stat } from "node:fs/promises";
+import { dirname } from "node:path";
+import { kindOf, LighterError } from "../base/errors.ts";
+import type { Digest } from "../oci/image.ts";
+import type { Blob, ContentOptions, Ingest, Lease } from "./content.ts";
+import { blobFile, ingestFile, type Places } from "./places.ts";
+import { deleteIngest, insertBlob, insertLeaseItem, touchIngest } from "./rows.ts";
+
+const CHUNK = 1 << 20;
+
+/** What an ingest tells those who read its file while it grows. */
+export interface IngestWatcher {
+  /** So many bytes are there. */
+  grown(size: number): void;
+  /** What was there is gone. */
+  restarted(): void;
+}
+
+/** A blob under way: a file named by its `ref`, and the hash of what is in it. */
+export class FileIngest implements Ingest {
+  readonly #options: { ref: string; places: Places; state: ContentOptions["state"]; closed: () => void };
+  readonly #file: FileHandle;
+  readonly watchers = new Set<IngestWatcher>();
+  #hash = new Bun.CryptoHasher("sha256");
+  #size = 0;
+  #open = true;
+  #last: Promise<unknown> = Promise.resolve();
+
+  private constructor(options: { ref: string; places: Places; state: ContentOptions["state"]; closed: () => void }, file: FileHandle) {
+    this.#options = options;
+    this.#file = file;
+  }
+
+  /** Opens the file of a ref, hashing what a run before left in it. `closed` is called once nobody writes any more. */
+  static async open(options: { ref: string; places: Places; state: ContentOptions["state"]; closed: () => void }): Promise<FileIngest> {
+    options.state.write((tx) => touchIngest(tx, options.ref), { durable: false });
+    const path = ingestFile(options.places, options.ref);
+    const ingest = new FileIngest(options, await open(path, (await exists(path)) ? "r+" : "wx+", 0o600));
+    await ingest.#rehash();
+    return ingest;
+  }
+
+  get offset(): number {
+    return this.#size;
+  }
+
+  /** The file that readers may follow. */
+  get path(): string {
+    return ingestFile(this.#options.places, this.#options.ref);
+  }
+
+  /** Writes follow each other even where a caller does not wait. */
+  async write(data: Uint8Array): Promise<void> {
+    this.#check();
+    await (this.#last = this.#last.then(() => this.#append(data)));
+  }
+
+  async restart(): Promise<void> {
+    this.#check();
+    await this.#last.catch(() => {});
+    this.#last = Promise.resolve();
+    await this.#file.truncate(0);
+    this.#size = 0;
+    this.#hash = new Bun.CryptoHasher("sha256");
+    for (const watcher of this.watchers) watcher.restarted();
+  }
+
+  async commit(expected: { digest: Digest; size?: number; mediaType: string }, lease: Lease): Promise<Blob> {
+    this.#check();
+    await this.#last;
+    const wrong = this.#mismatch(expected);
+    if (wrong !== undefined) {
+      await this.abort();
+      throw wrong;
+    }
+    const blob: Blob = { digest: expected.digest, size: this.#size, mediaType: expected.mediaType };
+    try {
+      await this.#file.sync();
+      await this.#file.close();
+      await rename(this.path, blobFile(this.#options.places, expected.digest));
+      await syncDirectory(this.#options.places.blobs);
+    } catch (error) {
+      throw spaced(error, `Cannot store ${expected.digest}`);
+    } finally {
+      this.#close();
+    }
+    this.#options.state.write(
+      (tx) => {
+        insertBlob(tx, blob);
+        insertLeaseItem(tx, lease.id, "blob", blob.digest);
+        deleteIngest(tx, this.#options.ref);
+      },
+      { durable: false },
+    );
+    return blob;
+  }
+
+  async suspend(): Promise<void> {
+    if (!this.#open) return;
+    await this.#last.catch(() => {});
+    await this.#file.close();
+    this.#close();
+    this.#options.state.write((tx) => touchIngest(tx, this.#options.ref), { durable: false });
+  }
+
+  async abort(): Promise<void> {
+    if (!this.#open) return;
+    await this.#last.catch(() => {});
+    await this.#file.close();
+    await rm(this.path, { force: true });
+    this.#close();
+    this.#options.state.write((tx) => deleteIngest(tx, this.#options.ref), { durable: false });
+  }
+
+  async #append(data: Uint8Array): Promise<void> {
+    let done = 0;
+    try {
+      while (done < data.length) {
+        const { bytesWritten } = await this.#file.write(data, done, data.length - done, this.#size);
+        this.#hash.update(data.subarray(done, done + bytesWritten));
+        done += bytesWritten;
+        this.#size += bytesWritten;
+      }
+    } catch (error) {
+      throw spaced(error, `Cannot write "${this.#options.ref}"`);
+    }
+    for (const watcher of this.watchers) watcher.grown(this.#size);
+  }
+
+  async #rehash(): Promise<void> {
+    const buffer = Buffer.allocUnsafe(CHUNK);
+    for (;;) {
+      const { bytesRead } = await this.#file.read(buffer, 0, CHUNK, this.#size);
+      if (bytesRead === 0) return;
+      this.#hash.update(buffer.subarray(0, bytesRead));
+      this.#size += bytesRead;
+    }
+  }
+
+  #mismatch(expected: { digest: Digest; size?: number }): LighterError | undefined {
+    if (expected.size !== undefined && expected.size !== this.#size)
+      return new LighterError("invalid", `Cannot store ${expected.digest}: it has ${this.#size} bytes instead of ${expected.size}`);
+    const digest = `sha256:${this.#hash.copy().digest("hex")}`;
+    if (digest === expected.digest) return undefined;
+    return new LighterError("invalid", `Cannot store ${expected.digest}: the content has the digest ${digest}`);
+  }
+
+  #check(): void {
+    if (!this.#open) throw new LighterError("internal", `Cannot write "${this.#options.ref}": it is closed`);
+  }
+
+  #close(): void {
+    this.#open = false;
+    this.#options.closed();
+  }
+}
+
+/** A full disk as what it is; other errors as they are. */
+export function spaced(error: unknown, act: string): unknown {
+  return kindOf(error) === "no-space" ? new LighterError("no-space", `${act}: no space left on device`, { cause: error }) : error;
+}
+
+/** Makes renames in a directory last. */
+export async function syncDirectory(path: string): Promise<void> {
+  const directory = await open(path, "r");
+  try {
+    await directory.sync();
+  } finally {
+    await directory.close();
+  }
+}
+
+async function exists(path: string): Promise<boolean> {
+  return await stat(path).then(
+    () => true,
+    () => false,
+  );
+}
+
+/** Stores bytes that are in memory: the same steps at once. */
+export async function storeBlob(data: Uint8Array, path: string): Promise<void> {
+  const fresh = `${path}.${process.pid}.${Math.random().toString(36).slice(2)}`;
+  try {
+    const file = await open(fresh, "wx", 0o600);
+    try {
+      await file.writeFile(data);
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+    await rename(fresh, path);
+    await syncDirectory(dirname(path));
+  } catch (error) {
+    await rm(fresh, { force: true });
+    throw spaced(error, "Cannot store a blob");
+  }
+}

@@ -1,0 +1,24 @@
+import { copyTreeJob } from "./copy-tree.ts";
+import { diffUpperJob } from "./diff-upper.ts";
+import { statPathJob } from "./in-root.ts";
+import type { JobContext } from "./job.ts";
+import { packTreeJob } from "./pack-tree.ts";
+import { removeTreeJob, treeSizeJob } from "./tree.ts";
+import { unpackLayerJob } from "./unpack-layer.ts";
+import { unpackTreeJob } from "./unpack-tree.ts";
+
+/** The jobs that the Workers of the pool know. */
+export const JOBS = {
+  unpackLayer: unpackLayerJob,
+  packTree: packTreeJob,
+  unpackTree: unpackTreeJob,
+  copyTree: copyTreeJob,
+  diffUpper: diffUpperJob,
+  statPath: statPathJob,
+  treeSize: treeSizeJob,
+  removeTree: removeTreeJob,
+} satisfies Record<string, (args: never, context: JobContext) => Promise<unknown>>;
+
+export type JobName = keyof typeof JOBS;
+export type JobArgs<Name extends JobName> = Parameters<(typeof JOBS)[Name]>[0];
+export type JobResult<Name extends JobName> = Awaited<ReturnType<(typeof JOBS)[Name]>>;

@@ -1,0 +1,202 @@
+import {
+  close,
+  type FileStat,
+  must,
+  O,
+  openAt,
+  readAt,
+  readDirectory,
+  readLinkAt,
+  S_IFBLK,
+  S_IFCHR,
+  S_IFDIR,
+  S_IFLNK,
+  S_IFREG,
+  S_IFSOCK,
+  statAt,
+  statFd,
+} from "../linux/files.ts";
+import { type ByteString, byteString, type TarEntry, type TarType } from "../oci/tar-entry.ts";
+import { TAR_END, tarHeader, tarPadding } from "../oci/tar-write.ts";
+import { OPAQUE_WHITEOUT, whiteoutName } from "../oci/whiteout.ts";
+import { findInRoot, openRoot, type PlaceInRoot } from "./in-root.ts";
+import type { JobContext, JobPort } from "./job.ts";
+import { isOpaque, isWhiteout, xattrsOf } from "./lower.ts";
+import { turns } from "./tree.ts";
+import { HERE, joinPath } from "./tree-path.ts";
+
+export interface PackArgs extends PlaceInRoot {
+  /** What the top entry is called in the archive; "" leaves it out and names what is below relative to it. */
+  name: string;
+  /** Follow a link at the end of the path. */
+  follow?: boolean;
+  /** The tree is an overlay's upper directory: its marks become whiteouts. */
+  layer?: boolean;
+  /** Cut times to whole seconds. */
+  wholeSeconds?: boolean;
+}
+
+const CHUNK = 1 << 20;
+
+/** Collects bytes and hands them on in pieces of one size, so that the same tree always gives the same pieces. */
+class TarOutput {
+  readonly #port: JobPort;
+  #buffer = new Uint8Array(CHUNK);
+  #used = 0;
+
+  constructor(port: JobPort) {
+    this.#port = port;
+  }
+
+  async push(bytes: Uint8Array): Promise<void> {
+    for (let at = 0; at < bytes.length;) {
+      const take = Math.min(bytes.length - at, CHUNK - this.#used);
+      this.#buffer.set(bytes.subarray(at, at + take), this.#used);
+      at += take;
+      await this.#took(take);
+    }
+  }
+
+  /** Reads a file right into the piece; one that has shrunk meanwhile is filled up with zeros. */
+  async pushFile(fd: number, size: number): Promise<void> {
+    for (let at = 0; at < size;) {
+      const space = this.#buffer.subarray(this.#used, this.#used + Math.min(CHUNK - this.#used, size - at));
+      const got = must(readAt(fd, space, at), "read");
+      if (got === 0) space.fill(0);
+      const took = got === 0 ? space.length : got;
+      at += took;
+      await this.#took(took);
+    }
+  }
+
+  async flush(): Promise<void> {
+    if (this.#used === 0) return;
+    const piece = this.#used === CHUNK ? this.#buffer : this.#buffer.slice(0, this.#used);
+    this.#buffer = new Uint8Array(CHUNK);
+    this.#used = 0;
+    await this.#port.send(piece, [piece.buffer as ArrayBuffer]);
+  }
+
+  async #took(count: number): Promise<void> {
+    this.#used += count;
+    if (this.#used === CHUNK) await this.flush();
+  }
+}
+
+interface Walk {
+  args: PackArgs;
+  output: TarOutput;
+  /** Where the first name of a hard-linked inode stands in the archive. */
+  links: Map<string, ByteString>;
+  turn: () => Promise<void>;
+}
+
+/** Packs a tree, names sorted by bytes; values on the line are pieces of the archive. Sockets are left out. */
+export async function packTreeJob(args: PackArgs, context: JobContext): Promise<void> {
+  const root = openRoot(args.root);
+  try {
+    const found = findInRoot(root, args.path, args.follow);
+    const walk: Walk = { args, output: new TarOutput(context.port), links: new Map(), turn: turns(context.signal) };
+    try {
+      const self = `/proc/self/fd/${found.fd}`;
+      if (found.stat.type === S_IFDIR) {
+        if (args.name !== "") await writeDirectory(walk, found.fd, "", found.stat, byteString(args.name));
+        await packChildren(walk, HERE, self, byteString(args.name));
+      } else await packLeaf(walk, found.fd, "", found.stat, byteString(args.name));
+    } finally {
+      close(found.fd);
+    }
+    await walk.output.push(TAR_END);
+    await walk.output.flush();
+    context.port.end();
+  } finally {
+    close(root);
+  }
+}
+
+async function packChildren(walk: Walk, dir: number, base: ByteString, name: ByteString): Promise<void> {
+  // The top is opened through its magic link; below, no link is followed.
+  const fd = openAt(dir, base, O.DIRECTORY | (dir === HERE ? 0 : O.NOFOLLOW));
+  must(fd, "openat", name);
+  try {
+    const names = readDirectory(fd).map((entry) => entry.name);
+    for (const child of names.sort()) {
+      await walk.turn();
+      const stat = statAt(fd, child);
+      if (typeof stat === "number") continue;
+      const path = name === "" || name === "/" ? child : joinPath(name.replace(/\/$/, ""), child);
+      if (stat.type !== S_IFDIR) {
+        await packLeaf(walk, fd, child, stat, path);
+        continue;
+      }
+      await writeDirectory(walk, fd, child, stat, path);
+      await packChildren(walk, fd, child, path);
+    }
+  } finally {
+    close(fd);
+  }
+}
+
+async function writeDirectory(walk: Walk, dir: number, base: ByteString, stat: FileStat, name: ByteString): Promise<void> {
+  const path = name.endsWith("/") ? name : `${name}/`;
+  await walk.output.push(tarHeader(entryOf(walk, "directory", dir, base, stat, path)));
+  const opaque = walk.args.layer === true && isOpaque(base === "" ? `/proc/self/fd/${dir}` : `/proc/self/fd/${dir}/${base}`);
+  if (opaque) await walk.output.push(tarHeader(markOf(`${path}${OPAQUE_WHITEOUT}`, stat)));
+}
+
+async function packLeaf(walk: Walk, dir: number, base: ByteString, stat: FileStat, name: ByteString): Promise<void> {
+  if (stat.type === S_IFSOCK) return;
+  if (walk.args.layer === true && isWhiteout(stat)) {
+    const cut = name.lastIndexOf("/") + 1;
+    await walk.output.push(tarHeader(markOf(name.slice(0, cut) + whiteoutName(name.slice(cut)), { ...stat, mtime: 0n })));
+    return;
+  }
+  if (stat.links > 1) {
+    const key = `${stat.device}:${stat.inode}`;
+    const first = walk.links.get(key);
+    if (first !== undefined) {
+      await walk.output.push(tarHeader({ ...entryOf(walk, "link", dir, base, stat, name), link: first }));
+      return;
+    }
+    walk.links.set(key, name);
+  }
+  if (stat.type === S_IFREG) await packFile(walk, dir, base, name);
+  else {
+    const link = stat.type === S_IFLNK ? readLinkAt(dir, base) : "";
+    if (typeof link === "number") return;
+    const type: TarType = stat.type === S_IFLNK ? "symlink" : stat.type === S_IFCHR ? "char" : stat.type === S_IFBLK ? "block" : "fifo";
+    await walk.output.push(tarHeader({ ...entryOf(walk, type, dir, base, stat, name), link }));
+  }
+}
+
+async function packFile(walk: Walk, dir: number, base: ByteString, name: ByteString): Promise<void> {
+  const [from, path] = base === "" ? [HERE, `/proc/self/fd/${dir}`] : [dir, base];
+  const fd = must(openAt(from, path, O.RDONLY | O.NONBLOCK | O.NOCTTY | (base === "" ? 0 : O.NOFOLLOW)), "openat", name);
+  try {
+    const stat = statFd(fd);
+    if (typeof stat === "number" || stat.type !== S_IFREG) return;
+    await walk.output.push(tarHeader(entryOf(walk, "file", dir, base, stat, name)));
+    await walk.output.pushFile(fd, stat.size);
+    await walk.output.push(tarPadding(stat.size));
+  } finally {
+    close(fd);
+  }
+}
+
+function entryOf(walk: Walk, type: TarType, dir: number, base: ByteString, stat: FileStat, path: ByteString): TarEntry {
+  const xattrs = type === "link" ? new Map<string, Uint8Array>() : xattrsOf(dir, base);
+  const { mode, uid, gid, major, minor } = stat;
+  const mtime = walk.args.wholeSeconds === true ? stat.mtime - (((stat.mtime % NANOS) + NANOS) % NANOS) : stat.mtime;
+  const size = type === "file" ? stat.size : 0;
+  const entry: TarEntry = { type, path, link: "", mode, uid, gid, user: "", group: "", size, mtime, major, minor };
+  if (xattrs.size > 0) entry.xattrs = xattrs;
+  return entry;
+}
+
+const NANOS = 1_000_000_000n;
+
+/** The empty file that a whiteout is in an archive. */
+function markOf(path: ByteString, stat: FileStat): TarEntry {
+  const mtime = stat.mtime - (((stat.mtime % NANOS) + NANOS) % NANOS);
+  return { type: "file", path, link: "", mode: 0, uid: 0, gid: 0, user: "", group: "", size: 0, mtime, major: 0, minor: 0 };
+}

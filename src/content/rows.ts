@@ -1,0 +1,100 @@
+import { now } from "../base/clock.ts";
+import type { Digest } from "../oci/image.ts";
+import type { Reader, Tx } from "../state/state.ts";
+import type { Blob } from "./content.ts";
+
+interface BlobRow {
+  digest: Digest;
+  size: number;
+  media_type: string;
+}
+
+/** An unpacked layer as its row has it; the directory follows from the chain id. */
+export interface LayerRow {
+  chain_id: Digest;
+  parent: Digest | null;
+  diff_id: Digest;
+  size: number;
+}
+
+export function findBlob(state: Reader, digest: Digest): Blob | undefined {
+  const row = state.get<BlobRow>("SELECT digest, size, media_type FROM blobs WHERE digest = ?", digest);
+  return row && { digest: row.digest, size: row.size, mediaType: row.media_type };
+}
+
+export function insertBlob(tx: Tx, blob: Blob): void {
+  tx.run(
+    "INSERT INTO blobs (digest, size, media_type, created) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
+    blob.digest,
+    blob.size,
+    blob.mediaType,
+    now(),
+  );
+}
+
+export function insertEdges(tx: Tx, parent: Digest, children: readonly Digest[]): void {
+  for (const child of children) tx.run("INSERT INTO blob_edges (parent, child) VALUES (?, ?) ON CONFLICT DO NOTHING", parent, child);
+}
+
+export function findLayer(state: Reader, chainId: Digest): LayerRow | undefined {
+  return state.get<LayerRow>("SELECT chain_id, parent, diff_id, size FROM layers WHERE chain_id = ?", chainId);
+}
+
+/** A layer and all below it, topmost first; shorter than expected when a row is missing. */
+export function findStack(state: Reader, chainId: Digest): LayerRow[] {
+  return state.all<LayerRow>(
+    `WITH RECURSIVE stack(chain_id, depth) AS (
+       VALUES (?, 0)
+       UNION ALL
+       SELECT layers.parent, depth + 1 FROM layers JOIN stack ON layers.chain_id = stack.chain_id WHERE layers.parent IS NOT NULL
+     )
+     SELECT layers.chain_id, parent, diff_id, size FROM stack JOIN layers ON layers.chain_id = stack.chain_id ORDER BY depth`,
+    chainId,
+  );
+}
+
+export function insertLayer(tx: Tx, layer: LayerRow & { inodes: number }): void {
+  const time = now();
+  tx.run(
+    "INSERT INTO layers (chain_id, parent, diff_id, size, inodes, created, last_used) VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+    layer.chain_id,
+    layer.parent,
+    layer.diff_id,
+    layer.size,
+    layer.inodes,
+    time,
+    time,
+  );
+}
+
+/** Notes which blob a layer was unpacked from. */
+export function insertLayerBlob(tx: Tx, chainId: Digest, digest: Digest): void {
+  tx.run("INSERT INTO layer_blobs (chain_id, digest) VALUES (?, ?) ON CONFLICT DO NOTHING", chainId, digest);
+}
+
+export function insertLease(tx: Tx, lease: { id: string; purpose: string; boot: string }): void {
+  tx.run("INSERT INTO leases (id, purpose, created, boot) VALUES (?, ?, ?, ?)", lease.id, lease.purpose, now(), lease.boot);
+}
+
+export function insertLeaseItem(tx: Tx, lease: string, kind: "blob" | "layer", key: Digest): void {
+  tx.run("INSERT INTO lease_items (lease, kind, key) VALUES (?, ?, ?) ON CONFLICT DO NOTHING", lease, kind, key);
+}
+
+export function deleteLease(tx: Tx, id: string): void {
+  tx.run("DELETE FROM leases WHERE id = ?", id);
+}
+
+export function touchIngest(tx: Tx, ref: string): void {
+  const time = now();
+  tx.run("INSERT INTO ingests (ref, updated) VALUES (?, ?) ON CONFLICT (ref) DO UPDATE SET updated = excluded.updated", ref, time);
+}
+
+export function deleteIngest(tx: Tx, ref: string): void {
+  tx.run("DELETE FROM ingests WHERE ref = ?", ref);
+}
+
+export function allIngests(state: Reader): { ref: string; updated: bigint }[] {
+  return state
+    .all<{ ref: string; updated: string }>("SELECT ref, CAST(updated AS TEXT) AS updated FROM ingests")
+    .map((row) => ({ ref: row.ref, updated: BigInt(row.updated) }));
+}

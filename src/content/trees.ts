@@ -1,0 +1,100 @@
+/** Trees of files, for the layers above: packing, unpacking, copying and comparing, all in the Workers of the pool. */
+import type { CopyArgs } from "./copy-tree.ts";
+import type { Change, DiffArgs } from "./diff-upper.ts";
+import type { PathStat, PlaceInRoot } from "./in-root.ts";
+import type { PackArgs } from "./pack-tree.ts";
+import { runJob, startJob } from "./pool.ts";
+import type { TreeSize } from "./tree.ts";
+import type { UnpackTreeArgs } from "./unpack-tree.ts";
+
+export type { Change, CopyArgs, DiffArgs, PackArgs, PathStat, PlaceInRoot, TreeSize, UnpackTreeArgs };
+
+interface Cancellable {
+  signal?: AbortSignal;
+}
+
+/**
+ * A tar archive of what is at a path inside of a root, as it is read: a reader that stops stops the packing.
+ * Errors come out of the stream: `not-found` when nothing is there.
+ */
+export function packTree(args: PackArgs, options: Cancellable = {}): ReadableStream<Uint8Array> {
+  const stop = new AbortController();
+  const signal = options.signal === undefined ? stop.signal : AbortSignal.any([options.signal, stop.signal]);
+  const job = startJob("packTree", args, { signal });
+  let failure: Promise<unknown> = Promise.resolve();
+  failure = job.result.then(
+    () => undefined,
+    (error: unknown) => error,
+  );
+  return new ReadableStream<Uint8Array>(
+    {
+      async pull(controller) {
+        const piece = await job.port.receive().catch(() => undefined);
+        if (piece !== undefined) return controller.enqueue(piece as Uint8Array);
+        const error = await failure;
+        if (error === undefined) controller.close();
+        else controller.error(error);
+      },
+      async cancel() {
+        stop.abort();
+        await failure;
+      },
+    },
+    { highWaterMark: 0 },
+  );
+}
+
+/**
+ * Unpacks a tar archive (plain, gzip or zstd) into a directory inside of a root that may be in use.
+ * Throws `not-found` without the directory, `invalid` for a bad archive, `no-space`; what was unpacked before stays.
+ */
+export async function unpackTree(args: UnpackTreeArgs, stream: AsyncIterable<Uint8Array>, options: Cancellable = {}): Promise<void> {
+  const job = startJob("unpackTree", args, options);
+  const ended = job.result.then(
+    () => true,
+    () => true,
+  );
+  const feed = (async () => {
+    for await (const piece of stream) await job.port.send(piece);
+    job.port.end();
+  })();
+  const fed = feed.then(
+    () => undefined,
+    (error: unknown) => error,
+  );
+  const broken = await Promise.race([
+    fed.then((error) => (error === undefined ? ended.then(() => undefined) : error)),
+    ended.then(() => undefined),
+  ]);
+  if (broken !== undefined) {
+    job.port.abort();
+    await ended;
+    throw broken;
+  }
+  await job.result;
+}
+
+/** Copies the content of a directory inside of a root into another directory, owners, attributes, hard links and holes included. False when there is none. */
+export async function copyTree(args: CopyArgs, options: Cancellable = {}): Promise<boolean> {
+  return await runJob("copyTree", args, options);
+}
+
+/** What an overlay's upper directory changes in the layers below. */
+export async function diffUpper(args: DiffArgs, options: Cancellable = {}): Promise<Change[]> {
+  return await runJob("diffUpper", args, options);
+}
+
+/** What a tree holds on disk. Nothing there is zero. */
+export async function treeSize(path: string, options: Cancellable = {}): Promise<TreeSize> {
+  return await runJob("treeSize", { path }, options);
+}
+
+/** Looks up a path inside of a root without following a link at its end. Throws `not-found`. */
+export async function statInRoot(args: PlaceInRoot, options: Cancellable = {}): Promise<PathStat> {
+  return await runJob("statPath", args, options);
+}
+
+/** Removes a tree. Nothing there is fine. */
+export async function removeTree(path: string, options: Cancellable = {}): Promise<void> {
+  await runJob("removeTree", { path }, options);
+}

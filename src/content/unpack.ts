@@ -1,0 +1,213 @@
+import { closeSync, openSync } from "node:fs";
+import { join } from "node:path";
+import { LighterError } from "../base/errors.ts";
+import { hexOf } from "../oci/digest.ts";
+import type { Digest } from "../oci/image.ts";
+import type { Blob, Content, ContentOptions, Layer, Progress } from "./content.ts";
+import { type FileIngest, spaced } from "./ingest.ts";
+import { blobFile, layerDirectory, type Places } from "./places.ts";
+import { type Job, startJob } from "./pool.ts";
+import { insertLayer, insertLayerBlob } from "./rows.ts";
+import type { UnpackNews, UnpackTold } from "./unpack-layer.ts";
+
+export type UnpackOptions = Parameters<Content["unpack"]>[0];
+
+/** What unpacking needs of the store. */
+export interface UnpackNeeds {
+  places: Places;
+  state: ContentOptions["state"];
+  blob(digest: Digest): Blob | undefined;
+  layer(chainId: Digest): Layer | undefined;
+  layerStack(chainId: Digest): Layer[];
+  ingesting(ref: string): FileIngest | undefined;
+}
+
+interface Shared {
+  result: Promise<Layer>;
+  controller: AbortController;
+  waiting: number;
+  listeners: Set<Progress>;
+}
+
+type Told = { bytes: number; inodes: number };
+
+/** Unpacks layers, each chain id once at a time: who asks again shares the work, and it is cancelled when the last one gives up. */
+export class Unpacker {
+  readonly #needs: UnpackNeeds;
+  readonly #shared = new Map<Digest, Shared>();
+  #runs = 0;
+
+  constructor(needs: UnpackNeeds) {
+    this.#needs = needs;
+  }
+
+  async unpack(options: UnpackOptions): Promise<Layer> {
+    options.lease.addLayer(options.chainId);
+    if (options.parent !== undefined) options.lease.addLayer(options.parent);
+    for (;;) {
+      const here = this.#needs.layer(options.chainId);
+      if (here !== undefined) return here;
+      const running = this.#shared.get(options.chainId);
+      if (running?.controller.signal.aborted !== true) return await this.#join(running ?? this.#begin(options), options);
+      await running.result.catch(() => {});
+    }
+  }
+
+  #begin(options: UnpackOptions): Shared {
+    const controller = new AbortController();
+    const listeners = new Set<Progress>();
+    const result = this.#run(options, controller.signal, listeners).finally(() => this.#shared.delete(options.chainId));
+    const shared: Shared = { result, controller, waiting: 0, listeners };
+    this.#shared.set(options.chainId, shared);
+    return shared;
+  }
+
+  async #join(shared: Shared, { progress, signal }: UnpackOptions): Promise<Layer> {
+    shared.waiting++;
+    if (progress !== undefined) shared.listeners.add(progress);
+    const leave = (): void => {
+      if (--shared.waiting === 0) shared.controller.abort();
+    };
+    try {
+      if (signal === undefined) return await shared.result;
+      if (signal.aborted) {
+        leave();
+        throw cancelled();
+      }
+      return await new Promise<Layer>((resolve, reject) => {
+        const abort = (): void => {
+          leave();
+          // The last one waits until nothing is left of it.
+          if (shared.waiting === 0) shared.result.then(() => reject(cancelled()), reject);
+          else reject(cancelled());
+        };
+        signal.addEventListener("abort", abort, { once: true });
+        shared.result.then(resolve, reject).finally(() => signal.removeEventListener("abort", abort));
+      });
+    } finally {
+      if (progress !== undefined) shared.listeners.delete(progress);
+    }
+  }
+
+  async #run(options: UnpackOptions, signal: AbortSignal, listeners: Set<Progress>): Promise<Layer> {
+    for (;;) {
+      const outcome = await this.#attempt(options, signal, listeners);
+      if (outcome !== "restarted") return this.#record(options, outcome);
+    }
+  }
+
+  /** One job; `restarted` when the download began anew under it. */
+  async #attempt(options: UnpackOptions, signal: AbortSignal, listeners: Set<Progress>): Promise<Told | "restarted"> {
+    const { places } = this.#needs;
+    const source = this.#source(options);
+    const file = openSync(source.path, "r");
+    const stop = new AbortController();
+    const parent = this.#below(options.parent);
+    const job = startJob(
+      "unpackLayer",
+      {
+        work: join(places.work, `${hexOf(options.chainId)}.${process.pid}.${++this.#runs}`),
+        directory: layerDirectory(places, options.chainId),
+        diffId: options.diffId,
+        news: { path: `/proc/self/fd/${file}`, ...source.news, ...(parent instanceof Promise ? {} : { lower: parent }) },
+      },
+      { signal: AbortSignal.any([signal, stop.signal]) },
+    );
+    let restarted = false;
+    let failure: unknown;
+    const fail = (error: unknown): void => {
+      failure ??= error;
+      stop.abort();
+    };
+    const unwatch = source.watch(
+      (news) => void job.port.send(news).catch(() => {}),
+      () => {
+        restarted = true;
+        stop.abort();
+      },
+      fail,
+    );
+    if (parent instanceof Promise) parent.then((lower) => job.port.send({ lower }), fail).catch(() => {});
+    void relay(job, listeners, source.total);
+    try {
+      return await job.result;
+    } catch (error) {
+      if (restarted) return "restarted";
+      throw spaced(failure ?? error, `Cannot unpack layer ${options.diffId}`);
+    } finally {
+      unwatch();
+      closeSync(file);
+    }
+  }
+
+  #record(options: UnpackOptions, { bytes, inodes }: Told): Layer {
+    const { chainId, diffId, parent } = options;
+    const from = "blob" in options.source ? options.source.blob : undefined;
+    this.#needs.state.write(
+      (tx) => {
+        insertLayer(tx, { chain_id: chainId, parent: parent ?? null, diff_id: diffId, size: bytes, inodes });
+        if (from !== undefined) insertLayerBlob(tx, chainId, from);
+      },
+      { durable: false },
+    );
+    return { chainId, parent, diffId, size: bytes, directory: layerDirectory(this.#needs.places, chainId) };
+  }
+
+  /** The directories below, or a promise of them while the parent is still being unpacked. */
+  #below(parent: Digest | undefined): string[] | Promise<string[]> {
+    if (parent === undefined) return [];
+    const stack = (): string[] => this.#needs.layerStack(parent).map((layer) => layer.directory);
+    const running = this.#shared.get(parent);
+    return running === undefined ? stack() : running.result.then(stack);
+  }
+
+  #source({ source }: UnpackOptions): Source {
+    if ("blob" in source) {
+      const blob = this.#needs.blob(source.blob);
+      if (blob === undefined) throw new LighterError("not-found", `Cannot unpack ${source.blob}: it is not here`);
+      return {
+        path: blobFile(this.#needs.places, source.blob),
+        total: () => blob.size,
+        news: { size: blob.size, complete: true, verified: true },
+        watch: () => () => {},
+      };
+    }
+    const ingest = this.#needs.ingesting(source.ingest);
+    if (ingest === undefined) throw new LighterError("not-found", `Cannot unpack "${source.ingest}": nobody downloads it`);
+    return {
+      path: ingest.path,
+      total: () => ingest.offset,
+      news: { size: ingest.offset, complete: false, verified: false },
+      watch: (tell, restarted, fail) => {
+        const watcher = { grown: (size: number) => tell({ size }), restarted };
+        ingest.watchers.add(watcher);
+        source.finished.then(() => tell({ size: ingest.offset, complete: true, verified: true }), fail);
+        return () => void ingest.watchers.delete(watcher);
+      },
+    };
+  }
+}
+
+interface Source {
+  path: string;
+  total(): number;
+  news: UnpackNews;
+  watch(tell: (news: UnpackNews) => void, restarted: () => void, fail: (error: unknown) => void): () => void;
+}
+
+/** Hands the job's progress on until it ends. */
+async function relay(job: Job<Told>, listeners: Set<Progress>, total: () => number): Promise<void> {
+  try {
+    for (;;) {
+      const told = (await job.port.receive()) as UnpackTold | undefined;
+      if (told === undefined) return;
+      for (const listener of listeners) listener(told.progress, total());
+    }
+  } catch {
+    // The job has ended: its result says how.
+  }
+}
+
+function cancelled(): LighterError {
+  return new LighterError("cancelled", "The unpacking was cancelled");
+}

@@ -1,0 +1,53 @@
+import type { Nanoseconds } from "../base/clock.ts";
+
+/** Bytes as a string, one character (0 to 255) a byte: file names are bytes, and not always UTF-8. */
+export type ByteString = string;
+
+export type TarType = "file" | "link" | "symlink" | "char" | "block" | "directory" | "fifo";
+
+/** A run of bytes of a sparse file that is stored; what lies between is a hole. */
+export interface TarSpan {
+  offset: number;
+  size: number;
+}
+
+/** One member of a tar archive, whatever dialect described it. */
+export interface TarEntry {
+  type: TarType;
+  /** As it stands in the archive: may begin with `/` or `./`, may hold `..`, ends with `/` for most directories. */
+  path: ByteString;
+  /** Target of a symbolic link, or path of the member that a hard link repeats; empty otherwise. */
+  link: ByteString;
+  /** The permission bits with setuid, setgid and sticky (07777). */
+  mode: number;
+  uid: number;
+  gid: number;
+  user: ByteString;
+  group: ByteString;
+  /** Bytes of the file once unpacked, holes included. */
+  size: number;
+  mtime: Nanoseconds;
+  atime?: Nanoseconds;
+  major: number;
+  minor: number;
+  /** Extended attributes by name, binary values. */
+  xattrs?: Map<string, Uint8Array>;
+  /** What is stored of a sparse file, in order; absent for an ordinary one. */
+  spans?: TarSpan[];
+}
+
+/** The UTF-8 text as bytes, in the form that paths of entries have. */
+export function byteString(text: string): ByteString {
+  return isAscii(text) ? text : Buffer.from(text, "utf8").toString("latin1");
+}
+
+/** The text that bytes stand for, read as UTF-8; for people to read. */
+export function textOf(bytes: ByteString): string {
+  return isAscii(bytes) ? bytes : Buffer.from(bytes, "latin1").toString("utf8");
+}
+
+/** Whether every byte is below 128. */
+export function isAscii(text: string): boolean {
+  for (let index = 0; index < text.length; index++) if (text.charCodeAt(index) > 127) return false;
+  return true;
+}
