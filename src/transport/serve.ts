@@ -75,7 +75,7 @@ export function serve(connection: Connection, handler: Handler): void {
     if (itsBody.length === undefined || itsBody.length > DISCARD_LIMIT) return connection.end();
     itsBody.discard();
     connection.setTake((bytes) => {
-      itsBody.feed(bytes);
+      void itsBody.feed(bytes);
       if (itsBody.complete) awaitRequest();
     });
   }

@@ -20,8 +20,8 @@ export interface Attachment {
   write(data: Uint8Array): Promise<void>;
   /** End of input from this client: the process sees EOF where Docker would give it one (StdinOnce), otherwise nothing happens. */
   closeInput(): void;
-  /** Leaves without touching the process. Safe to call twice. */
-  detach(): void;
+  /** Leaves without touching the process. Safe to call twice. `keys`: the user typed the detach keys (Docker tells that as event `detach`, `exec_detach`). */
+  detach(reason?: "keys"): void;
   /** Resolves after the sink's `end`. */
   readonly ended: Promise<void>;
 }

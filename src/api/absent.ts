@@ -1,0 +1,85 @@
+import { LighterError } from "../base/errors.ts";
+import { json, param, type Answer, type Call } from "./call.ts";
+
+/** What a Docker node outside of a swarm says to everything that needs one; clients match on it. */
+const NO_SWARM =
+  'This node is not a swarm manager. Use "docker swarm init" or "docker swarm join" to connect this node to swarm and try again.';
+
+/** Services, tasks, nodes, secrets, configs. */
+export function noSwarm(): Answer {
+  throw new LighterError("unavailable", NO_SWARM);
+}
+
+/** `docker swarm leave` on a node that is in none. */
+export function notInSwarm(): Answer {
+  throw new LighterError("unavailable", "This node is not part of a swarm");
+}
+
+/** `docker swarm init` and `join`: no home-made cluster here. */
+export function noCluster(): Answer {
+  throw new LighterError(
+    "unavailable",
+    "Lighter has no swarm: to run containers on several machines, use it under Kubernetes, which reaches it through the Container Runtime Interface",
+  );
+}
+
+/** No plugins are installed. */
+export function noPlugins(): Answer {
+  return json([]);
+}
+
+export function noSuchPlugin(call: Call): Answer {
+  throw new LighterError("not-found", `plugin "${param(call, "name")}" not found`);
+}
+
+export function pluginsUnsupported(): Answer {
+  throw new LighterError("unsupported", "Cannot install a plugin: this version of Lighter runs its own drivers only");
+}
+
+export function buildUnsupported(): Answer {
+  throw new LighterError("unsupported", "Cannot build: this version of Lighter has no builder yet");
+}
+
+export function commitUnsupported(): Answer {
+  throw new LighterError("unsupported", "Cannot commit: this version of Lighter cannot make an image of a container yet");
+}
+
+export function searchUnsupported(): Answer {
+  throw new LighterError("unsupported", "Cannot search: this version of Lighter does not ask registries for lists of images");
+}
+
+export function statsUnsupported(call: Call): Answer {
+  call.engine.containers.terminal(param(call, "id"));
+  throw new LighterError("unsupported", "Cannot measure: this version of Lighter has no statistics of containers yet");
+}
+
+export function updateUnsupported(call: Call): Answer {
+  call.engine.containers.terminal(param(call, "id"));
+  throw new LighterError("unsupported", "Cannot update: this version of Lighter does not change a container after it was made");
+}
+
+export function webSocketUnsupported(call: Call): Answer {
+  call.engine.containers.terminal(param(call, "id"));
+  throw new LighterError("unsupported", "Cannot attach over a WebSocket: this version of Lighter attaches by connection upgrade only");
+}
+
+export function sessionUnsupported(): Answer {
+  throw new LighterError("unsupported", "Cannot open a build session: this version of Lighter has no builder yet");
+}
+
+export function attestationsUnsupported(): Answer {
+  throw new LighterError("unsupported", "Cannot read attestations: this version of Lighter does not look into them");
+}
+
+/** Nothing is cached by a builder that is not there. */
+export function nothingToPrune(): Answer {
+  return json({ CachesDeleted: [], SpaceReclaimed: 0 });
+}
+
+export function clusterVolumesUnsupported(): Answer {
+  throw new LighterError("unavailable", NO_SWARM);
+}
+
+export function distributionUnsupported(): Answer {
+  throw new LighterError("unsupported", "Cannot ask the registry: this version of Lighter does so for pulls only");
+}

@@ -1,0 +1,174 @@
+import { LighterError } from "../base/errors.ts";
+import type { CreateBody } from "../containers/containers.ts";
+import { done, json, param, type Answer, type Call } from "./call.ts";
+import { createBody } from "./create-body.ts";
+import { readJson } from "./read-json.ts";
+import { terminalSize } from "./resize.ts";
+
+export async function list(call: Call): Promise<Answer> {
+  const { query } = call;
+  const limit = query.integer("limit") ?? 0;
+  return json(
+    await call.engine.containers.list({
+      all: query.flag("all"),
+      size: query.flag("size"),
+      filters: query.filters(LIST_FILTERS),
+      ...(limit > 0 && { limit }),
+    }),
+  );
+}
+
+/** The filters of `ps`. */
+const LIST_FILTERS = [
+  "ancestor",
+  "before",
+  "exited",
+  "expose",
+  "health",
+  "id",
+  "is-task",
+  "isolation",
+  "label",
+  "label!",
+  "name",
+  "network",
+  "publish",
+  "since",
+  "status",
+  "volume",
+];
+
+export async function create(call: Call): Promise<Answer> {
+  const body = await readJson<CreateBody & { MacAddress?: string }>(call, createBody);
+  if (body === undefined || Object.keys(body).length === 0) {
+    throw new LighterError("invalid", "config cannot be empty in order to create a container");
+  }
+  moveMacAddress(body);
+  const { query, signal } = call;
+  const platform = query.text("platform");
+  const { id, warnings } = await call.engine.containers.create(query.text("name"), body, { signal, ...(platform && { platform }) });
+  return json({ Id: id, Warnings: warnings }, 201);
+}
+
+/** Before 1.44 the MAC address was the container's; now it is an endpoint's. Newer clients may still say it the old way. */
+function moveMacAddress(body: CreateBody & { MacAddress?: string }): void {
+  const mac = body.MacAddress;
+  delete body.MacAddress;
+  if (!mac) return;
+  const mode = body.HostConfig?.NetworkMode ?? "default";
+  if (mode === "host" || mode === "none" || mode.startsWith("container:")) {
+    throw new LighterError("invalid", "conflicting options: mac-address and the network mode");
+  }
+  const endpoints = ((body.NetworkingConfig ??= {}).EndpointsConfig ??= {});
+  const endpoint = (endpoints[mode === "bridge" && endpoints["default"] ? "default" : mode] ??= {});
+  if (endpoint.MacAddress !== undefined && endpoint.MacAddress !== mac) {
+    throw new LighterError(
+      "invalid",
+      "the container-wide MAC address must match the endpoint-specific MAC address for the main network, or be left empty",
+    );
+  }
+  endpoint.MacAddress = mac;
+}
+
+export async function inspect(call: Call): Promise<Answer> {
+  return json(await call.engine.containers.inspect(param(call, "id"), { size: call.query.flag("size") }));
+}
+
+export async function start(call: Call): Promise<Answer> {
+  if ((call.body.length ?? 0) > 7) {
+    throw new LighterError("invalid", "starting container with non-empty request body was deprecated since API v1.22 and removed in v1.24");
+  }
+  await call.engine.containers.start(param(call, "id"));
+  return done();
+}
+
+export async function stop(call: Call): Promise<Answer> {
+  await call.engine.containers.stop(param(call, "id"), stopOptions(call));
+  return done();
+}
+
+export async function restart(call: Call): Promise<Answer> {
+  await call.engine.containers.restart(param(call, "id"), stopOptions(call));
+  return done();
+}
+
+/** Clients before 1.42 cannot choose the signal. */
+function stopOptions(call: Call): { timeout?: number; signal?: string } {
+  const timeout = call.query.integer("t");
+  const signal = call.version < 42 ? undefined : call.query.text("signal");
+  return { ...(timeout !== undefined && { timeout }), ...(signal !== undefined && { signal }) };
+}
+
+export async function kill(call: Call): Promise<Answer> {
+  await call.engine.containers.kill(param(call, "id"), call.query.text("signal") ?? "SIGKILL");
+  return done();
+}
+
+export async function pause(call: Call): Promise<Answer> {
+  await call.engine.containers.pause(param(call, "id"));
+  return done();
+}
+
+export async function unpause(call: Call): Promise<Answer> {
+  await call.engine.containers.unpause(param(call, "id"));
+  return done();
+}
+
+export async function rename(call: Call): Promise<Answer> {
+  const name = call.query.text("name");
+  if (name === undefined) throw new LighterError("invalid", "Neither old nor new names may be empty");
+  await call.engine.containers.rename(param(call, "id"), name);
+  return done();
+}
+
+export async function remove(call: Call): Promise<Answer> {
+  const { query } = call;
+  await call.engine.containers.remove(param(call, "id"), {
+    force: query.flag("force"),
+    volumes: query.flag("v"),
+    link: query.flag("link"),
+  });
+  return done();
+}
+
+export function resize(call: Call): Answer {
+  call.engine.containers.resize(param(call, "id"), terminalSize(call));
+  return done(200);
+}
+
+const CONDITIONS = ["not-running", "next-exit", "removed"] as const;
+
+/** The head is sent at once, so that the client knows that it waits from now on; the code follows when the condition holds. */
+export function wait(call: Call): Answer {
+  const { signal } = call;
+  const text = call.query.text("condition") ?? "not-running";
+  const condition = CONDITIONS.find((known) => known === text);
+  if (condition === undefined) throw new LighterError("invalid", `invalid condition: "${text}"`);
+  const { result, cancel } = call.engine.containers.wait(param(call, "id"), condition);
+  signal.addEventListener("abort", cancel, { once: true });
+  return {
+    status: 200,
+    headers: { "Content-Type": "application/json" },
+    stream: async (out) => {
+      const answer = await result.then(
+        ({ statusCode, error }) => ({ StatusCode: statusCode, ...(error !== undefined && { Error: { Message: error } }) }),
+        (error: unknown) => ({ StatusCode: -1, Error: { Message: (error as Error).message } }),
+      );
+      signal.removeEventListener("abort", cancel);
+      out.write(`${JSON.stringify(answer)}\n`);
+    },
+  };
+}
+
+export async function top(call: Call): Promise<Answer> {
+  return json(await call.engine.containers.top(param(call, "id"), call.query.text("ps_args") ?? "-ef"));
+}
+
+export async function changes(call: Call): Promise<Answer> {
+  return json(await call.engine.containers.changes(param(call, "id")));
+}
+
+export async function prune(call: Call): Promise<Answer> {
+  const { deleted, bytes } = await call.engine.containers.prune(call.query.filters(["label", "label!", "until"]));
+  return json({ ContainersDeleted: deleted, SpaceReclaimed: bytes });
+}

@@ -1,0 +1,119 @@
+import { LighterError } from "../base/errors.ts";
+import { logOf } from "../base/log.ts";
+import type { Engine } from "../engine/engine.ts";
+import { VERSION } from "../engine/version.ts";
+import type { Exchange, Headers } from "../transport/exchange.ts";
+import type { Answer, Call, CallBody } from "./call.ts";
+import { errorAnswer } from "./errors.ts";
+import { negotiate, NEWEST } from "./negotiate.ts";
+import { Query } from "./query.ts";
+import { makeRouter } from "./router.ts";
+import { ROUTES } from "./routes.ts";
+import { shapeFor } from "./versions.ts";
+
+/** A request without a socket: what {@link answerRequest} needs. */
+export interface ApiRequest {
+  method: string;
+  /** Path and query as sent. */
+  target: string;
+  headers: ReadonlyMap<string, string>;
+  body: CallBody;
+  readonly signal: AbortSignal;
+}
+
+/** Sent with every answer; some clients take the daemon's version and platform from here. */
+const COMMON: Headers = {
+  "Api-Version": `1.${NEWEST}`,
+  "Docker-Experimental": "false",
+  Ostype: "linux",
+  Server: `Lighter/${VERSION} (linux)`,
+};
+const JSON_HEADERS: Headers = { ...COMMON, "Content-Type": "application/json" };
+const TEXT_HEADERS: Headers = { ...COMMON, "Content-Type": "text/plain; charset=utf-8" };
+
+const find = makeRouter(ROUTES);
+
+/** Finds the route, calls its handler, and shapes its JSON for old clients. Never throws: errors are answers. */
+export async function answerRequest(engine: Engine, request: ApiRequest): Promise<Answer> {
+  try {
+    const mark = request.target.indexOf("?");
+    const target = mark < 0 ? request.target : request.target.slice(0, mark);
+    const { version, path } = negotiate(decodePath(target));
+    const match = find(request.method, path);
+    if (match === undefined || version < (match.route.since ?? 0)) throw new LighterError("not-found", "page not found");
+    const call: Call = {
+      engine,
+      version,
+      params: match.params,
+      query: new Query(mark < 0 ? "" : request.target.slice(mark + 1)),
+      body: request.body,
+      get signal() {
+        return request.signal;
+      },
+      header: (name) => request.headers.get(name),
+    };
+    const answer = await match.route.handle(call);
+    if ("json" in answer && version < NEWEST) shapeFor(version, match.route, answer.json);
+    return answer;
+  } catch (error) {
+    return errorAnswer(error);
+  }
+}
+
+/** The Engine API as a handler of HTTP exchanges. */
+export function engineApi(engine: Engine): (exchange: Exchange) => void {
+  return (exchange) => {
+    const { method, target, headers } = exchange.head;
+    const request: ApiRequest = {
+      method,
+      target,
+      headers,
+      body: exchange.body,
+      get signal() {
+        return exchange.signal;
+      },
+    };
+    answerRequest(engine, request)
+      .then((answer) => send(exchange, answer))
+      .catch((error: unknown) => {
+        logOf("api").error("{method} {target}: {error}", { method, target, error });
+        if (!exchange.answered) exchange.answer(500, JSON_HEADERS, JSON.stringify({ message: "internal error" }));
+      });
+  };
+}
+
+async function send(exchange: Exchange, answer: Answer): Promise<void> {
+  if ("hijack" in answer) {
+    const stream = exchange.hijack(answer.hijack);
+    try {
+      await answer.run(stream);
+    } finally {
+      stream.end();
+    }
+    return;
+  }
+  const own = answer.headers;
+  if ("json" in answer)
+    exchange.answer(answer.status, own ? { ...JSON_HEADERS, ...own } : JSON_HEADERS, `${JSON.stringify(answer.json)}\n`);
+  else if ("text" in answer) exchange.answer(answer.status, { ...TEXT_HEADERS, ...own }, answer.text);
+  else if ("stream" in answer) {
+    const out = exchange.stream(answer.status, { ...COMMON, ...own });
+    try {
+      await answer.stream(out);
+    } catch (error) {
+      out.abort();
+      if (!exchange.signal.aborted) logOf("api").warn("{target}: {error}", { target: exchange.head.target, error });
+      return;
+    }
+    out.end();
+  } else exchange.answer(answer.status, own ? { ...COMMON, ...own } : COMMON);
+}
+
+function decodePath(path: string): string {
+  if (!path.includes("%")) return path;
+  try {
+    return decodeURIComponent(path);
+  } catch (cause) {
+    throw new LighterError("invalid", `invalid URL escape in "${path}"`, { cause });
+  }
+}

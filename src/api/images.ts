@@ -1,0 +1,175 @@
+import { LighterError } from "../base/errors.ts";
+import { parseReference } from "../base/reference.ts";
+import type { Platform } from "../oci/image.ts";
+import { pour } from "./archive.ts";
+import { done, json, param, type Answer, type Call } from "./call.ts";
+import { progressAnswer } from "./progress-answer.ts";
+import { registryAuth } from "./registry-auth.ts";
+
+const LIST_FILTERS = ["before", "dangling", "label", "label!", "reference", "since", "until"];
+
+export async function list(call: Call): Promise<Answer> {
+  const { query } = call;
+  const filters = new Map(query.filters(LIST_FILTERS));
+  // Before 1.41 a name could be given by itself.
+  const name = call.version < 41 ? query.text("filter") : undefined;
+  if (name !== undefined) filters.set("reference", [...(filters.get("reference") ?? []), name]);
+  return json(
+    await call.engine.images.list({
+      all: query.flag("all"),
+      digests: query.flag("digests"),
+      sharedSize: call.version >= 42 && query.flag("shared-size"),
+      manifests: call.version >= 47 && query.flag("manifests"),
+      filters,
+    }),
+  );
+}
+
+/** Pulls an image, or makes one of a tar stream (`fromSrc`). */
+export async function create(call: Call): Promise<Answer> {
+  const image = call.query.text("fromImage");
+  if (image !== undefined) return pull(call, image);
+  const source = call.query.text("fromSrc");
+  if (source !== undefined) return importRoot(call, source);
+  throw new LighterError("invalid", "invalid reference format");
+}
+
+async function pull(call: Call, image: string): Promise<Answer> {
+  const { query, signal } = call;
+  const tag = query.text("tag");
+  const platform = platformOf(call);
+  const credentials = registryAuth(call);
+  const reference = tag === undefined ? image : image.replace(/\/?$/, "") + (tag.includes(":") ? `@${tag}` : `:${tag}`);
+  const allTags = tag === undefined && isBareName(image);
+  parseReference(reference);
+  return progressAnswer((progress) =>
+    call.engine.images.pull(reference, { progress, signal, allTags, ...(platform && { platform }), ...(credentials && { credentials }) }),
+  );
+}
+
+/** Without tag and digest the API means every tag of the repository (docker's client adds `latest` itself). */
+function isBareName(image: string): boolean {
+  return !image.includes("@") && !/:[^/]*$/.test(image);
+}
+
+async function importRoot(call: Call, source: string): Promise<Answer> {
+  const { query, signal } = call;
+  const repository = query.text("repo");
+  const tag = query.text("tag");
+  const message = query.text("message");
+  const platform = platformOf(call);
+  const archive = source === "-" ? call.body.stream() : await download(source, signal);
+  return progressAnswer(async (progress) => {
+    const id = await call.engine.images.import(archive, {
+      changes: query.list("changes"),
+      progress,
+      signal,
+      ...(repository && { repository }),
+      ...(tag && { tag }),
+      ...(message && { message }),
+      ...(platform && { platform }),
+    });
+    progress({ status: id });
+  });
+}
+
+async function download(source: string, signal: AbortSignal): Promise<ReadableStream<Uint8Array>> {
+  const url = /^https?:\/\//.test(source) ? source : `http://${source}`;
+  const answer = await fetch(url, { signal }).catch((cause: unknown) => {
+    throw new LighterError("invalid", `Cannot import "${source}": ${(cause as Error).message}`, { cause });
+  });
+  if (!answer.ok || answer.body === null)
+    throw new LighterError("invalid", `Cannot import "${source}": the server answered ${answer.status}`);
+  return answer.body;
+}
+
+export async function inspect(call: Call): Promise<Answer> {
+  const platform = call.version >= 49 ? platformOf(call) : undefined;
+  const manifests = call.version >= 48 && call.query.flag("manifests");
+  if (platform !== undefined && manifests)
+    throw new LighterError("invalid", "conflicting options: manifests and platform options cannot both be set");
+  return json(await call.engine.images.inspect(param(call, "name"), { manifests, ...(platform && { platform }) }));
+}
+
+export async function history(call: Call): Promise<Answer> {
+  const platform = call.version >= 48 ? platformOf(call) : undefined;
+  return json(await call.engine.images.history(param(call, "name"), platform ? { platform } : {}));
+}
+
+export async function push(call: Call): Promise<Answer> {
+  const name = param(call, "name");
+  const tag = call.query.text("tag");
+  const platform = platformOf(call);
+  const credentials = registryAuth(call);
+  const reference = tag === undefined ? name : `${name}:${tag}`;
+  parseReference(reference);
+  const allTags = tag === undefined && isBareName(name);
+  const { signal } = call;
+  return progressAnswer((progress) =>
+    call.engine.images.push(reference, { progress, signal, allTags, ...(platform && { platform }), ...(credentials && { credentials }) }),
+  );
+}
+
+export async function tag(call: Call): Promise<Answer> {
+  const repository = call.query.text("repo") ?? "";
+  const name = call.query.text("tag");
+  if (repository === "") throw new LighterError("invalid", "invalid reference format");
+  await call.engine.images.tag(param(call, "name"), name === undefined ? { repository } : { repository, tag: name });
+  return done(201);
+}
+
+export async function remove(call: Call): Promise<Answer> {
+  const { query } = call;
+  const platforms = platformsOf(query.list("platforms"));
+  return json(
+    await call.engine.images.remove(param(call, "name"), {
+      force: query.flag("force"),
+      noPrune: query.flag("noprune"),
+      ...(platforms && { platforms }),
+    }),
+  );
+}
+
+export async function prune(call: Call): Promise<Answer> {
+  const { deleted, bytes } = await call.engine.images.prune(call.query.filters(["dangling", "label", "label!", "until"]));
+  return json({ ImagesDeleted: deleted, SpaceReclaimed: bytes });
+}
+
+/** One image (by the path) or several (`names`) as one tar stream. */
+export async function save(call: Call): Promise<Answer> {
+  const { query, signal } = call;
+  const names = call.params["name"] === undefined ? query.list("names").flatMap((text) => text.split(",")) : [param(call, "name")];
+  if (names.length === 0) throw new LighterError("invalid", "no image names given");
+  const platforms = platformsOf(query.list("platform"));
+  const tar = await call.engine.images.save(names, { signal, ...(platforms && { platforms }) });
+  return { status: 200, headers: { "Content-Type": "application/x-tar" }, stream: (out) => pour(tar, out) };
+}
+
+export async function load(call: Call): Promise<Answer> {
+  const { query, signal } = call;
+  const platforms = platformsOf(query.list("platform"));
+  const archive = call.body.stream();
+  return progressAnswer((progress) =>
+    call.engine.images.load(archive, { progress, signal, quiet: query.flag("quiet"), ...(platforms && { platforms }) }),
+  );
+}
+
+/** `linux/arm64`: the query `platform` as text, or as the JSON of newer clients. */
+function platformOf(call: Call): string | undefined {
+  return platformsOf(call.query.list("platform"))?.[0];
+}
+
+function platformsOf(values: string[]): string[] | undefined {
+  const platforms = values.filter((value) => value !== "").map(platformText);
+  return platforms.length === 0 ? undefined : platforms;
+}
+
+function platformText(value: string): string {
+  if (!value.startsWith("{")) return value;
+  try {
+    const { os, architecture, variant } = JSON.parse(value) as Partial<Platform>;
+    return [os ?? "linux", architecture, variant].filter((part) => part !== undefined && part !== "").join("/");
+  } catch (cause) {
+    throw new LighterError("invalid", `failed to parse platform: ${(cause as Error).message}`, { cause });
+  }
+}

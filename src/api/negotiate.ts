@@ -1,0 +1,22 @@
+import { LighterError } from "../base/errors.ts";
+import type { ApiVersion } from "./call.ts";
+
+/** The newest and the oldest API version, both spoken: 1.56 and 1.24. */
+export const NEWEST: ApiVersion = 56;
+export const OLDEST: ApiVersion = 24;
+
+/** Splits `/v1.43/containers/json` into version and path; without a version it is the newest. Throws `invalid` with Docker's texts. */
+export function negotiate(path: string): { version: ApiVersion; path: string } {
+  const [prefix, text, rest] = /^\/v([0-9][0-9A-Za-z.-]*)(\/.*)?$/.exec(path) ?? [];
+  if (prefix === undefined || text === undefined) return { version: NEWEST, path };
+  const [, major, minor] = /^(\d{1,4})\.(\d{1,4})$/.exec(text) ?? [];
+  const order = Number(major) === 1 ? Number(minor) : Number(major) < 1 ? -1 : Infinity;
+  if (order < OLDEST || Number.isNaN(order)) {
+    throw new LighterError(
+      "invalid",
+      `client version ${text} is too old. Minimum supported API version is 1.${OLDEST}, please upgrade your client to a newer version`,
+    );
+  }
+  if (order > NEWEST) throw new LighterError("invalid", `client version ${text} is too new. Maximum supported API version is 1.${NEWEST}`);
+  return { version: order, path: rest ?? "/" };
+}

@@ -1,0 +1,42 @@
+import { LighterError } from "../base/errors.ts";
+import type { VolumeCreateRequest } from "../wire/engine-api.ts";
+import { done, json, param, type Answer, type Call } from "./call.ts";
+import { readJson } from "./read-json.ts";
+import { anything, mapOf, object, text } from "./shape.ts";
+
+export function list(call: Call): Answer {
+  const volumes = call.engine.volumes.list(call.query.filters(["dangling", "driver", "label", "label!", "name"]));
+  return json({ Volumes: volumes, Warnings: null });
+}
+
+const createBody = object({ Name: text, Driver: text, DriverOpts: mapOf(text), Labels: mapOf(text), ClusterVolumeSpec: anything });
+
+export async function create(call: Call): Promise<Answer> {
+  const body = (await readJson<VolumeCreateRequest>(call, createBody)) ?? {};
+  if (body.ClusterVolumeSpec !== undefined)
+    throw new LighterError("unavailable", "cluster volumes need a swarm, which this engine does not have");
+  const volume = await call.engine.volumes.create({
+    ...(body.Name ? { name: body.Name } : {}),
+    ...(body.Driver ? { driver: body.Driver } : {}),
+    ...(body.DriverOpts && { driverOptions: body.DriverOpts }),
+    ...(body.Labels && { labels: body.Labels }),
+  });
+  return json(volume, 201);
+}
+
+export function inspect(call: Call): Answer {
+  return json(call.engine.volumes.inspect(param(call, "name")));
+}
+
+export async function remove(call: Call): Promise<Answer> {
+  await call.engine.volumes.remove(param(call, "name"), { force: call.query.flag("force") });
+  return done();
+}
+
+/** Anonymous volumes only, unless the filter `all` says otherwise; clients before 1.42 mean all of them. */
+export async function prune(call: Call): Promise<Answer> {
+  const filters = new Map(call.query.filters(["all", "label", "label!"]));
+  if (call.version < 42) filters.set("all", ["true"]);
+  const { deleted, bytes } = await call.engine.volumes.prune(filters);
+  return json({ VolumesDeleted: deleted, SpaceReclaimed: bytes });
+}
