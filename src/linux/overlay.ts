@@ -1,49 +1,54 @@
-import { ERRNO, check, cstr, errno, libc, systemError } from "./libc.ts";
-import { openFd, closeFd, O_PATH } from "./fd.ts";
 import { ptr } from "bun:ffi";
+import { O_PATH, closeFd, openFd } from "./fd.ts";
+import { AT_FDCWD, ERRNO, check, cstr, errno, libc, systemError } from "./libc.ts";
 import type { Overlay } from "./spawn-protocol.ts";
 
 const SYS_FSOPEN = 430;
 const SYS_FSCONFIG = 431;
 const SYS_FSMOUNT = 432;
+const FSOPEN_CLOEXEC = 1;
+const FSMOUNT_CLOEXEC = 1;
 const FSCONFIG_SET_FLAG = 0;
 const FSCONFIG_SET_STRING = 1;
 const FSCONFIG_CMD_CREATE = 6;
 /** `mount(2)` copies one page of options. */
 const OPTION_BYTES = 4095;
 /** Fixed for all layers that Lighter makes: an upper directory must stay readable to any other overlay. */
-const FIXED = ["redirect_dir=off", "metacopy=off", "index=off"];
+const FIXED = { redirect_dir: "off", metacopy: "off", index: "off" };
+
+/** How an overlay will be mounted: by the options of `mount(2)`, or from a mount that is attached nowhere yet. */
+export type OverlayPlan = { target: string; options: string } | { target: string; detached: number };
 
 /**
- * Mounts an overlay at its target in the calling thread's mount namespace, by raw system calls only.
- * More layers than fit a page of options go through `fsconfig`, and through `/proc/self/fd` where that is too old.
+ * Calls `use` with the way to mount an overlay. Layers that do not fit a page of options go through `fsconfig`, and through
+ * `/proc/self/fd` where the kernel is too old for that.
  */
-export function mountOverlay(overlay: Overlay): void {
-  const attempt = (): void => {
+export function withOverlay<T>(overlay: Overlay, use: (plan: OverlayPlan) => T): T {
+  const attempt = (): T => {
     const options = optionsOf(overlay, overlay.lower);
-    if (Buffer.byteLength(options) <= OPTION_BYTES) plainMount(overlay.target, options);
-    else mountMany(overlay);
+    return Buffer.byteLength(options) <= OPTION_BYTES ? use({ target: overlay.target, options }) : withMany(overlay, use);
   };
   try {
-    attempt();
+    return attempt();
   } catch (error) {
-    // An overlay that was mounted `volatile` before leaves a mark that forbids the next mount; the owner has asked for it, so it goes.
+    // An overlay that was mounted `volatile` before leaves a mark that forbids the next mount; its owner asked for that, so it goes.
     if (!clearVolatileMark(overlay.work)) throw error;
-    attempt();
+    return attempt();
   }
 }
 
-/** An overlay that is attached nowhere: a descriptor of its mount. Throws ENOSYS or EINVAL on kernels that cannot. */
+/** An overlay that is attached nowhere: a descriptor of its mount. Throws EINVAL or ENOSYS on kernels before 6.5. */
 export function detachedOverlay(overlay: Overlay): number {
-  const fs = check(libc().syscall(SYS_FSOPEN, ptr(cstr("overlay")), 1, 0, 0, 0, 0), "fsopen", "overlay");
+  const type = cstr("overlay");
+  const fs = check(libc().syscall(SYS_FSOPEN, ptr(type), FSOPEN_CLOEXEC, 0, 0, 0, 0), "fsopen", "overlay");
   try {
     for (const lower of overlay.lower) configure(fs, "lowerdir+", lower);
     configure(fs, "upperdir", overlay.upper);
     configure(fs, "workdir", overlay.work);
-    for (const option of FIXED) configure(fs, ...(option.split("=") as [string, string]));
+    for (const [key, value] of Object.entries(FIXED)) configure(fs, key, value);
     if (overlay.volatile) configure(fs, "volatile");
     check(libc().syscall(SYS_FSCONFIG, fs, FSCONFIG_CMD_CREATE, 0, 0, 0, 0), "fsconfig", overlay.target);
-    return check(libc().syscall(SYS_FSMOUNT, fs, 1, 0, 0, 0, 0), "fsmount", overlay.target);
+    return check(libc().syscall(SYS_FSMOUNT, fs, FSMOUNT_CLOEXEC, 0, 0, 0, 0), "fsmount", overlay.target);
   } finally {
     closeFd(fs);
   }
@@ -56,41 +61,30 @@ function configure(fs: number, key: string, value?: string): void {
   check(libc().syscall(SYS_FSCONFIG, fs, command, ptr(name), text === undefined ? 0 : ptr(text), 0, 0), "fsconfig", `${key}=${value}`);
 }
 
-function mountMany(overlay: Overlay): void {
+function withMany<T>(overlay: Overlay, use: (plan: OverlayPlan) => T): T {
+  let detached: number;
   try {
-    const mount = detachedOverlay(overlay);
-    try {
-      moveMount(mount, overlay.target);
-    } finally {
-      closeFd(mount);
-    }
+    detached = detachedOverlay(overlay);
   } catch (error) {
-    const fds = overlay.lower.map((path) => openFd(path, O_PATH));
-    try {
-      const options = optionsOf(
-        overlay,
-        fds.map((fd) => `/proc/self/fd/${fd}`),
-      );
-      if (Buffer.byteLength(options) > OPTION_BYTES) throw error;
-      plainMount(overlay.target, options);
-    } finally {
-      closeFd(...fds);
-    }
+    return withDescriptors(overlay, use, error);
+  }
+  try {
+    return use({ target: overlay.target, detached });
+  } finally {
+    closeFd(detached);
   }
 }
 
-const SYS_MOVE_MOUNT = 429;
-const MOVE_MOUNT_F_EMPTY_PATH = 0x4;
-
-/** Attaches a detached mount at a directory of the calling thread's namespace. */
-export function moveMount(mount: number, target: string): void {
-  const [from, to] = [cstr(""), cstr(target)];
-  const AT_FDCWD = -100;
-  check(libc().syscall(SYS_MOVE_MOUNT, mount, ptr(from), AT_FDCWD, ptr(to), MOVE_MOUNT_F_EMPTY_PATH, 0), "move_mount", target);
-}
-
-function plainMount(target: string, options: string): void {
-  check(libc().mount(cstr("overlay"), cstr(target), cstr("overlay"), 0, cstr(options)), "mount", target);
+function withDescriptors<T>(overlay: Overlay, use: (plan: OverlayPlan) => T, reason: unknown): T {
+  const fds = overlay.lower.map((path) => openFd(path, O_PATH));
+  try {
+    const names = fds.map((fd) => `/proc/self/fd/${fd}`);
+    const options = optionsOf(overlay, names);
+    if (Buffer.byteLength(options) > OPTION_BYTES) throw reason;
+    return use({ target: overlay.target, options });
+  } finally {
+    closeFd(...fds);
+  }
 }
 
 /** The option text of `mount(2)`; colons, commas and backslashes of paths are escaped as overlayfs reads them. */
@@ -100,18 +94,16 @@ function optionsOf(overlay: Overlay, lower: string[]): string {
     `lowerdir=${lower.map(escape).join(":")}`,
     `upperdir=${overlay.upper.replace(/[\\,]/g, "\\$&")}`,
     `workdir=${overlay.work.replace(/[\\,]/g, "\\$&")}`,
-    ...FIXED,
+    ...Object.entries(FIXED).map(([key, value]) => `${key}=${value}`),
     ...(overlay.volatile ? ["volatile"] : []),
   ].join(",");
 }
 
 /** Removes the mark `work/work/incompat/volatile`; false when there was none. */
 function clearVolatileMark(work: string): boolean {
-  const AT_FDCWD = -100;
   const AT_REMOVEDIR = 0x200;
-  const removed = libc().unlinkat(AT_FDCWD, cstr(`${work}/work/incompat/volatile`), AT_REMOVEDIR) === 0;
-  if (!removed && errno() !== ERRNO.ENOENT && errno() !== ERRNO.ENOTDIR)
-    throw systemError("rmdir", errno(), `${work}/work/incompat/volatile`);
-  if (removed) libc().unlinkat(AT_FDCWD, cstr(`${work}/work/incompat`), AT_REMOVEDIR);
-  return removed;
+  const mark = `${work}/work/incompat/volatile`;
+  if (libc().unlinkat(AT_FDCWD, cstr(mark), AT_REMOVEDIR) === 0) return true;
+  if (errno() !== ERRNO.ENOENT && errno() !== ERRNO.ENOTDIR) throw systemError("rmdir", errno(), mark);
+  return false;
 }

@@ -1,5 +1,5 @@
 import { ptr } from "bun:ffi";
-import { check, libc, systemError, cstr } from "./libc.ts";
+import { cstr, libc, systemError } from "./libc.ts";
 
 /** More than glibc's `posix_spawnattr_t` (336 bytes) and `posix_spawn_file_actions_t` (80). */
 const OPAQUE_BYTES = 512;
@@ -16,35 +16,50 @@ export interface SpawnOptions {
   fds: number[];
 }
 
-/**
- * Starts a program in a session of its own, with default signals, and exactly the given descriptors; by raw calls only, so that it may
- * run on a thread that stands in another namespace. Returns the pid, a child of this process.
- */
-export function posixSpawn({ argv, env, cwd, fds }: SpawnOptions): number {
+/** The arguments of `posix_spawn(3)` in memory. */
+export interface SpawnArguments {
+  path: Uint8Array;
+  actions: Uint8Array;
+  attributes: Uint8Array;
+  argv: BigUint64Array;
+  env: BigUint64Array;
+}
+
+/** Starts a program in a session of its own, with default signals, and exactly the given descriptors. Returns the pid, a child of this process. */
+export function posixSpawn(options: SpawnOptions): number {
+  return withSpawnArguments(options, ({ path, actions, attributes, argv, env }) => {
+    const pid = new Int32Array(1);
+    const failed = libc().posix_spawn(pid, path, actions, attributes, argv, env);
+    if (failed !== 0) throw systemError("posix_spawn", failed, options.argv[0]);
+    return pid[0] ?? -1;
+  });
+}
+
+/** Lays the arguments out for the time of `use`. */
+export function withSpawnArguments<T>({ argv, env, cwd, fds }: SpawnOptions, use: (program: SpawnArguments) => T): T {
   const actions = new Uint8Array(OPAQUE_BYTES);
   const attributes = new Uint8Array(OPAQUE_BYTES);
   const c = libc();
   c.posix_spawn_file_actions_init(actions);
   c.posix_spawnattr_init(attributes);
+  const [args, vars] = [vectorOf(argv), vectorOf(env)];
+  const directory = cstr(cwd);
   try {
     // Two steps, so that no source is overwritten before its turn: first above everything, then down to its place.
     const above = Math.max(fds.length, ...fds) + 1;
     fds.forEach((fd, index) => c.posix_spawn_file_actions_adddup2(actions, fd, above + index));
     fds.forEach((_, index) => c.posix_spawn_file_actions_adddup2(actions, above + index, index));
     c.posix_spawn_file_actions_addclosefrom_np(actions, fds.length);
-    const directory = cstr(cwd);
     c.posix_spawn_file_actions_addchdir_np(actions, directory);
     c.posix_spawnattr_setflags(attributes, POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSID);
     c.posix_spawnattr_setsigmask(attributes, new Uint8Array(SIGSET_BYTES));
     c.posix_spawnattr_setsigdefault(attributes, new Uint8Array(SIGSET_BYTES).fill(0xff));
-    const pid = new Int32Array(1);
-    const [args, vars] = [vectorOf(argv), vectorOf(env)];
-    const failed = c.posix_spawn(pid, cstr(argv[0] ?? ""), actions, attributes, args.vector, vars.vector);
-    if (failed !== 0) throw systemError("posix_spawn", failed, argv[0]);
-    return check(pid[0] ?? -1, "posix_spawn");
+    return use({ path: cstr(argv[0] ?? ""), actions, attributes, argv: args.vector, env: vars.vector });
   } finally {
     c.posix_spawn_file_actions_destroy(actions);
     c.posix_spawnattr_destroy(attributes);
+    args.bytes.fill(0);
+    vars.bytes.fill(0);
   }
 }
 

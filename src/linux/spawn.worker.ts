@@ -1,22 +1,21 @@
 /**
- * The one thread that starts programs in mount namespaces of their own. While it stands in such a namespace it makes raw system calls
- * only (a Bun or node call could start a pool thread there, which would stay for ever); it is back in the host's before it answers.
+ * The one thread that starts programs in mount namespaces of their own. It leaves the host's only inside of one native call
+ * (`spawn-native.ts`): whatever JavaScript runs here runs in the host's namespace.
  */
 import { constants, rmSync } from "node:fs";
 import { openFd, unlinkPath, writeFileOnce } from "./fd.ts";
 import { type SystemError, check, cstr, libc } from "./libc.ts";
-import { detachedOverlay, mountOverlay } from "./overlay.ts";
+import { detachedOverlay, withOverlay } from "./overlay.ts";
 import { posixSpawn } from "./posix-spawn.ts";
 import { compileSeccomp } from "./seccomp.ts";
+import { prepareNative, spawnWithMounts } from "./spawn-native.ts";
 import type { DetachedJob, RemoveJob, SpawnJob, SpawnerReply, SpawnerRequest, SpawnerSetup } from "./spawn-protocol.ts";
 
 declare const self: Worker;
 
 const CLONE_FS = 0x200;
-const CLONE_NEWNS = 0x20000;
 const MS_PRIVATE = 1 << 18;
 const MS_BIND = 1 << 12;
-const MNT_DETACH = 2;
 
 let setup: SpawnerSetup | undefined;
 let devNull = -1;
@@ -49,6 +48,7 @@ function begin(given: SpawnerSetup): void {
   setup = given;
   devNull = openFd("/dev/null", constants.O_RDWR);
   check(libc().unshare(CLONE_FS), "unshare");
+  prepareNative();
   for (const file of given.tasksFiles) writeFileOnce(file, "0");
   if (given.bindRoot !== undefined) {
     // The one mount of ours in the host's table: what is mounted below a shared mount in a copy would appear in the host.
@@ -58,31 +58,15 @@ function begin(given: SpawnerSetup): void {
   }
 }
 
-/** Runs `work` in a fresh copy of the host's mount namespace, then returns to the host's; raw calls only inside. */
-function inPrivateMounts<T>(work: () => T): T {
-  const { hostMounts, hybrid } = setup as SpawnerSetup;
-  const c = libc();
-  try {
-    check(c.unshare(CLONE_NEWNS), "unshare", "mount namespace");
-    if (hybrid) {
-      check(c.mount(null, cstr("/sys/fs/cgroup"), null, MS_PRIVATE, null), "mount", "/sys/fs/cgroup");
-      check(c.umount2(cstr("/sys/fs/cgroup/unified"), MNT_DETACH), "umount2", "/sys/fs/cgroup/unified");
-    }
-    return work();
-  } finally {
-    check(c.setns(hostMounts, CLONE_NEWNS), "setns", "host mount namespace");
-  }
-}
-
 function spawn(job: SpawnJob): number {
-  const { procsFile } = setup as SpawnerSetup;
-  const fds = job.fds.map((fd) => (fd < 0 ? devNull : fd));
+  const { procsFile, hostMounts, hybrid } = setup as SpawnerSetup;
+  const program = { ...job, fds: job.fds.map((fd) => (fd < 0 ? devNull : fd)) };
   const { overlay } = job;
-  const start = (): number => {
-    if (overlay) mountOverlay(overlay);
-    return posixSpawn({ ...job, fds });
-  };
-  const pid = job.privateMounts || overlay ? inPrivateMounts(start) : start();
+  const pid = overlay
+    ? withOverlay(overlay, (plan) => spawnWithMounts(program, { hostMounts, hybrid, overlay: plan }))
+    : job.privateMounts
+      ? spawnWithMounts(program, { hostMounts, hybrid })
+      : posixSpawn(program);
   if (procsFile !== undefined) writeFileOnce(procsFile, String(pid));
   return pid;
 }

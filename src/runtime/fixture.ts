@@ -166,9 +166,12 @@ function makeLayer(layer: string): void {
   for (const applet of APPLETS) symlinkSync("busybox", `${layer}/bin/${applet}`);
 }
 
-/** The spawn thread leaves its cgroup when it has ended, a moment after it was told to. */
+/** Threads that the spawn thread started are in its cgroup, too, and stay: they go to the root first, so that nothing is left. */
 async function removeParent(path: string): Promise<void> {
-  const script = `for c in /sys/fs/cgroup /sys/fs/cgroup/*; do for d in $c${path}/monitors $c${path}; do [ ! -d $d ] || rmdir $d || exit 1; done; done`;
+  const script = `for c in /sys/fs/cgroup /sys/fs/cgroup/*; do
+    [ -f $c${path}/monitors/tasks ] && for t in $(cat $c${path}/monitors/tasks); do echo $t >$c/tasks; done
+    for d in $c${path}/monitors $c${path}; do [ ! -d $d ] || rmdir $d || exit 1; done
+  done`;
   for (let tries = 0; tries < 50; tries++) {
     if ((await Bun.$`sh -c ${script}`.nothrow().quiet()).exitCode === 0) return;
     await Bun.sleep(20);
