@@ -1,0 +1,50 @@
+import type { Connection } from "../client/connection.ts";
+import { configFolder, readConfig, type ConfigFile } from "./config-file.ts";
+import { print } from "./output.ts";
+
+/** The global flags, as they were given. */
+export interface Globals {
+  config: string;
+  context: string;
+  debug: boolean;
+  host: string[];
+  "log-level": string;
+  tls: boolean;
+  tlscacert: string;
+  tlscert: string;
+  tlskey: string;
+  tlsverify: boolean;
+}
+
+/** What every command stands on: the program's name, its configuration, the daemon. All of it is made when first used. */
+export class App {
+  /** `docker` or `lighter`, as called. */
+  readonly program: string;
+  readonly globals: Globals;
+  readonly folder: string;
+  #config: ConfigFile | undefined;
+  #connection: Promise<Connection> | undefined;
+
+  constructor(program: string, globals: Globals) {
+    this.program = program;
+    this.globals = globals;
+    this.folder = configFolder(globals.config, process.env);
+  }
+
+  get config(): ConfigFile {
+    return (this.#config ??= readConfig(this.folder));
+  }
+
+  /** The daemon's API; nothing is connected before the first request. */
+  connection(): Promise<Connection> {
+    return (this.#connection ??= import("./connect.ts").then(({ connect }) => connect(this)));
+  }
+
+  out(text: string): void {
+    print(1, text);
+  }
+
+  err(text: string): void {
+    print(2, text);
+  }
+}

@@ -1,0 +1,66 @@
+import { chmodSync, mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { homedir } from "node:os";
+import { join } from "node:path";
+import { LighterError, messageOf } from "../base/errors.ts";
+
+/** What `auths` of the config file keeps for a registry. */
+export interface StoredAuth {
+  /** base64 of `user:password` */
+  auth?: string;
+  email?: string;
+  identitytoken?: string;
+  registrytoken?: string;
+}
+
+/** docker's `config.json`, as far as it is read here; other fields survive a save. */
+export interface ConfigFile {
+  auths?: Record<string, StoredAuth>;
+  credsStore?: string;
+  credHelpers?: Record<string, string>;
+  HttpHeaders?: Record<string, string>;
+  currentContext?: string;
+  detachKeys?: string;
+  psFormat?: string;
+  imagesFormat?: string;
+  networksFormat?: string;
+  volumesFormat?: string;
+  statsFormat?: string;
+  proxies?: Record<string, Record<string, string>>;
+  cliPluginsExtraDirs?: string[];
+  [other: string]: unknown;
+}
+
+/** The folder of docker's client configuration: `--config`, DOCKER_CONFIG or `~/.docker`. */
+export function configFolder(flag: string | undefined, env: NodeJS.ProcessEnv): string {
+  if (flag !== undefined && flag !== "") return flag;
+  return env["DOCKER_CONFIG"] || join(env["HOME"] || homedir(), ".docker");
+}
+
+/** Reads `config.json`; an absent file is an empty configuration. Throws `invalid` for one that is not JSON. */
+export function readConfig(folder: string): ConfigFile {
+  const path = join(folder, "config.json");
+  let text: string;
+  try {
+    text = readFileSync(path, "utf8");
+  } catch (error) {
+    if ((error as { code?: string }).code === "ENOENT" || (error as { code?: string }).code === "ENOTDIR") return {};
+    throw new LighterError("internal", `Error loading config file: ${path}: ${messageOf(error)}`, { cause: error });
+  }
+  try {
+    const parsed: unknown = JSON.parse(text);
+    if (typeof parsed !== "object" || parsed === null || Array.isArray(parsed)) throw new LighterError("invalid", "expected an object");
+    return parsed as ConfigFile;
+  } catch (error) {
+    throw new LighterError("invalid", `Error parsing config file (${path}): ${messageOf(error)}`, { cause: error });
+  }
+}
+
+/** Writes `config.json` (tabs, readable by the user alone), by rename, so that a reader never sees half of it. */
+export function saveConfig(folder: string, config: ConfigFile): void {
+  mkdirSync(folder, { recursive: true, mode: 0o700 });
+  const path = join(folder, "config.json");
+  const draft = `${path}.${process.pid}`;
+  writeFileSync(draft, JSON.stringify(config, null, "\t"), { mode: 0o600 });
+  chmodSync(draft, 0o600);
+  renameSync(draft, path);
+}

@@ -1,0 +1,88 @@
+import { closeSync, existsSync, openSync, unlinkSync, writeSync } from "node:fs";
+import { LighterError, kindOf, messageOf } from "../base/errors.ts";
+import { familiarReference, parseReference, type Reference } from "../base/reference.ts";
+import { createContainer, type CreateBody } from "../client/containers.ts";
+import type { App } from "./app.ts";
+
+export interface CreateOptions {
+  name: string;
+  platform: string;
+  /** `always`, `missing` or `never`. */
+  pull: string;
+  quiet: boolean;
+  cidfile: string;
+}
+
+/** Docker's check of `--pull`. */
+export function checkPullPolicy(pull: string): void {
+  if (["always", "missing", "never", ""].includes(pull)) return;
+  throw new LighterError("invalid", `invalid pull option: '${pull}': must be one of "always", "missing" or "never"`);
+}
+
+/** Makes a container, pulling its image as the policy says. Prints the daemon's warnings. Returns the id. */
+export async function createWithPull(app: App, body: CreateBody, options: CreateOptions): Promise<string> {
+  const reference = imageReference(body.Image ?? "");
+  const cidfile = openCidfile(options.cidfile);
+  try {
+    if (options.pull === "always" && reference) await pull(app, reference, options);
+    const { Id, Warnings } = await createOrPull(app, body, reference, options);
+    for (const warning of Warnings ?? []) app.err(`WARNING: ${warning}\n`);
+    cidfile.write(Id);
+    return Id;
+  } catch (error) {
+    cidfile.drop();
+    throw error;
+  }
+}
+
+async function createOrPull(
+  app: App,
+  body: CreateBody,
+  reference: Reference | undefined,
+  options: CreateOptions,
+): ReturnType<typeof createContainer> {
+  const connection = await app.connection();
+  try {
+    return await createContainer(connection, body, options);
+  } catch (error) {
+    const absent = kindOf(error) === "not-found" && /no such image/i.test(messageOf(error));
+    if (!absent || !reference || (options.pull !== "missing" && options.pull !== "")) throw error;
+    if (!options.quiet) app.err(`Unable to find image '${familiarReference(reference)}' locally\n`);
+    await pull(app, reference, options);
+    return await createContainer(connection, body, options);
+  }
+}
+
+async function pull(app: App, reference: Reference, options: CreateOptions): Promise<void> {
+  const { progressOn, pullReference } = await import("./pull-image.ts");
+  await pullReference(app, reference, { platform: options.platform, output: options.quiet ? undefined : progressOn(2) });
+}
+
+/** The image as a name that can be pulled; undefined for an id. Throws `invalid` for what is neither. */
+function imageReference(image: string): Reference | undefined {
+  if (/^(sha256:)?[0-9a-f]{64}$/.test(image)) return undefined;
+  return parseReference(image);
+}
+
+function openCidfile(path: string): { write: (id: string) => void; drop: () => void } {
+  if (path === "") return { write: () => {}, drop: () => {} };
+  if (existsSync(path)) {
+    throw new LighterError("conflict", `container ID file found, make sure the other container isn't running or delete ${path}`);
+  }
+  let fd: number;
+  try {
+    fd = openSync(path, "wx", 0o644);
+  } catch (error) {
+    throw new LighterError("invalid", `failed to create the container ID file: ${messageOf(error)}`, { cause: error });
+  }
+  return {
+    write: (id) => {
+      writeSync(fd, id);
+      closeSync(fd);
+    },
+    drop: () => {
+      closeSync(fd);
+      unlinkSync(path);
+    },
+  };
+}

@@ -1,0 +1,69 @@
+import { closeSync, mkdirSync, openSync, readFileSync, statSync } from "node:fs";
+import { join } from "node:path";
+import { LighterError } from "../base/errors.ts";
+
+/** Where a daemon that was started in the background writes what it has to say. */
+export const DAEMON_LOG = "/var/log/lighter.log";
+
+const POLL_MS = 5;
+const TIMEOUT_MS = 20_000;
+const TAIL_LINES = 20;
+
+/**
+ * Starts the daemon in the background, in a session of its own, and waits until it listens. When several callers do so at
+ * once, the daemon's lock lets one live; all wait for the same socket.
+ * Throws `unavailable` with the log's end when it does not come up.
+ */
+export async function startDaemon(socket: string): Promise<void> {
+  const log = openLog();
+  const from = statSync(log.path).size;
+  const child = Bun.spawn(daemonCommand(), { cwd: "/", stdin: "ignore", stdout: log.fd, stderr: log.fd, detached: true });
+  closeSync(log.fd);
+  child.unref();
+  const deadline = performance.now() + TIMEOUT_MS;
+  while (performance.now() < deadline) {
+    if (await listens(socket)) return;
+    // Another one may have won the lock: it needs a moment to listen, so a refused daemon is not yet a failure.
+    if (child.exitCode !== null && performance.now() > deadline - TIMEOUT_MS + 2000) break;
+    await Bun.sleep(POLL_MS);
+  }
+  const ended = child.exitCode === null ? "does not listen" : `ended with code ${child.exitCode}`;
+  const tail = logTail(log.path, from);
+  throw new LighterError(
+    "unavailable",
+    `Cannot start the daemon in the background: it ${ended}. The end of ${log.path}:${tail === "" ? " (nothing)" : `\n${tail}`}`,
+  );
+}
+
+/** The executable starts itself; a run from source starts Bun with the same entry file. */
+function daemonCommand(): string[] {
+  const entry = process.argv[1] ?? "";
+  const compiled = entry.startsWith("/$bunfs/");
+  return compiled ? [process.execPath, "daemon"] : [process.execPath, entry, "daemon"];
+}
+
+function openLog(): { fd: number; path: string } {
+  try {
+    return { fd: openSync(DAEMON_LOG, "a", 0o640), path: DAEMON_LOG };
+  } catch {
+    const folder = process.env["XDG_RUNTIME_DIR"] || "/tmp";
+    mkdirSync(folder, { recursive: true });
+    const path = join(folder, `lighter-${process.getuid?.() ?? 0}.log`);
+    return { fd: openSync(path, "a", 0o640), path };
+  }
+}
+
+async function listens(socket: string): Promise<boolean> {
+  try {
+    const connection = await Bun.connect({ unix: socket, socket: { data() {} } });
+    connection.terminate();
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function logTail(path: string, from: number): string {
+  const text = readFileSync(path).subarray(from).toString();
+  return text.trimEnd().split("\n").slice(-TAIL_LINES).join("\n");
+}

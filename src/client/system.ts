@@ -1,0 +1,33 @@
+import type { AuthResponse, EventMessage, SystemInfo, SystemVersion } from "../wire/engine-api.ts";
+import { decodeMessages } from "../wire/jsonstream.ts";
+import type { Connection } from "./connection.ts";
+import type { Filters } from "./filters.ts";
+
+export function systemInfo(connection: Connection): Promise<SystemInfo> {
+  return connection.json("GET", "/info");
+}
+
+export function systemVersion(connection: Connection): Promise<SystemVersion> {
+  return connection.json("GET", "/version");
+}
+
+/** Checks a login with a registry. */
+export function checkAuth(
+  connection: Connection,
+  login: { username?: string; password?: string; identitytoken?: string; serveraddress: string },
+): Promise<AuthResponse> {
+  return connection.json("POST", "/auth", { json: login });
+}
+
+/** What happens in the daemon, as it happens, from `since` until `until` (Unix times or RFC 3339). */
+export async function* events(
+  connection: Connection,
+  options: { since?: string; until?: string; filters?: Filters; signal?: AbortSignal } = {},
+): AsyncGenerator<EventMessage> {
+  const { since, until, filters, signal } = options;
+  const answer = await connection.request("GET", "/events", {
+    query: { since: since || undefined, until: until || undefined, filters },
+    ...(signal && { signal }),
+  });
+  if (answer.body) yield* decodeMessages<EventMessage>(answer.body);
+}
