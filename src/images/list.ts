@@ -1,0 +1,113 @@
+import { fromRfc3339, now, toSeconds, type Nanoseconds } from "../base/clock.ts";
+import { LighterError } from "../base/errors.ts";
+import { familiarName, familiarReference, parseReference } from "../base/reference.ts";
+import { parseDuration } from "../base/units.ts";
+import type { ImageConfig } from "../oci/image.ts";
+import { booleanFilter, filterValues, matchLabels, type Filters } from "../wire/filters.ts";
+import type { ImageSummary } from "../wire/engine-api.ts";
+import { repoDigests, repoTags, summarizeManifests, targetOf, totalSize, unpackedLayers, type DescribeContext } from "./describe.ts";
+import { findImage } from "./find.ts";
+import { matchPath } from "./glob.ts";
+import { choosePlatform } from "./runnable.ts";
+import { allImages, manifestsOf, namesOf, type ImageRow, type NameRow } from "./rows.ts";
+
+/** As `Images.list` takes them. */
+export interface ListOptions {
+  all?: boolean;
+  filters: Filters;
+  digests?: boolean;
+  manifests?: boolean;
+  sharedSize?: boolean;
+}
+
+/** The filters that `docker images` knows. */
+export const LIST_FILTERS: readonly string[] = ["dangling", "label", "label!", "before", "since", "reference", "until"];
+
+/** Images that pass the filters, newest first. */
+export async function listImages(context: DescribeContext, options: ListOptions): Promise<ImageSummary[]> {
+  for (const key of options.filters.keys()) if (!LIST_FILTERS.includes(key)) throw new LighterError("invalid", `invalid filter '${key}'`);
+  const passes = rowFilter(context, options.filters);
+  const found: ImageSummary[] = [];
+  for (const image of allImages(context.state)) {
+    const names = matchingNames(namesOf(context.state, image.id), options.filters);
+    if (names === undefined || !passes(image, names)) continue;
+    const config = await configOf(context, image);
+    if (!matchLabels(options.filters, config?.config?.Labels ?? {})) continue;
+    const summary = summarize(context, image, names, config);
+    if (options.manifests === true) summary.Manifests = await summarizeManifests(context, image);
+    if (options.sharedSize === true) summary.SharedSize = sharedSize(context, image);
+    found.push(summary);
+  }
+  return found.toSorted((a, b) => b.Created - a.Created);
+}
+
+/** The configuration of the platform that would run; undefined where none is here. */
+export async function configOf({ state, documents }: DescribeContext, image: ImageRow): Promise<ImageConfig | undefined> {
+  if (manifestsOf(state, image.id).length === 0) return undefined;
+  const row = choosePlatform(state, { image }, undefined, image.id);
+  return documents.cachedConfig(row.config) ?? (await documents.config(row.config));
+}
+
+function summarize({ state, content }: DescribeContext, image: ImageRow, names: NameRow[], config: ImageConfig | undefined): ImageSummary {
+  return {
+    Id: image.id,
+    ParentId: "",
+    RepoTags: repoTags(names),
+    RepoDigests: repoDigests(names, image.id),
+    Created: toSeconds(createdOf(image, config)),
+    Size: totalSize(state, image, manifestsOf(state, image.id)),
+    SharedSize: -1,
+    Labels: config?.config?.Labels ?? {},
+    Containers: -1,
+    Descriptor: targetOf(content, image),
+  };
+}
+
+/** When an image was made, as its configuration says; where that is silent, when it came here. */
+export function createdOf(image: ImageRow, config: ImageConfig | undefined): Nanoseconds {
+  return (config?.created === undefined ? undefined : fromRfc3339(config.created)) ?? BigInt(image.created);
+}
+
+/** The names to show; undefined where a `reference` filter matches none of them. */
+function matchingNames(names: NameRow[], filters: Filters): NameRow[] | undefined {
+  const patterns = filterValues(filters, "reference");
+  if (patterns === undefined) return names;
+  const matching = names.filter(({ name }) => {
+    const reference = parseReference(name);
+    const spellings = [familiarReference(reference), familiarName(reference), name];
+    return patterns.some((pattern) => spellings.some((text) => matchPath(pattern, text)));
+  });
+  return matching.length === 0 ? undefined : matching;
+}
+
+function rowFilter({ state }: DescribeContext, filters: Filters): (image: ImageRow, names: NameRow[]) => boolean {
+  const dangling = booleanFilter(filters, "dangling");
+  const timeOf = (reference: string): bigint => BigInt(findImage(state, reference).image.created);
+  const before = filterValues(filters, "before")?.map(timeOf);
+  const since = filterValues(filters, "since")?.map(timeOf);
+  const until = filterValues(filters, "until")?.map(parseUntil);
+  return ({ created }, names) => {
+    const time = BigInt(created);
+    if (dangling !== undefined && dangling !== (names.length === 0)) return false;
+    if (before?.some((limit) => time >= limit) || until?.some((limit) => time >= limit)) return false;
+    return !since?.some((limit) => time <= limit);
+  };
+}
+
+/** A point in time: a duration before now (`24h`), seconds since the epoch, or RFC 3339 with less precision. Throws `invalid`. */
+export function parseUntil(text: string): Nanoseconds {
+  if (/^\d+(\.\d+)?$/.test(text)) return BigInt(Math.round(Number(text) * 1000)) * 1_000_000n;
+  const full = /^\d{4}-\d\d-\d\d$/.test(text) ? `${text}T00:00:00` : text;
+  const time = fromRfc3339(full) ?? fromRfc3339(`${full}Z`);
+  return time ?? now() - BigInt(Math.round(parseDuration(text)));
+}
+
+function sharedSize({ state }: DescribeContext, image: ImageRow): number {
+  const others = new Set<string>();
+  for (const other of allImages(state)) {
+    if (other.id !== image.id) for (const chainId of unpackedLayers(state, manifestsOf(state, other.id)).keys()) others.add(chainId);
+  }
+  let shared = 0;
+  for (const [chainId, size] of unpackedLayers(state, manifestsOf(state, image.id))) if (others.has(chainId)) shared += size;
+  return shared;
+}

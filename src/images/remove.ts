@@ -1,0 +1,108 @@
+import { LighterError } from "../base/errors.ts";
+import { shortId } from "../base/ids.ts";
+import { familiarReference, formatReference, parseReference, type Reference } from "../base/reference.ts";
+import type { Digest } from "../oci/image.ts";
+import type { State, Tx } from "../state/state.ts";
+import type { ImageDeleteResponseItem } from "../wire/engine-api.ts";
+import { findImage } from "./find.ts";
+import { imageEvent } from "./image-events.ts";
+import type { ImagesNeeds } from "./needs.ts";
+import { deleteImage, deleteName, nameRow, namesOf, type NameRow } from "./rows.ts";
+
+/** What removing needs. */
+export interface RemoveContext {
+  state: State;
+  users: ImagesNeeds["users"];
+  changed: () => void;
+}
+
+/**
+ * Removes a name, and with its last name the image; by id, the image with all its names. Says what was untagged and deleted, in Docker's order.
+ * Throws `conflict` with Docker's texts where containers use it or several names need `force`.
+ */
+export function removeImage({ state, users, changed }: RemoveContext, text: string, force: boolean): ImageDeleteResponseItem[] {
+  const found = findImage(state, text);
+  const id = found.image.id;
+  return state.write(
+    (tx) => {
+      tx.afterCommit(changed);
+      const removal = { tx, id, users: users(id), force };
+      return found.name === undefined ? removeById(removal, text) : removeByName(removal, text, found.name);
+    },
+    { durable: true },
+  );
+}
+
+interface Removal {
+  tx: Tx;
+  id: Digest;
+  users: ReturnType<ImagesNeeds["users"]>;
+  force: boolean;
+}
+
+function removeByName(removal: Removal, text: string, reference: Reference): ImageDeleteResponseItem[] {
+  const { tx, id, users, force } = removal;
+  const names = namesOf(tx, id);
+  const own = ownNames(tx, names, reference, id);
+  const last = own.length >= names.length;
+  const user = users[0];
+  if (last && user !== undefined && !force) {
+    throw new LighterError(
+      "conflict",
+      `conflict: unable to remove repository reference "${text}" (must force) - container ${shortId(user.id)} is using its referenced image ${shortId(id)}`,
+    );
+  }
+  const records = own.map((row) => untag(tx, id, row));
+  // An image that a container uses stays without a name, until that container is gone.
+  if (last && user === undefined) records.push(drop(tx, id));
+  return records;
+}
+
+/** The names that a reference means: one, or for `name@digest` those of its repository. */
+function ownNames(tx: Tx, names: NameRow[], reference: Reference, id: Digest): NameRow[] {
+  if (reference.digest === undefined) return names.filter((row) => row.name === formatReference(reference));
+  const exact = nameRow(tx, formatReference({ registry: reference.registry, repository: reference.repository, digest: reference.digest }));
+  if (exact?.image === id) return [exact];
+  return names.filter((row) => row.repository === `${reference.registry}/${reference.repository}`);
+}
+
+function removeById({ tx, id, users, force }: Removal, text: string): ImageDeleteResponseItem[] {
+  const names = namesOf(tx, id);
+  const running = users.find((user) => user.running);
+  const refuse = (how: string, why: string): LighterError => new LighterError("conflict", `conflict: unable to delete ${shortOf(text)} (${how}) - ${why}`);
+  if (running !== undefined) throw refuse("cannot be forced", `image is being used by running container ${shortId(running.id)}`);
+  if (!force && new Set(names.map((row) => row.repository)).size > 1) throw refuse("must be forced", "image is referenced in multiple repositories");
+  if (!force && names.filter((row) => row.tag !== null).length > 1) throw refuse("must be forced", "image is referenced in multiple repositories");
+  const user = users[0];
+  if (!force && user !== undefined) throw refuse("must be forced", `image is being used by stopped container ${shortId(user.id)}`);
+  const records = names.map((row) => untag(tx, id, row));
+  return [...records, drop(tx, id)];
+}
+
+function shortOf(text: string): string {
+  return /^(sha256:)?[0-9a-f]+$/.test(text) ? shortId(text) : text;
+}
+
+function untag(tx: Tx, id: Digest, row: NameRow): ImageDeleteResponseItem {
+  deleteName(tx, row.name);
+  imageEvent(tx, "untag", id, id);
+  return { Untagged: familiarReference(parseReference(row.name)) };
+}
+
+function drop(tx: Tx, id: Digest): ImageDeleteResponseItem {
+  deleteImage(tx, id);
+  imageEvent(tx, "delete", id, id);
+  return { Deleted: id };
+}
+
+/** Removes an image of a prune: nobody uses it, whatever names it has. */
+export function pruneImage({ state, users, changed }: RemoveContext, id: Digest): ImageDeleteResponseItem[] {
+  return state.write(
+    (tx) => {
+      if (users(id).length > 0) return [];
+      tx.afterCommit(changed);
+      return [...namesOf(tx, id).map((row) => untag(tx, id, row)), drop(tx, id)];
+    },
+    { durable: true },
+  );
+}
