@@ -1,0 +1,97 @@
+/** Binds and volumes, with copy-up. Deadline: 90 s. */
+import { afterAll, beforeAll, expect, test } from "bun:test";
+import { mkdir, stat } from "node:fs/promises";
+import { join } from "node:path";
+import { CLIENTS, Ground } from "./harness/ground.ts";
+
+let ground: Ground;
+beforeAll(async () => void (ground = await Ground.lay(["busybox", "layered"])));
+afterAll(async () => await ground?.[Symbol.asyncDispose]());
+
+for (const name of CLIENTS) {
+  const run = async (...args: string[]): Promise<string> => (await ground.client(name).run(["run", "--rm", ...args])).stdout;
+
+  test(`${name}: a named volume keeps what was written`, async () => {
+    const volume = ground.name();
+    await run("-v", `${volume}:/v`, "busybox", "sh", "-c", "echo kept > /v/file");
+    expect(await run("-v", `${volume}:/v`, "busybox", "cat", "/v/file")).toBe("kept\n");
+    expect(await run("-v", `${volume}:/v:ro`, "busybox", "sh", "-c", "touch /v/x 2>/dev/null || echo refused")).toBe("refused\n");
+    expect(await run("--mount", `type=volume,source=${volume},target=/w`, "busybox", "cat", "/w/file")).toBe("kept\n");
+  });
+
+  test(`${name}: an empty named volume takes the image's content with owners and modes, a used one keeps its own`, async () => {
+    const volume = ground.name();
+    expect(
+      await run("-v", `${volume}:/data`, "layered", "sh", "-c", "cat kept; stat -c %a modes/private modes/setuid; readlink links/soft"),
+    ).toBe("one\n600\n4755\nfile\n");
+    await run("-v", `${volume}:/data`, "busybox", "sh", "-c", "rm /data/kept; echo mine > /data/own");
+    expect(await run("-v", `${volume}:/data`, "layered", "sh", "-c", "ls kept 2>/dev/null; cat own")).toBe("mine\n");
+    expect(await run("-v", `${ground.name()}:/data:nocopy`, "layered", "sh", "-c", "ls -A /data")).toBe("");
+  });
+
+  test(`${name}: an image's own volume is anonymous and goes with --rm`, async () => {
+    const volumes = async (): Promise<number> => {
+      const { Volumes } = await ground.daemon.json<{ Volumes: unknown[] | null }>("GET", "/volumes");
+      return Volumes?.length ?? 0;
+    };
+    const before = await volumes();
+    expect(await run("layered", "cat", "/volume/seed")).toBe("from the image\n");
+    expect(await volumes()).toBe(before);
+    const client = ground.client(name);
+    const container = ground.name();
+    await client.must("run", "--name", container, "layered", "true");
+    expect(await volumes()).toBe(before + 1);
+    await client.must("rm", "-v", container);
+    expect(await volumes()).toBe(before);
+  });
+
+  test(`${name}: binds of folders and files, read-only and missing ones`, async () => {
+    const folder = ground.path(ground.name());
+    await mkdir(folder);
+    await Bun.write(join(folder, "file"), "bound\n");
+    expect(await run("-v", `${folder}:/b`, "busybox", "sh", "-c", "cat /b/file; echo back > /b/back")).toBe("bound\n");
+    expect(await Bun.file(join(folder, "back")).text()).toBe("back\n");
+    expect(await run("-v", `${folder}/file:/etc/one:ro`, "busybox", "sh", "-c", "cat /etc/one; echo x >> /etc/one || echo refused")).toBe(
+      "bound\nrefused\n",
+    );
+    await run("-v", `${folder}/made:/m`, "busybox", "true");
+    expect((await stat(join(folder, "made"))).isDirectory()).toBe(true);
+    const { code, stderr } = await ground
+      .client(name)
+      .run(["run", "--rm", "--mount", `type=bind,source=${folder}/missing,target=/m`, "busybox", "true"]);
+    expect(code).toBe(125);
+    expect(stderr).toContain("bind source path does not exist");
+  });
+
+  test(`${name}: --tmpfs and --mount type=tmpfs`, async () => {
+    expect(
+      await run(
+        "--tmpfs",
+        "/t:size=1m",
+        "busybox",
+        "sh",
+        "-c",
+        "grep -c ' /t tmpfs ' /proc/mounts; head -c 2000000 /dev/zero > /t/x 2>/dev/null || echo full",
+      ),
+    ).toBe("1\nfull\n");
+    expect(await run("--mount", "type=tmpfs,target=/t", "busybox", "grep", "-c", " /t tmpfs ", "/proc/mounts")).toBe("1\n");
+  });
+
+  test(`${name}: --volumes-from`, async () => {
+    const container = ground.name();
+    const client = ground.client(name);
+    await client.must("create", "--name", container, "-v", "/shared", "busybox");
+    await run("--volumes-from", container, "busybox", "sh", "-c", "echo passed > /shared/x");
+    expect(await run("--volumes-from", container, "busybox", "cat", "/shared/x")).toBe("passed\n");
+    await client.must("rm", "-v", container);
+  });
+}
+
+test("a volume in use is not removed, and its users are named", async () => {
+  await ground.lighter.must("create", "--name", "user", "-v", "used:/v", "busybox");
+  const { status, message } = await ground.daemon.failure("DELETE", "/volumes/used");
+  expect(status).toBe(409);
+  expect(message).toMatch(/volume is in use/);
+  await ground.lighter.must("rm", "user");
+  expect((await ground.daemon.api("DELETE", "/volumes/used")).status).toBe(204);
+});
