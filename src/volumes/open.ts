@@ -1,0 +1,203 @@
+import { mkdirSync } from "node:fs";
+import { join } from "node:path";
+import { now, toRfc3339Nano } from "../base/clock.ts";
+import { LighterError } from "../base/errors.ts";
+import { newId } from "../base/ids.ts";
+import type { Content } from "../content/content.ts";
+import { treeSize } from "../content/trees.ts";
+import { appendEvent } from "../state/events.ts";
+import type { Reader, State, Tx } from "../state/state.ts";
+import { booleanFilter, type Filters } from "../wire/filters.ts";
+import type { Volume } from "../wire/engine-api.ts";
+import { filterVolumes } from "./list.ts";
+import { isMounted, mountVolume, unmountVolume } from "./local-mount.ts";
+import { isEmpty, populate, type CopySource } from "./populate.ts";
+import * as rows from "./rows.ts";
+import { checkDriver, checkName, checkOptions, LOCAL } from "./rules.ts";
+import type { Volumes } from "./volumes.ts";
+
+/** Docker's label of a volume that was made for one container and has no name of its own. */
+const ANONYMOUS = "com.docker.volume.anonymous";
+
+interface NewVolume {
+  name: string;
+  driver?: string;
+  driverOptions?: Record<string, string>;
+  labels?: Record<string, string>;
+  anonymous: boolean;
+}
+
+/** Opens the volumes below `<data-root>/volumes`, and finishes removals that an earlier daemon began. */
+export function openVolumes({ state, content, dataRoot }: { state: State; content: Content; dataRoot: string }): Volumes {
+  const root = join(dataRoot, "volumes");
+  const directoryOf = (name: string): string => join(root, name);
+  const dataOf = (name: string): string => join(root, name, "_data");
+  const copies = new Map<string, Promise<void>>();
+
+  function find(name: string): rows.VolumeRow {
+    const row = rows.findVolume(state, name);
+    if (row === undefined) throw new LighterError("not-found", `get ${name}: no such volume`);
+    return row;
+  }
+
+  function show(row: rows.VolumeRow): Volume {
+    return {
+      CreatedAt: toRfc3339Nano(row.created).replace(/\.\d+Z$/, "Z"),
+      Driver: row.driver,
+      Labels: row.config.labels,
+      Mountpoint: dataOf(row.name),
+      Name: row.name,
+      Options: row.config.options,
+      Scope: "local",
+    };
+  }
+
+  /** The row of a new volume, or the one that is there. */
+  function ensure(tx: Tx, { name, driver = LOCAL, driverOptions = {}, labels = {}, anonymous }: NewVolume): rows.VolumeRow {
+    const there = rows.findVolume(tx, name);
+    if (there !== undefined) {
+      if (driver !== there.driver) throw new LighterError("conflict", `create ${name}: volume name must be unique`);
+      return there;
+    }
+    checkName(name);
+    checkDriver(name, driver);
+    checkOptions(name, driverOptions);
+    const row: rows.VolumeRow = {
+      name,
+      driver,
+      created: now(),
+      anonymous,
+      populated: rows.POPULATED.no,
+      config: { v: 1, labels: anonymous ? { ...labels, [ANONYMOUS]: "" } : labels, options: driverOptions },
+    };
+    rows.insertVolume(tx, row);
+    appendEvent(tx, { type: "volume", action: "create", actor: name, attributes: { driver } });
+    return row;
+  }
+
+  function refuseUsed(reader: Reader, name: string): void {
+    const users = rows.usersOf(reader, name);
+    if (users.length > 0) throw new LighterError("conflict", `remove ${name}: volume is in use - [${users.join(", ")}]`);
+  }
+
+  async function removeRow(row: rows.VolumeRow): Promise<void> {
+    const { name, driver } = row;
+    refuseUsed(state, name);
+    await unmountVolume(name, dataOf(name));
+    state.write(
+      (tx) => {
+        refuseUsed(tx, name);
+        rows.deleteVolume(tx, name);
+        rows.insertRemoval(tx, name);
+        appendEvent(tx, { type: "volume", action: "destroy", actor: name, attributes: { driver } });
+      },
+      { durable: !row.anonymous },
+    );
+    await finishRemoval(name);
+  }
+
+  async function finishRemoval(name: string): Promise<void> {
+    await content.discard(directoryOf(name));
+    state.write((tx) => rows.deleteRemoval(tx, name), { durable: false });
+  }
+
+  /** Copies once at a time; a copy that a crash cut short (`copying`) is made again. */
+  async function copyUp(row: rows.VolumeRow, path: string, copyFrom: CopySource): Promise<void> {
+    if (row.populated !== rows.POPULATED.copying && !(await isEmpty(path))) return;
+    state.write((tx) => rows.setPopulated(tx, row.name, rows.POPULATED.copying), { durable: false });
+    await populate(path, copyFrom);
+    state.write((tx) => rows.setPopulated(tx, row.name, rows.POPULATED.done), { durable: false });
+  }
+
+  const volumes: Volumes = {
+    async create({ name = "", anonymous = name === "", ...options }) {
+      const wanted = { ...options, name: name === "" ? newId() : name, anonymous };
+      const row = state.write((tx) => ensure(tx, wanted), { durable: true });
+      makeDirectory(dataOf(row.name));
+      return show(row);
+    },
+
+    inspect: (name) => show(find(name)),
+
+    list: (filters) => filterVolumes(rows.allVolumes(state), filters, rows.userCounts(state)).map(show),
+
+    async remove(name, { force }) {
+      const row = rows.findVolume(state, name);
+      if (row !== undefined) await removeRow(row);
+      else if (!force) find(name);
+    },
+
+    async prune(filters: Filters) {
+      const all = booleanFilter(filters, "all") ?? false;
+      const unused = new Map(filters).set("dangling", ["true"]);
+      const deleted: string[] = [];
+      let bytes = 0;
+      for (const row of filterVolumes(rows.allVolumes(state), unused, rows.userCounts(state))) {
+        if (!all && !row.anonymous) continue;
+        const size = await sizeOf(row);
+        try {
+          await removeRow(row);
+        } catch (error) {
+          // A container took it in the meantime.
+          if (error instanceof LighterError && error.kind === "conflict") continue;
+          throw error;
+        }
+        deleted.push(row.name);
+        bytes += size;
+      }
+      state.write((tx) => appendEvent(tx, { type: "volume", action: "prune", actor: "", attributes: { reclaimed: String(bytes) } }), {
+        durable: false,
+      });
+      return { deleted, bytes };
+    },
+
+    reference(tx, { container, destination, ...wanted }) {
+      const { name } = ensure(tx, wanted);
+      rows.insertReference(tx, { volume: name, container, destination });
+    },
+
+    async ready(name, { copyFrom }) {
+      const row = find(name);
+      const path = dataOf(name);
+      makeDirectory(path);
+      if (row.config.options["device"] !== undefined && !isMounted(path)) await mountVolume(name, path, row.config.options);
+      if (copyFrom === undefined) return path;
+      const running = copies.get(name);
+      if (running !== undefined) await running.catch(() => undefined);
+      else {
+        const copy = copyUp(row, path, copyFrom);
+        copies.set(name, copy);
+        await copy.finally(() => copies.delete(name));
+      }
+      return path;
+    },
+
+    async usage() {
+      const users = rows.userCounts(state);
+      return Promise.all(
+        rows.allVolumes(state).map(async (row) => ({
+          ...show(row),
+          UsageData: { Size: await sizeOf(row), RefCount: users.get(row.name) ?? 0 },
+        })),
+      );
+    },
+
+    anonymousOf: (container) => rows.anonymousOf(state, container),
+  };
+
+  /** Bytes below a volume's directory; what is mounted there from elsewhere takes none of ours. */
+  async function sizeOf(row: rows.VolumeRow): Promise<number> {
+    if (row.config.options["device"] !== undefined) return 0;
+    return (await treeSize(dataOf(row.name))).bytes;
+  }
+
+  for (const name of rows.openRemovals(state)) void finishRemoval(name);
+  return volumes;
+}
+
+/** Others may pass through to a volume's data, but not list the volumes. */
+function makeDirectory(data: string): void {
+  mkdirSync(join(data, "../.."), { recursive: true, mode: 0o701 });
+  mkdirSync(join(data, ".."), { recursive: true, mode: 0o701 });
+  mkdirSync(data, { recursive: true, mode: 0o755 });
+}
