@@ -13,7 +13,7 @@ afterAll(async () => await ground?.[Symbol.asyncDispose]());
 for (const name of CLIENTS) {
   test(`${name}: run -it debian bash with job control`, async () => {
     await using terminal = await Terminal.open(ground.client(name).line("run", "-it", "--rm", "debian", "bash"));
-    await terminal.shows(/root@[0-9a-f]{12}:\/# $/m);
+    await terminal.shows(/root@[0-9a-f]{12}:\/#$/m);
     await terminal.enter("sleep 100");
     await Bun.sleep(300);
     await terminal.type("\x1a");
@@ -33,7 +33,7 @@ for (const name of CLIENTS) {
 
   test(`${name}: the container knows the window's size, and its changes`, async () => {
     await using terminal = await Terminal.open(ground.client(name).line("run", "-it", "--rm", "busybox", "sh"), { columns: 91, rows: 31 });
-    await terminal.shows(/\/ # $/m);
+    await terminal.shows(/\/ #$/m);
     await terminal.enter("stty size");
     await terminal.shows(/^31 91$/m);
     await terminal.resize(77, 22);
@@ -49,7 +49,7 @@ for (const name of CLIENTS) {
     const container = ground.name();
     await client.must("run", "-d", "--name", container, "busybox", "sleep", "600");
     await using terminal = await Terminal.open(client.line("exec", "-it", container, "sh"), { columns: 99, rows: 33 });
-    await terminal.shows(/\/ # $/m);
+    await terminal.shows(/\/ #$/m);
     await terminal.enter("stty size; test -t 0 && test -t 1 && test -t 2 && echo all three");
     const screen = await terminal.shows(/^all three$/m);
     expect(screen).toMatch(/^33 99$/m);
@@ -67,7 +67,7 @@ for (const name of CLIENTS) {
     const container = ground.name();
     {
       await using terminal = await Terminal.open(client.line("run", "-it", "--name", container, "busybox", "sh"));
-      await terminal.shows(/\/ # $/m);
+      await terminal.shows(/\/ #$/m);
       await terminal.enter("VALUE=kept");
       await terminal.type("\x10\x11");
       await terminal.shows(/\[exit 0\]/);

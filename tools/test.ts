@@ -73,6 +73,7 @@ async function runStep(step: Step, options: Options, figures: string): Promise<{
     env: {
       ...process.env,
       TMPDIR: work,
+      LIGHTER_TEST_ISOLATED: step.isolated ? "1" : "0",
       LIGHTER_TEST_CACHE: await cacheFolder(),
       LIGHTER_TEST_FULL: options.full ? "1" : "0",
       LIGHTER_TEST_SEED: String(options.seed),
