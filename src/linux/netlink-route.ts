@@ -14,7 +14,17 @@ import {
 } from "./netlink.ts";
 
 /** Message types and attributes of rtnetlink: linux/rtnetlink.h, if_link.h, if_addr.h. */
-const RTM = { newLink: 16, delLink: 17, getLink: 18, setLink: 19, newAddress: 20, delAddress: 21, getAddress: 22, newRoute: 24, getRoute: 26 };
+const RTM = {
+  newLink: 16,
+  delLink: 17,
+  getLink: 18,
+  setLink: 19,
+  newAddress: 20,
+  delAddress: 21,
+  getAddress: 22,
+  newRoute: 24,
+  getRoute: 26,
+};
 const IFLA = {
   address: 1,
   ifname: 3,
@@ -206,13 +216,7 @@ function broadcast(prefix: Prefix): Uint8Array {
 export function defaultRoute(link: number, gateway: Uint8Array): NetlinkMessage {
   const family = gateway.length === 4 ? AF_INET : AF_INET6;
   const header = Uint8Array.of(family, 0, 0, 0, RT_TABLE_MAIN, RTPROT_BOOT, 0, RTN_UNICAST, 0, 0, 0, 0);
-  return message(
-    RTM.newRoute,
-    NLM_F.ack | NLM_F.create | NLM_F.replace,
-    header,
-    attribute(RTA.gateway, gateway),
-    u32(RTA.oif, link),
-  );
+  return message(RTM.newRoute, NLM_F.ack | NLM_F.create | NLM_F.replace, header, attribute(RTA.gateway, gateway), u32(RTA.oif, link));
 }
 
 /** All links of the socket's namespace. */
@@ -281,4 +285,3 @@ export function routes(socket: Netlink): Route[] {
 export function openRoute(): Netlink {
   return new Netlink(NETLINK_ROUTE);
 }
-

@@ -135,6 +135,7 @@ export class Netlink {
 
   /** Sends messages in one system call; one answer for each that asked for an ack or a dump, in order. Errors are in the answers, not thrown. */
   exchange(messages: readonly NetlinkMessage[]): NetlinkAnswer[] {
+    if (messages.length === 0) return [];
     const first = this.#sequence + 1;
     this.#sequence += messages.length;
     const packet = encode(messages, first);

@@ -16,7 +16,13 @@ export const NFPROTO = { inet: 1, ipv4: 2, ipv6: 10 } as const;
 export const HOOK = { prerouting: 0, input: 1, forward: 2, output: 3, postrouting: 4 } as const;
 
 /** Types of nft's own numbering, so that `nft list` shows keys as what they are. */
-export const KEY = { ipv4: { type: 7, size: 4 }, ipv6: { type: 8, size: 16 }, protocol: { type: 12, size: 4 }, port: { type: 13, size: 4 }, ifname: { type: 41, size: 16 } } as const;
+export const KEY = {
+  ipv4: { type: 7, size: 4 },
+  ipv6: { type: 8, size: 16 },
+  protocol: { type: 12, size: 4 },
+  port: { type: 13, size: 4 },
+  ifname: { type: 41, size: 16 },
+} as const;
 
 /** The type of one field of a key. */
 export type KeyField = (typeof KEY)[keyof typeof KEY];
@@ -206,7 +212,9 @@ export class NftBatch {
   #elements(type: number, flags: number, set: string, elements: readonly Element[]): void {
     // A nested attribute's length has 16 bits: 64 KiB hold at least 500 of the longest elements.
     for (let at = 0; at < elements.length; at += 500) {
-      const list = elements.slice(at, at + 500).map(({ key, data }) => nest(1, dataValue(1, key), ...(data === undefined ? [] : [dataValue(2, data)])));
+      const list = elements
+        .slice(at, at + 500)
+        .map(({ key, data }) => nest(1, dataValue(1, key), ...(data === undefined ? [] : [dataValue(2, data)])));
       this.#add(type, flags, text(1, this.#table), text(2, set), nest(3, ...list));
     }
   }

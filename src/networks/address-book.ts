@@ -123,4 +123,3 @@ function nextFree(page: Page): Address | undefined {
 function clamp(value: bigint): number {
   return value > BigInt(Number.MAX_SAFE_INTEGER) ? Number.MAX_SAFE_INTEGER : Number(value);
 }
-

@@ -46,7 +46,10 @@ export function formatAddress({ family, value }: Address): string {
   if (family === 4) return [24n, 16n, 8n, 0n].map((shift) => (value >> shift) & 255n).join(".");
   const groups = Array.from({ length: 8 }, (_, index) => ((value >> BigInt(112 - 16 * index)) & 65535n).toString(16));
   const runs = [...groups.join(":").matchAll(/(?<=^|:)0(?::0)+(?=:|$)/g)];
-  const longest = runs.reduce<RegExpMatchArray | undefined>((best, run) => (best === undefined || run[0].length > best[0].length ? run : best), undefined);
+  const longest = runs.reduce<RegExpMatchArray | undefined>(
+    (best, run) => (best === undefined || run[0].length > best[0].length ? run : best),
+    undefined,
+  );
   const start = longest?.index;
   if (longest === undefined || start === undefined) return groups.join(":");
   const text = groups.join(":");
@@ -120,6 +123,7 @@ export function formatMac(bytes: Uint8Array): string {
 
 /** The six bytes of a MAC with colons or dashes. Throws `invalid` with Docker's text for any other text. */
 export function parseMac(text: string): Uint8Array {
-  if (!/^[0-9a-f]{2}(?:([:-])[0-9a-f]{2})(?:\1[0-9a-f]{2}){4}$/i.test(text)) throw new LighterError("invalid", `invalid MAC address: ${text}`);
+  if (!/^[0-9a-f]{2}(?:([:-])[0-9a-f]{2})(?:\1[0-9a-f]{2}){4}$/i.test(text))
+    throw new LighterError("invalid", `invalid MAC address: ${text}`);
   return Uint8Array.from(text.split(/[:-]/), (part) => Number.parseInt(part, 16));
 }

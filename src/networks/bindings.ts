@@ -2,7 +2,7 @@ import { LighterError } from "../base/errors.ts";
 import type { PortMap } from "../wire/engine-api.ts";
 import { formatAddress, parseAddress } from "./addresses.ts";
 
-/** One wish for a host port: `first` to `last` (both 0: any free one of the ephemeral range). */
+/** One wish for a host port: `hostAddress` is empty for every address of the host, `first` to `last` (both 0: any free one of the ephemeral range). */
 export interface Binding {
   protocol: "tcp" | "udp" | "sctp";
   containerPort: number;
@@ -22,11 +22,12 @@ export function bindingsOf(request: { portBindings: PortMap; exposed: string[]; 
   const wishes: Binding[] = [];
   for (const [key, list] of Object.entries(request.portBindings)) {
     const target = containerPort(key);
-    for (const { HostIp = "", HostPort = "" } of list ?? []) wishes.push({ ...target, hostAddress: hostAddress(HostIp), ...range(HostPort) });
+    for (const { HostIp = "", HostPort = "" } of list ?? [])
+      wishes.push({ ...target, hostAddress: hostAddress(HostIp), ...range(HostPort) });
   }
   if (!request.publishAll) return wishes;
   for (const key of request.exposed) {
-    if ((request.portBindings[key] ?? []).length === 0) wishes.push({ ...containerPort(key), hostAddress: "0.0.0.0", first: 0, last: 0 });
+    if ((request.portBindings[key] ?? []).length === 0) wishes.push({ ...containerPort(key), hostAddress: "", first: 0, last: 0 });
   }
   return wishes;
 }
@@ -41,7 +42,7 @@ export function containerPort(key: string): { containerPort: number; protocol: B
 }
 
 function hostAddress(text: string): string {
-  if (text === "") return "0.0.0.0";
+  if (text === "") return "";
   const address = parseAddress(text.replace(/^\[(.*)\]$/, "$1"));
   if (address === undefined) throw new LighterError("invalid", `invalid IP address: ${text}`);
   return formatAddress(address);

@@ -52,7 +52,9 @@ export function survey(route: Netlink): Survey {
 export function ensureBridge(route: Netlink, spec: BridgeSpec): { adopted: boolean } {
   const found = findLink(route, spec.name);
   if (found !== undefined && found.kind !== "bridge")
-    throw Object.assign(new Error(`Cannot make bridge "${spec.name}": a link of that name and of kind "${found.kind}" exists`), { code: "EEXIST" });
+    throw Object.assign(new Error(`Cannot make bridge "${spec.name}": a link of that name and of kind "${found.kind}" exists`), {
+      code: "EEXIST",
+    });
   if (found === undefined) {
     const mac = bridgeMac(spec.name);
     route.request([newBridge({ name: spec.name, mac, mtu: spec.mtu }), withoutLinkLocal(spec.name)], `make bridge "${spec.name}"`);
@@ -60,7 +62,9 @@ export function ensureBridge(route: Netlink, spec: BridgeSpec): { adopted: boole
   const bridge = findLink(route, spec.name);
   if (bridge === undefined) throw new Error(`Cannot make bridge "${spec.name}": it is gone again`);
   const wanted = spec.addresses.map(toPrefix);
-  const stale = addresses(route).filter((one) => one.link === bridge.index && !isLinkLocal(one) && !wanted.some((other) => same(one, other)));
+  const stale = addresses(route).filter(
+    (one) => one.link === bridge.index && !isLinkLocal(one) && !wanted.some((other) => same(one, other)),
+  );
   const messages: NetlinkMessage[] = [
     ...stale.map((one) => deleteAddress(bridge.index, one)),
     ...wanted.map((one) => addAddress(bridge.index, one)),
@@ -204,4 +208,3 @@ function writeSetting(path: string, value: Uint8Array): void {
     libc().close(fd);
   }
 }
-

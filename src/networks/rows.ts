@@ -192,7 +192,9 @@ export function deleteEndpoint(tx: Tx, id: string): void {
 
 /** The published ports of a container, by container port and host port. */
 export function portsOf(reader: Reader, container: string): PortRow[] {
-  return reader.all<RawPort>(`${PORT} WHERE container = ? ORDER BY container_port, protocol, host_address, host_port`, container).map(toPort);
+  return reader
+    .all<RawPort>(`${PORT} WHERE container = ? ORDER BY container_port, protocol, host_address, host_port`, container)
+    .map(toPort);
 }
 
 /** Every published port. */

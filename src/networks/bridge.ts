@@ -1,0 +1,11 @@
+import { type Context, mtuOf } from "./context.ts";
+import { parseSubnet } from "./addresses.ts";
+import type { NetworkRow } from "./rows.ts";
+
+/** Makes a network's bridge device, or brings the one that is there into shape. */
+export async function makeBridge(context: Context, network: NetworkRow): Promise<{ adopted: boolean }> {
+  const addresses = network.config.ipam.config.flatMap(({ subnet, gateway }) =>
+    gateway === undefined ? [] : [`${gateway}/${parseSubnet(subnet).length}`],
+  );
+  return context.kernel.do("bridge", { name: network.bridge ?? "", mtu: mtuOf(context, network), addresses });
+}

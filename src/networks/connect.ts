@@ -1,0 +1,145 @@
+import { LighterError } from "../base/errors.ts";
+import { newId } from "../base/ids.ts";
+import type { EndpointSettings } from "../wire/engine-api.ts";
+import { checkPlace } from "./check.ts";
+import { type Context, gatewaysOf, rewriteTable, wireOf } from "./context.ts";
+import { gatewayPlace } from "./plan.ts";
+import { networkEvent, takePlace } from "./reserve.ts";
+import { type EndpointRow, type NetworkRow, deleteEndpoint, endpointsOf, findNetwork, networkById, putEndpoint } from "./rows.ts";
+
+/** Puts a container into a network: at once when it runs, else from its next start on. */
+export async function connect(context: Context, reference: string, container: string, asked: EndpointSettings): Promise<void> {
+  const network = findNetwork(context.state, reference);
+  if (network.driver !== "bridge")
+    throw new LighterError(
+      "forbidden",
+      `container cannot be connected to ${network.name} network - container must be created in ${network.name} network mode`,
+    );
+  checkPlace({ network, asked });
+  const target = context.needs.container(container);
+  const present = endpointsOf(context.state, target.id);
+  const there = present.find((endpoint) => endpoint.network === network.id);
+  if (there !== undefined && there.config.state !== "detached")
+    throw new LighterError("forbidden", `endpoint with name ${target.name} already exists in network ${network.name}`);
+  if (target.pid === undefined) {
+    const config = { ...notActive(target.name, asked), state: "configured" as const, connected: true };
+    const row = { ...noAddresses(network.id, target.id), config };
+    return context.state.write((tx) => putEndpoint(tx, row), { durable: true });
+  }
+  await connectRunning(context, network, { id: target.id, name: target.name, pid: target.pid }, asked, present);
+}
+
+async function connectRunning(
+  context: Context,
+  network: NetworkRow,
+  target: { id: string; name: string; pid: number },
+  asked: EndpointSettings,
+  present: EndpointRow[],
+): Promise<void> {
+  const active = present.filter(({ config }) => config.state === "active");
+  if (active.some((endpoint) => networkById(context.state, endpoint.network)?.driver === "host"))
+    throw new LighterError("forbidden", "cannot connect container to network: it shares the host's network namespace");
+  const places = [
+    ...active.map((endpoint) => ({ network: networkById(context.state, endpoint.network) ?? network, asked: endpoint.config.asked })),
+    { network, asked },
+  ];
+  const leads = active.every(({ config }) => !config.gateway || config.name === "") || gatewayPlace(places) === places.length - 1;
+  const endpoint = context.state.write(
+    (tx) =>
+      takePlace(
+        context,
+        tx,
+        { network, asked, connected: true },
+        {
+          container: target.id,
+          containerName: target.name,
+          name: freeInterface(active),
+          gateway: leads,
+          exposed: [],
+          mayPool: false,
+        },
+      ),
+    { durable: false },
+  );
+  try {
+    await context.kernel.do("attach", { namespace: `/proc/${target.pid}/ns/net`, wire: wireOf(context, network, endpoint) });
+  } catch (error) {
+    context.state.write((tx) => deleteEndpoint(tx, endpoint.id), { durable: false });
+    context.book.free(network.id, endpoint.address4);
+    context.book.free(network.id, endpoint.address6);
+    throw error;
+  }
+}
+
+function freeInterface(active: EndpointRow[]): string {
+  const names = new Set(active.filter(({ hostName }) => hostName !== "").map(({ config }) => config.name));
+  for (let index = 0; ; index++) if (!names.has(`eth${index}`)) return `eth${index}`;
+}
+
+/** Takes a container out of a network: at once when it runs, else from its next start on. */
+export async function disconnect(context: Context, reference: string, container: string, force: boolean): Promise<void> {
+  const network = findNetwork(context.state, reference);
+  const target = targetOf(context, container, force);
+  const present = endpointsOf(context.state, target.id);
+  const endpoint = present.find((one) => one.network === network.id);
+  if (network.driver === "host")
+    throw new LighterError(
+      "forbidden",
+      "container cannot be disconnected from host network - container must be created in host network mode",
+    );
+  if (endpoint?.config.state === "active") return disconnectRunning(context, network, endpoint, target.pid);
+  if (endpoint?.config.state === "detached" || (target.pid !== undefined && endpoint === undefined))
+    throw new LighterError("forbidden", `container ${target.id} is not connected to network ${network.name}`);
+  const config = { ...notActive(target.name, {}), state: "detached" as const, connected: false };
+  context.state.write(
+    (tx) => {
+      if (endpoint?.config.connected === true) deleteEndpoint(tx, endpoint.id);
+      else putEndpoint(tx, { ...noAddresses(network.id, target.id), config });
+    },
+    { durable: true },
+  );
+}
+
+function targetOf(context: Context, container: string, force: boolean): { id: string; name: string; pid: number | undefined } {
+  try {
+    return context.needs.container(container);
+  } catch (error) {
+    if (!force) throw error;
+    return { id: container, name: container, pid: undefined };
+  }
+}
+
+async function disconnectRunning(context: Context, network: NetworkRow, endpoint: EndpointRow, pid: number | undefined): Promise<void> {
+  const rest = endpointsOf(context.state, endpoint.container).filter((one) => one.id !== endpoint.id && one.config.state === "active");
+  const places = rest.map((one) => ({ network: networkById(context.state, one.network) ?? network, asked: one.config.asked }));
+  const heir = endpoint.config.gateway ? rest[gatewayPlace(places)] : undefined;
+  context.state.write(
+    (tx) => {
+      deleteEndpoint(tx, endpoint.id);
+      if (!endpoint.config.connected)
+        putEndpoint(tx, { ...noAddresses(network.id, endpoint.container), config: { ...endpoint.config, state: "detached" } });
+      if (heir !== undefined) putEndpoint(tx, { ...heir, config: { ...heir.config, gateway: true, exposed: endpoint.config.exposed } });
+      networkEvent(tx, "disconnect", network, endpoint.container);
+    },
+    { durable: false },
+  );
+  context.book.free(network.id, endpoint.address4);
+  context.book.free(network.id, endpoint.address6);
+  if (context.open.has(endpoint.container)) await rewriteTable(context);
+  if (endpoint.hostName !== "") await context.kernel.do("deleteLinks", [endpoint.hostName]);
+  const heirNetwork = heir === undefined ? undefined : networkById(context.state, heir.network);
+  if (heir === undefined || heirNetwork === undefined || heirNetwork.config.internal || pid === undefined) return;
+  await context.kernel.do("gateways", {
+    namespace: `/proc/${pid}/ns/net`,
+    name: heir.config.name,
+    gateways: gatewaysOf(heirNetwork, heir),
+  });
+}
+
+function notActive(containerName: string, asked: EndpointSettings): Omit<EndpointRow["config"], "state" | "connected"> {
+  return { v: 1, containerName, asked, name: "", gateway: false, exposed: [] };
+}
+
+function noAddresses(network: string, container: string): Omit<EndpointRow, "config"> {
+  return { id: newId(), network, container, hostName: "", address4: undefined, address6: undefined, mac: undefined };
+}

@@ -1,0 +1,168 @@
+import { randomBytes } from "node:crypto";
+import type { Logger } from "@logtape/logtape";
+import type { State, Tx } from "../state/state.ts";
+import type { AddressBook } from "./address-book.ts";
+import { macOf, parseAddress, parseSubnet } from "./addresses.ts";
+import type { FirewallModel, NetworkRules } from "./firewall.ts";
+import type { Wire } from "./jobs.ts";
+import type { Kernel } from "./kernel.ts";
+import type { NetworksNeeds } from "./needs.ts";
+import type { NetworksOptions } from "./networks.ts";
+import type { Pool } from "./pool.ts";
+import { type EndpointRow, type NetworkRow, allEndpoints, allNetworks, allPorts, portRules } from "./rows.ts";
+
+/** A namespace of the default bridge that waits for a container: everything in it is set. */
+export interface ReadySandbox {
+  fd: number;
+  network: string;
+  hostName: string;
+  address4: string;
+  mac: string;
+}
+
+/** What the daemon holds for a container between `reserve` and `release`. */
+export interface Held {
+  /** Taken from the pool by `reserve`, not yet entered. */
+  ready?: ReadySandbox;
+  /** The namespace's descriptor until the container's init holds it. */
+  fd?: number;
+  /** Bound sockets that keep the host ports. */
+  sockets: number[];
+}
+
+/** What the files of networks/ share. */
+export interface Context {
+  state: State;
+  needs: NetworksNeeds;
+  options: NetworksOptions;
+  kernel: Kernel;
+  book: AddressBook;
+  log: Logger;
+  held: Map<string, Held>;
+  /** Containers whose ports are open. */
+  open: Set<string>;
+  /** Of the link that the default route leaves by. */
+  mtu: number;
+  /** Namespaces of the default bridge, and ones with a loopback only. */
+  bridgePool: Pool<ReadySandbox>;
+  barePool: Pool<number>;
+  /** Links of left namespaces, deleted later if the kernel has not done so by itself. */
+  doomed: Set<string>;
+  doomedTimer: ReturnType<typeof setTimeout> | undefined;
+  /** The default bridge network's id, once restored. */
+  bridgeId: string;
+}
+
+/** A new name for the host's end of a wire. */
+export function newHostName(): string {
+  return `lv${randomBytes(6).toString("hex")}`;
+}
+
+/** The `Held` of a container, made when there is none. */
+export function heldOf(context: Context, container: string): Held {
+  let held = context.held.get(container);
+  if (held === undefined) context.held.set(container, (held = { sockets: [] }));
+  return held;
+}
+
+/**
+ * Calls `undo` when the transaction that `tx` belongs to is rolled back. Transactions are synchronous, so that a microtask queued inside of one
+ * runs when its fate is known.
+ */
+export function onRollback(tx: Tx, undo: () => void): void {
+  let committed = false;
+  tx.afterCommit(() => (committed = true));
+  queueMicrotask(() => {
+    if (!committed) undo();
+  });
+}
+
+/** Docker's option names for the bridge driver. */
+export const OPTION = {
+  defaultBridge: "com.docker.network.bridge.default_bridge",
+  icc: "com.docker.network.bridge.enable_icc",
+  masquerade: "com.docker.network.bridge.enable_ip_masquerade",
+  hostBinding: "com.docker.network.bridge.host_binding_ipv4",
+  name: "com.docker.network.bridge.name",
+  mtu: "com.docker.network.driver.mtu",
+} as const;
+
+/** An option that is true unless it says otherwise. */
+export function isOn(options: Record<string, string>, name: string): boolean {
+  const value = options[name];
+  return value === undefined || value === "true" || value === "1";
+}
+
+/** A network's MTU: its option, else the one of the way out. */
+export function mtuOf(context: Context, network: NetworkRow): number {
+  const asked = Number(network.config.options[OPTION.mtu]);
+  return Number.isInteger(asked) && asked >= 68 ? asked : context.mtu;
+}
+
+/** The gateway's address in a network, per family. */
+export function gatewayOf(network: NetworkRow, family: 4 | 6): string | undefined {
+  return network.config.ipam.config.find((config) => parseSubnet(config.subnet).family === family)?.gateway;
+}
+
+/** The prefix length of a network's subnet of a family; 0 where it has none. */
+export function prefixOf(network: NetworkRow, family: 4 | 6): number {
+  const config = network.config.ipam.config.find(({ subnet }) => parseSubnet(subnet).family === family);
+  return config === undefined ? 0 : parseSubnet(config.subnet).length;
+}
+
+/** The wire of an endpoint as the kernel is to make it. */
+export function wireOf(context: Context, network: NetworkRow, endpoint: EndpointRow): Wire {
+  const { address4, address6 } = endpoint;
+  const addresses = [
+    ...(address4 === undefined ? [] : [`${address4}/${prefixOf(network, 4)}`]),
+    ...(address6 === undefined ? [] : [`${address6}/${prefixOf(network, 6)}`]),
+  ];
+  return {
+    bridge: network.bridge ?? "",
+    hostName: endpoint.hostName,
+    name: endpoint.config.name,
+    mac: endpoint.mac ?? macOf(parseAddress(address4 ?? address6 ?? "0.0.0.0") ?? { family: 4, value: 0n }),
+    addresses,
+    gateways: endpoint.config.gateway && !network.config.internal ? gatewaysOf(network, endpoint) : [],
+    mtu: mtuOf(context, network),
+    isolated: !isOn(network.config.options, OPTION.icc),
+  };
+}
+
+/** The gateways that an endpoint's default routes go through. */
+export function gatewaysOf(network: NetworkRow, endpoint: EndpointRow): string[] {
+  return ([4, 6] as const).flatMap((family) => {
+    const gateway = gatewayOf(network, family);
+    return gateway !== undefined && (family === 4 ? endpoint.address4 : endpoint.address6) !== undefined ? [gateway] : [];
+  });
+}
+
+/** The table as the rows and the containers with open ports want it. */
+export function firewallModel(context: Context): FirewallModel {
+  const places = new Map(allEndpoints(context.state).map((endpoint) => [endpoint.id, endpoint]));
+  return {
+    networks: allNetworks(context.state).flatMap((network) => rulesOf(network)),
+    ports: portRules(
+      allPorts(context.state).filter((port) => context.open.has(port.container)),
+      places,
+    ),
+  };
+}
+
+function rulesOf({ bridge, config }: NetworkRow): NetworkRules[] {
+  if (bridge === undefined) return [];
+  return [
+    {
+      bridge,
+      subnets: config.ipam.config.map(({ subnet }) => subnet),
+      masquerade: isOn(config.options, OPTION.masquerade),
+      internal: config.internal,
+      icc: isOn(config.options, OPTION.icc),
+    },
+  ];
+}
+
+/** Writes the whole table anew from the rows. */
+export async function rewriteTable(context: Context): Promise<void> {
+  await context.kernel.do("writeTable", { table: context.options.table, model: firewallModel(context) });
+}

@@ -1,0 +1,107 @@
+import { shortId } from "../base/ids.ts";
+import { libc } from "../linux/libc.ts";
+import { type Context, gatewayOf, heldOf, rewriteTable, wireOf } from "./context.ts";
+import { hostHosts, hostHostsFile, hostResolvConf, hostsFile, resolvConfFile } from "./files.ts";
+import { isCarried } from "./firewall.ts";
+import type { NetworkRequest, Sandbox } from "./networks.ts";
+import { notRunning, planOf } from "./plan.ts";
+import { type EndpointRow, endpointsOf, networkById, portRules, portsOf } from "./rows.ts";
+
+/** Makes or takes the namespace of a container whose places are reserved, and opens its ports. */
+export async function enter(context: Context, request: NetworkRequest): Promise<Sandbox> {
+  const plan = planOf(context.state, request);
+  if (plan.kind === "container") {
+    const { id, pid } = context.needs.container(plan.target);
+    if (pid === undefined) throw notRunning(id);
+    return { namespace: `/proc/${pid}/ns/net`, hosts: undefined, resolvConf: undefined, entered: () => {} };
+  }
+  const endpoints = endpointsOf(context.state, request.containerId).filter(({ config }) => config.state === "active");
+  if (plan.kind === "host") {
+    const hosts = hostHostsFile(hostHosts(), request.extraHosts);
+    return { namespace: undefined, hosts, resolvConf: resolvConf(request, endpoints, true), entered: () => {} };
+  }
+  const fd = await namespaceFor(context, request.containerId, endpoints);
+  heldOf(context, request.containerId).fd = fd;
+  try {
+    await openPorts(context, request.containerId, endpoints);
+  } catch (error) {
+    closeNamespace(context, request.containerId);
+    throw error;
+  }
+  return {
+    namespace: `/proc/${process.pid}/fd/${fd}`,
+    hosts: hostsFile({ ...request, ...hostsParts(context, request, endpoints) }),
+    resolvConf: resolvConf(request, endpoints, false),
+    entered: () => closeNamespace(context, request.containerId),
+  };
+}
+
+async function namespaceFor(context: Context, container: string, endpoints: EndpointRow[]): Promise<number> {
+  const held = heldOf(context, container);
+  const { ready } = held;
+  delete held.ready;
+  const [first] = endpoints;
+  if (ready !== undefined) {
+    if (endpoints.length === 1 && first?.hostName === ready.hostName) return ready.fd;
+    libc().close(ready.fd);
+  }
+  const wires = endpoints.flatMap((endpoint) => {
+    const network = networkById(context.state, endpoint.network);
+    return network?.bridge === undefined ? [] : [wireOf(context, network, endpoint)];
+  });
+  if (wires.length === 0) return context.barePool.take() ?? (await context.kernel.do("sandbox", []));
+  return context.kernel.do("sandbox", wires);
+}
+
+/** Closes the daemon's own hold on a container's namespace, if it still has one. */
+export function closeNamespace(context: Context, container: string): void {
+  const held = context.held.get(container);
+  if (held?.fd === undefined) return;
+  libc().close(held.fd);
+  delete held.fd;
+}
+
+async function openPorts(context: Context, container: string, endpoints: EndpointRow[]): Promise<void> {
+  const ports = portsOf(context.state, container);
+  if (ports.length === 0) return;
+  const rules = portRules(ports, new Map(endpoints.map((endpoint) => [endpoint.id, endpoint])));
+  for (const rule of rules.filter((one) => !isCarried(one))) {
+    context.log.warn("port {hostAddress}:{hostPort} is held, but the container has no address of that family to carry it to", { ...rule });
+  }
+  context.open.add(container);
+  try {
+    await context.kernel.do("changePorts", { table: context.options.table, add: rules });
+  } catch (error) {
+    // Somebody emptied or removed the table: the rows say what belongs in it.
+    context.log.warn("rewriting table {table}: {error}", { table: context.options.table, error });
+    try {
+      await rewriteTable(context);
+    } catch (again) {
+      context.open.delete(container);
+      throw again;
+    }
+  }
+}
+
+function hostsParts(
+  context: Context,
+  request: NetworkRequest,
+  endpoints: EndpointRow[],
+): { addresses: string[]; hostGateway: string; links: { address: string; names: string[] }[] } {
+  const bridge = networkById(context.state, context.bridgeId);
+  return {
+    addresses: endpoints.flatMap(({ address4, address6 }) => [address4, address6].filter((address) => address !== undefined)),
+    hostGateway: (bridge === undefined ? undefined : gatewayOf(bridge, 4)) ?? "127.0.0.1",
+    links: request.links.flatMap((link) => {
+      const [reference = "", alias = reference] = link.split(":");
+      const target = context.needs.container(reference.replace(/^\//, ""));
+      const address = endpointsOf(context.state, target.id).find(({ config }) => config.state === "active")?.address4;
+      return address === undefined ? [] : [{ address, names: [alias.split("/").at(-1) ?? alias, shortId(target.id), target.name] }];
+    }),
+  };
+}
+
+function resolvConf(request: NetworkRequest, endpoints: EndpointRow[], hostNetwork: boolean): string {
+  const ipv6 = endpoints.some(({ address6 }) => address6 !== undefined);
+  return resolvConfFile({ ...request, host: hostResolvConf(), ipv6, hostNetwork });
+}

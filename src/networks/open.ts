@@ -1,0 +1,117 @@
+import { logOf } from "../base/log.ts";
+import { libc } from "../linux/libc.ts";
+import type { State } from "../state/state.ts";
+import { AddressBook } from "./address-book.ts";
+import { macOf, parseAddress } from "./addresses.ts";
+import { checkRequest } from "./check.ts";
+import { connect, disconnect } from "./connect.ts";
+import { type Context, type ReadySandbox, newHostName, wireOf } from "./context.ts";
+import { create } from "./create.ts";
+import { enter } from "./enter.ts";
+import { inspect, list } from "./inspect.ts";
+import { Kernel } from "./kernel.ts";
+import { leave, release, sweepDoomed } from "./leave.ts";
+import type { NetworksNeeds } from "./needs.ts";
+import type { Networks, NetworksOptions } from "./networks.ts";
+import { Pool } from "./pool.ts";
+import { dropPort } from "./port-sockets.ts";
+import { prune, remove } from "./remove.ts";
+import { reserve } from "./reserve.ts";
+import { restore } from "./restore.ts";
+import { type EndpointRow, networkById } from "./rows.ts";
+import { settings } from "./settings.ts";
+
+/** Opens the part: starts its Worker. Nothing of the host is touched before `restore`. */
+export async function openNetworks(parts: { state: State; needs: NetworksNeeds; options: NetworksOptions }): Promise<Networks> {
+  const context = contextOf(parts);
+  return {
+    restore: (running) => restore(context, running),
+    check: (request) => checkRequest(context.state, context.needs, request),
+    reserve: (tx, request) => reserve(context, tx, request),
+    enter: (request) => enter(context, request),
+    leave: (container) => leave(context, container),
+    release: (tx, container) => release(context, tx, container),
+    settings: (reader, container) => settings(context, reader, container),
+    list: (filters) => list(context.state, filters),
+    inspect: (reference) => inspect(context, reference),
+    create: (options) => create(context, options),
+    remove: (reference) => remove(context, reference),
+    prune: (filters) => prune(context, filters),
+    connect: (reference, container, endpoint) => connect(context, reference, container, endpoint),
+    disconnect: (reference, container, { force }) => disconnect(context, reference, container, force),
+    [Symbol.asyncDispose]: () => close(context),
+  };
+}
+
+function contextOf({ state, needs, options }: { state: State; needs: NetworksNeeds; options: NetworksOptions }): Context {
+  const kernel = new Kernel();
+  const log = logOf("networks");
+  const failed = (error: unknown): void => log.warn("cannot make a namespace ready: {error}", { error });
+  const context: Context = {
+    state,
+    needs,
+    options,
+    kernel,
+    log,
+    book: new AddressBook(state),
+    held: new Map(),
+    open: new Set(),
+    mtu: 1500,
+    bridgePool: new Pool<ReadySandbox>({
+      size: options.poolSize,
+      make: () => makeReady(context),
+      drop: (ready) => dropReady(context, ready),
+      failed,
+    }),
+    barePool: new Pool<number>({
+      size: Math.min(options.poolSize, 4),
+      make: () => kernel.do("sandbox", []),
+      drop: (fd) => void libc().close(fd),
+      failed,
+    }),
+    doomed: new Set(),
+    doomedTimer: undefined,
+    bridgeId: "",
+  };
+  return context;
+}
+
+/** A namespace of the default bridge with everything set; its address is kept from others by the address book, and by a row once it is used. */
+async function makeReady(context: Context): Promise<ReadySandbox> {
+  const network = networkById(context.state, context.bridgeId);
+  const address4 = network === undefined ? undefined : context.book.take(network, 4);
+  const address = address4 === undefined ? undefined : parseAddress(address4);
+  if (network === undefined || address4 === undefined || address === undefined) throw new Error("there is no default bridge");
+  const mac = macOf(address);
+  const hostName = newHostName();
+  const place: EndpointRow = {
+    id: "",
+    network: network.id,
+    container: "",
+    hostName,
+    address4,
+    address6: undefined,
+    mac,
+    config: { v: 1, state: "active", containerName: "", asked: {}, name: "eth0", connected: false, gateway: true, exposed: [] },
+  };
+  try {
+    const fd = await context.kernel.do("sandbox", [wireOf(context, network, place)]);
+    return { fd, network: network.id, hostName, address4, mac };
+  } catch (error) {
+    context.book.free(network.id, address4);
+    throw error;
+  }
+}
+
+function dropReady(context: Context, ready: ReadySandbox): void {
+  libc().close(ready.fd);
+  context.book.free(ready.network, ready.address4);
+}
+
+/** Leaves everything that running containers use as it is; drops what is only kept ready. */
+async function close(context: Context): Promise<void> {
+  await Promise.all([context.bridgePool.close(), context.barePool.close()]);
+  await sweepDoomed(context);
+  for (const held of context.held.values()) for (const fd of held.sockets.splice(0)) dropPort(fd);
+  await context.kernel[Symbol.asyncDispose]();
+}

@@ -1,0 +1,59 @@
+import { LighterError } from "../base/errors.ts";
+import { type Filters, filterValues } from "../wire/filters.ts";
+import { fromRfc3339, now, type Nanoseconds } from "../base/clock.ts";
+import { parseDuration } from "../base/units.ts";
+import { type Context, rewriteTable } from "./context.ts";
+import { forgetEffect, recordEffect } from "./effects.ts";
+import { inUse, isPredefined, selected } from "./inspect.ts";
+import { networkEvent } from "./reserve.ts";
+import { type NetworkRow, deleteNetwork, endpointsOn, findNetwork } from "./rows.ts";
+
+/** Removes a network that no running container is in. Throws `forbidden` with Docker's texts for one in use and for the three that stay. */
+export async function remove(context: Context, reference: string): Promise<void> {
+  const network = findNetwork(context.state, reference);
+  if (isPredefined(network.name)) throw new LighterError("forbidden", `${network.name} is a pre-defined network and cannot be removed`);
+  const active = endpointsOn(context.state, network.id).filter(({ config }) => config.state === "active");
+  if (active.length > 0) {
+    const who = active.map(({ id, config }) => `name:"${config.containerName}" id:"${id.slice(0, 12)}"`).join(", ");
+    throw new LighterError("forbidden", `error while removing network: network ${network.name} has active endpoints (${who})`);
+  }
+  await removeNetwork(context, network);
+}
+
+/** Deletes rows, bridge and rules; the bridge is named in a row until it is gone. */
+export async function removeNetwork(context: Context, network: NetworkRow): Promise<void> {
+  const { bridge } = network;
+  context.state.write(
+    (tx) => {
+      if (bridge !== undefined) recordEffect(tx, { kind: "bridge", key: bridge, data: { network: network.id } });
+      deleteNetwork(tx, network.id);
+      networkEvent(tx, "destroy", network);
+    },
+    { durable: true },
+  );
+  context.book.forget(network.id);
+  await rewriteTable(context);
+  if (bridge === undefined) return;
+  await context.kernel.do("deleteLinks", [bridge]);
+  context.state.write((tx) => forgetEffect(tx, "bridge", bridge), { durable: false });
+}
+
+/** Removes the networks that no container is in and that pass the filters (`until`, `label`); returns their names. */
+export async function prune(context: Context, filters: Filters): Promise<string[]> {
+  const until = untilOf(filters);
+  const rest = new Map([...filters].filter(([key]) => key === "label" || key === "label!"));
+  const idle = selected(context.state, rest).filter(
+    (network) => !isPredefined(network.name) && !inUse(context.state, network) && (until === undefined || network.created < until),
+  );
+  for (const network of idle) await removeNetwork(context, network);
+  return idle.map(({ name }) => name);
+}
+
+/** `until`: a time, seconds since the epoch, or how long ago as a Go duration. */
+function untilOf(filters: Filters): Nanoseconds | undefined {
+  const value = filterValues(filters, "until")?.[0];
+  if (value === undefined) return undefined;
+  const seconds = /^(\d+)(?:\.\d+)?$/.exec(value);
+  if (seconds !== null) return BigInt(seconds[1] ?? 0) * 1_000_000_000n;
+  return fromRfc3339(value) ?? now() - BigInt(parseDuration(value));
+}

@@ -1,0 +1,185 @@
+import { readFileSync, writeFileSync } from "node:fs";
+import { now } from "../base/clock.ts";
+import { newId } from "../base/ids.ts";
+import type { Tx } from "../state/state.ts";
+import { formatAddress, formatSubnet, overlaps, parseInterface, parseSubnet } from "./addresses.ts";
+import { makeBridge } from "./bridge.ts";
+import { type Context, OPTION, heldOf, rewriteTable } from "./context.ts";
+import { forgetEffect, recordEffect, effectsOf } from "./effects.ts";
+import { foreignDropWarning } from "./foreign.ts";
+import type { Survey } from "./jobs.ts";
+import { release } from "./leave.ts";
+import { holdPort } from "./port-sockets.ts";
+import {
+  type NetworkConfig,
+  type NetworkRow,
+  allEndpoints,
+  allNetworks,
+  allPorts,
+  insertNetwork,
+  networkByName,
+  updateNetwork,
+} from "./rows.ts";
+import { chooseSubnet, egressMtu, takenSubnets } from "./subnets.ts";
+
+const IP_FORWARD = "/proc/sys/net/ipv4/ip_forward";
+const IP_FORWARD_KEY = "net.ipv4.ip_forward";
+
+/** Brings rows and kernel together at the daemon's start; what belongs to running containers is never interrupted. */
+export async function restore(context: Context, running: { containerId: string; pid: number }[]): Promise<void> {
+  const survey = await context.kernel.do("survey", undefined);
+  context.mtu = egressMtu(survey);
+  const alive = new Set(running.map(({ containerId }) => containerId));
+  context.state.write(
+    (tx) => {
+      for (const container of new Set(allEndpoints(tx).map((endpoint) => endpoint.container)))
+        if (!alive.has(container)) release(context, tx, container);
+      ensureSpecials(tx);
+      ensureDefaultBridge(context, tx, survey);
+    },
+    { durable: true },
+  );
+  const bridge = networkByName(context.state, "bridge");
+  context.bridgeId = bridge?.id ?? "";
+  await sweepBridges(context);
+  await sweepLinks(context, survey);
+  for (const network of allNetworks(context.state)) await restoreBridge(context, network);
+  holdPorts(context);
+  context.open = new Set(allPorts(context.state).map(({ container }) => container));
+  enableForwarding(context);
+  await rewriteTable(context);
+  await warnOfForeignDrops(context);
+  context.bridgePool.fill();
+  context.barePool.fill();
+}
+
+function ensureSpecials(tx: Tx): void {
+  for (const [name, driver] of [
+    ["host", "host"],
+    ["none", "null"],
+  ] as const) {
+    if (networkByName(tx, name) !== undefined) continue;
+    const config = emptyConfig({});
+    insertNetwork(tx, { id: newId(), name, driver, created: now(), bridge: undefined, config });
+  }
+}
+
+function emptyConfig(options: Record<string, string>): NetworkConfig {
+  return {
+    v: 1,
+    internal: false,
+    attachable: false,
+    enableIPv4: true,
+    enableIPv6: false,
+    ipam: { driver: "default", options: {}, config: [] },
+    options,
+    labels: {},
+  };
+}
+
+/** The default bridge keeps its subnet while nothing else of the host overlaps it, or while containers run in it. */
+function ensureDefaultBridge(context: Context, tx: Tx, survey: Survey): void {
+  const { options } = context;
+  const found = networkByName(tx, "bridge");
+  const inUse = found !== undefined && allEndpoints(tx).some(({ network, config }) => network === found.id && config.state === "active");
+  const bridge = inUse ? (found.bridge ?? options.bridgeName) : options.bridgeName;
+  const config = emptyConfig({
+    [OPTION.defaultBridge]: "true",
+    [OPTION.icc]: "true",
+    [OPTION.masquerade]: "true",
+    [OPTION.hostBinding]: "0.0.0.0",
+    [OPTION.name]: bridge,
+    [OPTION.mtu]: String(context.mtu),
+  });
+  config.ipam.config = [
+    inUse ? (found.config.ipam.config[0] ?? bridgeSubnet(context, tx, survey)) : bridgeSubnet(context, tx, survey, found),
+  ];
+  if (found === undefined) return insertNetwork(tx, { id: newId(), name: "bridge", driver: "bridge", created: now(), bridge, config });
+  if (found.bridge !== undefined && found.bridge !== bridge) recordEffect(tx, { kind: "bridge", key: found.bridge, data: {} });
+  context.book.forget(found.id);
+  updateNetwork(tx, { ...found, bridge, config: { ...config, labels: found.config.labels } });
+}
+
+function bridgeSubnet(context: Context, tx: Tx, survey: Survey, found?: NetworkRow): { subnet: string; gateway: string } {
+  if (context.options.bip !== undefined) {
+    const { address, subnet } = parseInterface(context.options.bip);
+    return { subnet: formatSubnet(subnet), gateway: formatAddress(address) };
+  }
+  const others = allNetworks(tx).filter(({ name }) => name !== "bridge");
+  const taken = takenSubnets(survey, others, [context.options.bridgeName, found?.bridge ?? ""]);
+  const kept = found?.config.ipam.config[0];
+  if (kept?.gateway !== undefined && !taken.some((other) => overlaps(other, parseSubnet(kept.subnet))))
+    return { subnet: kept.subnet, gateway: kept.gateway };
+  const subnet = chooseSubnet(context.options.addressPools, taken);
+  return { subnet: formatSubnet(subnet), gateway: formatAddress({ family: subnet.family, value: subnet.base + 1n }) };
+}
+
+/** Deletes bridges whose network is gone: a removal that a crash cut short. */
+async function sweepBridges(context: Context): Promise<void> {
+  const used = new Set(allNetworks(context.state).map(({ bridge }) => bridge));
+  const stale = effectsOf(context.state, "bridge").filter(({ key }) => !used.has(key));
+  if (stale.length === 0) return;
+  await context.kernel.do(
+    "deleteLinks",
+    stale.map(({ key }) => key),
+  );
+  context.state.write((tx) => stale.forEach(({ key }) => forgetEffect(tx, "bridge", key)), { durable: false });
+}
+
+/** Deletes our links on our bridges that no row names. */
+async function sweepLinks(context: Context, survey: Survey): Promise<void> {
+  const bridges = new Set(allNetworks(context.state).map(({ bridge }) => bridge));
+  const masters = new Set(survey.links.filter(({ name }) => bridges.has(name)).map(({ index }) => index));
+  const named = new Set(allEndpoints(context.state).map(({ hostName }) => hostName));
+  const stale = survey.links.filter(
+    ({ name, kind, master }) => kind === "veth" && name.startsWith("lv") && masters.has(master) && !named.has(name),
+  );
+  await context.kernel.do(
+    "deleteLinks",
+    stale.map(({ name }) => name),
+  );
+}
+
+async function restoreBridge(context: Context, network: NetworkRow): Promise<void> {
+  if (network.bridge === undefined) return;
+  try {
+    const { adopted } = await makeBridge(context, network);
+    if (adopted) return;
+    const links = allEndpoints(context.state).filter((endpoint) => endpoint.network === network.id && endpoint.hostName !== "");
+    await context.kernel.do("enslave", { bridge: network.bridge, links: links.map(({ hostName }) => hostName) });
+  } catch (error) {
+    if (network.name === "bridge") throw error;
+    context.log.error("cannot restore network {name}: {error}", { name: network.name, error });
+  }
+}
+
+function holdPorts(context: Context): void {
+  for (const port of allPorts(context.state)) {
+    const held = holdPort(port);
+    if (typeof held === "number") heldOf(context, port.container).sockets.push(held);
+    else
+      context.log.warn("port {hostAddress}:{hostPort}/{protocol} of a running container is held by another program: {held}", {
+        ...port,
+        held,
+      });
+  }
+}
+
+/** Lets the host forward, which is recorded if it did not before, so that it can be put back. */
+function enableForwarding(context: Context): void {
+  try {
+    if (readFileSync(IP_FORWARD, "utf8").trim() !== "0") return;
+    context.state.write((tx) => recordEffect(tx, { kind: "sysctl", key: IP_FORWARD_KEY, data: { was: "0", is: "1" } }), { durable: true });
+    writeFileSync(IP_FORWARD, "1");
+  } catch (error) {
+    context.log.warn("cannot let the host forward packets ({key}), containers will not reach the outside: {error}", {
+      key: IP_FORWARD_KEY,
+      error,
+    });
+  }
+}
+
+async function warnOfForeignDrops(context: Context): Promise<void> {
+  const drops = await context.kernel.do("foreignDrops", context.options.table);
+  for (const drop of drops) context.log.warn("{warning}", { warning: foreignDropWarning(drop, context.options.bridgeName) });
+}

@@ -1,0 +1,65 @@
+import { shortId } from "../base/ids.ts";
+import type { Reader } from "../state/state.ts";
+import type { EndpointSettings, PortMap } from "../wire/engine-api.ts";
+import { type Context, gatewayOf, prefixOf } from "./context.ts";
+import { type EndpointRow, type NetworkRow, endpointsOf, networkById, portsOf } from "./rows.ts";
+
+/** A container's networks and ports as inspect and ps show them. */
+export function settings(
+  context: Context,
+  reader: Reader,
+  container: string,
+): { networks: Record<string, EndpointSettings>; ports: PortMap; sandboxId: string; sandboxKey: string } {
+  const endpoints = endpointsOf(reader, container).filter(({ config }) => config.state !== "detached");
+  const networks: Record<string, EndpointSettings> = {};
+  for (const endpoint of endpoints) {
+    const network = networkById(reader, endpoint.network);
+    if (network !== undefined) networks[network.name] = endpointSettings(network, endpoint);
+  }
+  const [first] = endpoints.filter(({ config }) => config.state === "active");
+  if (first === undefined) return { networks, ports: {}, sandboxId: "", sandboxKey: "" };
+  const sandboxId = new Bun.CryptoHasher("sha256").update(`sandbox ${first.id}`).digest("hex");
+  const { pid } = context.needs.container(container);
+  return { networks, ports: portMap(reader, container, endpoints), sandboxId, sandboxKey: pid === undefined ? "" : `/proc/${pid}/ns/net` };
+}
+
+/** Go's nil where Docker answers `null` although its schema does not say so. */
+const NIL = null as unknown as undefined;
+
+const nullable = <T extends object>(value: T | undefined): T =>
+  value === undefined || Object.keys(value).length === 0 ? (NIL as unknown as T) : value;
+
+function endpointSettings(network: NetworkRow, endpoint: EndpointRow): EndpointSettings {
+  const { asked, state, containerName } = endpoint.config;
+  const active = state === "active";
+  const names = [containerName, ...(asked.Aliases ?? []), shortId(endpoint.container)];
+  const own = network.driver === "bridge" && network.name !== "bridge";
+  return {
+    IPAMConfig: nullable(asked.IPAMConfig ?? undefined),
+    Links: nullable(asked.Links),
+    Aliases: nullable(asked.Aliases),
+    MacAddress: endpoint.mac ?? (active ? "" : (asked.MacAddress ?? "")),
+    DriverOpts: asked.DriverOpts ?? null,
+    GwPriority: asked.GwPriority ?? 0,
+    NetworkID: network.id,
+    EndpointID: active ? endpoint.id : "",
+    Gateway: endpoint.address4 === undefined || network.config.internal ? "" : (gatewayOf(network, 4) ?? ""),
+    IPAddress: endpoint.address4 ?? "",
+    IPPrefixLen: endpoint.address4 === undefined ? 0 : prefixOf(network, 4),
+    IPv6Gateway: endpoint.address6 === undefined || network.config.internal ? "" : (gatewayOf(network, 6) ?? ""),
+    GlobalIPv6Address: endpoint.address6 ?? "",
+    GlobalIPv6PrefixLen: endpoint.address6 === undefined ? 0 : prefixOf(network, 6),
+    DNSNames: own ? [...new Set(names)] : (NIL as unknown as string[]),
+  };
+}
+
+function portMap(reader: Reader, container: string, endpoints: EndpointRow[]): PortMap {
+  const ports: PortMap = {};
+  for (const key of endpoints.flatMap(({ config }) => (config.gateway && config.state === "active" ? config.exposed : []))) {
+    ports[key.includes("/") ? key : `${key}/tcp`] = null;
+  }
+  for (const { protocol, containerPort, hostAddress, hostPort } of portsOf(reader, container)) {
+    (ports[`${containerPort}/${protocol}`] ??= []).push({ HostIp: hostAddress, HostPort: String(hostPort) });
+  }
+  return ports;
+}
