@@ -99,10 +99,11 @@ function optionsOf(overlay: Overlay, lower: string[]): string {
   ].join(",");
 }
 
-/** Removes the mark `work/work/incompat/volatile`; false when there was none. */
+/** Removes the mark `work/work/incompat/volatile` with the file in it; false when there was none. */
 function clearVolatileMark(work: string): boolean {
   const AT_REMOVEDIR = 0x200;
   const mark = `${work}/work/incompat/volatile`;
+  libc().unlinkat(AT_FDCWD, cstr(`${mark}/dirty`), 0);
   if (libc().unlinkat(AT_FDCWD, cstr(mark), AT_REMOVEDIR) === 0) return true;
   if (errno() !== ERRNO.ENOENT && errno() !== ERRNO.ENOTDIR) throw systemError("rmdir", errno(), mark);
   return false;
