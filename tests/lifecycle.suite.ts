@@ -179,7 +179,7 @@ for (const name of CLIENTS) {
     await client.must("run", "-di", "--name", container, "busybox", "sh", "-c", 'read line; echo "heard $line"; exit 4');
     const attached = client.spawn(["attach", container]);
     await Bun.sleep(300);
-    attached.stdin.write("hello\n");
+    void attached.stdin.write("hello\n");
     await attached.stdin.flush();
     expect(await attached.stdout.text()).toBe("heard hello\n");
     expect(await attached.exited).toBe(4);

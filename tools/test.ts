@@ -2,7 +2,7 @@
  * `./test [--full] [--vm] [--list] [name...]`: the gate, the unit tests and every suite under `tests/`, each in namespaces of its own with a
  * deadline. A name picks the steps whose name holds it, or else the tests whose name does. The last line is `N passed, N failed`.
  */
-import { mkdtemp, rm } from "node:fs/promises";
+import { chmod, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { parseArgs } from "node:util";
@@ -16,6 +16,9 @@ import { dockerClient, dockerRegistry } from "./programs.ts";
 
 const root = join(import.meta.dir, "..");
 const MINUTE = 60;
+const SLOW = Number(process.env["LIGHTER_TEST_SLOW"] ?? 1);
+/** What `--vm` runs inside; the others need programs that the machine does not have, or measure. */
+const VM_STEPS = ["hello", "codes", "lifecycle", "exec", "cp", "volumes", "networks", "confinement", "outlive", "background"];
 
 /** One thing that is run and counted. */
 interface Step {
@@ -44,7 +47,7 @@ async function allSteps({ full, vm }: Options): Promise<Step[]> {
     return {
       name: basename(file).split(".")[0] ?? file,
       files: [`./tests/${file}`],
-      deadline: Number(seconds ?? 3 * MINUTE) * (full ? 10 : 1),
+      deadline: Number(seconds ?? 3 * MINUTE) * (full ? 10 : 1) * SLOW,
       isolated: isolate,
     };
   };
@@ -54,8 +57,29 @@ async function allSteps({ full, vm }: Options): Promise<Step[]> {
   ];
   for (const file of suites("suite")) steps.push(await suite(file, true));
   if (full) for (const file of suites("full")) steps.push(await suite(file, false));
-  if (vm) steps.push({ name: "vm", command: [process.execPath, "tools/vm.ts", "test"], deadline: 90 * MINUTE, isolated: false });
+  if (vm) {
+    const inside = `LIGHTER_TEST_SLOW=20 ${await bunForVm()} tools/test.ts ${VM_STEPS.join(" ")}`;
+    for (const release of ["bookworm", "trixie"]) {
+      const command = [process.execPath, "tools/vm.ts", "--suite", release, inside];
+      steps.push({ name: `vm-${release}`, command, deadline: 90 * MINUTE, isolated: false });
+    }
+  }
   return steps;
+}
+
+/** Puts this bun where the copy of the clone in a machine without network finds it; the path inside the clone. */
+async function bunForVm(): Promise<string> {
+  const path = join(".cache/bun", Bun.version, "bun");
+  if (!(await Bun.file(join(root, path)).exists())) await Bun.write(join(root, path), Bun.file(process.execPath));
+  await chmod(join(root, path), 0o755);
+  return path;
+}
+
+/** Counts of a command: what its own last line says, when it is a run of tests, else one test. */
+function countsOfCommand(name: string, code: number, output: string): Counts {
+  const [, passed, failed] = /^(\d+) passed, (\d+) failed/m.exec(output.slice(-2000)) ?? [];
+  if (passed === undefined) return { passed: code === 0 ? 1 : 0, failed: code === 0 ? [] : [name], skipped: [] };
+  return { passed: Number(passed), failed: Array.from({ length: Number(failed) }, (_, n) => `${name}, test ${n + 1}`), skipped: [] };
 }
 
 /** Runs one step to its end or its deadline and counts it. */
@@ -63,7 +87,7 @@ async function runStep(step: Step, options: Options, figures: string): Promise<{
   const work = await mkdtemp(join(tmpdir(), "lt-"));
   const report = join(work, "report.xml");
   const scopes = join(work, "scopes");
-  const tests = ["--timeout", "60000", "--reporter=junit", `--reporter-outfile=${report}`];
+  const tests = ["--timeout", String(60_000 * SLOW), "--reporter=junit", `--reporter-outfile=${report}`];
   const pattern = options.pattern === undefined ? [] : ["-t", options.pattern];
   const command = step.command ?? [process.execPath, "test", ...(step.files ?? []), ...tests, ...pattern];
   const log = Bun.file(join(work, "output"));
@@ -90,8 +114,7 @@ async function runStep(step: Step, options: Options, figures: string): Promise<{
   const xml = await Bun.file(report)
     .text()
     .catch(() => "");
-  const counts: Counts =
-    step.command === undefined ? countsOf(xml) : { passed: code === 0 ? 1 : 0, failed: code === 0 ? [] : [step.name], skipped: [] };
+  const counts: Counts = step.command === undefined ? countsOf(xml) : countsOfCommand(step.name, code, output);
   const nothingMatches = options.pattern !== undefined && output.includes("did not match any tests");
   if (child.signalCode !== null) counts.failed.push(`${step.name} ended within its ${step.deadline} s`);
   else if (code !== 0 && counts.failed.length === 0 && !nothingMatches) counts.failed.push(`${step.name} ended well (exit code ${code})`);

@@ -1,4 +1,5 @@
 import { run, type Outcome, type ShellOptions } from "../../tools/shell.ts";
+import { SLOW } from "./until.ts";
 
 /** A command-line client that talks to the daemon under test: ours, or Debian's unmodified docker. */
 export class Client {
@@ -19,7 +20,7 @@ export class Client {
 
   /** Runs a command to its end, at most a minute unless told otherwise. */
   async run(args: readonly string[], options: ShellOptions = {}): Promise<Outcome> {
-    return await run([this.program, ...args], { timeout: 60_000, ...options, env: { ...this.env, ...options.env } });
+    return await run([this.program, ...args], { timeout: 60_000 * SLOW, ...options, env: { ...this.env, ...options.env } });
   }
 
   /** Runs a command that has to succeed; its standard output without the last newline. */

@@ -1,10 +1,13 @@
+/** How much slower than usual this machine is, said by who knows: an emulated one. Deadlines stretch by it. */
+export const SLOW = Number(process.env["LIGHTER_TEST_SLOW"] ?? 1);
+
 /** Asks every `every` milliseconds until `condition` holds; a throw counts as no. After `timeout` milliseconds it throws, naming what it waited for. */
 export async function until(
   what: string,
   condition: () => boolean | Promise<boolean>,
   { timeout = 10_000, every = 20 }: { timeout?: number; every?: number } = {},
 ): Promise<void> {
-  const end = performance.now() + timeout;
+  const end = performance.now() + timeout * SLOW;
   let last: unknown;
   for (;;) {
     try {
@@ -13,7 +16,7 @@ export async function until(
     } catch (error) {
       last = error;
     }
-    if (performance.now() > end) throw new Error(`Waited ${timeout} ms in vain until ${what}`, { cause: last });
+    if (performance.now() > end) throw new Error(`Waited ${timeout * SLOW} ms in vain until ${what}`, { cause: last });
     await Bun.sleep(every);
   }
 }
