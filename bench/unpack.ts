@@ -23,7 +23,7 @@ try {
     peer.push(await timed(() => gnuTar(layer)));
     ours.push(await lighter(data, diffId));
   }
-  const [best = 0, bestOurs = 0] = [Math.min(...peer), Math.min(...ours)];
+  const [best, bestOurs] = [Math.min(...peer), Math.min(...ours)];
   console.log(`layer: ${(data.length / 1e6).toFixed(0)} MB packed`);
   console.log(`gzip -d | tar x; sync: ${best.toFixed(0)} ms (${peer.map((ms) => ms.toFixed(0)).join(", ")})`);
   console.log(

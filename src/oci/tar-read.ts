@@ -2,7 +2,7 @@ import { LighterError } from "../base/errors.ts";
 import type { TarEntry, TarType } from "./tar-entry.ts";
 import { checksumHolds, FIELD, isZeroBlock, latin1, paddingOf, readNumber, readText, TAR_BLOCK } from "./tar-header.ts";
 import { PAX_XATTR, type PaxRecord, parsePax, parsePaxNumber, parsePaxTime } from "./tar-pax.ts";
-import { checkSpans, gnuSpans, MOST_SPANS, paxSparse, sparseMap, sparseMapLines } from "./tar-sparse.ts";
+import { checkSpans, gnuSpans, MOST_SPANS, type PaxSparse, paxSparse, sparseMap, sparseMapLines } from "./tar-sparse.ts";
 
 /** Long names and extended headers past this many bytes are refused: nobody's, and they would be held in memory. */
 const MOST_META = 8 << 20;
@@ -144,13 +144,14 @@ export class TarParser {
     if (this.#longLink !== undefined) entry.link = this.#longLink;
     const records = this.#global.length === 0 ? this.#local : [...this.#global, ...this.#local];
     let stored = applyPax(entry, records);
-    if (entry.type === "file" && entry.path.endsWith("/")) entry.type = "directory";
+    const sparse = letter === "S" ? undefined : paxSparse(records);
+    if (entry.type === "file" && sparse === undefined && entry.path.endsWith("/")) entry.type = "directory";
     if (entry.type !== "file") stored = entry.size = 0;
     this.#forget();
     this.#entry = entry;
     this.#stored = stored;
     if (letter === "S") this.#oldSparse(block, entry);
-    else if (entry.type === "file" && records.length > 0) this.#newSparse(entry, records);
+    else if (entry.type === "file" && sparse !== undefined) this.#newSparse(entry, sparse);
     else this.#begin();
   }
 
@@ -170,9 +171,7 @@ export class TarParser {
     if (!more) this.#begin();
   }
 
-  #newSparse(entry: TarEntry, records: readonly PaxRecord[]): void {
-    const sparse = paxSparse(records);
-    if (sparse === undefined) return this.#begin();
+  #newSparse(entry: TarEntry, sparse: PaxSparse): void {
     if (sparse.name !== undefined) entry.path = sparse.name;
     if (sparse.size !== undefined) entry.size = sparse.size;
     if (sparse.spans !== undefined) {

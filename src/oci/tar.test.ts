@@ -200,8 +200,9 @@ test(`tar-stream reads what the writer writes (SEED=${seed})`, async () => {
     const pieces: Buffer[] = [];
     for await (const piece of member) pieces.push(piece as Buffer);
     expect(member.header.name).toBe(textOf(entry?.path ?? ""));
-    expect(member.header.uid).toBe(entry?.uid);
-    expect(member.header.mode).toBe(entry?.mode);
+    // tar-stream leaves numbers that only PAX can hold in its map of records.
+    expect(Number((member.header.pax as Record<string, string> | null | undefined)?.["uid"] ?? member.header.uid)).toBe(entry?.uid ?? -1);
+    expect(member.header.mode).toBe(entry?.mode ?? -1);
     expect(member.header.linkname ?? "").toBe(textOf(entry?.link ?? ""));
     const seconds = Number((entry?.mtime ?? 0n) / 1_000_000_000n);
     // tar-stream takes times from the block alone, where 8^11 seconds are the end.
