@@ -25,7 +25,7 @@ const endpoint = object({
 });
 
 /** `EndpointsConfig` of a container's create, and the body of a network's connect. A network named with null is joined as it is. */
-export const endpoints = mapOf((value, path) => (value === null ? {} : endpoint(value, path)), { nullable: true });
+export const endpoints = mapOf(endpoint, "empty");
 export { endpoint };
 
 const mount = object({
@@ -46,7 +46,7 @@ const mount = object({
   TmpfsOptions: object({ SizeBytes: integer, Mode: integer, Options: listOf(texts) }),
 });
 
-const portMap = mapOf(listOf(object({ HostIp: text, HostPort: text })), { nullable: true });
+const portMap = mapOf(listOf(object({ HostIp: text, HostPort: text })), "keep");
 
 const hostConfig = object({
   Binds: texts,

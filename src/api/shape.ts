@@ -47,13 +47,14 @@ export function listOf(item: Shape): Shape {
 /** A list of strings, or one string that stands for a list of one (`Cmd`, `Entrypoint`). */
 export const words: Shape = (value, path) => (typeof value === "string" ? [value] : listOf(text)(value, path));
 
-/** Names to values of one kind. `nullable` keeps nulls as they are. */
-export function mapOf(item: Shape, options: { nullable?: boolean } = {}): Shape {
+/** Names to values of one kind. A null is dropped, kept, or becomes an empty object. */
+export function mapOf(item: Shape, nulls: "drop" | "keep" | "empty" = "drop"): Shape {
   return (value, path) => {
     if (!isObject(value)) throw wrong(value, path, "an object");
     for (const key in value) {
       if (value[key] !== null) value[key] = item(value[key], `${path}[${key}]`);
-      else if (options.nullable !== true) delete value[key];
+      else if (nulls === "empty") value[key] = {};
+      else if (nulls === "drop") delete value[key];
     }
     return value;
   };

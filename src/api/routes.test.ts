@@ -1,0 +1,42 @@
+import { expect, test } from "bun:test";
+import { join } from "node:path";
+import { engineWith, request } from "./api.fixture.ts";
+import { makeRouter } from "./router.ts";
+import { ROUTES } from "./routes.ts";
+
+const reference = (await Bun.file(join(import.meta.dir, "../../reference/engine-api.json")).json()) as {
+  paths: Record<string, Record<string, { responses: Record<string, unknown> }>>;
+};
+const operations = Object.entries(reference.paths).flatMap(([path, methods]) =>
+  Object.entries(methods).map(([method, { responses }]) => ({ method: method.toUpperCase(), path, statuses: Object.keys(responses) })),
+);
+
+test("every operation of the Engine API has a route of its own name", () => {
+  const find = makeRouter(ROUTES);
+  const missing = operations.flatMap(({ method, path }) => {
+    const route = find(method, path.replaceAll(/\{[^}]+\}/g, "thing"))?.route;
+    const plain = route?.path.replaceAll(/:(\w+)(?:\{[^}]*\})?/g, "{$1}");
+    return plain === path ? [] : [`${method} ${path} goes to ${route?.path ?? "nothing"}`];
+  });
+  expect(operations.length).toBe(108);
+  expect(missing).toEqual([]);
+});
+
+test("what needs a swarm answers as a node outside of one", async () => {
+  for (const { method, path, statuses } of operations) {
+    if (!/^\/(?:nodes|services|tasks|secrets|configs|swarm)/.test(path)) continue;
+    const { status, json } = await request(engineWith({}), `${method} ${path.replaceAll(/\{[^}]+\}/g, "thing")}`);
+    expect([path, status]).toEqual([path, 503]);
+    expect(statuses).toContain("503");
+    expect((json as { message: string }).message).toMatch(/swarm/);
+  }
+});
+
+test("what is not there yet says so", async () => {
+  const engine = engineWith({});
+  expect((await request(engine, "GET /plugins")).json).toEqual([]);
+  expect((await request(engine, "GET /plugins/x/y:z/json")).json).toEqual({ message: 'plugin "x/y:z" not found' });
+  for (const line of ["POST /build", "POST /session", "POST /commit?container=x", "GET /images/search?term=x"]) {
+    expect((await request(engine, line)).status).toBe(501);
+  }
+});
