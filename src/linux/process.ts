@@ -29,6 +29,13 @@ export function isAlive(name: ProcessName): boolean {
   return Number(statField(name.pid, 22)) === name.startTime;
 }
 
+/** The wait status of a process that has ended and is not reaped yet; undefined in any other case, and where we may not look. */
+export function zombieStatus(name: ProcessName): number | undefined {
+  if (name.bootId !== bootId() || statField(name.pid, 3) !== "Z" || Number(statField(name.pid, 22)) !== name.startTime) return undefined;
+  const status = statField(name.pid, 52);
+  return status === undefined ? undefined : Number(status);
+}
+
 /** A field of `/proc/<pid>/stat` by its number in proc(5), 3 or above (the name in field 2 may hold anything). */
 function statField(pid: number, field: number): string | undefined {
   try {

@@ -28,12 +28,17 @@ export interface Fixture {
 export async function openFixture(runtimeName = "crun", options: Partial<RuntimeOptions> = {}): Promise<Fixture> {
   const directory = mkdtempSync("/tmp/lighter-runtime-");
   makeLayer(`${directory}/layer`);
+  return openFixtureAt(directory, `/lighter-test-${directory.slice(-6)}`, { defaultRuntime: runtimeName, ...options });
+}
+
+/** The same over a directory that another process has made. */
+export async function openFixtureAt(directory: string, cgroupParent: string, options: Partial<RuntimeOptions> = {}): Promise<Fixture> {
   const all: RuntimeOptions = {
     execRoot: `${directory}/run`,
-    cgroupParent: `/lighter-test-${directory.slice(-6)}`,
+    cgroupParent,
     cgroupDriver: "cgroupfs",
     runtimes: {},
-    defaultRuntime: runtimeName,
+    defaultRuntime: undefined,
     ...options,
   };
   const runtime = await openRuntime(all);
@@ -51,8 +56,12 @@ export async function openFixture(runtimeName = "crun", options: Partial<Runtime
   };
 }
 
-/** A spec for a directory that {@link openFixture} has made, also from another process. */
-export function taskSpec(
+/** A second runtime over the same exec root, as a daemon that starts anew. */
+export function reopen({ options }: Fixture): Promise<Runtime> {
+  return openRuntime(options);
+}
+
+function taskSpec(
   directory: string,
   runtime: Runtime,
   args: string[],

@@ -6,7 +6,7 @@ import { type Source, poller } from "../linux/epoll.ts";
 import { closeFd } from "../linux/fd.ts";
 import { connectPackets, endPackets, sendPacket } from "../linux/packet-socket.ts";
 import { codeOfStatus, exitStatusOf, openPidfd, reap, signalPidfd } from "../linux/pidfd.ts";
-import { type ProcessName, isAlive } from "../linux/process.ts";
+import { type ProcessName, isAlive, zombieStatus } from "../linux/process.ts";
 import { resizeTerminalOf } from "../linux/terminal.ts";
 import type { Attachment, OutputSink, StreamId, TerminalSize } from "../wire/stream.ts";
 import { Fanout } from "./fanout.ts";
@@ -207,10 +207,10 @@ export class Monitored {
     this.#settle();
   }
 
-  /** The kernel tells the code once the process is reaped, a moment after the pidfd fires. */
+  /** The kernel tells the code while nobody has reaped the process, and (from 6.15) by its pidfd afterwards. */
   async #learnCode(fd: number): Promise<void> {
     for (let tries = 0; tries < 20 && !this.#finished; tries++) {
-      const status = exitStatusOf(fd);
+      const status = zombieStatus(this.#options.init) ?? exitStatusOf(fd);
       if (status !== undefined) {
         this.#code = codeOfStatus(status);
         return;

@@ -1,0 +1,149 @@
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { existsSync, readFileSync } from "node:fs";
+import { now } from "../base/clock.ts";
+import { Collected, type Fixture, openFixture, reopen } from "./fixture.ts";
+import type { ExecRecord, Runtime, TaskRecord } from "./runtime.ts";
+
+const ALL = { stdin: true, stdout: true, stderr: true };
+
+/** What the daemon that dies has told before. */
+interface Told {
+  tasks: Record<string, TaskRecord>;
+  exec: ExecRecord;
+}
+
+/** Runs in a process of its own, as a daemon that is killed. */
+const DAEMON = `
+import { openFixtureAt } from ${JSON.stringify(new URL("./fixture.ts", import.meta.url).pathname)};
+const fixture = await openFixtureAt(process.argv[2], process.argv[3]);
+const tasks = {};
+const start = async (name, args, more) => {
+  const task = await fixture.runtime.create(fixture.spec(args, more));
+  await task.start();
+  tasks[name] = task.record;
+  return task;
+};
+const lines = await start("lines", ["sh", "-c", "i=0; while [ $i -lt 150 ]; do echo $i; i=$((i+1)); sleep 0.01; done; exit 9"]);
+await start("dies", ["sh", "-c", "sleep 0.5; exit 4"]);
+await start("talks", ["sh", "-c", "while read x; do echo got $x; done; echo end"], { stdin: "open" });
+await start("full", ["sh", "-c", "yes | head -c 3000000; exit 6"], { logFile: undefined });
+await start("killed", ["sleep", "100"]);
+const created = await fixture.runtime.create(fixture.spec(["sh", "-c", "exit 3"]));
+tasks.created = created.record;
+const id = "e".repeat(64);
+const exec = await lines.exec({
+  id,
+  containerId: lines.record.id,
+  directory: lines.record.directory + "/exec/" + id,
+  process: fixture.spec(["sh", "-c", "sleep 0.6; exit 8"]).spec.process,
+  terminal: false,
+  stdin: false,
+});
+console.log(JSON.stringify({ tasks, exec: exec.record }));
+await new Promise((resolve) => setTimeout(resolve, 60000));
+`;
+
+describe.skipIf(process.getuid?.() !== 0)("containers outlive the daemon", () => {
+  let fixture: Fixture;
+  let told: Told;
+  let runtime: Runtime;
+  let died = 0n;
+
+  beforeAll(async () => {
+    fixture = await openFixture("crun");
+    const script = `${fixture.directory}/daemon.ts`;
+    await Bun.write(script, DAEMON);
+    const daemon = Bun.spawn(["bun", script, fixture.directory, fixture.options.cgroupParent], { stdout: "pipe", stderr: "inherit" });
+    let text = "";
+    for await (const chunk of daemon.stdout) {
+      text += Buffer.from(chunk).toString();
+      if (text.includes("\n")) break;
+    }
+    told = JSON.parse(text) as Told;
+    daemon.kill("SIGKILL");
+    await daemon.exited;
+    process.kill(told.tasks["killed"]?.init.pid ?? 0, "SIGKILL");
+    died = now();
+    await Bun.sleep(800);
+    runtime = await reopen(fixture);
+  }, 20_000);
+
+  afterAll(async () => {
+    await runtime.sweep(new Set());
+    await runtime[Symbol.asyncDispose]();
+    await fixture.close();
+  });
+
+  const adopt = (name: string): ReturnType<Runtime["adopt"]> => runtime.adopt(told.tasks[name] as TaskRecord);
+
+  test("an exec has its code", async () => {
+    const exec = await runtime.adoptExec(told.exec);
+    expect((await exec.exited).code).toBe(8);
+    await exec.delete();
+  });
+
+  test("a running one goes on: no line is lost, its code is right", async () => {
+    const task = await adopt("lines");
+    const sink = new Collected();
+    const client = task.attach(sink, ALL);
+    const exit = await task.exited;
+    await client.ended;
+    expect(exit.code).toBe(9);
+    const log = readFileSync(`${fixture.directory}/containers/${task.record.id}/log`, "utf8").trim().split("\n");
+    expect(log.map((line) => Number(line.split(" ")[3]))).toEqual([...Array(150).keys()]);
+    expect(sink.text()).toEndWith("149\n");
+    await task.delete();
+    expect(existsSync(task.record.directory)).toBe(false);
+  });
+
+  test("one that ended meanwhile has its code and its true time", async () => {
+    const task = await adopt("dies");
+    const exit = await task.exited;
+    expect(exit.code).toBe(4);
+    expect(Number(exit.time - died) / 1e6).toBeLessThan(600);
+    expect(exit.unknown).toBeUndefined();
+    await task.delete();
+  });
+
+  test("one that was killed meanwhile", async () => {
+    const task = await adopt("killed");
+    expect((await task.exited).code).toBe(137);
+    await task.delete();
+  });
+
+  test("stdin that was open still takes input", async () => {
+    const task = await adopt("talks");
+    const sink = new Collected();
+    const client = task.attach(sink, ALL);
+    await client.write(Buffer.from("one\n"));
+    for (let i = 0; i < 200 && !sink.text().includes("got one"); i++) await Bun.sleep(5);
+    expect(sink.text()).toBe("got one\n");
+    await task.delete();
+  });
+
+  test("output that nobody took did not hold it up", async () => {
+    const task = await adopt("full");
+    expect((await task.exited).code).toBe(6);
+    await task.delete();
+  });
+
+  test("one that was created starts", async () => {
+    const task = await adopt("created");
+    await task.start();
+    expect((await task.exited).code).toBe(3);
+    await task.delete();
+  });
+
+  test("sweep leaves what is kept and removes the rest", async () => {
+    const keep = await fixture.runtime.create(fixture.spec(["sleep", "100"]));
+    const lost = await fixture.runtime.create(fixture.spec(["sleep", "100"]));
+    await lost.start();
+    await runtime.sweep(new Set([keep.record.id]));
+    expect((await lost.exited).code).toBe(137);
+    expect(existsSync(lost.record.directory)).toBe(false);
+    await keep.start();
+    keep.kill(9);
+    expect((await keep.exited).code).toBe(137);
+    await keep.delete();
+  });
+});
