@@ -52,19 +52,32 @@ export async function summarizeManifests(context: DescribeContext, image: ImageR
   const rows = manifestsOf(state, image.id);
   if (!isIndex(image.media_type)) return rows.map((row) => summarizeOne(context, image, targetOf(content, image), row));
   const descriptors = await flatten(documents, await documents.index(image.id), content);
-  return descriptors.map((descriptor) => summarizeOne(context, image, descriptor, rows.find((row) => row.manifest === descriptor.digest)));
+  return descriptors.map((descriptor) =>
+    summarizeOne(
+      context,
+      image,
+      descriptor,
+      rows.find((row) => row.manifest === descriptor.digest),
+    ),
+  );
 }
 
 async function flatten(documents: Documents, index: Index, content: Content): Promise<Descriptor[]> {
   const found: Descriptor[] = [];
   for (const descriptor of index.manifests) {
     if (!isIndex(descriptor.mediaType)) found.push(descriptor);
-    else if (content.blob(descriptor.digest) !== undefined) found.push(...(await flatten(documents, await documents.index(descriptor.digest), content)));
+    else if (content.blob(descriptor.digest) !== undefined)
+      found.push(...(await flatten(documents, await documents.index(descriptor.digest), content)));
   }
   return found;
 }
 
-function summarizeOne(context: DescribeContext, image: ImageRow, descriptor: Descriptor, row: ManifestRow | undefined): ImageManifestSummary {
+function summarizeOne(
+  context: DescribeContext,
+  image: ImageRow,
+  descriptor: Descriptor,
+  row: ManifestRow | undefined,
+): ImageManifestSummary {
   const { state } = context;
   const bytes = reachableBytes(state, descriptor.digest);
   const unpacked = row === undefined ? 0 : sum(stackOf(state, row.chain_id).map((layer) => layer.size));

@@ -87,7 +87,9 @@ export async function fetchBlob(
   }
 }
 
-async function readOrStall(reader: { read(): Promise<{ done: boolean; value?: Uint8Array | undefined }> }): Promise<Uint8Array | undefined> {
+async function readOrStall(reader: {
+  read(): Promise<{ done: boolean; value?: Uint8Array | undefined }>;
+}): Promise<Uint8Array | undefined> {
   let timer: ReturnType<typeof setTimeout> | undefined;
   const stalled = new Promise<never>((_, reject) => {
     timer = setTimeout(() => reject(new LighterError("unavailable", `no data for ${STALL_MS / 1000} seconds`)), STALL_MS);

@@ -1,6 +1,6 @@
 import { shortId } from "../base/ids.ts";
 import { toRfc3339Nano, toSeconds, fromRfc3339 } from "../base/clock.ts";
-import type { RunConfig } from "../oci/image.ts";
+import type { HistoryEntry, RunConfig } from "../oci/image.ts";
 import type { ImageHistoryResponseItem, ImageInspect, ImageConfig as WireConfig } from "../wire/engine-api.ts";
 import { repoDigests, repoTags, summarizeManifests, targetOf, totalSize, type DescribeContext } from "./describe.ts";
 import { findImage } from "./find.ts";
@@ -55,7 +55,7 @@ export async function imageHistory(context: DescribeContext, reference: string, 
   const row = choosePlatform(state, found, platform, reference);
   const config = await documents.config(row.config);
   const sizes = stackOf(state, row.chain_id).map((layer) => layer.size);
-  const steps = config.history ?? config.rootfs.diff_ids.map(() => ({}));
+  const steps: HistoryEntry[] = config.history ?? config.rootfs.diff_ids.map(() => ({}));
   const items = steps.toReversed().map((step): ImageHistoryResponseItem => {
     const created = step.created === undefined ? undefined : fromRfc3339(step.created);
     return {

@@ -3,7 +3,7 @@ import type { Content } from "../content/content.ts";
 import { chainIds } from "../oci/digest.ts";
 import type { Descriptor, Digest, ImageConfig, Index, Manifest } from "../oci/image.ts";
 import type { Tx } from "../state/state.ts";
-import { putImage, putManifest, reachableBytes } from "./rows.ts";
+import { putImage, putManifest, putMediaType, reachableBytes } from "./rows.ts";
 
 /** A runnable platform whose content is here. */
 export interface PresentManifest {
@@ -34,6 +34,9 @@ export function recordImage(tx: Tx, content: Content, image: PresentImage): void
   for (const { digest, manifest } of documents) {
     content.setEdges(tx, digest, unique([manifest.config.digest, ...manifest.layers.map((layer) => layer.digest)]));
   }
+  const parts = documents.flatMap(({ manifest }) => [manifest.config, ...manifest.layers]);
+  const known = [image.target, ...image.indexes.flatMap(({ index }) => index.manifests), ...parts];
+  for (const { digest, mediaType } of known) putMediaType(tx, digest, mediaType);
   putImage(tx, { id: image.target.digest, mediaType: image.target.mediaType, size: reachableBytes(tx, image.target.digest) });
   const order = image.indexes.flatMap(({ index }) => index.manifests.map((each) => each.digest));
   for (const { descriptor, manifest, config } of image.manifests) {

@@ -69,10 +69,13 @@ function ownNames(tx: Tx, names: NameRow[], reference: Reference, id: Digest): N
 function removeById({ tx, id, users, force }: Removal, text: string): ImageDeleteResponseItem[] {
   const names = namesOf(tx, id);
   const running = users.find((user) => user.running);
-  const refuse = (how: string, why: string): LighterError => new LighterError("conflict", `conflict: unable to delete ${shortOf(text)} (${how}) - ${why}`);
+  const refuse = (how: string, why: string): LighterError =>
+    new LighterError("conflict", `conflict: unable to delete ${shortOf(text)} (${how}) - ${why}`);
   if (running !== undefined) throw refuse("cannot be forced", `image is being used by running container ${shortId(running.id)}`);
-  if (!force && new Set(names.map((row) => row.repository)).size > 1) throw refuse("must be forced", "image is referenced in multiple repositories");
-  if (!force && names.filter((row) => row.tag !== null).length > 1) throw refuse("must be forced", "image is referenced in multiple repositories");
+  if (!force && new Set(names.map((row) => row.repository)).size > 1)
+    throw refuse("must be forced", "image is referenced in multiple repositories");
+  if (!force && names.filter((row) => row.tag !== null).length > 1)
+    throw refuse("must be forced", "image is referenced in multiple repositories");
   const user = users[0];
   if (!force && user !== undefined) throw refuse("must be forced", `image is being used by stopped container ${shortId(user.id)}`);
   const records = names.map((row) => untag(tx, id, row));

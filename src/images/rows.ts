@@ -105,6 +105,11 @@ export function putManifest(tx: Tx, row: ManifestRow): void {
   );
 }
 
+/** Tells the store what a blob is, where it came without saying (out of an archive, or by an upload). */
+export function putMediaType(tx: Tx, digest: Digest, mediaType: string): void {
+  tx.run("UPDATE blobs SET media_type = ? WHERE digest = ? AND media_type = 'application/octet-stream'", mediaType, digest);
+}
+
 /** Makes a name mean an image; returns the image that it meant before. */
 export function putName(tx: Tx, reference: Reference, image: Digest): Digest | undefined {
   const name = formatReference(reference);

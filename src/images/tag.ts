@@ -13,7 +13,11 @@ export function targetReference({ repository, tag }: { repository: string; tag?:
 }
 
 /** Gives an image one more name; a name that meant another image moves. */
-export function tagImage({ state, changed }: { state: State; changed: () => void }, source: string, target: { repository: string; tag?: string }): void {
+export function tagImage(
+  { state, changed }: { state: State; changed: () => void },
+  source: string,
+  target: { repository: string; tag?: string },
+): void {
   const { image } = findImage(state, source);
   const reference = targetReference(target);
   state.write(

@@ -1,0 +1,214 @@
+import { LighterError } from "../base/errors.ts";
+import { shortId } from "../base/ids.ts";
+import { familiarReference, formatReference, parseReference, type Reference } from "../base/reference.ts";
+import type { Content, Lease } from "../content/content.ts";
+import { chainIds } from "../oci/digest.ts";
+import { isIndex, isManifest, MEDIA, type Descriptor, type Digest, type ImageConfig, type Manifest } from "../oci/image.ts";
+import { formatPlatform, hostPlatform, isAttestation, parsePlatform, platformDistance } from "../oci/platform.ts";
+import type { State } from "../state/state.ts";
+import type { ProgressSink } from "../wire/progress.ts";
+import { parseConfig, parseIndex, parseJson, parseManifest } from "./documents.ts";
+import { imageEvent } from "./image-events.ts";
+import { storeDocuments } from "./import.ts";
+import { LayerProgress } from "./progress.ts";
+import { readArchive, type ImageArchive } from "./read-archive.ts";
+import { platformOf, recordImage, type PresentImage, type PresentManifest } from "./record.ts";
+import { putName } from "./rows.ts";
+
+/** As `Images.load` takes them. */
+export interface LoadOptions {
+  progress: ProgressSink;
+  platforms?: string[];
+  quiet?: boolean;
+  signal?: AbortSignal;
+}
+
+/** What loading needs. */
+export interface LoadContext {
+  state: State;
+  content: Content;
+  changed: () => void;
+}
+
+/** Loads all images of an archive, each in one transaction, after its layers are unpacked. */
+export async function loadImages(context: LoadContext, archive: ReadableStream<Uint8Array>, options: LoadOptions): Promise<void> {
+  const { content } = context;
+  using lease = content.lease("load");
+  const stored = (path: string, size: number): void => {
+    if (options.quiet === true || size < 4096) return;
+    new LayerProgress(shortId(path.replace(/^blobs\/sha256\//, "")), options.progress).bytes("Loading layer", size, size);
+  };
+  const read = await readArchive(content, lease, archive, { stored, ...(options.signal === undefined ? {} : { signal: options.signal }) });
+  const found = read.documents.has("index.json") ? await fromLayout(context, read, options) : await fromLegacy(context, lease, read);
+  if (found.length === 0) throw new LighterError("invalid", "invalid archive: does not contain an image");
+  for (const each of found) await keep(context, lease, each, options);
+}
+
+interface Loaded {
+  image: PresentImage;
+  name: Reference | undefined;
+}
+
+async function keep({ state, content, changed }: LoadContext, lease: Lease, { image, name }: Loaded, options: LoadOptions): Promise<void> {
+  const runs = bestFor(image.manifests);
+  if (runs !== undefined) await unpackAll(content, lease, runs, options.signal);
+  const id = image.target.digest;
+  const spelled = name === undefined ? undefined : familiarReference(name);
+  state.write(
+    (tx) => {
+      recordImage(tx, content, image);
+      if (name !== undefined) putName(tx, name, id);
+      imageEvent(tx, "load", id, spelled ?? id, image.manifests[0]?.config);
+      tx.afterCommit(changed);
+    },
+    { durable: true },
+  );
+  options.progress({ stream: spelled === undefined ? `Loaded image ID: ${id}\n` : `Loaded image: ${spelled}\n` });
+}
+
+/** The platform that is unpacked at once: the one that this host runs. Others are when they are asked for. */
+function bestFor(manifests: PresentManifest[]): PresentManifest | undefined {
+  const host = hostPlatform();
+  const distance = ({ config }: PresentManifest): number => platformDistance(host, platformOf(config)) ?? Number.MAX_SAFE_INTEGER;
+  return manifests.toSorted((a, b) => distance(a) - distance(b))[0];
+}
+
+async function unpackAll(
+  content: Content,
+  lease: Lease,
+  { manifest, config }: PresentManifest,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  const chain = chainIds(config.rootfs.diff_ids);
+  const work = manifest.layers.map((layer, index) => {
+    const chainId = chain[index] as Digest;
+    const diffId = config.rootfs.diff_ids[index] as Digest;
+    const source = { blob: layer.digest };
+    const options = { chainId, diffId, parent: chain[index - 1], source, mediaType: layer.mediaType, lease };
+    return content.unpack(signal === undefined ? options : { ...options, signal });
+  });
+  const results = await Promise.allSettled(work);
+  const failed = results.find((result) => result.status === "rejected");
+  if (failed !== undefined) throw failed.reason;
+}
+
+/** Images of an OCI layout: `index.json` names them, `manifest.json` may know more names. */
+async function fromLayout({ content }: LoadContext, read: ImageArchive, options: LoadOptions): Promise<Loaded[]> {
+  const bytes = read.documents.get("index.json") ?? new Uint8Array();
+  const { manifests } = parseIndex(parseJson(bytes, "sha256:index.json" as Digest), "sha256:index.json" as Digest);
+  const tags = legacyTags(read);
+  const loaded: Loaded[] = [];
+  for (const target of manifests) {
+    const image = await gather(content, plain(target), options.platforms ?? []);
+    if (image === undefined) continue;
+    const names = namesFor(target, image, tags);
+    for (const name of names.length === 0 ? [undefined] : names) loaded.push({ image, name });
+  }
+  return loaded;
+}
+
+/** The descriptor without what this archive says about it. */
+function plain({ mediaType, digest, size }: Descriptor): Descriptor {
+  return { mediaType, digest, size };
+}
+
+/** Everything of an image that the archive (or the store) has; undefined for what is not an image. Throws where nothing of a platform asked for is there. */
+async function gather(content: Content, target: Descriptor, platforms: string[]): Promise<PresentImage | undefined> {
+  const image: PresentImage = { target, indexes: [], manifests: [], attestations: [] };
+  await collect(content, target, image, 0);
+  if (platforms.length > 0) {
+    const wanted = platforms.map(parsePlatform);
+    image.manifests = image.manifests.filter(({ config }) => wanted.some((each) => platformDistance(each, platformOf(config)) === 0));
+    if (image.manifests.length === 0) {
+      throw new LighterError("not-found", `requested platform(s) (${wanted.map(formatPlatform).join(", ")}) not found in the archive`);
+    }
+  }
+  return image.manifests.length === 0 ? undefined : image;
+}
+
+async function collect(content: Content, descriptor: Descriptor, image: PresentImage, depth: number): Promise<void> {
+  if (content.blob(descriptor.digest) === undefined || depth > 4) return;
+  if (isIndex(descriptor.mediaType)) {
+    const index = parseIndex(await readJson(content, descriptor.digest), descriptor.digest);
+    image.indexes.push({ digest: descriptor.digest, index });
+    for (const each of index.manifests) await collect(content, each, image, depth + 1);
+  } else if (isManifest(descriptor.mediaType)) {
+    const manifest = parseManifest(await readJson(content, descriptor.digest), descriptor.digest);
+    if (isAttestation(descriptor)) image.attestations.push({ digest: descriptor.digest, manifest });
+    else await collectPlatform(content, descriptor, manifest, image);
+  }
+}
+
+/** A platform counts only if all of it is here: an archive may leave others out. */
+async function collectPlatform(content: Content, descriptor: Descriptor, manifest: Manifest, image: PresentImage): Promise<void> {
+  const parts = [manifest.config, ...manifest.layers];
+  if (parts.some((part) => content.blob(part.digest) === undefined)) return;
+  const config = parseConfig(await readJson(content, manifest.config.digest), manifest.config.digest);
+  if (config.rootfs.diff_ids.length !== manifest.layers.length) {
+    throw new LighterError("invalid", `invalid archive: layers of ${descriptor.digest} don't match its configuration`);
+  }
+  image.manifests.push({ descriptor, manifest, config });
+}
+
+async function readJson(content: Content, digest: Digest): Promise<unknown> {
+  return parseJson(await content.readBlob(digest), digest);
+}
+
+interface LegacyEntry {
+  Config?: unknown;
+  RepoTags?: unknown;
+  Layers?: unknown;
+}
+
+function legacyEntries(read: ImageArchive): LegacyEntry[] {
+  const bytes = read.documents.get("manifest.json");
+  if (bytes === undefined) return [];
+  const parsed = parseJson(bytes, "sha256:manifest.json" as Digest);
+  if (!Array.isArray(parsed)) throw new LighterError("invalid", "invalid archive: manifest.json is not a list");
+  return parsed as LegacyEntry[];
+}
+
+/** Names by configuration digest, from `manifest.json`. */
+function legacyTags(read: ImageArchive): Map<string, string[]> {
+  const tags = new Map<string, string[]>();
+  for (const { Config, RepoTags } of legacyEntries(read)) {
+    const digest = read.blobs.get(String(Config))?.digest;
+    if (digest !== undefined && Array.isArray(RepoTags)) tags.set(digest, RepoTags.map(String));
+  }
+  return tags;
+}
+
+function namesFor(target: Descriptor, image: PresentImage, tags: Map<string, string[]>): Reference[] {
+  const full = target.annotations?.["io.containerd.image.name"];
+  if (full !== undefined) return [parseReference(full)];
+  const ref = target.annotations?.["org.opencontainers.image.ref.name"];
+  if (ref !== undefined && /[/:]/.test(ref)) return [parseReference(ref)];
+  const known = image.manifests.flatMap(({ manifest }) => tags.get(manifest.config.digest) ?? []);
+  const unique = new Map(known.map((name) => [formatReference(parseReference(name)), parseReference(name)]));
+  return [...unique.values()];
+}
+
+/** Images of the form that Docker wrote before layouts: a configuration and plain layers, for which a manifest is made. */
+async function fromLegacy({ content }: LoadContext, lease: Lease, read: ImageArchive): Promise<Loaded[]> {
+  const loaded: Loaded[] = [];
+  for (const { Config, RepoTags, Layers } of legacyEntries(read)) {
+    const stored = read.blobs.get(String(Config));
+    const bytes = stored === undefined ? read.documents.get(String(Config)) : await content.readBlob(stored.digest);
+    if (bytes === undefined || !Array.isArray(Layers)) throw new LighterError("invalid", `invalid archive: "${String(Config)}" is missing`);
+    const config: ImageConfig = parseConfig(parseJson(bytes, "sha256:config" as Digest), "sha256:config" as Digest);
+    const layers = Layers.map((path) => layerOf(read, String(path)));
+    if (config.rootfs.diff_ids.length !== layers.length)
+      throw new LighterError("invalid", "invalid archive: layers don't match the configuration");
+    const { descriptor, manifest } = await storeDocuments(content, lease, bytes, ...layers);
+    const image: PresentImage = { target: descriptor, indexes: [], manifests: [{ descriptor, manifest, config }], attestations: [] };
+    const names = Array.isArray(RepoTags) ? RepoTags.map((tag) => parseReference(String(tag))) : [];
+    for (const name of names.length === 0 ? [undefined] : names) loaded.push({ image, name });
+  }
+  return loaded;
+}
+
+function layerOf(read: ImageArchive, path: string): { mediaType: string; digest: Digest; size: number } {
+  const blob = read.blobs.get(path);
+  if (blob === undefined) throw new LighterError("invalid", `invalid archive: layer "${path}" is missing`);
+  return { ...blob, mediaType: MEDIA.ociLayer };
+}

@@ -1,0 +1,124 @@
+import type { Content } from "../content/content.ts";
+import type { Distribution } from "../distribution/distribution.ts";
+import { now } from "../base/clock.ts";
+import type { Digest } from "../oci/image.ts";
+import type { State } from "../state/state.ts";
+import type { DescribeContext } from "./describe.ts";
+import { Documents } from "./documents.ts";
+import { Downloads } from "./downloads.ts";
+import { tryFindImage } from "./find.ts";
+import type { Images, RunnableImage } from "./images.ts";
+import { importImage } from "./import.ts";
+import { displayNameOf, imageHistory, inspectImage } from "./inspect.ts";
+import { listImages } from "./list.ts";
+import { loadImages } from "./load.ts";
+import type { ImagesNeeds } from "./needs.ts";
+import { pruneImages } from "./prune.ts";
+import { pull } from "./pull.ts";
+import { push } from "./push.ts";
+import { removeImage, type RemoveContext } from "./remove.ts";
+import { countImages } from "./rows.ts";
+import { findRunnable, platformFrom } from "./runnable.ts";
+import { saveImages } from "./save.ts";
+import { Sources } from "./sources.ts";
+import { tagImage } from "./tag.ts";
+
+/** What images stand on. */
+export interface ImagesOptions {
+  state: State;
+  content: Content;
+  distribution: Distribution;
+  needs: ImagesNeeds;
+}
+
+/** How many look-ups are remembered until the next change of a name. */
+const REMEMBERED = 1024;
+
+/** Opens the images of a state and a content store. */
+export function openImages({ state, content, distribution, needs }: ImagesOptions): Images {
+  const documents = new Documents(content);
+  const runnables = new Map<string, RunnableImage>();
+  const meanings = new Map<string, string | undefined>();
+  const changed = (): void => {
+    runnables.clear();
+    meanings.clear();
+  };
+  const users = needs.users;
+  const context: DescribeContext & RemoveContext = { state, content, documents, users, changed };
+  const pulling = { state, content, sources: new Sources(distribution, needs.builtin), downloads: new Downloads(content), changed };
+  const collect = coalesce(() => content.collect());
+
+  async function runnable(reference: string, options: { platform?: string; signal?: AbortSignal } = {}): Promise<RunnableImage> {
+    const key = `${reference} ${options.platform ?? ""}`;
+    const known = runnables.get(key);
+    if (known !== undefined) return known;
+    const found = await findRunnable(context, reference, options);
+    if (runnables.size >= REMEMBERED) runnables.clear();
+    // A change while it was read has emptied the cache: what was found before it must not stay.
+    if (tryFindImage(state, reference)?.image.id === found.id) runnables.set(key, found);
+    return found;
+  }
+
+  function displayName(reference: string, id: Digest): string {
+    let means = meanings.get(reference);
+    if (means === undefined) {
+      if (meanings.size >= REMEMBERED) meanings.clear();
+      meanings.set(reference, (means = tryFindImage(state, reference)?.image.id));
+    }
+    return displayNameOf(reference, id, means);
+  }
+
+  return {
+    runnable,
+    displayName,
+    touch: (tx, id) => void tx.run("UPDATE images SET last_used = ? WHERE id = ?", now(), id),
+    list: (options) => listImages(context, options),
+    inspect: (reference, options = {}) => inspectImage(context, reference, options),
+    history: (reference, options = {}) => imageHistory(context, reference, options.platform),
+    pull: (reference, options) => pull(pulling, reference, options),
+    push: (reference, options) => push({ state, content, documents, distribution }, reference, options),
+    tag: async (source, target) => tagImage(context, source, target),
+    async remove(reference, { force, noPrune: _parents }) {
+      const records = removeImage(context, reference, force);
+      if (records.some((record) => record.Deleted !== undefined)) await collect();
+      return records;
+    },
+    async prune(filters) {
+      const deleted = await pruneImages(context, filters);
+      const { bytes } = await collect();
+      return { deleted, bytes };
+    },
+    save: (references, options = {}) => saveImages(context, references, options),
+    load: (archive, options) => loadImages(context, archive, options),
+    import: (archive, options) => importImage(context, archive, options),
+    login: (registry, credentials) => distribution.login(registry, credentials),
+    count: () => countImages(state),
+    descriptor(manifest) {
+      const blob = content.blob(manifest);
+      const row = state.get<{ platform: string }>("SELECT platform FROM image_manifests WHERE manifest = ? LIMIT 1", manifest);
+      if (blob === undefined) return undefined;
+      const { mediaType, digest, size } = blob;
+      return row === undefined ? { mediaType, digest, size } : { mediaType, digest, size, platform: platformFrom(row.platform) };
+    },
+  };
+}
+
+/** Calls that come while one runs share the next run. */
+function coalesce<T>(run: () => Promise<T>): () => Promise<T> {
+  let running: Promise<T> | undefined;
+  let next: Promise<T> | undefined;
+  const begin = (): Promise<T> => {
+    const mine = run().finally(() => {
+      if (running === mine) running = undefined;
+    });
+    return (running = mine);
+  };
+  return () => {
+    if (running === undefined) return begin();
+    const after = (): Promise<T> => {
+      next = undefined;
+      return begin();
+    };
+    return (next ??= running.then(after, after));
+  };
+}

@@ -1,0 +1,156 @@
+import { LighterError } from "../base/errors.ts";
+import type { Content, Ingest, Lease } from "../content/content.ts";
+import type { Digest } from "../oci/image.ts";
+import { textOf, type TarEntry } from "../oci/tar-entry.ts";
+import { TarParser } from "../oci/tar-read.ts";
+import { unwrap } from "./unwrap.ts";
+
+/** What an image archive holds: small files as bytes, and which blob of the content store each larger one became. */
+export interface ImageArchive {
+  /** JSON files at the top, by path. */
+  documents: Map<string, Uint8Array>;
+  /** Digest and size of every stored file, by path; links included. */
+  blobs: Map<string, { digest: Digest; size: number }>;
+}
+
+/** Documents past this size are nobody's. */
+const MOST_DOCUMENT = 8 << 20;
+/** The only large things in an archive: blobs of a layout, and layers of the older forms. */
+const BLOB = /^(?:blobs\/sha256\/([0-9a-f]{64})|[^/]+\.tar|[^/]+\/layer\.tar|[0-9a-f]{64}\.json)$/;
+const LINKS = 16;
+
+/**
+ * Reads an archive of `docker save` (any age) or an OCI layout, storing blobs while it streams by. A blob named by its digest is checked against it.
+ * Throws `invalid` for what is not such an archive.
+ */
+export async function readArchive(
+  content: Content,
+  lease: Lease,
+  archive: ReadableStream<Uint8Array>,
+  options: { signal?: AbortSignal; stored?: (path: string, size: number) => void },
+): Promise<ImageArchive> {
+  const reader = new ArchiveReader(content, lease, options.stored);
+  try {
+    for await (const piece of unwrap(archive)) {
+      if (options.signal?.aborted === true) throw new LighterError("cancelled", "context canceled");
+      await reader.push(piece);
+    }
+    return await reader.finish();
+  } catch (error) {
+    await reader.abandon();
+    throw error;
+  }
+}
+
+type Step = { begin: TarEntry } | { data: Uint8Array } | { end: TarEntry };
+
+class ArchiveReader {
+  readonly #content: Content;
+  readonly #lease: Lease;
+  readonly #stored: ((path: string, size: number) => void) | undefined;
+  readonly #archive: ImageArchive = { documents: new Map(), blobs: new Map() };
+  readonly #links = new Map<string, string>();
+  readonly #parser: TarParser;
+  #steps: Step[] = [];
+  #target: { ingest: Ingest; hash: Bun.CryptoHasher } | Uint8Array[] | undefined;
+
+  constructor(content: Content, lease: Lease, stored?: (path: string, size: number) => void) {
+    this.#content = content;
+    this.#lease = lease;
+    this.#stored = stored;
+    this.#parser = new TarParser({
+      entry: (begin) => void this.#steps.push({ begin }),
+      // The parser's bytes are good only during the call.
+      data: (bytes) => void this.#steps.push({ data: bytes.slice() }),
+      end: (end) => void this.#steps.push({ end }),
+    });
+  }
+
+  /** The parser calls back at once, storing takes time: what it found is worked off before the next piece. */
+  async push(piece: Uint8Array): Promise<void> {
+    this.#parser.push(piece);
+    const steps = this.#steps;
+    this.#steps = [];
+    for (const step of steps) {
+      if ("begin" in step) await this.#begin(step.begin);
+      else if ("data" in step) await this.#write(step.data);
+      else await this.#end(step.end);
+    }
+  }
+
+  async finish(): Promise<ImageArchive> {
+    this.#parser.finish();
+    for (const path of this.#links.keys()) {
+      const blob = this.#archive.blobs.get(this.#follow(path));
+      if (blob !== undefined) this.#archive.blobs.set(path, blob);
+    }
+    return this.#archive;
+  }
+
+  async abandon(): Promise<void> {
+    if (this.#target !== undefined && !Array.isArray(this.#target)) await this.#target.ingest.abort();
+    this.#target = undefined;
+  }
+
+  async #begin(entry: TarEntry): Promise<void> {
+    const path = pathOf(entry);
+    if (entry.type === "symlink" || entry.type === "link") {
+      const target = textOf(entry.link);
+      this.#links.set(path, entry.type === "link" ? normal(target) : normal(`${path}/../${target}`));
+    }
+    if (entry.type !== "file") return;
+    if (BLOB.test(path)) {
+      const ingest = await this.#content.ingest(`load-${crypto.randomUUID()}`);
+      this.#target = { ingest, hash: new Bun.CryptoHasher("sha256") };
+    } else if (entry.size <= MOST_DOCUMENT && /\.json$|^oci-layout$|^repositories$/.test(path)) this.#target = [];
+  }
+
+  async #write(bytes: Uint8Array): Promise<void> {
+    if (Array.isArray(this.#target)) this.#target.push(bytes);
+    else if (this.#target !== undefined) {
+      this.#target.hash.update(bytes);
+      await this.#target.ingest.write(bytes);
+    }
+  }
+
+  async #end(entry: TarEntry): Promise<void> {
+    const target = this.#target;
+    const path = pathOf(entry);
+    if (target === undefined) return;
+    this.#target = undefined;
+    if (Array.isArray(target)) return void this.#archive.documents.set(path, Buffer.concat(target));
+    const digest: Digest = `sha256:${target.hash.digest("hex")}`;
+    const named = /^blobs\/sha256\/([0-9a-f]{64})$/.exec(path)?.[1];
+    if (named !== undefined && digest !== `sha256:${named}`) {
+      await target.ingest.abort();
+      throw new LighterError("invalid", `Cannot load the archive: "${path}" has content with the digest ${digest}`);
+    }
+    await target.ingest.commit({ digest, size: entry.size, mediaType: "application/octet-stream" }, this.#lease);
+    this.#archive.blobs.set(path, { digest, size: entry.size });
+    this.#stored?.(path, entry.size);
+  }
+
+  #follow(path: string): string {
+    let current = path;
+    for (let hop = 0; hop < LINKS; hop++) {
+      const next = this.#links.get(current);
+      if (next === undefined) break;
+      current = next;
+    }
+    return current;
+  }
+}
+
+function pathOf(entry: TarEntry): string {
+  return normal(textOf(entry.path));
+}
+
+/** A path without `.`, `..` and slashes at the ends; it names a member, never a file of this machine. */
+function normal(path: string): string {
+  const parts: string[] = [];
+  for (const part of path.split("/")) {
+    if (part === "..") parts.pop();
+    else if (part !== "" && part !== ".") parts.push(part);
+  }
+  return parts.join("/");
+}
