@@ -61,7 +61,7 @@ export async function openEngine(config: EngineConfig): Promise<Engine> {
     userAgent: `lighter/${VERSION}`,
   });
   const images = openImages({ state, content, distribution, needs: { users: usersOfImage(state), builtin: registry } });
-  const networks = openNetworks({ state, needs: { container: containerOf(state) }, options: networkOptions(config) });
+  const networks = await openNetworks({ state, needs: { container: containerOf(state) }, options: networkOptions(config) });
   const volumes = openVolumes({ state, content, dataRoot });
   const containers: Containers = openContainers({
     state,
