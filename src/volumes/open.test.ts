@@ -1,0 +1,213 @@
+import { afterEach, beforeEach, expect, test } from "bun:test";
+import { chownSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { openContent } from "../content/open.ts";
+import type { Content } from "../content/content.ts";
+import { eventsAfter } from "../state/events.ts";
+import { State } from "../state/state.ts";
+import { openVolumes } from "./open.ts";
+import type { Volumes } from "./volumes.ts";
+
+let dataRoot: string;
+let state: State;
+let content: Content;
+let volumes: Volumes;
+
+beforeEach(async () => {
+  dataRoot = mkdtempSync(join(tmpdir(), "lighter-volumes-"));
+  state = new State(join(dataRoot, "state.db"));
+  content = await openContent({ dataRoot, state, roots: [] });
+  volumes = openVolumes({ state, content, dataRoot });
+});
+
+afterEach(() => {
+  state.close();
+  rmSync(dataRoot, { recursive: true, force: true });
+});
+
+/** A container that mounts a volume, as far as the tables know. */
+function mountBy(container: string, name: string, anonymous = false): void {
+  state.write(
+    (tx) => {
+      tx.run(
+        "INSERT OR IGNORE INTO containers (id, name, created, config_json, image, manifest, runtime, status) VALUES (?, ?, 1, '{}', '', '', '', 'created')",
+        container,
+        container,
+      );
+      volumes.reference(tx, { name, anonymous, container, destination: `/${name}` });
+    },
+    { durable: false },
+  );
+}
+
+const names = (filters: Record<string, string[]>): string[] => volumes.list(new Map(Object.entries(filters))).map(({ Name }) => Name);
+
+test("create is idempotent, shows Docker's fields, and makes the directory", async () => {
+  const made = await volumes.create({ name: "data", labels: { a: "1" } });
+  expect(made).toEqual({
+    CreatedAt: expect.stringMatching(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$/) as string,
+    Driver: "local",
+    Labels: { a: "1" },
+    Mountpoint: join(dataRoot, "volumes/data/_data"),
+    Name: "data",
+    Options: {},
+    Scope: "local",
+  });
+  expect(statSync(made.Mountpoint).isDirectory()).toBe(true);
+  expect(await volumes.create({ name: "data", labels: { b: "2" } })).toEqual(made);
+  expect(volumes.inspect("data")).toEqual(made);
+  const anonymous = await volumes.create({});
+  expect(anonymous.Name).toMatch(/^[0-9a-f]{64}$/);
+  expect(anonymous.Labels).toEqual({ "com.docker.volume.anonymous": "" });
+});
+
+test("bad names, drivers and options are refused with Docker's texts", async () => {
+  const refused = async (options: Parameters<Volumes["create"]>[0], text: string): Promise<void> => {
+    await expect(volumes.create(options)).rejects.toThrow(text);
+  };
+  await refused({ name: "a" }, "create a: volume name is too short, names should be at least two alphanumeric characters");
+  await refused(
+    { name: "../up" },
+    'create ../up: "../up" includes invalid characters for a local volume name, only "[a-zA-Z0-9][a-zA-Z0-9_.-]" are allowed. If you intended to pass a host directory, use absolute path',
+  );
+  await refused({ name: "data", driver: "flocker" }, 'create data: error looking up volume plugin flocker: plugin "flocker" not found');
+  await refused({ name: "data", driverOptions: { color: "red" } }, 'create data: invalid option: "color"');
+  await refused({ name: "data", driverOptions: { type: "nfs" } }, 'create data: missing required option: "device"');
+  await refused({ name: "data", driverOptions: { device: "tmpfs" } }, 'create data: missing required option: "type"');
+  expect(volumes.list(new Map())).toEqual([]);
+  expect(() => volumes.inspect("data")).toThrow("get data: no such volume");
+});
+
+test("a volume in use stays; removed ones are gone with their files", async () => {
+  await volumes.create({ name: "data" });
+  mountBy("c1", "data");
+  mountBy("c2", "data");
+  await expect(volumes.remove("data", { force: true })).rejects.toThrow("remove data: volume is in use - [c1, c2]");
+  state.write((tx) => tx.run("DELETE FROM containers"), { durable: false });
+  await volumes.remove("data", { force: false });
+  expect(existsSync(join(dataRoot, "volumes/data"))).toBe(false);
+  expect(state.all("SELECT * FROM effects")).toEqual([]);
+  await expect(volumes.remove("data", { force: false })).rejects.toThrow("get data: no such volume");
+  await volumes.remove("data", { force: true });
+});
+
+test("a container's create makes its volumes in the same transaction, and nothing when it fails", () => {
+  expect(() =>
+    state.write(
+      (tx) => {
+        volumes.reference(tx, { name: "data", anonymous: false, container: "nobody", destination: "/x" });
+      },
+      { durable: false },
+    ),
+  ).toThrow();
+  expect(names({})).toEqual([]);
+  mountBy("c1", "data");
+  mountBy("c1", "0".repeat(64), true);
+  expect(names({})).toEqual(["0".repeat(64), "data"]);
+  expect(volumes.anonymousOf("c1")).toEqual(["0".repeat(64)]);
+});
+
+test("filters: dangling, driver, label, name", async () => {
+  await volumes.create({ name: "web-data", labels: { app: "web" } });
+  await volumes.create({ name: "db-data", labels: { app: "db" } });
+  mountBy("c1", "db-data");
+  expect(names({ dangling: ["true"] })).toEqual(["web-data"]);
+  expect(names({ dangling: ["false"] })).toEqual(["db-data"]);
+  expect(names({ label: ["app=db"] })).toEqual(["db-data"]);
+  expect(names({ label: ["app"], name: ["^web"] })).toEqual(["web-data"]);
+  expect(names({ driver: ["other"] })).toEqual([]);
+});
+
+test("prune takes unused anonymous volumes, with all=1 the named ones too", async () => {
+  await volumes.create({ name: "named" });
+  await volumes.create({ name: "used" });
+  mountBy("c1", "used");
+  const { Name: anonymous, Mountpoint } = await volumes.create({});
+  writeFileSync(join(Mountpoint, "file"), Buffer.alloc(8192, 1));
+  const first = await volumes.prune(new Map());
+  expect(first.deleted).toEqual([anonymous]);
+  expect(first.bytes).toBeGreaterThanOrEqual(8192);
+  expect((await volumes.prune(new Map([["all", ["1"]]]))).deleted).toEqual(["named"]);
+  expect(names({})).toEqual(["used"]);
+});
+
+test("a new volume takes the image's content with owner and mode, a filled one stays as it is", async () => {
+  await volumes.create({ name: "data" });
+  const image = join(dataRoot, "image");
+  mkdirSync(image, { mode: 0o750 });
+  writeFileSync(join(image, "page"), "from the image");
+  if (process.getuid?.() === 0) for (const path of [image, join(image, "page")]) chownSync(path, 33, 44);
+  let given = 0;
+  const copyFrom = () => Promise.resolve({ path: image, done: () => void given++ });
+  const [path] = await Promise.all([volumes.ready("data", { copyFrom }), volumes.ready("data", { copyFrom })]);
+  expect(readFileSync(join(path, "page"), "utf8")).toBe("from the image");
+  const { mode, uid, gid } = statSync(path);
+  expect(mode & 0o777).toBe(0o750);
+  if (process.getuid?.() === 0) expect([uid, gid]).toEqual([33, 44]);
+  writeFileSync(join(path, "page"), "changed");
+  await volumes.ready("data", { copyFrom });
+  expect([readFileSync(join(path, "page"), "utf8"), given]).toEqual(["changed", 1]);
+});
+
+test("without a source nothing is copied, and a directory that was lost is made again", async () => {
+  await volumes.create({ name: "data" });
+  rmSync(join(dataRoot, "volumes/data"), { recursive: true });
+  const path = await volumes.ready("data", { copyFrom: undefined });
+  expect(readdirSync(path)).toEqual([]);
+});
+
+test("a copy and a removal that a crash cut short are finished", async () => {
+  await volumes.create({ name: "half" });
+  const path = join(dataRoot, "volumes/half/_data");
+  writeFileSync(join(path, "first"), "1");
+  state.write((tx) => tx.run("UPDATE volumes SET populated = 2"), { durable: false });
+  const image = join(dataRoot, "image");
+  mkdirSync(image);
+  for (const name of ["first", "second"]) writeFileSync(join(image, name), name);
+  await volumes.ready("half", { copyFrom: () => Promise.resolve({ path: image, done: () => {} }) });
+  expect(readdirSync(path).toSorted()).toEqual(["first", "second"]);
+
+  mkdirSync(join(dataRoot, "volumes/gone/_data"), { recursive: true });
+  state.write((tx) => tx.run("INSERT INTO effects VALUES ('volume-removal', 'gone', 'gone', '{}')"), { durable: false });
+  openVolumes({ state, content, dataRoot });
+  await Bun.sleep(1);
+  expect(existsSync(join(dataRoot, "volumes/gone"))).toBe(false);
+  expect(state.all("SELECT * FROM effects")).toEqual([]);
+});
+
+test("events tell of create, destroy and prune", async () => {
+  await volumes.create({ name: "data" });
+  await volumes.create({ name: "data" });
+  await volumes.remove("data", { force: false });
+  await volumes.prune(new Map());
+  expect(eventsAfter(state, 0).map(({ action, actor, attributes }) => [action, actor, attributes])).toEqual([
+    ["create", "data", { driver: "local" }],
+    ["destroy", "data", { driver: "local" }],
+    ["prune", "", { reclaimed: "0" }],
+  ]);
+});
+
+test.if(process.getuid?.() === 0)("driver options mount what they name, and remove unmounts it", async () => {
+  await volumes.create({ name: "ram", driverOptions: { type: "tmpfs", device: "tmpfs", o: "size=1m,mode=1770" } });
+  const path = await volumes.ready("ram", { copyFrom: undefined });
+  expect(await volumes.ready("ram", { copyFrom: undefined })).toBe(path);
+  const lines = readFileSync("/proc/self/mountinfo", "utf8")
+    .split("\n")
+    .filter((line) => line.includes(path));
+  expect(lines.length).toBe(1);
+  expect(lines[0]).toContain("size=1024k");
+  await volumes.remove("ram", { force: false });
+  expect(readFileSync("/proc/self/mountinfo", "utf8")).not.toContain(path);
+
+  const source = join(dataRoot, "source");
+  mkdirSync(source);
+  writeFileSync(join(source, "there"), "");
+  await volumes.create({ name: "bound", driverOptions: { type: "none", device: source, o: "bind" } });
+  expect(readdirSync(await volumes.ready("bound", { copyFrom: undefined }))).toEqual(["there"]);
+  await volumes.remove("bound", { force: false });
+  expect(readdirSync(source)).toEqual(["there"]);
+
+  await volumes.create({ name: "broken", driverOptions: { type: "none", device: join(dataRoot, "absent"), o: "bind" } });
+  await expect(volumes.ready("broken", { copyFrom: undefined })).rejects.toThrow('Cannot mount volume "broken"');
+});
