@@ -180,8 +180,8 @@ function backOff(attempt: number): number {
   return Math.min(250 * 2 ** (attempt - 1), 4000) * (0.75 + Math.random() / 2);
 }
 
-/** Broken in the middle is worth another try; a host that cannot be reached is not. */
-function isBrokenConnection(error: unknown): boolean {
+/** Whether a connection broke in the middle. That is worth another try; a host that cannot be reached is not. */
+export function isBrokenConnection(error: unknown): boolean {
   const code = ((error as LighterError).cause as { code?: unknown } | undefined)?.code;
   return isNetworkFailure(error) && (code === "ECONNRESET" || code === "EPIPE");
 }

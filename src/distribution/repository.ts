@@ -3,7 +3,7 @@ import type { Reference } from "../base/reference.ts";
 import type { Descriptor, Digest } from "../oci/image.ts";
 import { parseDigest } from "../oci/digest.ts";
 import { readAtMost, refusalOf, type Attempt } from "./answers.ts";
-import type { Connection } from "./connection.ts";
+import { isBrokenConnection, type Connection } from "./connection.ts";
 import type { FetchedManifest, RegistryHost, Repository } from "./distribution.ts";
 import { describedBy, MANIFEST_TYPES, readManifest } from "./manifests.ts";
 import { send } from "./send.ts";
@@ -35,11 +35,15 @@ export class RemoteRepository implements Repository {
 
   async resolve(reference: string, options: Cancel = {}): Promise<Descriptor | undefined> {
     const path = this.#path(`manifests/${reference}`);
-    const response = await this.#request("HEAD", path, options, { accept: MANIFEST_TYPES.join(", ") });
-    if (response.ok) return describedBy(response);
-    // HEAD has no body to say why, and some registries refuse it as such: GET tells.
-    if (response.status === 404 || response.status === 405 || response.status >= 500) return undefined;
-    throw await refusalOf(response, this.#attempt("HEAD", path, reference));
+    const headers = { accept: MANIFEST_TYPES.join(", ") };
+    try {
+      const response = await this.#request("HEAD", path, { ...options, retry: false }, headers);
+      // An answer to HEAD has no body to say why it refuses: GET tells.
+      return response.ok ? describedBy(response) : undefined;
+    } catch (error) {
+      if (isBrokenConnection(error)) return undefined;
+      throw error;
+    }
   }
 
   async manifest(reference: string, options: Cancel & { mediaTypes?: string[] } = {}): Promise<FetchedManifest> {

@@ -47,7 +47,10 @@ export class Downloads {
     options: { repositories: readonly Repository[]; lease: Lease; listener: Listener; signal: AbortSignal },
   ): Download {
     let running = this.#running.get(blob.digest);
-    if (running === undefined) this.#running.set(blob.digest, (running = this.#begin(blob, options.repositories)));
+    if (running === undefined || running.abort.signal.aborted) {
+      // One that is being given up still holds the partial file: the next waits until it is closed.
+      this.#running.set(blob.digest, (running = this.#begin(blob, options.repositories, running?.finished)));
+    }
     const { listeners, abort } = running;
     listeners.set(options.listener, options.lease);
     if (running.waiting) options.listener.waiting();
@@ -58,10 +61,12 @@ export class Downloads {
     options.signal.addEventListener("abort", leave, { once: true });
     const done = (): void => options.signal.removeEventListener("abort", leave);
     running.finished.then(done, done);
-    return { started: orCancelled(running.started, options.signal), finished: orCancelled(running.finished, options.signal) };
+    const { finished } = running;
+    const closed = (): Promise<unknown> | undefined => (abort.signal.aborted ? finished : undefined);
+    return { started: orCancelled(running.started, options.signal, closed), finished: orCancelled(finished, options.signal, closed) };
   }
 
-  #begin(blob: Descriptor, repositories: readonly Repository[]): Running {
+  #begin(blob: Descriptor, repositories: readonly Repository[], before: Promise<unknown> | undefined): Running {
     const started = Promise.withResolvers<string>();
     const running: Running = {
       started: started.promise,
@@ -71,13 +76,21 @@ export class Downloads {
       waiting: this.#free === 0,
     };
     running.finished.catch(() => undefined);
-    running.finished = this.#run(blob, repositories, running, started.resolve).finally(() => this.#running.delete(blob.digest));
+    const work = this.#run(blob, repositories, { running, before, started: started.resolve });
+    running.finished = work.finally(() => {
+      if (this.#running.get(blob.digest) === running) this.#running.delete(blob.digest);
+    });
     running.finished.catch(started.reject);
     started.promise.catch(() => undefined);
     return running;
   }
 
-  async #run(blob: Descriptor, repositories: readonly Repository[], running: Running, started: (ref: string) => void): Promise<Blob> {
+  async #run(
+    blob: Descriptor,
+    repositories: readonly Repository[],
+    { running, before, started }: { running: Running; before: Promise<unknown> | undefined; started: (ref: string) => void },
+  ): Promise<Blob> {
+    await before?.catch(() => undefined);
     await this.#enter(running.abort.signal);
     running.waiting = false;
     try {
@@ -144,13 +157,19 @@ export class Downloads {
   }
 }
 
-/** A promise that several share, seen by one of them: rejects with `cancelled` once that one's signal fires. */
-function orCancelled<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+/**
+ * A promise that several share, seen by one of them: rejects with `cancelled` once that one's signal fires;
+ * for the last one only after everything is closed.
+ */
+function orCancelled<T>(promise: Promise<T>, signal: AbortSignal, closed: () => Promise<unknown> | undefined): Promise<T> {
   const { promise: seen, resolve, reject } = Promise.withResolvers<T>();
-  const stop = (): void => reject(new LighterError("cancelled", "context canceled"));
+  const cancel = (): void => reject(new LighterError("cancelled", "context canceled"));
+  const stop = (): void => void (closed() ?? Promise.reject(new Error("left"))).then(cancel, cancel);
   if (signal.aborted) stop();
   signal.addEventListener("abort", stop, { once: true });
-  promise.then(resolve, reject).finally(() => signal.removeEventListener("abort", stop));
+  promise
+    .then(resolve, (error: unknown) => (signal.aborted ? cancel() : reject(error)))
+    .finally(() => signal.removeEventListener("abort", stop));
   seen.catch(() => undefined);
   return seen;
 }

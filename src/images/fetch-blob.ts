@@ -1,5 +1,6 @@
 import { kindOf, LighterError } from "../base/errors.ts";
 import type { Ingest } from "../content/content.ts";
+import { pause } from "../distribution/connection.ts";
 import type { Repository } from "../distribution/distribution.ts";
 import type { Descriptor } from "../oci/image.ts";
 
@@ -41,7 +42,7 @@ export async function fetchBlob(
       fruitless = position > before ? 0 : fruitless + 1;
       const last = fruitless >= MOST_FRUITLESS || failures >= MOST_FAILURES;
       if (last || !isTransient(error)) throw asError(error, blob);
-      await Bun.sleep(Math.min(100 * 2 ** fruitless, 3000));
+      await pause(Math.min(100 * 2 ** fruitless, 3000), options.signal);
     }
   }
 

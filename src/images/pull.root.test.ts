@@ -1,0 +1,305 @@
+import { describe, expect, test } from "bun:test";
+import { createServer, type AddressInfo } from "node:net";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { LighterError } from "../base/errors.ts";
+import { hostileRegistry } from "../distribution/hostile.suite.ts";
+import { MEDIA } from "../oci/image.ts";
+import { layerOf, randomLayer, workshop, type Workshop } from "./workshop.suite.ts";
+
+async function failure(promise: Promise<unknown>): Promise<LighterError> {
+  const error: unknown = await promise.then(
+    () => undefined,
+    (reason: unknown) => reason,
+  );
+  expect(error).toBeInstanceOf(LighterError);
+  return error as LighterError;
+}
+
+/** What is in the tables that a pull writes. */
+function rows({ state }: Workshop): Record<string, number> {
+  const count = (table: string): number => state.all<{ n: number }>(`SELECT COUNT(*) AS n FROM ${table}`)[0]?.n ?? -1;
+  return Object.fromEntries(["images", "image_names", "image_manifests", "leases", "ingests"].map((table) => [table, count(table)]));
+}
+
+describe.skipIf(process.getuid?.() !== 0)("pull", () => {
+  test("an image: Docker's messages in Docker's order, rows, event, files", async () => {
+    await using registry = await hostileRegistry();
+    await using shop = await workshop();
+    const layers = [layerOf({ a: "1" }), layerOf({ b: "2" })];
+    const image = registry.addImage("x", "1", layers, { config: { Labels: { l: "v" }, Cmd: ["/a"] } });
+    await shop.images.pull(`${registry.host}/x:1`, { progress: shop.progress });
+    const of = (id: string | undefined): (string | undefined)[] => [
+      ...new Set(shop.messages.filter((message) => message.id === id).map((message) => message.status)),
+    ];
+    const ids = [...new Set(shop.messages.map((message) => message.id))];
+    expect(shop.messages[0]).toEqual({ status: "Pulling from x", id: "1" });
+    expect(ids).toHaveLength(4);
+    for (const id of ids.slice(1, 3)) {
+      const order = ["Pulling fs layer", "Downloading", "Verifying Checksum", "Download complete", "Extracting", "Pull complete"];
+      expect(of(id)).toEqual(order);
+    }
+    expect(shop.messages.at(-2)).toEqual({ status: `Digest: ${image.digest}` });
+    expect(shop.messages.at(-1)).toEqual({ status: `Status: Downloaded newer image for ${registry.host}/x:1` });
+    expect(rows(shop)).toEqual({ images: 1, image_names: 1, image_manifests: 1, leases: 0, ingests: 0 });
+    expect(
+      shop.state.all<{ action: string; actor: string; attributes_json: string }>("SELECT action, actor, attributes_json FROM events"),
+    ).toEqual([{ action: "pull", actor: `${registry.host}/x:1`, attributes_json: JSON.stringify({ l: "v", name: `${registry.host}/x` }) }]);
+    const runnable = await shop.images.runnable(`${registry.host}/x:1`);
+    expect(runnable.id).toBe(image.digest);
+    expect(runnable.config.config?.Cmd).toEqual(["/a"]);
+    expect(await Bun.file(join(runnable.layers[0] ?? "", "b")).text()).toBe("2");
+    expect(await Bun.file(join(runnable.layers[1] ?? "", "a")).text()).toBe("1");
+    shop.messages.length = 0;
+    await shop.images.pull(`${registry.host}/x:1`, { progress: shop.progress });
+    expect(shop.messages.map((message) => message.status)).toEqual([
+      "Pulling from x",
+      "Already exists",
+      "Already exists",
+      `Digest: ${image.digest}`,
+      `Status: Image is up to date for ${registry.host}/x:1`,
+    ]);
+  });
+
+  test("of an index, the host's platform and its attestation come; others are known, and --platform asks for them", async () => {
+    await using registry = await hostileRegistry();
+    await using shop = await workshop();
+    const mine = {
+      ...registry.addImage("x", "a", [layerOf({ a: "1" })]),
+      platform: { os: "linux", architecture: process.arch === "x64" ? "amd64" : process.arch },
+    };
+    const other = {
+      ...registry.addImage("x", "b", [layerOf({ b: "2" })], { architecture: "s390x" }),
+      platform: { os: "linux", architecture: "s390x" },
+    };
+    const said = registry.addBlob(new TextEncoder().encode("{}"), "application/vnd.in-toto+json");
+    const attestation = {
+      ...registry.addManifest("x", "c", { schemaVersion: 2, mediaType: MEDIA.ociManifest, config: said, layers: [said] }),
+      platform: { os: "unknown", architecture: "unknown" },
+      annotations: { "vnd.docker.reference.type": "attestation-manifest", "vnd.docker.reference.digest": mine.digest },
+    };
+    const index = registry.addManifest(
+      "x",
+      "1",
+      { schemaVersion: 2, mediaType: MEDIA.ociIndex, manifests: [other, mine, attestation] },
+      MEDIA.ociIndex,
+    );
+    const name = `${registry.host}/x:1`;
+    await shop.images.pull(name, { progress: shop.progress });
+    expect((await shop.images.runnable(name)).manifest).toBe(mine.digest);
+    const summary = (await shop.images.inspect(name, { manifests: true })).Manifests ?? [];
+    expect(summary.map(({ ID, Kind, Available }) => [ID, Kind, Available] as const)).toEqual([
+      [other.digest, "image", false],
+      [mine.digest, "image", true],
+      [attestation.digest, "attestation", true],
+    ]);
+    const missing = await failure(shop.images.runnable(name, { platform: "linux/s390x" }));
+    expect(missing.kind).toBe("not-found");
+    expect(missing.message).toBe(`image with reference ${name} was found but does not provide the specified platform (linux/s390x)`);
+    await shop.images.pull(name, { platform: "linux/s390x", progress: shop.progress });
+    expect((await shop.images.runnable(name, { platform: "linux/s390x" })).manifest).toBe(other.digest);
+    expect((await shop.images.runnable(name)).id).toBe(index.digest);
+    const none = await failure(shop.images.pull(name, { platform: "linux/riscv64", progress: shop.progress }));
+    expect(none.message).toBe("no matching manifest for linux/riscv64 in the manifest list entries");
+  });
+
+  test("connections that break at random points cost no more than a twentieth of the bytes", async () => {
+    const seed = Date.now();
+    let next = seed;
+    const random = (): number => (next = (next * 1103515245 + 12345) % 2147483648) / 2147483648;
+    await using registry = await hostileRegistry({ drop: () => Math.floor(random() * 1_500_000) });
+    await using shop = await workshop();
+    const layers = [randomLayer("a", 3_000_000), randomLayer("b", 2_000_000)];
+    const image = registry.addImage("x", "1", layers);
+    await shop.images.pull(`${registry.host}/x:1`, { progress: shop.progress });
+    expect((await shop.images.runnable(`${registry.host}/x:1`)).id, `seed ${seed}`).toBe(image.digest);
+    const size = layers.reduce((sum, layer) => sum + layer.bytes.length, 0);
+    expect(registry.sent, `seed ${seed}`).toBeLessThan(size * 1.05);
+  }, 30_000);
+
+  test("a registry without ranges is asked for the whole again", async () => {
+    let times = 0;
+    await using registry = await hostileRegistry({ noRanges: true, drop: () => (++times === 2 ? 400_000 : undefined) });
+    await using shop = await workshop();
+    registry.addImage("x", "1", [randomLayer("a", 1_000_000)]);
+    await shop.images.pull(`${registry.host}/x:1`, { progress: shop.progress });
+    expect((await shop.images.runnable(`${registry.host}/x:1`)).layers).toHaveLength(1);
+  });
+
+  test("a wrong digest is an error, and nothing stays", async () => {
+    await using registry = await hostileRegistry();
+    await using shop = await workshop();
+    const layer = randomLayer("a", 200_000);
+    registry.addImage("x", "1", [layer]);
+    registry.faults.corrupt = new Set([layer.diffId]);
+    const error = await failure(shop.images.pull(`${registry.host}/x:1`, { progress: shop.progress }));
+    expect(error.kind).toBe("invalid");
+    expect(error.message).toBe(`filesystem layer verification failed for digest ${layer.diffId}`);
+    expect(rows(shop)).toEqual({ images: 0, image_names: 0, image_manifests: 0, leases: 0, ingests: 0 });
+    await shop.content.collect();
+    expect(shop.content.usage()).toEqual({ blobs: 0, layers: 0, partial: 0 });
+  });
+
+  test("a layer with another diff id than the configuration says is an error, and nothing stays", async () => {
+    await using registry = await hostileRegistry();
+    await using shop = await workshop();
+    const layer = layerOf({ a: "1" });
+    registry.addImage("x", "1", [{ bytes: layer.bytes, diffId: layerOf({ a: "2" }).diffId }]);
+    expect((await failure(shop.images.pull(`${registry.host}/x:1`, { progress: shop.progress }))).kind).toBe("invalid");
+    await shop.content.collect();
+    expect(shop.content.usage()).toEqual({ blobs: 0, layers: 0, partial: 0 });
+    expect(rows(shop)).toEqual({ images: 0, image_names: 0, image_manifests: 0, leases: 0, ingests: 0 });
+  });
+
+  test("a pull that is cancelled goes on where it stopped, also after a restart", async () => {
+    const root = await mkdtemp(join(tmpdir(), "lighter-resume-"));
+    const layer = randomLayer("a", 2_000_000);
+    await using registry = await hostileRegistry();
+    registry.addImage("x", "1", [layer]);
+    const name = `${registry.host}/x:1`;
+    {
+      await using shop = await workshop({ root });
+      const abort = new AbortController();
+      registry.faults.drop = () => 1_200_000;
+      registry.faults.intercept = (request) => {
+        if (request.headers.range !== undefined) abort.abort();
+        return false;
+      };
+      expect((await failure(shop.images.pull(name, { progress: shop.progress, signal: abort.signal }))).kind).toBe("cancelled");
+      expect(rows(shop)).toEqual({ images: 0, image_names: 0, image_manifests: 0, leases: 0, ingests: 1 });
+      expect(shop.content.usage().partial).toBeGreaterThan(1_000_000);
+    }
+    registry.faults = {};
+    registry.sent = 0;
+    {
+      await using shop = await workshop({ root });
+      await shop.images.pull(name, { progress: shop.progress });
+      expect((await shop.images.runnable(name)).layers).toHaveLength(1);
+      expect(registry.sent).toBeLessThan(layer.bytes.length - 1_000_000);
+      expect(rows(shop)["ingests"]).toBe(0);
+    }
+    await rm(root, { recursive: true, force: true });
+  });
+
+  test("many pulls of one blob share one download; one that leaves does not end it", async () => {
+    await using registry = await hostileRegistry();
+    await using shop = await workshop();
+    const layer = randomLayer("a", 2_000_000);
+    registry.addImage("x", "1", [layer]);
+    registry.addImage("y", "1", [layer]);
+    const abort = new AbortController();
+    let times = 0;
+    registry.faults.drop = () => {
+      if (++times > 1) return undefined;
+      setTimeout(() => abort.abort(), 40);
+      return 500_000;
+    };
+    const pulls = ["x:1", "x:1", "y:1", "x:1"].map((name, index) =>
+      shop.images.pull(`${registry.host}/${name}`, { progress: shop.progress, ...(index === 0 ? { signal: abort.signal } : {}) }),
+    );
+    const results = await Promise.allSettled(pulls);
+    expect(results.map((result) => result.status)).toEqual(["rejected", "fulfilled", "fulfilled", "fulfilled"]);
+    expect(registry.sent).toBeLessThan(layer.bytes.length * 1.05);
+    expect(rows(shop)).toMatchObject({ images: 1, image_names: 2, leases: 0 });
+  });
+
+  test("by digest: the name is the digest's, and the tag stays free", async () => {
+    await using registry = await hostileRegistry();
+    await using shop = await workshop();
+    const image = registry.addImage("x", "1", [layerOf({ a: "1" })]);
+    await shop.images.pull(`${registry.host}/x@${image.digest}`, { progress: shop.progress });
+    const [summary] = await shop.images.list({ filters: new Map() });
+    expect(summary?.RepoTags).toEqual([]);
+    expect(summary?.RepoDigests).toEqual([`${registry.host}/x@${image.digest}`]);
+    expect((await failure(shop.images.runnable(`${registry.host}/x:1`))).message).toBe(`No such image: ${registry.host}/x:1`);
+    expect((await shop.images.runnable(`${registry.host}/x@${image.digest}`)).id).toBe(image.digest);
+  });
+
+  test("a manifest with more layers than can be stacked is refused before anything is fetched", async () => {
+    await using registry = await hostileRegistry();
+    await using shop = await workshop();
+    const layer = layerOf({ a: "1" });
+    registry.addImage(
+      "x",
+      "1",
+      Array.from({ length: 501 }, () => layer),
+    );
+    expect((await failure(shop.images.pull(`${registry.host}/x:1`, { progress: shop.progress }))).message).toContain("501 layers");
+    expect(registry.sent).toBe(0);
+  });
+});
+
+describe.skipIf(process.getuid?.() !== 0)("the built-in registry stands in for Docker Hub", () => {
+  const builtin = { unix: "/nonexistent", has: (repository: string) => repository === "library/hello-world" };
+
+  test.each([
+    [401, "UNAUTHORIZED"],
+    [404, "MANIFEST_UNKNOWN"],
+    [403, "DENIED"],
+    [429, "TOOMANYREQUESTS"],
+    [503, "UNAVAILABLE"],
+  ])(
+    "never after an answer: %d",
+    async (status, code) => {
+      await using hub = await hostileRegistry();
+      hub.faults.intercept = (_request, response, path) => {
+        if (path === "/v2/") return false;
+        response.writeHead(status).end(JSON.stringify({ errors: [{ code, message: "no" }] }));
+        return true;
+      };
+      await using shop = await workshop({ builtin, hub: `http://${hub.host}` });
+      const error = await failure(shop.images.pull("hello-world", { progress: shop.progress }));
+      expect(error.message).not.toContain("nonexistent");
+      expect(error.message).toContain("no");
+      expect(shop.messages).toEqual([]);
+    },
+    15_000,
+  );
+
+  test("after at most three seconds of silence, which is remembered", async () => {
+    let connections = 0;
+    const mute = createServer(() => void connections++).listen(0, "127.0.0.1");
+    await Bun.sleep(5);
+    await using other = await hostileRegistry();
+    const image = other.addImage("library/hello-world", "latest", [layerOf({ hello: "1" })]);
+    await using relay = await unixRelay(other.host);
+    await using shop = await workshop({
+      builtin: { ...builtin, unix: relay.path },
+      hub: `http://127.0.0.1:${(mute.address() as AddressInfo).port}`,
+    });
+    const start = performance.now();
+    await shop.images.pull("hello-world", { progress: shop.progress });
+    expect(performance.now() - start).toBeLessThan(3500);
+    const again = performance.now();
+    await shop.images.pull("hello-world", { progress: shop.progress });
+    expect(performance.now() - again).toBeLessThan(500);
+    expect(connections).toBe(1);
+    expect(shop.messages[0]).toEqual({ status: "Pulling from library/hello-world", id: "latest" });
+    expect(shop.messages[1]?.status).toContain("Docker Hub cannot be reached");
+    expect((await shop.images.runnable("hello-world")).id).toBe(image.digest);
+    // What the built-in registry does not have is Docker Hub's alone.
+    expect((await failure(shop.images.pull("busybox", { progress: shop.progress, signal: AbortSignal.timeout(200) }))).kind).toBe(
+      "cancelled",
+    );
+    mute.close();
+  }, 15_000);
+});
+
+/** A unix socket in front of a server on loopback. */
+async function unixRelay(host: string): Promise<AsyncDisposable & { path: string }> {
+  const folder = await mkdtemp(join(tmpdir(), "lighter-relay-"));
+  const path = join(folder, "socket");
+  const server = Bun.serve({
+    unix: path,
+    fetch: (request) =>
+      fetch(`http://${host}${new URL(request.url).pathname}`, { method: request.method, headers: request.headers, proxy: false }),
+  });
+  return {
+    path,
+    async [Symbol.asyncDispose]() {
+      await server.stop(true);
+      await rm(folder, { recursive: true });
+    },
+  };
+}
