@@ -43,8 +43,10 @@ export function detachedOverlay(overlay: Overlay): number {
   const fs = check(libc().syscall(SYS_FSOPEN, ptr(type), FSOPEN_CLOEXEC, 0, 0, 0, 0), "fsopen", "overlay");
   try {
     for (const lower of overlay.lower) configure(fs, "lowerdir+", lower);
-    configure(fs, "upperdir", overlay.upper);
-    configure(fs, "workdir", overlay.work);
+    if (overlay.upper !== "") {
+      configure(fs, "upperdir", overlay.upper);
+      configure(fs, "workdir", overlay.work);
+    }
     for (const [key, value] of Object.entries(FIXED)) configure(fs, key, value);
     if (overlay.volatile) configure(fs, "volatile");
     check(libc().syscall(SYS_FSCONFIG, fs, FSCONFIG_CMD_CREATE, 0, 0, 0, 0), "fsconfig", overlay.target);
