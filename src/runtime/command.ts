@@ -9,7 +9,7 @@ export async function runCommand(context: Context, runtime: RuntimeRecord, comma
   const output = memoryFile("runtime");
   try {
     const pid = await context.spawner.spawn({
-      argv: [runtime.path, ...globalArguments(context, runtime), ...command],
+      argv: [context.programOf(runtime), ...globalArguments(context, runtime), ...command],
       env: ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"],
       cwd: "/",
       fds: [-1, output, output],

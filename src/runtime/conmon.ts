@@ -97,7 +97,7 @@ export async function startConmon(context: Context, options: ConmonOptions): Pro
 
 function argumentsOf(context: Context, options: ConmonOptions): string[] {
   const { id, runtime, directory, terminal, stdin } = options;
-  const argv = [context.conmon, "--sync", "--api-version", "-c", id, "-u", id, "-r", runtime.path, "-b", directory];
+  const argv = [context.conmon, "--sync", "--api-version", "-c", id, "-u", id, "-r", context.programOf(runtime), "-b", directory];
   argv.push("-p", `${directory}/pidfile`, "--persist-dir", directory, "--full-attach", "--no-sync-log");
   argv.push("-l", options.logFile === undefined ? "none" : `k8s-file:${options.logFile}`);
   for (const argument of globalArguments(context, runtime)) argv.push("--runtime-arg", argument);

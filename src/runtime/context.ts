@@ -13,6 +13,10 @@ export interface Context {
   spawner: Spawner;
   seccomp: SeccompFilters;
   conmon: string;
+  /** How to call an OCI runtime: the path of a sealed copy for those that would copy themselves at each call. */
+  programOf: (runtime: RuntimeRecord) => string;
+  /** Makes the kernel's next move of a process between cgroups quick: see `warm-cgroups.ts`. */
+  warmCgroups: () => void;
   /** Extra arguments of configured runtimes, by name. */
   runtimeArgs: ReadonlyMap<string, string[]>;
   /** A spawned process must wait on its start pipe until it has been moved into the monitors' cgroup (v2). */

@@ -20,6 +20,7 @@ export async function createTask(context: Context, spec: TaskSpec, signal: Abort
   if (context.driver === "systemd" && !runtime.cgroupDrivers.includes("systemd"))
     throw new LighterError("unsupported", `Cannot create container: runtime "${runtime.name}" cannot use systemd's cgroup driver`);
   const { runtimePath, cgroup } = placeOf(context, spec);
+  context.warmCgroups();
   const seccomp = await context.seccomp.filterFor(spec);
   context.trace(id, "create");
   writeBundle(context, spec, deriveSpec(context, spec, { runtimePath, cgroup, seccomp }));

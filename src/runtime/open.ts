@@ -2,6 +2,7 @@ import { constants, mkdirSync } from "node:fs";
 import { LighterError } from "../base/errors.ts";
 import { logOf } from "../base/log.ts";
 import { closeFd, openFd } from "../linux/fd.ts";
+import { SealedProgram } from "../linux/sealed-program.ts";
 import { openSpawner } from "../linux/spawner.ts";
 import { defaultDriver, readCgroupHost } from "./cgroup-host.ts";
 import type { Context } from "./context.ts";
@@ -13,6 +14,7 @@ import { findRuntimes, recordOf } from "./runtimes.ts";
 import { openFilters } from "./seccomp-filters.ts";
 import { sweepExcept } from "./sweep.ts";
 import { ContainerTask } from "./task.ts";
+import { cgroupWarmer } from "./warm-cgroups.ts";
 
 /** Where distributions put conmon. */
 const PATHS = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/usr/libexec/podman:/usr/lib/podman:/usr/libexec/crio";
@@ -47,6 +49,8 @@ export async function openRuntime(options: RuntimeOptions): Promise<Runtime> {
     conmon,
     runtimeArgs,
     seccomp: openFilters(execRoot, spawner.compileSeccomp),
+    programOf: sealedPrograms(),
+    warmCgroups: cgroupWarmer(host, monitors),
     gated: host.version === 2,
     tasks: new Map(),
     trace: options.trace ?? (() => undefined),
@@ -65,6 +69,17 @@ export async function openRuntime(options: RuntimeOptions): Promise<Runtime> {
       closeFd(hostMounts);
       return Promise.resolve();
     },
+  };
+}
+
+/** Sealed copies of crun and runc, each made at its first use. */
+function sealedPrograms(): Context["programOf"] {
+  const programs = new Map<string, SealedProgram>();
+  return ({ path, kind }) => {
+    if (kind === "other") return path;
+    let program = programs.get(path);
+    if (!program) programs.set(path, (program = new SealedProgram(path)));
+    return program.path();
   };
 }
 
