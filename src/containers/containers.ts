@@ -33,6 +33,8 @@ export interface LogEntry {
   stream: 1 | 2;
   time: Nanoseconds;
   data: Uint8Array;
+  /** These bytes go on a line of which a part was given before on the same stream: no new time stamp is due. */
+  continues?: boolean;
 }
 
 export interface LogOptions {

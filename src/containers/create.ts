@@ -1,0 +1,194 @@
+import { chmodSync, chownSync, mkdirSync, rmSync, statSync } from "node:fs";
+import { hostname as machineName } from "node:os";
+import { now } from "../base/clock.ts";
+import { LighterError } from "../base/errors.ts";
+import { newId, shortId } from "../base/ids.ts";
+import { randomName } from "../base/names.ts";
+import type { Tx } from "../state/state.ts";
+import type { ContainerConfig, HostConfig } from "../wire/engine-api.ts";
+import { capabilitiesOf, grantableCapabilities } from "./capabilities.ts";
+import type { CreateBody } from "./containers.ts";
+import { type Context, find, tell } from "./context.ts";
+import type { Desired } from "./desired.ts";
+import { devicesOf } from "./devices.ts";
+import { fillHostConfig } from "./host-config.ts";
+import { initProgram } from "./init-program.ts";
+import { mergeConfig } from "./merge-config.ts";
+import { networkRequest } from "./network-request.ts";
+import { pathsOf } from "./paths.ts";
+import { planMounts } from "./plan-mounts.ts";
+import { idOfName, insertRow } from "./rows.ts";
+import { oomScoreOf } from "./spec.ts";
+import { traceOf } from "./trace.ts";
+import { rlimitsOf } from "./ulimits.ts";
+import { thisMachine, validateResources } from "./validate-resources.ts";
+import { validateConfig, validateName } from "./validate.ts";
+
+/** Makes a container: checks everything with Docker's texts, makes its directories, and stores row, volume references and event in one transaction. */
+export async function createContainer(
+  context: Context,
+  name: string | undefined,
+  body: CreateBody,
+  options: { platform?: string; signal?: AbortSignal },
+): Promise<{ id: string; warnings: string[] }> {
+  const { needs } = context;
+  const id = newId();
+  const trace = traceOf("create", id);
+  const given = name === undefined || name === "" ? undefined : validateName(name);
+  const image = await trace.span("image", () => needs.images.runnable(body.Image ?? "", options));
+  const plan = trace.sync("plan", () => planContainer(context, id, body, image));
+  const row = { id, name: chooseName(context, given), created: now(), desired: plan.desired };
+  needs.networks.check(networkRequest(row));
+  trace.sync("directories", () => makeDirectories(context, id, image.layers[0]));
+  try {
+    trace.sync("transaction", () =>
+      needs.state.write(
+        (tx) => {
+          insertRow(tx, {
+            ...row,
+            image: image.id,
+            manifest: image.manifest,
+            chainId: image.chainId,
+            runtime: plan.runtime,
+            autoRemove: plan.autoRemove,
+          });
+          referenceVolumes(context, tx, id, plan.desired);
+          needs.images.touch(tx, image.id);
+          tell(tx, row, "create");
+        },
+        { durable: !plan.autoRemove },
+      ),
+    );
+  } catch (error) {
+    rmSync(pathsOf(needs.options, id).directory, { recursive: true, force: true });
+    throw error;
+  }
+  trace.end();
+  return { id, warnings: plan.desired.warnings };
+}
+
+type Image = Awaited<ReturnType<Context["needs"]["images"]["runnable"]>>;
+
+function planContainer(
+  context: Context,
+  id: string,
+  body: CreateBody,
+  image: Image,
+): { desired: Desired; runtime: string; autoRemove: boolean } {
+  const { HostConfig: askedHost, NetworkingConfig: networking, ...askedConfig } = body;
+  const { options, runtime } = context.needs;
+  const host = fillHostConfig(askedHost ?? {}, {
+    logDriver: options.defaultLogDriver,
+    shmSize: options.defaultShmSize,
+    runtime: options.defaultRuntime,
+    cgroupVersion: runtime.cgroup.version,
+    init: options.init,
+  });
+  const config = mergeConfig(askedConfig, image.config.config ?? {});
+  validateConfig(config, host);
+  const record = runtime.record(host.Runtime ?? "");
+  host.Runtime = record.name;
+  if (host.Init) initProgram();
+  checkJoined(context, host);
+  const warnings = warningsOf(context, host);
+  const mounts = planMounts(config, host, (other) => find(context, other).desired.mounts);
+  config.Hostname = hostnameOf(context, id, config, host);
+  const desired: Desired = {
+    v: 1,
+    config,
+    hostConfig: host,
+    endpoints: networking?.EndpointsConfig ?? {},
+    mounts,
+    configDigest: image.configDigest,
+    os: image.platform.os,
+    warnings,
+  };
+  return { desired, runtime: record.name, autoRemove: host.AutoRemove ?? false };
+}
+
+/** Checks limits, capabilities and devices; what this machine cannot do becomes a warning or an error, as with Docker. */
+function warningsOf(context: Context, host: HostConfig): string[] {
+  const warnings = validateResources(host, thisMachine(context.needs.runtime.cgroup));
+  const { missing } = capabilitiesOf({ add: host.CapAdd ?? [], drop: host.CapDrop ?? [], privileged: host.Privileged ?? false });
+  for (const name of missing) warnings.push(`capability ${name} was left out: this machine does not allow it`);
+  devicesOf(host);
+  if ((host.DeviceRequests ?? []).length > 0) throw unsupportedDevices(host);
+  const mayRaise = grantableCapabilities().has("CAP_SYS_RESOURCE");
+  warnings.push(...rlimitsOf(host.Ulimits ?? [], { mayRaise }).warnings);
+  const score = host.OomScoreAdj ?? 0;
+  if (score !== 0 && score < 0 && oomScoreOf(score, mayRaise) === undefined)
+    warnings.push(`oom-score-adj ${score} was left out: this machine does not allow lowering it`);
+  if (host.NetworkMode === "host" && Object.keys(host.PortBindings ?? {}).length > 0)
+    warnings.push("Published ports are discarded when using host network mode");
+  return warnings;
+}
+
+function unsupportedDevices(host: HostConfig): LighterError {
+  const capabilities = host.DeviceRequests?.[0]?.Capabilities ?? [];
+  return new LighterError(
+    "invalid",
+    `could not select device driver "${host.DeviceRequests?.[0]?.Driver ?? ""}" with capabilities: [${capabilities.map((set) => `[${set.join(" ")}]`).join(" ")}]`,
+  );
+}
+
+/** Namespaces to be shared must belong to containers that exist. */
+function checkJoined(context: Context, host: HostConfig): void {
+  for (const mode of [host.PidMode, host.IpcMode]) if (mode?.startsWith("container:")) find(context, mode.slice("container:".length));
+}
+
+function hostnameOf(context: Context, id: string, config: ContainerConfig, host: HostConfig): string {
+  if (config.Hostname) return config.Hostname;
+  if (host.NetworkMode === "host" || host.UTSMode === "host") return machineName();
+  if (host.NetworkMode?.startsWith("container:"))
+    return find(context, host.NetworkMode.slice("container:".length)).desired.config.Hostname ?? shortId(id);
+  return shortId(id);
+}
+
+function chooseName(context: Context, given: string | undefined): string {
+  if (given === undefined) {
+    for (let attempt = 0; ; attempt++) {
+      const name = randomName(attempt);
+      if (idOfName(context.needs.state, name) === undefined) return name;
+    }
+  }
+  const holder = idOfName(context.needs.state, given);
+  if (holder !== undefined) throw nameConflict(given, holder);
+  return given;
+}
+
+/** Docker's sentence for a name in use. */
+export function nameConflict(name: string, holder: string): LighterError {
+  return new LighterError(
+    "conflict",
+    `Conflict. The container name "/${name}" is already in use by container "${holder}". You have to remove (or rename) that container to be able to reuse that name.`,
+  );
+}
+
+function referenceVolumes(context: Context, tx: Tx, container: string, desired: Desired): void {
+  for (const mount of desired.mounts) {
+    if (mount.type !== "volume") continue;
+    context.needs.volumes.reference(tx, {
+      name: mount.source,
+      anonymous: mount.anonymous ?? false,
+      container,
+      destination: mount.destination,
+      ...(mount.driver === undefined ? {} : { driver: mount.driver }),
+      ...(mount.driverOptions === undefined ? {} : { driverOptions: mount.driverOptions }),
+      ...(mount.labels === undefined ? {} : { labels: mount.labels }),
+    });
+  }
+}
+
+/** The container's directories; its root shows the metadata of the image's root. A directory without a row is swept at the next start of the daemon. */
+export function makeDirectories(context: Context, id: string, topLayer: string | undefined): void {
+  const paths = pathsOf(context.needs.options, id);
+  mkdirSync(paths.directory, { recursive: true, mode: 0o710 });
+  for (const path of [paths.upper, paths.work, paths.logDirectory]) mkdirSync(path, { recursive: true, mode: 0o755 });
+  if (topLayer === undefined) {
+    mkdirSync(paths.empty, { recursive: true, mode: 0o755 });
+    return;
+  }
+  const { mode, uid, gid } = statSync(topLayer);
+  if ((mode & 0o7777) !== 0o755) chmodSync(paths.upper, mode & 0o7777);
+  if (uid !== 0 || gid !== 0) chownSync(paths.upper, uid, gid);
+}

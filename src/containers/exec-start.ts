@@ -1,0 +1,115 @@
+import { now } from "../base/clock.ts";
+import { LighterError, messageOf } from "../base/errors.ts";
+import { hostname as machineName } from "node:os";
+import type { ExecSpec } from "../runtime/runtime.ts";
+import type { Attachment, OutputSink, TerminalSize } from "../wire/stream.ts";
+import { type Context, current, liveOf, tell } from "./context.ts";
+import { requireActive } from "./exec-create.ts";
+import { recordExecExit, watchExec } from "./exec-end.ts";
+import { type ExecRow, execRow, setExecRunning } from "./exec-rows.ts";
+import { execEnvironment } from "./environment.ts";
+import { userFiles } from "./image-files.ts";
+import { resolveUser } from "./passwd.ts";
+import { pathsOf } from "./paths.ts";
+import { layersOf } from "./prepare.ts";
+import type { ContainerRow } from "./rows.ts";
+import { credentialsOf } from "./spec.ts";
+import { startError, startExitCode } from "./start-error.ts";
+import { traceOf } from "./trace.ts";
+
+/** The exec of an id. Throws `not-found` with Docker's text. */
+export function findExec(context: Context, id: string): ExecRow {
+  const row = execRow(context.needs.state, id);
+  if (row === undefined) throw new LighterError("not-found", `No such exec instance: ${id}`);
+  return row;
+}
+
+/** See `Containers.startExec`. */
+export async function startExec(
+  context: Context,
+  id: string,
+  options: { sink?: OutputSink; tty: boolean; size?: TerminalSize },
+): Promise<Attachment | undefined> {
+  const exec = findExec(context, id);
+  if (exec.status === "running" || starting.has(exec.id)) throw new LighterError("conflict", `exec ${exec.id} is already running`);
+  if (exec.status === "exited") throw new LighterError("conflict", `exec ${exec.id} has already run`);
+  const row = current(context, exec.container);
+  requireActive(row);
+  const live = liveOf(context, row.id);
+  const task = live.task;
+  if (task === undefined) throw new LighterError("conflict", `container ${row.id} is not running`);
+  const trace = traceOf("exec", row.id);
+  const spec = execSpecOf(context, row, exec, options);
+  const command = exec.body.Cmd ?? [];
+  starting.add(exec.id);
+  try {
+    context.needs.state.write((tx) => tell(tx, row, `exec_start: ${command.join(" ")}`, { execID: exec.id }), { durable: false });
+    const running = await trace.span("runtime", () => task.exec(spec));
+    context.needs.state.write((tx) => setExecRunning(tx, exec.id, running.record), { durable: false });
+    const told = watchExec(context, live, exec.id, running);
+    trace.end();
+    if (options.sink === undefined) return undefined;
+    const streams = {
+      stdin: exec.body.AttachStdin ?? false,
+      stdout: exec.body.AttachStdout ?? false,
+      stderr: exec.body.AttachStderr ?? false,
+    };
+    return endingAfter(running.attach(lateEnd(options.sink, told), streams), told);
+  } catch (error) {
+    const failure = startError(error, command[0] ?? "", "exec");
+    context.needs.state.write((tx) => tx.run("UPDATE execs SET status = 'running' WHERE id = ?", exec.id), { durable: false });
+    recordExecExit(context, exec.id, { code: startExitCode(messageOf(failure)), time: now() });
+    throw failure;
+  } finally {
+    starting.delete(exec.id);
+  }
+}
+
+const starting = new Set<string>();
+
+/** A client that sees the end of the stream asks for the exit code at once: the end is held back until the row knows it. */
+function lateEnd(sink: OutputSink, told: Promise<void>): OutputSink {
+  return {
+    write: (stream, data) => sink.write(stream, data),
+    drained: () => sink.drained(),
+    end: () => void told.then(() => sink.end()),
+  };
+}
+
+function endingAfter(attachment: Attachment, told: Promise<void>): Attachment {
+  return {
+    write: (data) => attachment.write(data),
+    closeInput: () => attachment.closeInput(),
+    detach: () => attachment.detach(),
+    ended: attachment.ended.then(() => told),
+  };
+}
+
+function execSpecOf(context: Context, row: ContainerRow, exec: ExecRow, options: { tty: boolean; size?: TerminalSize }): ExecSpec {
+  const { body } = exec;
+  const { config, hostConfig } = row.desired;
+  const paths = pathsOf(context.needs.options, row.id);
+  const terminal = body.Tty ?? options.tty;
+  const files = userFiles(layersOf(context, row), paths.upper);
+  // Without a user of its own an exec runs as the container's, groups included.
+  const user = body.User ? resolveUser(body.User, files) : resolveUser(config.User ?? "", files, hostConfig.GroupAdd ?? []);
+  const host = body.Privileged ? { ...hostConfig, Privileged: true } : hostConfig;
+  const hostname = config.Hostname || machineName();
+  const [height = 0, width = 0] = body.ConsoleSize ?? [];
+  const size = options.size ?? (height > 0 && width > 0 ? { height, width } : undefined);
+  return {
+    id: exec.id,
+    containerId: row.id,
+    directory: `${paths.run}/exec/${exec.id}`,
+    process: {
+      terminal,
+      args: body.Cmd ?? [],
+      env: execEnvironment(config, hostname, user.home, body.Env ?? [], terminal),
+      cwd: body.WorkingDir || config.WorkingDir || "/",
+      ...credentialsOf(host, user),
+    },
+    terminal,
+    stdin: body.AttachStdin ?? false,
+    ...(terminal && size !== undefined ? { size } : {}),
+  };
+}

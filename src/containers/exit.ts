@@ -1,0 +1,122 @@
+import { logOf } from "../base/log.ts";
+import type { Exit, Task } from "../runtime/runtime.ts";
+import { type Context, tell } from "./context.ts";
+import { endExecs } from "./exec-end.ts";
+import type { Live } from "./live.ts";
+import { removeLocked } from "./remove.ts";
+import { restartDelay, shouldRestart } from "./restart-policy.ts";
+import { type ContainerRow, rowById, setExited, setStatus, type Status } from "./rows.ts";
+import { traceOf } from "./trace.ts";
+
+const log = logOf("containers");
+
+/** Waits for the process's end and does what follows; `live.exitHandled` resolves after that. */
+export function watchExit(context: Context, id: string, live: Live, task: Task): void {
+  const handled = task.exited.then((exit) => live.lock.run(() => handleExit(context, id, live, task, exit)));
+  live.exitHandled = handled.catch((error: unknown) => log.error("after the exit of {id}: {error}", { id, error }));
+  void task.monitorLost.then(() => {
+    if (!context.closing && live.task === task) tellMonitorLost(context, id);
+  });
+}
+
+function tellMonitorLost(context: Context, id: string): void {
+  const row = rowById(context.needs.state, id);
+  if (row === undefined) return;
+  log.warn("the monitor of {id} died: its log and input are lost", { id });
+  context.needs.state.write((tx) => tell(tx, row, "monitor-lost"), { durable: false });
+}
+
+/** One transaction with the event, then the kernel's side, then the rows that stood for it; then restart, removal, or rest. */
+async function handleExit(context: Context, id: string, live: Live, task: Task, exit: Exit): Promise<void> {
+  const row = rowById(context.needs.state, id);
+  if (context.closing || row === undefined || live.task !== task) return;
+  const trace = traceOf("exit", id);
+  const restart = !live.stopRequested && !live.removing && wantsRestart(row, exit.code);
+  const next: Status = restart ? "restarting" : row.autoRemove && !live.restartRequested ? "removing" : "exited";
+  trace.sync("transaction", () => recordExit(context, row, exit, next));
+  endExecs(context, live);
+  live.task = undefined;
+  for (const waiting of [...live.pending]) waiting.abandon();
+  await trace.span("cleanup", () => cleanUp(context, row, task));
+  if (next === "removing") {
+    const gone = { ...row, status: next, exitCode: exit.code };
+    await trace.span("remove", () => removeLocked(context, gone, live, { volumes: true }));
+    trace.end();
+    return;
+  }
+  releaseNetwork(context, id, next);
+  live.tellExit({ statusCode: exit.code });
+  if (restart) scheduleRestart(context, id, live, Number(exit.time - row.started) / 1e6);
+  trace.end();
+}
+
+function wantsRestart(row: ContainerRow, exitCode: number): boolean {
+  return shouldRestart(row.desired.hostConfig.RestartPolicy, {
+    exitCode,
+    restartCount: row.restartCount,
+    stoppedByUser: row.stoppedByUser,
+  });
+}
+
+function recordExit(context: Context, row: ContainerRow, exit: Exit, next: Status): void {
+  context.needs.state.write(
+    (tx) => {
+      setExited(tx, row.id, {
+        // `stopping`: the process is gone, the network not yet; a later daemon finishes that.
+        status: next === "exited" ? "stopping" : next,
+        finished: exit.time,
+        exitCode: exit.code,
+        error: exit.unknown ?? "",
+        oomKilled: exit.oomKilled,
+        restartCount: next === "restarting" ? row.restartCount + 1 : row.restartCount,
+      });
+      if (exit.oomKilled) tell(tx, row, "oom", {}, exit.time);
+      const seconds = (exit.time - row.started) / 1_000_000_000n;
+      tell(tx, row, "die", { exitCode: String(exit.code), execDuration: String(seconds < 0n ? 0n : seconds) }, exit.time);
+    },
+    { durable: false },
+  );
+}
+
+async function cleanUp(context: Context, row: ContainerRow, task: Task): Promise<void> {
+  const results = await Promise.allSettled([task.delete(), context.needs.networks.leave(row.id)]);
+  for (const result of results)
+    if (result.status === "rejected") log.warn("after the exit of {id}: {error}", { id: row.id, error: result.reason });
+}
+
+/** The rows of addresses and ports go once the kernel holds them no more. */
+export function releaseNetwork(context: Context, id: string, status: Status): void {
+  context.needs.state.write(
+    (tx) => {
+      context.needs.networks.release(tx, id);
+      setStatus(tx, id, status);
+    },
+    { durable: false },
+  );
+}
+
+/**
+ * Starts a container again after Docker's delay; a stop, kill, start or remove in between cancels it.
+ * @param ran how long the last run took, in milliseconds
+ */
+export function scheduleRestart(context: Context, id: string, live: Live, ran: number): void {
+  live.backoff = restartDelay(live.backoff, ran);
+  const timer = setTimeout(() => {
+    live.cancelRestart = undefined;
+    void live.lock.run(() => restartNow(context, id, live));
+  }, live.backoff);
+  live.cancelRestart = () => {
+    clearTimeout(timer);
+    live.cancelRestart = undefined;
+  };
+}
+
+async function restartNow(context: Context, id: string, live: Live): Promise<void> {
+  const row = rowById(context.needs.state, id);
+  if (context.closing || row?.status !== "restarting") return;
+  try {
+    await context.startAgain(row, live);
+  } catch (error) {
+    log.warn("cannot restart {id}: {error}", { id, error });
+  }
+}

@@ -1,0 +1,144 @@
+import { LighterError, kindOf } from "../base/errors.ts";
+import { toRfc3339Nano } from "../base/clock.ts";
+import { packTree, statInRoot, unpackTree } from "../content/trees.ts";
+import type { PathStat } from "./containers.ts";
+import { type Context, current, find, isRunning, liveOf, tellAlone } from "./context.ts";
+import { goFileMode } from "./file-mode.ts";
+import { openPlace, openView, type Place } from "./root.ts";
+import type { ContainerRow } from "./rows.ts";
+
+/** See `Containers.stat`. */
+export function statPath(context: Context, reference: string, path: string): Promise<PathStat> {
+  return atPlace(context, reference, path, (place, row) => statAt(place, row, path));
+}
+
+/** See `Containers.archive`: the container stays as it is (a stopped one is not started) until the stream has ended. */
+export async function archivePath(
+  context: Context,
+  reference: string,
+  path: string,
+  options: { signal?: AbortSignal } = {},
+): Promise<{ stat: PathStat; tar: ReadableStream<Uint8Array> }> {
+  const answer = Promise.withResolvers<{ stat: PathStat; tar: ReadableStream<Uint8Array> }>();
+  const done = atPlace(context, reference, path, async (place, row) => {
+    const stat = await statAt(place, row, path);
+    const ended = Promise.withResolvers<void>();
+    // A reader that never takes the stream must not hold the container.
+    options.signal?.addEventListener("abort", () => ended.resolve());
+    const name = /(?:^|\/)\.$/.test(path) ? "." : stat.name;
+    const tar = packTree({ root: place.root, path: place.path, name }, options);
+    tellAlone(context, row, "archive-path");
+    answer.resolve({ stat, tar: withEnd(tar, ended.resolve) });
+    await ended.promise;
+  });
+  done.catch(answer.reject);
+  return answer.promise;
+}
+
+/** See `Containers.extract`. */
+export function extractArchive(
+  context: Context,
+  reference: string,
+  path: string,
+  tar: ReadableStream<Uint8Array>,
+  options: { noOverwriteDirNonDir: boolean; copyUidGid: boolean; signal?: AbortSignal },
+): Promise<void> {
+  return atPlace(context, reference, path, async (place, row) => {
+    if (place.readOnly) throw new LighterError("forbidden", "container rootfs is marked read-only");
+    try {
+      await unpackTree(
+        { root: place.root, path: place.path, noOverwriteDirNonDir: options.noOverwriteDirNonDir },
+        tar,
+        options.signal === undefined ? {} : { signal: options.signal },
+      );
+    } catch (error) {
+      throw notFound(error, row, path);
+    }
+    tellAlone(context, row, "extract-to-dir");
+  });
+}
+
+/** See `Containers.export`. */
+export async function exportContainer(
+  context: Context,
+  reference: string,
+  options: { signal?: AbortSignal } = {},
+): Promise<ReadableStream<Uint8Array>> {
+  const row = find(context, reference);
+  const view = await openView(context, row);
+  const tar = packTree({ root: view.root, path: "/", name: "" }, options);
+  tellAlone(context, row, "export");
+  return withEnd(tar, () => view.close());
+}
+
+/** Opens the place, and holds the lock meanwhile when the container does not run. */
+async function atPlace<T>(
+  context: Context,
+  reference: string,
+  path: string,
+  work: (place: Place, row: ContainerRow) => Promise<T>,
+): Promise<T> {
+  const found = find(context, reference);
+  const live = liveOf(context, found.id);
+  const use = async (): Promise<T> => {
+    const row = current(context, found.id);
+    const place = await openPlace(context, row, live, path);
+    try {
+      return await work(place, row);
+    } finally {
+      place.close();
+    }
+  };
+  return isRunning(found) ? use() : live.lock.run(use);
+}
+
+async function statAt(place: Place, row: ContainerRow, path: string): Promise<PathStat> {
+  try {
+    const stat = await statInRoot(place);
+    return {
+      name: stat.name,
+      size: stat.size,
+      mode: goFileMode(stat.mode),
+      mtime: toRfc3339Nano(stat.mtime),
+      linkTarget: stat.linkTarget,
+    };
+  } catch (error) {
+    throw notFound(error, row, path);
+  }
+}
+
+/** Docker's text for a path that is not there; clients match on it. */
+function notFound(error: unknown, row: ContainerRow, path: string): unknown {
+  if (kindOf(error) !== "not-found") return error;
+  return new LighterError("not-found", `Could not find the file ${path} in container ${row.name}`, { cause: error });
+}
+
+/** Passes a stream on and tells once, when it has ended, failed or was given up. */
+function withEnd(stream: ReadableStream<Uint8Array>, ended: () => void): ReadableStream<Uint8Array> {
+  const reader = stream.getReader();
+  return new ReadableStream<Uint8Array>(
+    {
+      async pull(controller) {
+        try {
+          const { value, done } = await reader.read();
+          if (value !== undefined) return controller.enqueue(value);
+          if (done) {
+            controller.close();
+            ended();
+          }
+        } catch (error) {
+          ended();
+          controller.error(error);
+        }
+      },
+      async cancel(reason) {
+        try {
+          await reader.cancel(reason);
+        } finally {
+          ended();
+        }
+      },
+    },
+    { highWaterMark: 0 },
+  );
+}

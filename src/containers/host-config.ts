@@ -1,0 +1,122 @@
+import type { HostConfig } from "../wire/engine-api.ts";
+
+/** Paths under /proc and /sys that no unprivileged container sees. */
+export const MASKED_PATHS: readonly string[] = [
+  "/proc/acpi",
+  "/proc/asound",
+  "/proc/interrupts",
+  "/proc/kcore",
+  "/proc/keys",
+  "/proc/latency_stats",
+  "/proc/sched_debug",
+  "/proc/scsi",
+  "/proc/timer_list",
+  "/proc/timer_stats",
+  "/sys/devices/virtual/powercap",
+  "/sys/firmware",
+];
+
+/** Paths under /proc that no unprivileged container may write. */
+export const READONLY_PATHS: readonly string[] = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
+
+/** What the defaults depend on. */
+export interface HostDefaults {
+  logDriver: string;
+  shmSize: number;
+  runtime: string;
+  cgroupVersion: 1 | 2;
+  init: boolean;
+}
+
+/** What Docker shows for a field that was not given, though its schema has no null there. */
+const NULL = null as unknown as undefined;
+
+/**
+ * The HostConfig with Docker's defaults in every field that inspect shows; clients of all ages send fewer or more of them.
+ * https://docs.docker.com/reference/api/engine/ "ContainerCreate"
+ */
+export function fillHostConfig(asked: HostConfig, defaults: HostDefaults): HostConfig {
+  const privileged = asked.Privileged ?? false;
+  const memory = asked.Memory ?? 0;
+  const filled = {
+    ...base(),
+    ...withoutNulls(asked),
+    Privileged: privileged,
+    LogConfig: {
+      Type: (asked.LogConfig?.Type || defaults.logDriver) as NonNullable<NonNullable<HostConfig["LogConfig"]>["Type"]>,
+      Config: asked.LogConfig?.Config ?? {},
+    },
+    NetworkMode: !asked.NetworkMode || asked.NetworkMode === "default" ? "bridge" : asked.NetworkMode,
+    RestartPolicy: { Name: asked.RestartPolicy?.Name || ("no" as const), MaximumRetryCount: asked.RestartPolicy?.MaximumRetryCount ?? 0 },
+    CgroupnsMode: asked.CgroupnsMode || (defaults.cgroupVersion === 2 && !privileged ? "private" : "host"),
+    IpcMode: asked.IpcMode || "private",
+    ShmSize: asked.ShmSize || defaults.shmSize,
+    Runtime: asked.Runtime || defaults.runtime,
+    MemorySwap: memory > 0 && !asked.MemorySwap ? memory * 2 : (asked.MemorySwap ?? 0),
+    MaskedPaths: asked.MaskedPaths ?? (privileged ? NULL : [...MASKED_PATHS]),
+    ReadonlyPaths: asked.ReadonlyPaths ?? (privileged ? NULL : [...READONLY_PATHS]),
+    ...(defaults.init && asked.Init === undefined ? { Init: true } : {}),
+  };
+  return filled as HostConfig;
+}
+
+function base(): Record<string, unknown> {
+  return {
+    Binds: null,
+    ContainerIDFile: "",
+    PortBindings: {},
+    AutoRemove: false,
+    VolumeDriver: "",
+    VolumesFrom: null,
+    ConsoleSize: [0, 0],
+    CapAdd: null,
+    CapDrop: null,
+    Dns: [],
+    DnsOptions: [],
+    DnsSearch: [],
+    ExtraHosts: null,
+    GroupAdd: null,
+    Cgroup: "",
+    Links: null,
+    OomScoreAdj: 0,
+    PidMode: "",
+    PublishAllPorts: false,
+    ReadonlyRootfs: false,
+    SecurityOpt: null,
+    UTSMode: "",
+    UsernsMode: "",
+    Isolation: "",
+    CpuShares: 0,
+    Memory: 0,
+    NanoCpus: 0,
+    CgroupParent: "",
+    BlkioWeight: 0,
+    BlkioWeightDevice: [],
+    BlkioDeviceReadBps: [],
+    BlkioDeviceWriteBps: [],
+    BlkioDeviceReadIOps: [],
+    BlkioDeviceWriteIOps: [],
+    CpuPeriod: 0,
+    CpuQuota: 0,
+    CpuRealtimePeriod: 0,
+    CpuRealtimeRuntime: 0,
+    CpusetCpus: "",
+    CpusetMems: "",
+    Devices: [],
+    DeviceCgroupRules: null,
+    DeviceRequests: null,
+    MemoryReservation: 0,
+    MemorySwappiness: null,
+    OomKillDisable: null,
+    PidsLimit: null,
+    Ulimits: [],
+    CpuCount: 0,
+    CpuPercent: 0,
+    IOMaximumIOps: 0,
+    IOMaximumBandwidth: 0,
+  };
+}
+
+function withoutNulls(value: object): Record<string, unknown> {
+  return Object.fromEntries(Object.entries(value).filter(([, field]) => field !== null && field !== undefined));
+}

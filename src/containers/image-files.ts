@@ -1,0 +1,75 @@
+import { existsSync, readFileSync } from "node:fs";
+import { LowerStack, lowerLink } from "../content/lower.ts";
+import { S_IFDIR, S_IFREG } from "../linux/files.ts";
+import type { UserFiles } from "./passwd.ts";
+
+const MOST_LINKS = 40;
+/** Larger files are none that name users. */
+const MOST_BYTES = 4 << 20;
+
+/**
+ * The host path of a file of a stopped root file system: look-ups through the layers as overlayfs would do them, links followed inside the root.
+ * @param layers directories, topmost first; a container's upper directory is the first
+ * @param path absolute in the container
+ * @returns undefined when nothing of the wanted kind stands there
+ */
+export function lookUp(layers: readonly string[], path: string, kind: "file" | "directory"): string | undefined {
+  const stack = new LowerStack(layers);
+  let rest = toBytes(path).split("/");
+  let at = "";
+  let links = 0;
+  while (rest.length > 0) {
+    const part = rest.shift() ?? "";
+    if (part === "" || part === ".") continue;
+    if (part === "..") {
+      at = at.includes("/") ? at.slice(0, at.lastIndexOf("/")) : "";
+      continue;
+    }
+    const next = at === "" ? part : `${at}/${part}`;
+    const entry = stack.entry(next);
+    if (entry === undefined) return undefined;
+    const target = lowerLink(entry);
+    if (target === undefined) {
+      at = next;
+      continue;
+    }
+    if (++links > MOST_LINKS) return undefined;
+    if (target.startsWith("/")) at = "";
+    rest = [...target.split("/"), ...rest];
+  }
+  const found = stack.entry(at);
+  if (found === undefined || found.stat.type !== (kind === "file" ? S_IFREG : S_IFDIR)) return undefined;
+  return Buffer.from(found.path, "latin1").toString("utf8");
+}
+
+function toBytes(text: string): string {
+  return Buffer.from(text, "utf8").toString("latin1");
+}
+
+const known = new Map<string, UserFiles>();
+const MOST_KNOWN = 64;
+
+/**
+ * `/etc/passwd` and `/etc/group` as the container will see them. Those of an image are read once: a layer never changes.
+ * @param layers the image's directories, topmost first
+ * @param upper the container's own directory
+ */
+export function userFiles(layers: readonly string[], upper: string): UserFiles {
+  if (existsSync(`${upper}/etc`)) return readUserFiles([upper, ...layers]);
+  const key = layers[0];
+  if (key === undefined) return { passwd: "", group: "" };
+  let files = known.get(key);
+  if (files === undefined) {
+    if (known.size >= MOST_KNOWN) known.clear();
+    known.set(key, (files = readUserFiles(layers)));
+  }
+  return files;
+}
+
+function readUserFiles(layers: readonly string[]): UserFiles {
+  const read = (path: string): string => {
+    const found = lookUp(layers, path, "file");
+    return found === undefined || Bun.file(found).size > MOST_BYTES ? "" : readFileSync(found, "utf8");
+  };
+  return { passwd: read("/etc/passwd"), group: read("/etc/group") };
+}

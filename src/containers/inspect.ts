@@ -1,0 +1,78 @@
+import { toRfc3339Nano } from "../base/clock.ts";
+import type { ContainerInspectResponse, ContainerState } from "../wire/engine-api.ts";
+import { type Context, find } from "./context.ts";
+import { commandOf } from "./desired.ts";
+import { runningExecIds } from "./exec-rows.ts";
+import { mountPoints } from "./mount-points.ts";
+import { pathsOf } from "./paths.ts";
+import type { ContainerRow } from "./rows.ts";
+import { sizesOf } from "./size.ts";
+import { apiStatus } from "./status-text.ts";
+
+/** See `Containers.inspect`: the shape of the newest API; older ones are the door's matter. */
+export async function inspectContainer(
+  context: Context,
+  reference: string,
+  options: { size?: boolean } = {},
+): Promise<ContainerInspectResponse> {
+  const row = find(context, reference);
+  const { images, networks, state } = context.needs;
+  const { config, hostConfig, os } = row.desired;
+  const paths = pathsOf(context.needs.options, row.id);
+  const settings = networks.settings(state, row.id);
+  const descriptor = images.descriptor(row.manifest);
+  const [path = "", ...args] = commandOf(config);
+  const execs = runningExecIds(state, row.id);
+  const answer: ContainerInspectResponse = {
+    Id: row.id,
+    Created: toRfc3339Nano(row.created),
+    Path: path,
+    Args: args,
+    State: stateOf(row),
+    Image: row.image,
+    ResolvConfPath: paths.resolvConf,
+    HostnamePath: paths.hostname,
+    HostsPath: paths.hosts,
+    LogPath: hostConfig.LogConfig?.Type === "none" ? "" : paths.log,
+    Name: `/${row.name}`,
+    RestartCount: row.restartCount,
+    Driver: "overlayfs",
+    Platform: os,
+    MountLabel: "",
+    ProcessLabel: "",
+    AppArmorProfile: "",
+    ExecIDs: execs.length === 0 ? null : execs,
+    HostConfig: hostConfig,
+    Storage: { RootFS: { Snapshot: { Name: "overlayfs" } } },
+    Mounts: mountPoints(context, row),
+    Config: config,
+    NetworkSettings: {
+      SandboxID: settings.sandboxId,
+      SandboxKey: settings.sandboxKey,
+      Ports: settings.ports,
+      Networks: settings.networks,
+    },
+  };
+  if (descriptor !== undefined)
+    answer.ImageManifestDescriptor = descriptor as NonNullable<ContainerInspectResponse["ImageManifestDescriptor"]>;
+  return options.size ? { ...answer, ...(await sizesOf(context, row)) } : answer;
+}
+
+function stateOf(row: ContainerRow): ContainerState {
+  const status = apiStatus(row);
+  const health = row.health as NonNullable<NonNullable<ContainerState>["Health"]> | undefined;
+  return {
+    Status: status,
+    Running: status === "running" || status === "paused" || status === "restarting",
+    Paused: status === "paused",
+    Restarting: status === "restarting",
+    OOMKilled: row.oomKilled,
+    Dead: status === "dead",
+    Pid: row.task?.init.pid ?? 0,
+    ExitCode: row.exitCode,
+    Error: row.error,
+    StartedAt: toRfc3339Nano(row.started),
+    FinishedAt: toRfc3339Nano(row.finished),
+    ...(health === undefined ? {} : { Health: health }),
+  };
+}

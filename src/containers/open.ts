@@ -1,0 +1,78 @@
+import { attachContainer } from "./attach.ts";
+import { containerChanges } from "./changes.ts";
+import type { Containers } from "./containers.ts";
+import { type Context, find } from "./context.ts";
+import { createContainer } from "./create.ts";
+import { createExec } from "./exec-create.ts";
+import { inspectExec, resizeExec } from "./exec-inspect.ts";
+import { findExec, startExec } from "./exec-start.ts";
+import { archivePath, exportContainer, extractArchive, statPath } from "./files.ts";
+import { inspectContainer } from "./inspect.ts";
+import { killContainer } from "./kill.ts";
+import { listContainers } from "./list.ts";
+import { containerLogs } from "./logs.ts";
+import type { ContainersNeeds } from "./needs.ts";
+import { pauseContainer, unpauseContainer } from "./pause.ts";
+import { pruneContainers } from "./prune.ts";
+import { removeContainer } from "./remove.ts";
+import { renameContainer } from "./rename.ts";
+import { resizeContainer } from "./resize.ts";
+import { restartContainer } from "./restart.ts";
+import { restoreContainers } from "./restore.ts";
+import { statusCounts } from "./rows.ts";
+import { startContainer, startLocked } from "./start.ts";
+import { stopContainer } from "./stop.ts";
+import { topContainer } from "./top.ts";
+import { waitContainer } from "./wait.ts";
+
+/** The containers of one engine. Nothing runs until `restore` is called. */
+export function openContainers(needs: ContainersNeeds): Containers {
+  const context: Context = {
+    needs,
+    live: new Map(),
+    finishedExecs: new Map(),
+    startAgain: (row, live) => startLocked(context, row, live, { automatic: true }),
+    closing: false,
+  };
+  return {
+    restore: () => restoreContainers(context),
+    [Symbol.asyncDispose]: () => close(context),
+    create: (name, body, options) => createContainer(context, name, body, options),
+    start: async (reference, options) => startContainer(context, reference, options),
+    stop: (reference, options) => stopContainer(context, reference, options),
+    restart: (reference, options) => restartContainer(context, reference, options),
+    kill: async (reference, signal) => killContainer(context, reference, signal),
+    pause: async (reference) => pauseContainer(context, reference),
+    unpause: async (reference) => unpauseContainer(context, reference),
+    rename: async (reference, name) => renameContainer(context, reference, name),
+    remove: (reference, options) => removeContainer(context, reference, options),
+    resize: (reference, size) => resizeContainer(context, reference, size),
+    wait: (reference, condition) => waitContainer(context, reference, condition),
+    attach: (reference, sink, options) => attachContainer(context, reference, sink, options),
+    logs: (reference, options) => containerLogs(context, reference, options),
+    terminal: (reference) => find(context, reference).desired.config.Tty ?? false,
+    list: (options) => listContainers(context, options),
+    inspect: (reference, options) => inspectContainer(context, reference, options),
+    top: (reference, psArguments) => topContainer(context, reference, psArguments),
+    changes: (reference) => containerChanges(context, reference),
+    prune: (filters) => pruneContainers(context, filters),
+    stat: async (reference, path) => statPath(context, reference, path),
+    archive: (reference, path, options) => archivePath(context, reference, path, options),
+    extract: async (reference, path, tar, options) => extractArchive(context, reference, path, tar, options),
+    export: (reference, options) => exportContainer(context, reference, options),
+    createExec: async (reference, body) => createExec(context, reference, body),
+    startExec: (id, options) => startExec(context, id, options),
+    resizeExec: (id, size) => resizeExec(context, id, size),
+    inspectExec: (id) => inspectExec(context, id),
+    execTerminal: (id) => findExec(context, id).body.Tty ?? false,
+    counts: () => statusCounts(needs.state),
+  };
+}
+
+/** Stops watching; what runs, runs on. */
+async function close(context: Context): Promise<void> {
+  context.closing = true;
+  for (const live of context.live.values()) live.cancelRestart?.();
+  // What is under way comes to its end, so that no transaction meets a closed database.
+  await Promise.all([...context.live.values()].map((live) => live.lock.run(() => Promise.resolve())));
+}

@@ -1,0 +1,194 @@
+import { existsSync, mkdirSync } from "node:fs";
+import { join } from "node:path";
+import { LighterError } from "../base/errors.ts";
+import type { TaskSpec } from "../runtime/runtime.ts";
+import { type Context, find } from "./context.ts";
+import { commandOf, type PlannedMount } from "./desired.ts";
+import { hostFileMounts, writeHostFiles } from "./host-files.ts";
+import { lookUp, userFiles } from "./image-files.ts";
+import { initProgram } from "./init-program.ts";
+import { type ContainerPaths, pathsOf } from "./paths.ts";
+import { resolveUser } from "./passwd.ts";
+import type { ContainerRow } from "./rows.ts";
+import { parseSecurityOptions } from "./security-opt.ts";
+import { INIT_PATH, specOf } from "./spec.ts";
+
+/** The network as a start found or made it. */
+export interface NetworkPlace {
+  namespace: string | undefined;
+  hosts: string | undefined;
+  resolvConf: string | undefined;
+}
+
+/** Unpacked layers of a container, topmost first; an empty directory stands in for an image without layers. */
+export function layersOf(context: Context, row: ContainerRow): string[] {
+  if (row.chainId === undefined) return [pathsOf(context.needs.options, row.id).empty];
+  return context.needs.content.layerStack(row.chainId).map(({ directory }) => directory);
+}
+
+/** Makes the sources of all mounts ready: volumes with the image's content, directories of `-v`. Returns host paths by destination. */
+export async function prepareMounts(context: Context, row: ContainerRow, layers: string[]): Promise<Map<string, string>> {
+  const sources = new Map<string, string>();
+  for (const mount of row.desired.mounts) {
+    const source = await sourceOf(context, row, mount, layers);
+    if (source !== undefined) sources.set(mount.destination, source);
+  }
+  return sources;
+}
+
+async function sourceOf(context: Context, row: ContainerRow, mount: PlannedMount, layers: string[]): Promise<string | undefined> {
+  switch (mount.type) {
+    case "bind":
+      return bindSource(mount);
+    case "volume": {
+      const upper = pathsOf(context.needs.options, row.id).upper;
+      const copyFrom = async (): Promise<{ path: string; done(): void } | undefined> => imageContent([upper, ...layers], mount.destination);
+      const path = await context.needs.volumes.ready(mount.source, { copyFrom: mount.noCopy ? undefined : copyFrom });
+      return mount.subpath === undefined ? path : subpathOf(path, mount.subpath);
+    }
+    case "image":
+      return imageSource(context, mount);
+    case "tmpfs":
+      return undefined;
+  }
+}
+
+/** A directory of the image's root for the copy into a new volume: the directory itself where one layer alone has it. */
+function imageContent(layers: string[], destination: string): { path: string; done(): void } | undefined {
+  const path = lookUp(layers, destination, "directory");
+  return path === undefined ? undefined : { path, done: () => undefined };
+}
+
+function bindSource(mount: PlannedMount): string {
+  if (existsSync(mount.source)) return mount.source;
+  if (!mount.createSource)
+    throw new LighterError("invalid", `invalid mount config for type "bind": bind source path does not exist: ${mount.source}`);
+  try {
+    mkdirSync(mount.source, { recursive: true, mode: 0o755 });
+  } catch (cause) {
+    throw new LighterError(
+      "invalid",
+      `error while creating mount source path '${mount.source}': mkdir ${mount.source}: ${(cause as { code?: string }).code}`,
+      {
+        cause,
+      },
+    );
+  }
+  return mount.source;
+}
+
+function subpathOf(volume: string, subpath: string): string {
+  const path = join(volume, subpath);
+  if (!existsSync(path)) throw new LighterError("invalid", `cannot access path ${path}: no such file or directory`);
+  return path;
+}
+
+async function imageSource(context: Context, mount: PlannedMount): Promise<string> {
+  const { layers } = await context.needs.images.runnable(mount.source);
+  const [only] = layers;
+  if (layers.length !== 1 || only === undefined)
+    throw new LighterError(
+      "unsupported",
+      `Cannot mount image "${mount.source}" at "${mount.destination}": only images of one layer can be mounted so far`,
+    );
+  return mount.subpath === undefined ? only : subpathOf(only, mount.subpath);
+}
+
+/** Everything that the runtime part needs to make the process. */
+export function taskSpecOf(
+  context: Context,
+  row: ContainerRow,
+  layers: string[],
+  sources: ReadonlyMap<string, string>,
+  network: NetworkPlace,
+): TaskSpec {
+  const { options, runtime } = context.needs;
+  const { config, hostConfig: host } = row.desired;
+  const paths = pathsOf(options, row.id);
+  const files = prepareFiles(context, row, paths, network);
+  const user = resolveUser(config.User ?? "", userFiles(layers, paths.upper), host.GroupAdd ?? []);
+  const hostname = config.Hostname ?? "";
+  const spec = specOf({
+    id: row.id,
+    desired: row.desired,
+    hostname,
+    user,
+    network: network.namespace,
+    joined: joinedNamespaces(context, row),
+    cgroup: runtime.cgroup,
+    sources,
+    files,
+    sharedShm: sharedShm(context, row),
+  });
+  const terminal = config.Tty ?? false;
+  const [height = 0, width = 0] = host.ConsoleSize ?? [];
+  return {
+    id: row.id,
+    runtime: runtime.record(row.runtime),
+    directory: paths.run,
+    spec,
+    rootfs: { lower: layers, upper: paths.upper, work: paths.work, volatile: row.autoRemove },
+    seccomp: parseSecurityOptions(host.SecurityOpt ?? [], host.Privileged ?? false).seccomp,
+    terminal,
+    stdin: !config.OpenStdin ? "none" : config.StdinOnce && !terminal ? "once" : "open",
+    logFile: host.LogConfig?.Type === "none" ? undefined : paths.log,
+    ...(terminal && height > 0 && width > 0 ? { size: { height, width } } : {}),
+  };
+}
+
+/** The first word of a container's command, for error texts. */
+export function programOf(row: ContainerRow): string {
+  return commandOf(row.desired.config)[0] ?? "";
+}
+
+function prepareFiles(
+  context: Context,
+  row: ContainerRow,
+  paths: ContainerPaths,
+  network: NetworkPlace,
+): Map<string, { source: string; readOnly: boolean }> {
+  const { config, hostConfig: host } = row.desired;
+  writeHostFiles(paths, {
+    hostname: config.Hostname ?? "",
+    domainname: config.Domainname ?? "",
+    hosts: network.hosts,
+    resolvConf: network.resolvConf,
+  });
+  const other = host.NetworkMode?.startsWith("container:") ? find(context, host.NetworkMode.slice("container:".length)) : undefined;
+  const files = hostFileMounts(row.desired, paths, other && pathsOf(context.needs.options, other.id));
+  if (host.Init) files.set(INIT_PATH, { source: initProgram(), readOnly: true });
+  return files;
+}
+
+/** The init process of another running container whose namespace is joined. */
+function peerOf(context: Context, mode: string | undefined, what: string): ContainerRow | undefined {
+  if (!mode?.startsWith("container:")) return undefined;
+  const peer = find(context, mode.slice("container:".length));
+  if (peer.status === "running" && peer.task !== undefined) return peer;
+  throw new LighterError("conflict", `cannot join ${what} of a non running container: ${peer.id}`);
+}
+
+function joinedNamespaces(context: Context, row: ContainerRow): { pid?: string; ipc?: string } {
+  const pid = peerOf(context, row.desired.hostConfig.PidMode, "PID namespace")?.task?.init.pid;
+  const ipc = peerOf(context, row.desired.hostConfig.IpcMode, "IPC namespace")?.task?.init.pid;
+  return {
+    ...(pid === undefined ? {} : { pid: `/proc/${pid}/ns/pid` }),
+    ...(ipc === undefined ? {} : { ipc: `/proc/${ipc}/ns/ipc` }),
+  };
+}
+
+/** The directory behind a /dev/shm that several containers see: on the exec root, which is memory. */
+function sharedShm(context: Context, row: ContainerRow): string | undefined {
+  const mode = row.desired.hostConfig.IpcMode ?? "";
+  if (mode === "host") return "/dev/shm";
+  const peer = mode.startsWith("container:") ? find(context, mode.slice("container:".length)) : undefined;
+  if (peer !== undefined && peer.desired.hostConfig.IpcMode !== "shareable")
+    throw new LighterError(
+      "invalid",
+      `cannot join IPC namespace of container ${peer.id}: non-shareable IPC (hint: use IpcMode:shareable for the donor container)`,
+    );
+  if (mode !== "shareable" && peer === undefined) return undefined;
+  const { shm } = pathsOf(context.needs.options, peer?.id ?? row.id);
+  mkdirSync(shm, { recursive: true, mode: 0o1777 });
+  return shm;
+}

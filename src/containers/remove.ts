@@ -1,0 +1,94 @@
+import { LighterError, kindOf } from "../base/errors.ts";
+import { rm } from "node:fs/promises";
+import { logOf } from "../base/log.ts";
+import { type Context, find, isRunning, liveOf, tell } from "./context.ts";
+import type { Live } from "./live.ts";
+import { pathsOf } from "./paths.ts";
+import { type ContainerRow, deleteRow, rowById } from "./rows.ts";
+import { sendSignal } from "./send-signal.ts";
+
+const log = logOf("containers");
+const SIGKILL = 9;
+
+/** Removes a container; a running one only with `force`. `volumes` takes its anonymous volumes along. */
+export async function removeContainer(
+  context: Context,
+  reference: string,
+  options: { force: boolean; volumes: boolean; link: boolean },
+): Promise<void> {
+  const row = find(context, reference);
+  if (options.link) throw new LighterError("invalid", `Could not get parent for /${row.name}: legacy links are not supported`);
+  const live = liveOf(context, row.id);
+  if (live.removing) throw new LighterError("conflict", `removal of container ${reference} is already in progress`);
+  if (!options.force) refuseRunning(row);
+  live.removing = true;
+  try {
+    live.cancelRestart?.();
+    if (options.force) await endProcess(context, row.id, live);
+    await live.lock.run(async () => {
+      const now = rowById(context.needs.state, row.id);
+      if (now === undefined) return;
+      if (isRunning(now)) refuseRunning(now);
+      await removeLocked(context, now, live, { volumes: options.volumes });
+    });
+  } finally {
+    live.removing = false;
+  }
+}
+
+function refuseRunning(row: ContainerRow): void {
+  const refuse = (state: string, what: string): never => {
+    throw new LighterError("conflict", `cannot remove container "/${row.name}": container is ${state}: ${what}`);
+  };
+  if (row.status === "running" || row.status === "starting") refuse("running", "stop the container before removing or force remove");
+  if (row.status === "paused") refuse("paused", "unpause and then stop the container before removing or force remove");
+  if (row.status === "restarting") refuse("restarting", "stop the container before removing or force remove");
+}
+
+/** Kills what runs, after a start that is under way, and waits until all that follows is done. */
+async function endProcess(context: Context, id: string, live: Live): Promise<void> {
+  const ended = await live.lock.run(async () => {
+    const row = rowById(context.needs.state, id);
+    if (row === undefined || !isRunning(row) || live.task === undefined) return undefined;
+    live.stopRequested = true;
+    live.task.drainOutput();
+    await sendSignal(context, row, live, SIGKILL);
+    // In an object: a bare promise would be awaited under the lock, which the end of the process needs.
+    return { handled: live.exitHandled };
+  });
+  await ended?.handled;
+}
+
+/**
+ * Removes what is left of a container that does not run, for callers that hold the lock: one transaction with the event, then the directories
+ * (a directory without a row is swept at the daemon's next start), then the anonymous volumes.
+ */
+export async function removeLocked(context: Context, row: ContainerRow, live: Live, options: { volumes: boolean }): Promise<void> {
+  const { content, networks, state, volumes, options: paths } = context.needs;
+  const anonymous = options.volumes || row.autoRemove ? volumes.anonymousOf(row.id) : [];
+  state.write(
+    (tx) => {
+      networks.release(tx, row.id);
+      tell(tx, row, "destroy");
+      deleteRow(tx, row.id);
+    },
+    { durable: !row.autoRemove },
+  );
+  for (const waiting of [...live.pending]) waiting.abandon();
+  context.live.delete(row.id);
+  const { directory, shm } = pathsOf(paths, row.id);
+  await content.discard(directory);
+  if (row.desired.hostConfig.IpcMode === "shareable") await rm(shm, { recursive: true, force: true });
+  for (const name of anonymous) await removeVolume(context, name);
+  live.tellExit({ statusCode: row.exitCode });
+  live.tellRemoved({ statusCode: row.exitCode });
+}
+
+/** An anonymous volume that others use, too, stays. */
+async function removeVolume(context: Context, name: string): Promise<void> {
+  try {
+    await context.needs.volumes.remove(name, { force: true });
+  } catch (error) {
+    if (kindOf(error) !== "conflict") log.warn("cannot remove volume {name}: {error}", { name, error });
+  }
+}

@@ -1,0 +1,24 @@
+import { LighterError } from "../base/errors.ts";
+import { nameConflict } from "./create.ts";
+import { change, type Context, tell } from "./context.ts";
+import { idOfName, setName } from "./rows.ts";
+import { validateName } from "./validate.ts";
+
+/** Gives a container another name. Throws `conflict` for one in use. */
+export function renameContainer(context: Context, reference: string, name: string): Promise<void> {
+  if (name === "") throw new LighterError("invalid", "Neither old nor new names may be empty");
+  const fresh = validateName(name);
+  return change(context, reference, (row) => {
+    if (fresh === row.name) throw new LighterError("invalid", "Renaming a container with the same name as its current name");
+    const holder = idOfName(context.needs.state, fresh);
+    if (holder !== undefined) throw nameConflict(fresh, holder);
+    context.needs.state.write(
+      (tx) => {
+        setName(tx, row.id, fresh);
+        tell(tx, { ...row, name: fresh }, "rename", { oldName: `/${row.name}` });
+      },
+      { durable: true },
+    );
+    return Promise.resolve();
+  });
+}

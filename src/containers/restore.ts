@@ -1,0 +1,110 @@
+import { readdir } from "node:fs/promises";
+import { join } from "node:path";
+import { messageOf } from "../base/errors.ts";
+import { logOf } from "../base/log.ts";
+import { now } from "../base/clock.ts";
+import { isAlive } from "../linux/process.ts";
+import { type Context, isRunning, liveOf } from "./context.ts";
+import { recordExecExit, watchExec } from "./exec-end.ts";
+import { runningExecs } from "./exec-rows.ts";
+import { releaseNetwork, watchExit } from "./exit.ts";
+import type { Live } from "./live.ts";
+import { removeLocked } from "./remove.ts";
+import { shouldRestart } from "./restart-policy.ts";
+import { allRows, type ContainerRow, rowById } from "./rows.ts";
+import { startLocked } from "./start.ts";
+
+const log = logOf("containers");
+
+/**
+ * Takes up what the last daemon left: adopts what runs, tells what ended meanwhile in the order of the true times, finishes what was
+ * under way, sweeps what no row names, and starts what a policy wants to run.
+ */
+export async function restoreContainers(context: Context): Promise<void> {
+  const rows = allRows(context.needs.state).toReversed();
+  const adopted = new Set<string>();
+  const ended: { live: Live; time: bigint }[] = [];
+  for (const row of rows) {
+    if (!isRunning(row) || row.task === undefined) continue;
+    adopted.add(row.id);
+    const live = await adopt(context, row);
+    if (!isAlive(row.task.init)) ended.push({ live, time: (await live.task?.exited)?.time ?? 0n });
+  }
+  await context.needs.runtime.sweep(adopted);
+  await adoptExecs(context, adopted);
+  // The exits are handled in the order in which they were adopted; each one's event carries its own time.
+  for (const { live } of ended.sort((a, b) => (a.time < b.time ? -1 : 1))) await live.exitHandled;
+  for (const row of rows) if (!adopted.has(row.id)) await finish(context, row);
+  await sweepDirectories(context);
+  startByPolicy(context);
+}
+
+async function adopt(context: Context, row: ContainerRow): Promise<Live> {
+  const live = liveOf(context, row.id);
+  if (row.task === undefined) return live;
+  const task = await context.needs.runtime.adopt(row.task);
+  live.task = task;
+  // A stop that was under way when the daemon died is the user's wish still.
+  live.stopRequested = row.stoppedByUser;
+  watchExit(context, row.id, live, task);
+  return live;
+}
+
+async function adoptExecs(context: Context, containers: ReadonlySet<string>): Promise<void> {
+  context.needs.state.write((tx) => tx.run("DELETE FROM execs WHERE status <> 'running'"), { durable: false });
+  for (const exec of runningExecs(context.needs.state)) {
+    if (exec.task !== undefined && containers.has(exec.container)) {
+      const task = await context.needs.runtime.adoptExec(exec.task);
+      const live = liveOf(context, exec.container);
+      void watchExec(context, live, exec.id, task);
+    } else recordExecExit(context, exec.id, { code: 255, time: now() });
+  }
+}
+
+/** Completes what the row says was under way for a container without a process. */
+async function finish(context: Context, row: ContainerRow): Promise<void> {
+  const { status } = row;
+  if (status === "created" || status === "exited" || status === "dead") {
+    if (row.autoRemove && row.hasRun) await remove(context, row);
+    return;
+  }
+  await context.needs.networks
+    .leave(row.id)
+    .catch((error: unknown) => log.warn("cannot clean the network of {id}: {error}", { id: row.id, error }));
+  if (status === "removing" || (row.autoRemove && status !== "starting")) return remove(context, row);
+  releaseNetwork(context, row.id, row.hasRun || status !== "starting" ? "exited" : "created");
+}
+
+async function remove(context: Context, row: ContainerRow): Promise<void> {
+  const live = liveOf(context, row.id);
+  await live.lock.run(async () => {
+    if (rowById(context.needs.state, row.id) !== undefined) await removeLocked(context, row, live, { volumes: true });
+  });
+}
+
+/** Directories of containers that have no row: a create or a removal that was cut off. */
+async function sweepDirectories(context: Context): Promise<void> {
+  const parent = join(context.needs.options.dataRoot, "containers");
+  const names = await readdir(parent).catch(() => []);
+  for (const name of names) {
+    if (/^[0-9a-f]{64}$/.test(name) && rowById(context.needs.state, name) === undefined)
+      await context.needs.content.discard(join(parent, name));
+  }
+}
+
+/** Starts, in the background, what should run: a failure is told in the row and in the log. */
+function startByPolicy(context: Context): void {
+  for (const row of allRows(context.needs.state).toReversed()) {
+    if (row.status !== "exited" || !row.hasRun || !shouldRestart(row.desired.hostConfig.RestartPolicy, row)) continue;
+    const live = liveOf(context, row.id);
+    void live.lock.run(async () => {
+      const fresh = rowById(context.needs.state, row.id);
+      if (fresh?.status !== "exited") return;
+      try {
+        await startLocked(context, fresh, live, { automatic: true });
+      } catch (error) {
+        log.warn("cannot start {id} by its restart policy: {error}", { id: row.id, error: messageOf(error) });
+      }
+    });
+  }
+}

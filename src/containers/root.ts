@@ -1,0 +1,71 @@
+import { statSync } from "node:fs";
+import { basename, dirname, join } from "node:path";
+import { LighterError } from "../base/errors.ts";
+import { closeFd } from "../linux/fd.ts";
+import { detachedOverlay } from "../linux/overlay.ts";
+import { cleanPath } from "./bind-spec.ts";
+import { type Context, isRunning } from "./context.ts";
+import type { Live } from "./live.ts";
+import { volumePath } from "./mount-points.ts";
+import { pathsOf } from "./paths.ts";
+import { layersOf } from "./prepare.ts";
+import type { ContainerRow } from "./rows.ts";
+
+/** A place in a container's files: a root that look-ups cannot leave, and a path in it. */
+export interface Place {
+  root: string;
+  path: string;
+  /** Nothing may be written there. */
+  readOnly: boolean;
+  /** Lets go of what was opened for it. */
+  close(): void;
+}
+
+/**
+ * Opens the files of a container for `cp`: of a running one through its first process, of another one as a mount that is attached nowhere,
+ * with its volumes where they will be. A container that does not run must be held by its lock meanwhile.
+ */
+export async function openPlace(context: Context, row: ContainerRow, live: Live, path: string): Promise<Place> {
+  const absolute = path.startsWith("/") ? path : `/${path}`;
+  const readOnlyRoot = row.desired.hostConfig.ReadonlyRootfs ?? false;
+  const covering = coveringMount(row, cleanPath(absolute));
+  const readOnly = covering === undefined ? readOnlyRoot : !covering.rw;
+  if (isRunning(row) && live.task !== undefined)
+    return { root: `/proc/${live.task.record.init.pid}/root`, path: absolute, readOnly, close: () => undefined };
+  if (covering !== undefined && (covering.type === "volume" || covering.type === "bind")) {
+    const source = covering.type === "volume" ? volumePath(context, covering.source) : covering.source;
+    return { ...placeBelow(source, absolute, covering.destination), readOnly, close: () => undefined };
+  }
+  const fd = await openStopped(context, row);
+  return { root: `/proc/self/fd/${fd}`, path: absolute, readOnly, close: () => closeFd(fd) };
+}
+
+/** A mount of everything that a container has of its own and of its image, for reading; also while it runs. */
+export async function openView(context: Context, row: ContainerRow): Promise<{ root: string; close(): void }> {
+  const { upper } = pathsOf(context.needs.options, row.id);
+  const { work } = pathsOf(context.needs.options, row.id);
+  const fd = detachedOverlay({ target: "", lower: layersOf(context, row), upper, work, volatile: false });
+  return { root: `/proc/self/fd/${fd}`, close: () => closeFd(fd) };
+}
+
+function openStopped(context: Context, row: ContainerRow): Promise<number> {
+  const { upper, work } = pathsOf(context.needs.options, row.id);
+  return Promise.resolve(detachedOverlay({ target: "", lower: layersOf(context, row), upper, work, volatile: false }));
+}
+
+function coveringMount(row: ContainerRow, path: string): ContainerRow["desired"]["mounts"][number] | undefined {
+  return row.desired.mounts
+    .filter(({ destination }) => path === destination || path.startsWith(`${destination}/`))
+    .sort((a, b) => b.destination.length - a.destination.length)[0];
+}
+
+/** The place below a mount's source; a source may be a single file. */
+function placeBelow(source: string, path: string, destination: string): { root: string; path: string } {
+  const rest = path.slice(path.indexOf(destination) + destination.length) || "/";
+  try {
+    if (statSync(source).isDirectory()) return { root: source, path: rest };
+  } catch (cause) {
+    throw new LighterError("not-found", `lstat ${join(source, rest)}: no such file or directory`, { cause });
+  }
+  return { root: dirname(source), path: `/${basename(source)}` };
+}

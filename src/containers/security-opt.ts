@@ -1,0 +1,80 @@
+import { existsSync, readFileSync } from "node:fs";
+import { LighterError } from "../base/errors.ts";
+import type { TaskSpec } from "../runtime/runtime.ts";
+
+/** What `--security-opt` says. */
+export interface SecurityOptions {
+  noNewPrivileges: boolean;
+  seccomp: TaskSpec["seccomp"];
+  /** An AppArmor profile that was asked for. */
+  apparmor: string | undefined;
+  /** `systempaths=unconfined`: nothing of /proc and /sys is masked. */
+  systemPathsUnconfined: boolean;
+}
+
+/** Reads the values of `--security-opt`. SELinux labels are accepted and have no effect where SELinux is absent. Throws `invalid` with Docker's texts. */
+export function parseSecurityOptions(values: readonly string[], privileged: boolean): SecurityOptions {
+  const result: SecurityOptions = {
+    noNewPrivileges: false,
+    seccomp: { kind: privileged ? "unconfined" : "default" },
+    apparmor: undefined,
+    systemPathsUnconfined: false,
+  };
+  for (const value of values) {
+    if (value === "no-new-privileges") result.noNewPrivileges = true;
+    else if (value === "disable") continue;
+    else takePair(value, result);
+  }
+  return result;
+}
+
+function takePair(value: string, result: SecurityOptions): void {
+  const at = value.search(value.includes("=") ? /=/ : /:/);
+  if (at < 0) throw new LighterError("invalid", `invalid --security-opt 1: "${value}"`);
+  const key = value.slice(0, at);
+  const text = value.slice(at + 1);
+  switch (key) {
+    case "label":
+      return;
+    case "apparmor":
+      result.apparmor = text;
+      return;
+    case "seccomp":
+      result.seccomp = seccompOf(text);
+      return;
+    case "no-new-privileges":
+      if (!/^(?:true|false|1|0|t|f|T|F|TRUE|FALSE|True|False)$/.test(text))
+        throw new LighterError("invalid", `invalid --security-opt 2: "${value}"`);
+      result.noNewPrivileges = /^(?:1|t)/i.test(text);
+      return;
+    case "systempaths":
+      if (text !== "unconfined") throw new LighterError("invalid", `invalid --security-opt 2: "${value}"`);
+      result.systemPathsUnconfined = true;
+      return;
+    case "writable-cgroups":
+      return;
+    default:
+      throw new LighterError("invalid", `invalid --security-opt 2: "${value}"`);
+  }
+}
+
+function seccompOf(text: string): TaskSpec["seccomp"] {
+  if (text === "unconfined") return { kind: "unconfined" };
+  if (text === "builtin") return { kind: "default" };
+  try {
+    const profile: unknown = JSON.parse(text);
+    if (typeof profile !== "object" || profile === null || Array.isArray(profile)) throw new Error("not an object");
+    return { kind: "custom", json: text };
+  } catch (cause) {
+    throw new LighterError("invalid", `Decoding seccomp profile failed: ${(cause as Error).message}`, { cause });
+  }
+}
+
+/** Whether the kernel enforces AppArmor profiles. */
+export function appArmorEnabled(): boolean {
+  try {
+    return existsSync("/sys/kernel/security/apparmor") && readFileSync("/sys/module/apparmor/parameters/enabled", "utf8").startsWith("Y");
+  } catch {
+    return false;
+  }
+}

@@ -1,0 +1,107 @@
+import type { Mount } from "../oci/spec.ts";
+import type { HostConfig } from "../wire/engine-api.ts";
+import type { PlannedMount } from "./desired.ts";
+
+/** A mount on the container's own terms: what `--tmpfs` and volumes add to the runtime's file systems. */
+export interface MountInputs {
+  host: HostConfig;
+  mounts: readonly PlannedMount[];
+  /** Host path of each planned bind, volume or image, by its destination. */
+  sources: ReadonlyMap<string, string>;
+  /** Files of ours by their destination: hosts, hostname, resolv.conf, the init program. */
+  files: ReadonlyMap<string, { source: string; readOnly: boolean }>;
+  /** Host directory behind a /dev/shm that containers share; undefined for one of its own. */
+  sharedShm: string | undefined;
+}
+
+/** The mounts of a container in the order in which they are made: the kernel's file systems, then by depth what was asked for. */
+export function mountsOf(inputs: MountInputs): Mount[] {
+  const own = [...fileMounts(inputs), ...tmpfsMounts(inputs.host), ...inputs.mounts.map((mount) => plannedMount(mount, inputs))];
+  own.sort((a, b) => depth(a.destination) - depth(b.destination));
+  const taken = new Set(own.map(({ destination }) => destination));
+  const system = systemMounts(inputs).filter(
+    ({ destination }) => !taken.has(destination) && !(taken.has("/dev") && destination.startsWith("/dev/")),
+  );
+  return [...system, ...own];
+}
+
+function depth(path: string): number {
+  return path.split("/").length;
+}
+
+function systemMounts({ host, sharedShm }: MountInputs): Mount[] {
+  const access = host.Privileged ? "rw" : "ro";
+  const guarded = ["nosuid", "noexec", "nodev"];
+  const mounts: Mount[] = [
+    { destination: "/proc", type: "proc", source: "proc", options: guarded },
+    { destination: "/dev", type: "tmpfs", source: "tmpfs", options: ["nosuid", "strictatime", "mode=755", "size=65536k"] },
+    {
+      destination: "/dev/pts",
+      type: "devpts",
+      source: "devpts",
+      options: ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"],
+    },
+    { destination: "/sys", type: "sysfs", source: "sysfs", options: [...guarded, access] },
+    { destination: "/sys/fs/cgroup", type: "cgroup", source: "cgroup", options: [access, ...guarded] },
+    { destination: "/dev/mqueue", type: "mqueue", source: "mqueue", options: guarded },
+  ];
+  const shm = shmMount(host, sharedShm);
+  if (shm !== undefined) mounts.push(shm);
+  return mounts;
+}
+
+function shmMount(host: HostConfig, shared: string | undefined): Mount | undefined {
+  if (host.IpcMode === "none") return undefined;
+  if (shared !== undefined)
+    return { destination: "/dev/shm", type: "bind", source: shared, options: ["rbind", "rprivate", "nosuid", "noexec", "nodev"] };
+  return {
+    destination: "/dev/shm",
+    type: "tmpfs",
+    source: "shm",
+    options: ["nosuid", "noexec", "nodev", "mode=1777", `size=${host.ShmSize ?? 0}`],
+  };
+}
+
+function fileMounts({ files, mounts }: MountInputs): Mount[] {
+  const covered = new Set(mounts.map(({ destination }) => destination));
+  return [...files]
+    .filter(([destination]) => !covered.has(destination))
+    .map(([destination, { source, readOnly }]) => ({
+      destination,
+      type: "bind",
+      source,
+      options: ["rbind", "rprivate", ...(readOnly ? ["ro"] : [])],
+    }));
+}
+
+function tmpfsMounts(host: HostConfig): Mount[] {
+  return Object.entries(host.Tmpfs ?? {}).map(([destination, options]) =>
+    tmpfsMount(destination, options === "" ? [] : options.split(",")),
+  );
+}
+
+function tmpfsMount(destination: string, given: string[]): Mount {
+  const opposite: Record<string, string> = { exec: "noexec", suid: "nosuid", dev: "nodev" };
+  const dropped = new Set(given.map((option) => opposite[option]));
+  const defaults = ["nosuid", "noexec", "nodev"].filter((option) => !dropped.has(option));
+  return { destination, type: "tmpfs", source: "tmpfs", options: [...new Set([...defaults, ...given])] };
+}
+
+function plannedMount(mount: PlannedMount, { sources }: MountInputs): Mount {
+  const { destination } = mount;
+  if (mount.type === "tmpfs") return tmpfsMount(destination, mount.tmpfsOptions ?? []);
+  const readOnly = mount.rw ? [] : [mount.readOnlyNonRecursive || mount.nonRecursive || mount.type !== "bind" ? "ro" : "rro", "ro"];
+  return {
+    destination,
+    type: "bind",
+    source: sources.get(destination) ?? mount.source,
+    options: [...new Set([mount.nonRecursive ? "bind" : "rbind", mount.propagation || "rprivate", ...readOnly])],
+  };
+}
+
+/** How mounts of the root itself pass to and fro: what the most open bind needs; undefined for the runtime's default. */
+export function rootPropagation(mounts: readonly PlannedMount[]): string | undefined {
+  const kinds = new Set(mounts.map(({ propagation }) => propagation.replace(/^r/, "")));
+  if (kinds.has("shared")) return "shared";
+  return kinds.has("slave") ? "rslave" : undefined;
+}

@@ -1,0 +1,41 @@
+import { LighterError, messageOf } from "../base/errors.ts";
+
+/** The exit code that a failed start stands for, as clients read it: 127 not found, 126 not executable, else 128. */
+export function startExitCode(message: string): number {
+  if (/executable file not found|no such file or directory|system cannot find the file specified/i.test(message)) return 127;
+  if (/permission denied|not a directory|is a directory|exec format error/i.test(message)) return 126;
+  return 128;
+}
+
+/**
+ * A runtime's refusal in the words that Docker's clients recognise: whatever runtime it was, a missing program reads
+ * `exec: "x": executable file not found in $PATH`. Other errors pass through.
+ * @param program first word of the command
+ */
+export function startError(error: unknown, program: string, act: "create" | "exec"): unknown {
+  if (!(error instanceof LighterError) || error.kind !== "runtime") return error;
+  const sentence = programSentence(messageOf(error), program);
+  if (sentence === undefined) return error;
+  const prefix =
+    act === "create"
+      ? "failed to create task for container: failed to create shim task: OCI runtime create failed: unable to start container process"
+      : "OCI runtime exec failed: exec failed: unable to start container process";
+  return new LighterError("runtime", `${prefix}: exec: ${JSON.stringify(program)}: ${sentence}: unknown`, { cause: error });
+}
+
+function programSentence(message: string, program: string): string | undefined {
+  const text = message.toLowerCase();
+  const absolute = program.includes("/");
+  // crun: "executable file `x` not found in $PATH: No such file or directory", "open executable: Permission denied"; runc: `exec: "x": executable file not found in $PATH`
+  const aboutProgram = /executable|exec(?:ve)?\b|exec:/.test(text);
+  if (!aboutProgram) return undefined;
+  if (/not found in \$path/.test(text))
+    return absolute ? `stat ${program}: no such file or directory` : "executable file not found in $PATH";
+  if (/no such file or directory/.test(text))
+    return absolute ? `stat ${program}: no such file or directory` : "executable file not found in $PATH";
+  if (/exec format error/.test(text)) return "exec format error";
+  if (/is a directory/.test(text)) return "is a directory";
+  if (/permission denied/.test(text)) return "permission denied";
+  if (/not a directory/.test(text)) return "not a directory";
+  return undefined;
+}

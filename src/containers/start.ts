@@ -1,0 +1,110 @@
+import { now } from "../base/clock.ts";
+import { LighterError, messageOf } from "../base/errors.ts";
+import { logOf } from "../base/log.ts";
+import type { Task } from "../runtime/runtime.ts";
+import { change, type Context, current, tell } from "./context.ts";
+import { watchExit } from "./exit.ts";
+import type { Live } from "./live.ts";
+import { networkRequest } from "./network-request.ts";
+import { layersOf, type NetworkPlace, prepareMounts, programOf, taskSpecOf } from "./prepare.ts";
+import { removeLocked } from "./remove.ts";
+import { type ContainerRow, setRunning, setStartFailed, setStatus, setStoppedByUser } from "./rows.ts";
+import { startError, startExitCode } from "./start-error.ts";
+import { type Trace, traceOf } from "./trace.ts";
+
+const log = logOf("containers");
+
+/** Starts a container. Throws `not-modified` when it runs already; a failed start leaves nothing behind but its reason in the row. */
+export function startContainer(context: Context, reference: string, options: { signal?: AbortSignal } = {}): Promise<void> {
+  return change(context, reference, (row, live) => startLocked(context, row, live, options));
+}
+
+/** As {@link startContainer}, for callers that hold the lock. `automatic` is a restart by policy: the user's wish to stop is kept in mind. */
+export async function startLocked(
+  context: Context,
+  row: ContainerRow,
+  live: Live,
+  options: { signal?: AbortSignal; automatic?: boolean } = {},
+): Promise<void> {
+  checkStartable(row, live);
+  live.cancelRestart?.();
+  live.stopRequested = false;
+  if (options.automatic !== true) live.backoff = 0;
+  const trace = traceOf("start", row.id);
+  const request = networkRequest(row);
+  trace.sync("reserve", () =>
+    context.needs.state.write(
+      (tx) => {
+        setStatus(tx, row.id, "starting");
+        if (row.stoppedByUser && options.automatic !== true) setStoppedByUser(tx, row.id, false);
+        context.needs.networks.reserve(tx, request);
+      },
+      { durable: false },
+    ),
+  );
+  let task: Task | undefined;
+  try {
+    task = await makeTask(context, row, options.signal, trace);
+    live.task = task;
+    for (const waiting of [...live.pending]) waiting.join(task);
+    await trace.span("run", () => task?.start() ?? Promise.resolve());
+  } catch (error) {
+    await failStart(context, row, live, task, error);
+    throw startError(error, programOf(row), "create");
+  }
+  trace.sync("transaction", () => recordStart(context, row, task));
+  watchExit(context, row.id, live, task);
+  trace.end();
+}
+
+function recordStart(context: Context, row: ContainerRow, task: Task): void {
+  context.needs.state.write(
+    (tx) => {
+      setRunning(tx, row.id, { started: now(), task: task.record, log: row.log ?? { v: 1, files: 0 } });
+      tell(tx, row, "start");
+    },
+    { durable: false },
+  );
+}
+
+function checkStartable(row: ContainerRow, live: Live): void {
+  if (row.status === "paused") throw new LighterError("conflict", "cannot start a paused container, try unpause instead");
+  if (row.status === "running") throw new LighterError("not-modified", "Container already started");
+  if (live.removing || row.status === "removing" || row.status === "dead")
+    throw new LighterError("conflict", "container is marked for removal and cannot be started");
+}
+
+async function makeTask(context: Context, row: ContainerRow, signal: AbortSignal | undefined, trace: Trace): Promise<Task> {
+  const { networks, runtime } = context.needs;
+  const layers = layersOf(context, row);
+  // What fails while the network is being made must not leave it unawaited.
+  const entering = trace.span("network", () => networks.enter(networkRequest(row)));
+  const [network, mounts] = await Promise.allSettled([entering, prepareMounts(context, row, layers)]);
+  if (network.status === "rejected") throw network.reason;
+  if (mounts.status === "rejected") throw mounts.reason;
+  try {
+    const spec = trace.sync("spec", () => taskSpecOf(context, row, layers, mounts.value, network.value satisfies NetworkPlace));
+    return await trace.span("runtime", () => runtime.create(spec, signal === undefined ? {} : { signal }));
+  } finally {
+    network.value.entered();
+  }
+}
+
+/** Undoes a start that failed: process, network, rows; clients that wait are let go. A `--rm` container goes with it. */
+async function failStart(context: Context, row: ContainerRow, live: Live, task: Task | undefined, cause: unknown): Promise<void> {
+  const error = startError(cause, programOf(row), "create");
+  const exitCode = startExitCode(messageOf(error));
+  live.task = undefined;
+  const undone = await Promise.allSettled([task?.delete(), context.needs.networks.leave(row.id)]);
+  for (const result of undone)
+    if (result.status === "rejected") log.warn("after a failed start of {id}: {error}", { id: row.id, error: result.reason });
+  context.needs.state.write(
+    (tx) => {
+      context.needs.networks.release(tx, row.id);
+      setStartFailed(tx, row.id, { status: row.hasRun ? "exited" : "created", exitCode, error: messageOf(error) });
+    },
+    { durable: false },
+  );
+  for (const waiting of [...live.pending]) waiting.abandon();
+  if (row.autoRemove) await removeLocked(context, current(context, row.id), live, { volumes: true });
+}
