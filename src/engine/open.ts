@@ -160,8 +160,8 @@ function findContainer(state: State, reference: string): ContainerRow | undefine
 
 function pidOf(row: ContainerRow): number | undefined {
   if (row.task_json === null || !RUNNING.has(row.status)) return undefined;
-  const { init } = JSON.parse(row.task_json) as TaskRecord;
-  return isAlive(init) ? init.pid : undefined;
+  const { task } = JSON.parse(row.task_json) as { task: TaskRecord };
+  return isAlive(task.init) ? task.init.pid : undefined;
 }
 
 /** Containers whose init is still there after a restart of the daemon. */
