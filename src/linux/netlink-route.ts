@@ -38,6 +38,7 @@ const IFLA = {
   kind: 1,
   data: 2,
   vethPeer: 1,
+  brportHairpin: 4,
   brportIsolated: 33,
   inet6AddrGenMode: 8,
 };
@@ -174,9 +175,13 @@ export function deleteGroup(group: number): NetlinkMessage {
   return message(RTM.delLink, NLM_F.ack, ifinfo(0), u32(IFLA.group, group));
 }
 
-/** Isolates a bridge port: it reaches the bridge itself, not the other isolated ports (`enable_icc=false`). */
-export function isolatePort(index: number): NetlinkMessage {
-  return message(RTM.setLink, NLM_F.ack, ifinfo(index, { family: AF_BRIDGE }), nest(IFLA.protinfo, u8(IFLA.brportIsolated, 1)));
+/**
+ * Sets flags of a bridge port. Isolated, it reaches the bridge itself, not the other isolated ports (`enable_icc=false`); with hairpin, frames may
+ * leave by the port that they came from.
+ */
+export function setPort(index: number, flags: { isolated: boolean; hairpin: boolean }): NetlinkMessage {
+  const parts = [u8(IFLA.brportHairpin, Number(flags.hairpin)), u8(IFLA.brportIsolated, Number(flags.isolated))];
+  return message(RTM.setLink, NLM_F.ack, ifinfo(index, { family: AF_BRIDGE }), nest(IFLA.protinfo, ...parts));
 }
 
 /** Deletes a link by name; a veth's other end goes with it. */

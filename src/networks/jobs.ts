@@ -46,18 +46,18 @@ export interface Jobs {
   survey: [undefined, Survey];
   /** Makes a bridge, or brings the one of that name into the shape asked for; answers whether it was there. */
   bridge: [BridgeSpec, { adopted: boolean }];
-  deleteLinks: [string[], undefined];
+  deleteLinks: [string[], void];
   /** Puts links back on their bridge. */
-  enslave: [{ bridge: string; links: string[] }, undefined];
+  enslave: [{ bridge: string; links: string[] }, void];
   /** Makes a namespace with its loopback up and the wires in it; answers its descriptor in this process. */
   sandbox: [Wire[], number];
   /** Adds a wire to a namespace given by path. */
-  attach: [{ namespace: string; wire: Wire }, undefined];
+  attach: [{ namespace: string; wire: Wire }, void];
   /** Sets the default gateways of a namespace given by path. */
-  gateways: [{ namespace: string; name: string; gateways: string[] }, undefined];
-  writeTable: [{ table: string; model: FirewallModel }, undefined];
-  changePorts: [{ table: string; add?: PortRule[]; remove?: PortRule[] }, undefined];
-  dropTable: [string, undefined];
+  gateways: [{ namespace: string; name: string; gateways: string[] }, void];
+  writeTable: [{ table: string; model: FirewallModel }, void];
+  changePorts: [{ table: string; add?: PortRule[]; remove?: PortRule[] }, void];
+  dropTable: [string, void];
   foreignDrops: [string, ForeignDrop[]];
 }
 

@@ -27,8 +27,8 @@ export class Kernel {
     return (await promise) as Jobs[Name][1];
   }
 
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.#worker.terminate();
+  [Symbol.dispose](): void {
+    this.#worker.terminate();
     this.#fail("the network Worker was stopped");
   }
 

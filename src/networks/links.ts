@@ -11,7 +11,6 @@ import {
   deleteGroup,
   deleteLink,
   findLink,
-  isolatePort,
   linkUp,
   links,
   newBridge,
@@ -20,6 +19,7 @@ import {
   setGroup,
   setMaster,
   setMtu,
+  setPort,
   withoutLinkLocal,
 } from "../linux/netlink-route.ts";
 import { addressBytes, addressOfBytes, formatSubnet, parseInterface, parseMac, parseAddress, subnetOf } from "./addresses.ts";
@@ -31,6 +31,9 @@ const O_WRONLY_CLOEXEC = 0o2000001;
 const LOOPBACK = 1;
 
 const NO_IPV6 = cstr("/proc/sys/net/ipv6/conf/default/disable_ipv6");
+const BRIDGE_FILTER = cstr("/proc/sys/net/bridge/bridge-nf-call-iptables");
+const O_RDONLY_CLOEXEC = 0o2000000;
+const ANSWER = new Uint8Array(8);
 const ONE = Buffer.from("1");
 const ZERO = Buffer.from("0");
 
@@ -95,7 +98,7 @@ function isLinkLocal({ bytes }: Prefix): boolean {
 }
 
 /** Deletes those of the links that are still there, many at once; what is gone already is no error. */
-export function deleteLinks(route: Netlink, names: string[]): undefined {
+export function deleteLinks(route: Netlink, names: string[]): void {
   if (names.length === 1) route.exchange(names.map(deleteLink));
   if (names.length < 2) return;
   const marked = route.exchange(names.map((name) => setGroup(name, DOOMED)));
@@ -103,7 +106,7 @@ export function deleteLinks(route: Netlink, names: string[]): undefined {
 }
 
 /** Puts links back on a bridge, those that still exist. */
-export function enslave(route: Netlink, bridge: string, names: string[]): undefined {
+export function enslave(route: Netlink, bridge: string, names: string[]): void {
   const master = findLink(route, bridge);
   if (master !== undefined) route.exchange(names.flatMap((name) => [setMaster(name, master.index), linkUp(name)]));
 }
@@ -132,12 +135,12 @@ export function makeSandbox(route: Netlink, wires: Wire[]): number {
 }
 
 /** Adds a wire to a namespace that is in use. */
-export function attachWire(route: Netlink, namespace: string, wire: Wire): undefined {
+export function attachWire(route: Netlink, namespace: string, wire: Wire): void {
   withInside(namespace, (inside, fd) => makeWire(route, inside, fd, wire));
 }
 
 /** Sets the default routes of a namespace that is in use. */
-export function setGateways(namespace: string, name: string, gateways: string[]): undefined {
+export function setGateways(namespace: string, name: string, gateways: string[]): void {
   withInside(namespace, (inside) => {
     const link = findLink(inside, name);
     if (link !== undefined) inside.request(defaultRoutes(link, gateways), `set the gateway of "${name}"`);
@@ -171,9 +174,10 @@ function makeWire(route: Netlink, inside: Netlink, namespace: number, wire: Wire
     [newVeth({ name: wire.hostName, master: bridge.index, mtu: wire.mtu, peer }), withoutLinkLocal(wire.hostName), linkUp(wire.hostName)],
     what,
   );
-  if (wire.isolated) {
+  const hairpin = bridgesAreFiltered();
+  if (wire.isolated || hairpin) {
     const port = findLink(route, wire.hostName);
-    if (port !== undefined) route.request([isolatePort(port.index)], what);
+    if (port !== undefined) route.request([setPort(port.index, { isolated: wire.isolated, hairpin })], what);
   }
   const link = findLink(inside, wire.name);
   if (link === undefined) throw new Error(`Cannot ${what}: "${wire.name}" is not in the namespace`);
@@ -183,6 +187,18 @@ function makeWire(route: Netlink, inside: Netlink, namespace: number, wire: Wire
   }
   inside.request([linkUp(link.index), ...wire.addresses.map((address) => addAddress(link.index, toPrefix(address)))], what);
   inside.request(defaultRoutes(link, wire.gateways), what);
+}
+
+/**
+ * Whether br_netfilter sends bridged packets through the IP rules (a module that other engines load): then a container's packet to its own published
+ * port is translated within the bridge, and must leave by the port that it came from.
+ */
+function bridgesAreFiltered(): boolean {
+  const fd = libc().open(BRIDGE_FILTER, O_RDONLY_CLOEXEC, 0);
+  if (fd < 0) return false;
+  const length = Number(libc().read(fd, ANSWER, ANSWER.length));
+  libc().close(fd);
+  return length > 0 && ANSWER[0] === ONE[0];
 }
 
 function defaultRoutes(link: Link, gateways: string[]): NetlinkMessage[] {

@@ -23,9 +23,9 @@ const does: { [Name in keyof Jobs]: (argument: Jobs[Name][0]) => Jobs[Name][1] }
   sandbox: (wires) => makeSandbox(route, wires),
   attach: ({ namespace, wire }) => attachWire(route, namespace, wire),
   gateways: ({ namespace, name, gateways }) => setGateways(namespace, name, gateways),
-  writeTable: ({ table, model }) => void writeTable(nft, table, model),
-  changePorts: ({ table, ...change }) => void changePorts(nft, table, change),
-  dropTable: (table) => void dropTable(nft, table),
+  writeTable: ({ table, model }) => writeTable(nft, table, model),
+  changePorts: ({ table, ...change }) => changePorts(nft, table, change),
+  dropTable: (table) => dropTable(nft, table),
   foreignDrops: (table) => foreignDrops(nft, table),
 };
 

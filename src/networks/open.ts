@@ -113,5 +113,5 @@ async function close(context: Context): Promise<void> {
   await Promise.all([context.bridgePool.close(), context.barePool.close()]);
   await sweepDoomed(context);
   for (const held of context.held.values()) for (const fd of held.sockets.splice(0)) dropPort(fd);
-  await context.kernel[Symbol.asyncDispose]();
+  context.kernel[Symbol.dispose]();
 }

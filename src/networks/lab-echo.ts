@@ -1,0 +1,20 @@
+/** For the root tests: `bun lab-echo.ts TAG tcp:80 udp:53 ...` answers every connection and datagram with the tag and the address it came from. */
+import { createSocket } from "node:dgram";
+import { createServer } from "node:net";
+
+const [tag = "", ...ports] = process.argv.slice(2);
+for (const spec of ports) {
+  const [protocol, port] = spec.split(":");
+  if (protocol === "tcp") {
+    const server = createServer((socket) => {
+      socket.on("error", () => {});
+      socket.end(`${tag} ${socket.remoteAddress?.replace("::ffff:", "")}\n`);
+    });
+    await new Promise<void>((resolve) => server.listen(Number(port), "0.0.0.0", resolve));
+  } else {
+    const socket = createSocket("udp4");
+    socket.on("message", (_, from) => socket.send(`${tag} ${from.address}\n`, from.port, from.address));
+    await new Promise<void>((resolve) => socket.bind(Number(port), resolve));
+  }
+}
+console.log("listening");

@@ -1,0 +1,260 @@
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
+import { HOST, Lab, LabDaemon, OUTSIDE, ask, sh, until } from "./lab.ts";
+
+const isRoot = process.getuid?.() === 0;
+// With the namespace of processes everything that a test starts ends with it.
+const PRIVATE = ["--net", "--pid", "--fork", "--kill-child", "--mount", "--mount-proc"];
+const inside = process.env["LIGHTER_LAB"] === "1";
+
+// The part changes its own network namespace's links and rules: everything runs in a child that stands in a namespace of its own.
+test.if(isRoot && !inside)(
+  "networks, in a network namespace that plays the host",
+  async () => {
+    const child = Bun.spawn(["unshare", ...PRIVATE, process.execPath, "test", import.meta.path], {
+      env: { ...process.env, LIGHTER_LAB: "1" },
+      stdout: "pipe",
+      stderr: "pipe",
+    });
+    const [output, errors, code] = await Promise.all([new Response(child.stdout).text(), new Response(child.stderr).text(), child.exited]);
+    expect(code === 0 ? "" : `${output}${errors}`).toBe("");
+  },
+  120_000,
+);
+
+setDefaultTimeout(30_000);
+
+const links = async (): Promise<number> => Number(await sh("ip -o link | grep -c ' lv' || true"));
+const ruleset = (): Promise<string> => sh("nft list ruleset");
+
+describe.if(isRoot && inside)("networks", () => {
+  let lab: Lab;
+  let daemon: LabDaemon;
+
+  beforeAll(async () => {
+    lab = await Lab.open();
+    await sh("ip route add 172.17.0.0/16 via 203.0.113.77");
+    daemon = await LabDaemon.open(lab);
+    await daemon.networks.restore([]);
+    await lab.echo("outside", ["tcp:9000", "udp:9000"], lab.outside);
+  });
+  afterAll(async () => {
+    await daemon.close();
+    daemon.forget();
+    lab.close();
+  });
+
+  test("the default bridge avoids the routes of the host", () => {
+    const [config] = daemon.networks.inspect("bridge").IPAM?.Config ?? [];
+    expect(config).toEqual({ Subnet: "172.18.0.0/16", Gateway: "172.18.0.1" });
+  });
+
+  test("a container reaches the outside with the host's address", async () => {
+    const one = await daemon.run("one");
+    expect(one.address).toStartWith("172.18.0.");
+    expect(await ask(one.namespace, "tcp", OUTSIDE, 9000)).toBe(`outside ${HOST}`);
+    expect(await ask(one.namespace, "udp", OUTSIDE, 9000)).toBe(`outside ${HOST}`);
+    await one.stop();
+  });
+
+  test("published ports answer from everywhere, with the client's own address from outside", async () => {
+    const portBindings = {
+      "80/tcp": [{ HostPort: "8080" }],
+      "53/udp": [{ HostPort: "5353" }],
+      "81/tcp": [{ HostIp: "127.0.0.1", HostPort: "8081" }],
+    };
+    const web = await daemon.run("web", { portBindings });
+    const other = await daemon.run("other");
+    await lab.echo("web", ["tcp:80", "udp:53", "tcp:81"], web.namespace);
+    expect(await ask(lab.outside, "tcp", HOST, 8080)).toBe(`web ${OUTSIDE}`);
+    expect(await ask(lab.outside, "udp", HOST, 5353)).toBe(`web ${OUTSIDE}`);
+    expect(await ask(undefined, "tcp", HOST, 8080)).toStartWith("web ");
+    expect(await ask(undefined, "tcp", "127.0.0.1", 8080)).toStartWith("web ");
+    expect(await ask(undefined, "udp", "127.0.0.1", 5353)).toStartWith("web ");
+    expect(await ask(undefined, "tcp", "127.0.0.1", 8081)).toStartWith("web ");
+    expect(await ask(lab.outside, "tcp", HOST, 8081)).toBe("nothing");
+    expect(await ask(other.namespace, "tcp", HOST, 8080)).toStartWith("web ");
+    expect(await ask(web.namespace, "tcp", HOST, 8080)).toStartWith("web ");
+    expect(await ask(other.namespace, "tcp", web.address, 80)).toBe(`web ${other.address}`);
+    expect(daemon.networks.settings(daemon.state, web.id).ports["80/tcp"]).toEqual([{ HostIp: "0.0.0.0", HostPort: "8080" }]);
+    await web.stop();
+    await other.stop();
+    expect(await ask(lab.outside, "tcp", HOST, 8080)).toBe("nothing");
+  });
+
+  test("the host's loopback and unpublished ports stay closed", async () => {
+    const web = await daemon.run("closed");
+    await lab.echo("web", ["tcp:80"], web.namespace);
+    await lab.echo("host", ["tcp:7000"]);
+    expect(await ask(undefined, "tcp", web.address, 80)).toStartWith("web ");
+    await sh(`nsenter --net=${web.namespace} ip route add 127.0.0.2 via 172.18.0.1 table local 2>/dev/null; true`);
+    await sh(`nsenter --net=${lab.outside} ip route add 172.18.0.0/16 via ${HOST}`);
+    expect(await ask(lab.outside, "tcp", web.address, 80)).toBe("nothing");
+    await sh(`nsenter --net=${lab.outside} ip route del 172.18.0.0/16`);
+    // A packet for the host's own 127.0.0.1 that comes over the bridge, as only a forger would send it.
+    const forged = "ip addr del 127.0.0.1/8 dev lo; ip route add 127.0.0.1 via 172.18.0.1 src " + web.address;
+    await sh(`nsenter --net=${web.namespace} sh -c 'sysctl -qw net.ipv4.conf.all.route_localnet=1; ${forged}'`);
+    expect(await ask(web.namespace, "tcp", HOST, 7000)).toStartWith("host ");
+    expect(await ask(web.namespace, "tcp", "127.0.0.1", 7000)).toBe("nothing");
+    await web.stop();
+  });
+
+  test("a port in use is told before the start, whoever holds it", async () => {
+    const first = await daemon.run("first", { portBindings: { "80/tcp": [{ HostPort: "8090" }] } });
+    const wish = (HostPort: string, HostIp = ""): Promise<unknown> =>
+      daemon.run(`late${HostPort}${HostIp}`, { portBindings: { "80/tcp": [{ HostIp, HostPort }] } });
+    const ours =
+      /^driver failed programming external connectivity on endpoint late8090 \([0-9a-f]{64}\): Bind for 0\.0\.0\.0:8090 failed: port is already allocated$/;
+    await expect(wish("8090")).rejects.toThrow(ours);
+    await expect(wish("8090", "127.0.0.1")).rejects.toThrow("Bind for 127.0.0.1:8090 failed: port is already allocated");
+    const foreign = Bun.listen({ hostname: "127.0.0.1", port: 8091, socket: { data() {} } });
+    await expect(wish("8091")).rejects.toThrow(
+      /failed to bind host port for 0\.0\.0\.0:8091:172\.18\.0\.\d+:80\/tcp: address already in use$/,
+    );
+    foreign.stop(true);
+    await expect(wish("8091", "198.51.100.1")).rejects.toThrow("cannot assign requested address");
+    const range = await daemon.run("range", { portBindings: { "80/tcp": [{ HostPort: "8090-8092" }] } });
+    expect(daemon.networks.settings(daemon.state, range.id).ports).toEqual({ "80/tcp": [{ HostIp: "0.0.0.0", HostPort: "8091" }] });
+    const all = await daemon.run("all", { exposed: ["80/tcp", "53/udp"], publishAll: true });
+    const { ports } = daemon.networks.settings(daemon.state, all.id);
+    for (const key of ["80/tcp", "53/udp"]) expect(Number(ports[key]?.[0]?.HostPort)).toBeWithin(32768, 61000);
+    expect(() => Bun.listen({ hostname: "0.0.0.0", port: 8090, socket: { data() {} } })).toThrow();
+    for (const container of [first, range, all]) await container.stop();
+    Bun.listen({ hostname: "0.0.0.0", port: 8090, socket: { data() {} } }).stop(true);
+    expect(daemon.state.all("SELECT * FROM ports")).toEqual([]);
+  });
+
+  test("networks are apart from each other, and internal ones from the outside", async () => {
+    const options = { driver: "bridge", attachable: false, enableIPv4: true, enableIPv6: false, options: {}, labels: {}, ipam: {} };
+    const { id } = await daemon.networks.create({ ...options, name: "apart", internal: false });
+    await daemon.networks.create({ ...options, name: "inner", internal: true });
+    await daemon.networks.create({
+      ...options,
+      name: "strangers",
+      internal: false,
+      options: { "com.docker.network.bridge.enable_icc": "false" },
+    });
+    const a = await daemon.run("a", {
+      mode: "apart",
+      endpoints: { apart: { Aliases: ["alpha"], IPAMConfig: { IPv4Address: "172.19.0.9" } } },
+    });
+    const b = await daemon.run("b");
+    const c = await daemon.run("c", { mode: "inner" });
+    const [d, e] = [await daemon.run("d", { mode: "strangers" }), await daemon.run("e", { mode: "strangers" })];
+    for (const [tag, one] of Object.entries({ a, b, c, d, e })) await lab.echo(tag, ["tcp:80"], one.namespace);
+    expect(a.address).toBe("172.19.0.9");
+    expect(await ask(a.namespace, "tcp", OUTSIDE, 9000)).toBe(`outside ${HOST}`);
+    expect(await ask(a.namespace, "tcp", b.address, 80)).toBe("nothing");
+    expect(await ask(b.namespace, "tcp", a.address, 80)).toBe("nothing");
+    expect(await ask(c.namespace, "tcp", OUTSIDE, 9000)).toBe("nothing");
+    expect(await ask(d.namespace, "tcp", e.address, 80)).toBe("nothing");
+    expect(await ask(d.namespace, "tcp", OUTSIDE, 9000)).toBe(`outside ${HOST}`);
+    expect(await ask(undefined, "tcp", c.address, 80)).toStartWith("c ");
+    expect(daemon.networks.settings(daemon.state, a.id).networks["apart"]?.DNSNames).toEqual(["a", "alpha", a.id.slice(0, 12)]);
+    expect(daemon.networks.inspect(id.slice(0, 10)).Containers?.[a.id]?.IPv4Address).toBe("172.19.0.9/16");
+    await daemon.networks.connect("bridge", a.id, {});
+    expect(await ask(a.namespace, "tcp", b.address, 80)).toStartWith("b ");
+    await daemon.networks.disconnect("apart", a.id, { force: false });
+    expect(await ask(a.namespace, "tcp", OUTSIDE, 9000)).toBe(`outside ${HOST}`);
+    expect(Object.keys(daemon.networks.settings(daemon.state, a.id).networks)).toEqual(["bridge"]);
+    await expect(daemon.networks.remove("inner")).rejects.toThrow(
+      'error while removing network: network inner has active endpoints (name:"c"',
+    );
+    for (const one of [a, b, c, d, e]) await one.stop();
+    expect((await daemon.networks.prune(new Map())).sort()).toEqual(["apart", "inner", "strangers"]);
+    expect(await sh("ip -o link | grep -c ': br-' || true")).toBe("0");
+    expect(await ruleset()).not.toContain("br-");
+  });
+
+  test("modes none, host and container", async () => {
+    const none = await daemon.run("none", { mode: "none" });
+    expect(await sh(`nsenter --net=${none.namespace} ip -br link`)).toMatch(/^lo +UNKNOWN[^\n]*$/);
+    const host = await daemon.run("host", { mode: "host" });
+    expect(await sh(`readlink ${host.namespace}`)).toBe(await sh("readlink /proc/self/ns/net"));
+    const web = await daemon.run("shared");
+    const guest = await daemon.run("guest", { mode: "container:shared" });
+    expect(await sh(`readlink ${guest.namespace}`)).toBe(await sh(`readlink ${web.namespace}`));
+    expect(guest.hosts).toBeUndefined();
+    expect(web.hosts).toContain(`${web.address}\t${web.id.slice(0, 12)}\n`);
+    expect(daemon.networks.settings(daemon.state, guest.id).networks).toEqual({});
+    for (const one of [none, host, guest, web]) await one.stop();
+    await expect(daemon.run("late", { mode: "container:shared" })).rejects.toThrow("cannot join network of a non running container");
+    expect(() => daemon.networks.check(daemon.request("lost", { mode: "nowhere" }))).toThrow("network nowhere not found");
+  });
+
+  test("nothing is left of 40 containers, and no thread stays elsewhere", async () => {
+    const before = await ruleset();
+    for (let round = 0; round < 5; round++) {
+      const some = await Promise.all(
+        Array.from({ length: 8 }, (_, index) =>
+          daemon.run(`r${round}-${index}`, { portBindings: { "80/tcp": [{ HostPort: String(8100 + index) }] } }),
+        ),
+      );
+      expect(new Set(some.map(({ address }) => address)).size).toBe(8);
+      await Promise.all(some.map((one) => one.stop()));
+    }
+    expect(await ruleset()).toBe(before);
+    expect(daemon.state.all("SELECT id FROM endpoints WHERE address4 IS NOT NULL")).toEqual([]);
+    const spaces = await sh(`readlink /proc/${process.pid}/task/*/ns/net | sort -u`);
+    expect(spaces.split("\n")).toHaveLength(1);
+  });
+
+  test("kill -9 of the daemon: ports answer meanwhile, the next one adopts the living and sweeps the rest", async () => {
+    await daemon.close();
+    daemon.forget();
+    await until(async () => (await links()) === 0);
+    await sh("ip link del lighter0; nft delete table inet lighter");
+    const dataRoot = `${daemon.options.dataRoot}-killed`;
+    const child = lab.spawn([process.execPath, `${import.meta.dir}/lab-daemon.ts`, dataRoot]);
+    const { value } = await (child.stdout as ReadableStream<Uint8Array>).getReader().read();
+    const { web, gone } = JSON.parse(Buffer.from(value ?? []).toString()) as Record<
+      "web" | "gone",
+      { id: string; pid: number; address: string }
+    >;
+    await lab.echo("web", ["tcp:80"], `/proc/${web.pid}/ns/net`);
+    expect(await ask(lab.outside, "tcp", HOST, 8080)).toBe(`web ${OUTSIDE}`);
+    const wide = await links();
+    child.kill("SIGKILL");
+    await child.exited;
+    process.kill(gone.pid, "SIGKILL");
+    expect(await ask(lab.outside, "tcp", HOST, 8080)).toBe(`web ${OUTSIDE}`);
+    await until(async () => (await links()) === 1);
+    expect(wide).toBeGreaterThan(3);
+
+    daemon = await LabDaemon.open(lab, { dataRoot });
+    daemon.pids.set(web.id, web.pid);
+    await daemon.networks.restore([{ containerId: web.id, pid: web.pid }]);
+    expect(await ask(lab.outside, "tcp", HOST, 8080)).toBe(`web ${OUTSIDE}`);
+    expect(await ruleset()).not.toContain("8081");
+    expect(daemon.state.all("SELECT container FROM endpoints")).toEqual([{ container: web.id }]);
+    expect(() => Bun.listen({ hostname: "0.0.0.0", port: 8080, socket: { data() {} } })).toThrow();
+    const next = await daemon.run("next");
+    expect(next.address).not.toBe(web.address);
+    expect(await ask(next.namespace, "tcp", web.address, 80)).toBe(`web ${next.address}`);
+    await next.stop();
+
+    await sh("ip link del lighter0; nft flush ruleset");
+    await daemon.close();
+    daemon = await LabDaemon.open(lab, { dataRoot });
+    await daemon.networks.restore([{ containerId: web.id, pid: web.pid }]);
+    await until(async () => (await ask(lab.outside, "tcp", HOST, 8080)) === `web ${OUTSIDE}`);
+    process.kill(web.pid, "SIGKILL");
+  });
+
+  test("two daemons side by side", async () => {
+    const other = await LabDaemon.open(lab, { bridgeName: "lighter1", table: "lighter_1" });
+    await other.networks.restore([]);
+    const [subnet] = other.networks.inspect("bridge").IPAM?.Config ?? [];
+    expect(subnet?.Subnet).not.toBe(daemon.networks.inspect("bridge").IPAM?.Config?.[0]?.Subnet ?? "");
+    const mine = await daemon.run("mine", { portBindings: { "80/tcp": [{ HostPort: "8200" }] } });
+    const theirs = await other.run("theirs", { portBindings: { "80/tcp": [{ HostPort: "8201" }] } });
+    await lab.echo("mine", ["tcp:80"], mine.namespace);
+    await lab.echo("theirs", ["tcp:80"], theirs.namespace);
+    expect(await ask(lab.outside, "tcp", HOST, 8200)).toStartWith("mine ");
+    expect(await ask(lab.outside, "tcp", HOST, 8201)).toStartWith("theirs ");
+    await theirs.stop();
+    await other.close();
+    other.forget();
+    expect(await ask(lab.outside, "tcp", HOST, 8200)).toStartWith("mine ");
+    await mine.stop();
+  });
+});
