@@ -46,7 +46,7 @@ function fromFile(config: ConfigFile, key: string): Credentials | undefined {
   const name = Object.keys(config.auths ?? {}).find((one) => one === key || hostOf(one) === hostOf(key));
   const stored = name === undefined ? undefined : config.auths?.[name];
   if (!stored || (!stored.auth && !stored.identitytoken && !stored.registrytoken)) return undefined;
-  const [username = "", password = ""] = splitAuth(stored.auth ?? "");
+  const [username, password] = splitAuth(stored.auth ?? "");
   return {
     ...(username !== "" && { username, password }),
     ...(stored.identitytoken && { identitytoken: stored.identitytoken }),

@@ -106,7 +106,7 @@ export function table(rows: readonly (readonly string[])[], minWidth = MIN_WIDTH
 function width(cell: string): number {
   // Plain ASCII is by far the most common, and counts without taking the string apart.
   // oxlint-disable-next-line no-control-regex
-  return /^[\x00-\x7f]*$/.test(cell) ? cell.length : [...cell].length;
+  return /^[\x00-\x7f]*$/.test(cell) ? cell.length : Array.from(cell).length;
 }
 
 function text(value: unknown): string {

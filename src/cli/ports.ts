@@ -89,7 +89,7 @@ function fromLongForm(spec: string): string {
   let target = "";
   let protocol = "tcp";
   for (const field of csvFields(spec)) {
-    const [key = "", value = ""] = splitOnce(field);
+    const [key, value = ""] = splitOnce(field);
     if (key === "published") published = value;
     else if (key === "target") target = value;
     else if (key === "protocol") protocol = value;

@@ -24,13 +24,13 @@ export const FUNCTIONS: Readonly<Record<string, TemplateFunction>> = {
   lower: (text) => show(text).toLowerCase(),
   upper: (text) => show(text).toUpperCase(),
   pad: (text, before, after) => (show(text) === "" ? "" : " ".repeat(Number(before)) + show(text) + " ".repeat(Number(after))),
-  truncate: (text, length) => [...show(text)].slice(0, Number(length)).join(""),
+  truncate: (text, length) => Array.from(show(text)).slice(0, Number(length)).join(""),
   print: (...args) => print(args),
   println: (...args) => `${args.map(show).join(" ")}\n`,
   printf: (format, ...args) => sprintf(show(format), args),
   len: length,
   index: (value, ...keys) => keys.reduce(indexOne, value),
-  slice: (value, from = 0, to = undefined) =>
+  slice: (value, from = 0, to?: unknown) =>
     Array.isArray(value)
       ? value.slice(Number(from), to === undefined ? undefined : Number(to))
       : show(value).slice(Number(from), to === undefined ? undefined : Number(to)),

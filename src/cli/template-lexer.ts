@@ -65,7 +65,7 @@ function lexAction(source: string, start: number, line: number): { tokens: Token
     const groups = TOKEN.exec(source)?.groups;
     const found = groups && Object.entries(groups).find(([, text]) => text !== undefined);
     if (!found) throw problem(line, lexProblem(source, at));
-    const [name, text = ""] = found;
+    const [name, text] = found;
     const kind = name === "raw" ? "string" : (name as Token["kind"]);
     const value = name === "raw" ? text.slice(1, -1) : name === "string" || name === "char" ? unquote(text, line) : text;
     tokens.push({ kind, text: value, spaced: space > 0 || tokens.length === 0, column: at - lineStart, line });

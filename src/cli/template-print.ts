@@ -36,7 +36,7 @@ function verbText(verb: string, value: unknown, digits: number | undefined, flag
       return show(value);
     case "s":
       if (typeof value === "number" || typeof value === "boolean") return `%!s(${goType(value)}=${show(value)})`;
-      return digits === undefined ? show(value) : [...show(value)].slice(0, digits).join("");
+      return digits === undefined ? show(value) : Array.from(show(value)).slice(0, digits).join("");
     case "q":
       return JSON.stringify(show(value));
     case "d":

@@ -1,10 +1,7 @@
-import manifest from "../../package.json";
-
-/** The version of this build. */
-export const VERSION: string = manifest.version;
+import { buildInfo } from "../base/build-info.ts";
 
 /** What `--version` prints. Called as docker it reads as docker's, since scripts parse it. */
 export function versionLine(program: string): string {
-  const name = program === "docker" ? "Docker" : "Lighter";
-  return `${name} version ${VERSION}, build lighter\n`;
+  const { version, commit } = buildInfo();
+  return `${program === "docker" ? "Docker" : "Lighter"} version ${version}, build ${commit.slice(0, 7)}\n`;
 }

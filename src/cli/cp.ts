@@ -1,0 +1,147 @@
+import { lstat, realpath, stat } from "node:fs/promises";
+import { basename, dirname, isAbsolute, join, resolve } from "node:path";
+import { isatty } from "node:tty";
+import { kindOf, LighterError } from "../base/errors.ts";
+import { formatBytes } from "../base/units.ts";
+import type { Connection } from "../client/connection.ts";
+import { getArchive, putArchive, statPath, type PathStat } from "../client/containers.ts";
+import { command, type Call } from "./command.ts";
+import { bool } from "./flags.ts";
+import { write } from "./output.ts";
+import { packTar, unpackTar } from "./tar-program.ts";
+
+const flags = {
+  archive: bool("Keep owners (uid and gid)", "a"),
+  "follow-link": bool("Copy what a link points to, not the link", "L"),
+  quiet: bool("Do not show progress", "q"),
+};
+
+type CopyCall = Call<typeof flags>;
+
+/** One end of a copy: a path in a container, or on this machine. */
+interface End {
+  container?: string;
+  path: string;
+}
+
+/** Bits of Go's file mode that the archive endpoints carry. */
+const GO_MODE = { dir: 0x8000_0000, link: 0x0800_0000 } as const;
+
+/** `cp`: copies between a container and this machine. */
+export const cp = command({
+  usage: "[OPTIONS] CONTAINER:SRC_PATH DEST_PATH|-",
+  args: 2,
+  flags,
+  async run(call) {
+    const [from = "", to = ""] = call.args;
+    if (from === "") throw new LighterError("invalid", "source can not be empty");
+    if (to === "") throw new LighterError("invalid", "destination can not be empty");
+    const [source, target] = [splitEnd(from), splitEnd(to)];
+    if (source.container !== undefined && target.container !== undefined)
+      throw new LighterError("invalid", "copying between containers is not supported");
+    const connection = await call.app.connection();
+    if (source.container !== undefined) return fromContainer(call, connection, source, target.path);
+    if (target.container !== undefined) return toContainer(call, connection, source.path, target);
+    throw new LighterError("invalid", "must specify at least one container source");
+  },
+});
+
+/** `name:path` is a path in a container unless it begins like a path of this machine. */
+function splitEnd(text: string): End {
+  if (isAbsolute(text) || text.startsWith(".")) return { path: text };
+  const at = text.indexOf(":");
+  if (at <= 0) return { path: at === 0 ? "" : text };
+  return { container: text.slice(0, at), path: text.slice(at + 1) };
+}
+
+async function fromContainer(call: CopyCall, connection: Connection, source: End, target: string): Promise<void> {
+  const name = source.container ?? "";
+  let path = source.path;
+  if (call.flags["follow-link"]) path = await followedInside(connection, name, path);
+  const { stat: info, body } = await getArchive(connection, name, path);
+  if (target === "-") {
+    if (isatty(1)) throw new LighterError("invalid", "refusing to copy to a terminal: redirect the output");
+    for await (const bytes of body) await write(1, bytes);
+    return;
+  }
+  const contents = path.endsWith("/.") || path === ".";
+  const directory = (info.mode & GO_MODE.dir) !== 0;
+  const there = await stat(target).catch(() => undefined);
+  const place = placeOf(resolve(target), there && { directory: there.isDirectory() }, {
+    directory,
+    contents,
+    name: basename(path.replace(/\/+$/, "")) || info.name,
+    asked: /\/\.?$/.test(target),
+  });
+  if (!(await stat(place.folder).catch(() => undefined))?.isDirectory()) throw new LighterError("invalid", "no such directory");
+  const size = await unpackTar(body, place.folder, place.name, call.flags.archive);
+  report(call, size, resolve(target));
+}
+
+async function toContainer(call: CopyCall, connection: Connection, source: string, target: End): Promise<void> {
+  const name = target.container ?? "";
+  const path = await resolvedInside(connection, name, target.path);
+  const there = await statOrNothing(connection, name, path);
+  const isFolder = there !== undefined && (there.mode & GO_MODE.dir) !== 0;
+  const options = { copyUidGid: call.flags.archive, noOverwriteDirNonDir: true };
+  if (source === "-") {
+    if (!isFolder) throw new LighterError("invalid", `destination "${name}:${target.path}" must be a directory`);
+    return putArchive(connection, name, path, Bun.stdin.stream(), options);
+  }
+  const real = call.flags["follow-link"] ? await realpath(source).catch(() => resolve(source)) : resolve(source);
+  const slashed = source.endsWith("/");
+  const info = await (slashed ? stat(real) : lstat(real)).catch((error: unknown) => {
+    throw new LighterError("not-found", `lstat ${real}: no such file or directory`, { cause: error });
+  });
+  const contents = /(^|\/)\.$/.test(source);
+  const place = placeOf(path, there && { directory: isFolder }, {
+    directory: info.isDirectory(),
+    contents,
+    name: basename(call.flags["follow-link"] ? resolve(source) : real),
+    asked: /\/\.?$/.test(target.path),
+  });
+  const packed = packTar(real, place.name);
+  await putArchive(connection, name, place.folder, packed.stream, options);
+  report(call, await packed.finished, `${name}:${target.path}`);
+}
+
+/** Where a copy goes: the folder it is unpacked in, and the name it gets there (undefined: what is in it is spread there). */
+function placeOf(
+  path: string,
+  there: { directory: boolean } | undefined,
+  source: { directory: boolean; contents: boolean; name: string; asked: boolean },
+): { folder: string; name: string } {
+  if (there?.directory) return { folder: path, name: source.contents ? "." : source.name };
+  if (there && source.directory) throw new LighterError("invalid", "cannot copy directory");
+  if (!there && source.asked && !source.directory) throw new LighterError("invalid", "no such directory");
+  return { folder: dirname(path), name: basename(path) };
+}
+
+async function statOrNothing(connection: Connection, name: string, path: string): Promise<PathStat | undefined> {
+  try {
+    return await statPath(connection, name, path);
+  } catch (error) {
+    if (kindOf(error) === "not-found" && !/no such container/i.test((error as Error).message)) return undefined;
+    // A HEAD has no body: whether it is the container that is missing, the next request says.
+    if (kindOf(error) === "not-found") return undefined;
+    throw error;
+  }
+}
+
+/** The path that a link at the end of a path points to. */
+async function resolvedInside(connection: Connection, name: string, given: string): Promise<string> {
+  const path = given === "" ? "/" : isAbsolute(given) ? given : `/${given}`;
+  const info = await statOrNothing(connection, name, path);
+  if (!info || (info.mode & GO_MODE.link) === 0 || info.linkTarget === "") return path.length > 1 ? path.replace(/\/+$/, "") || "/" : path;
+  return isAbsolute(info.linkTarget) ? info.linkTarget : join(dirname(path), info.linkTarget);
+}
+
+async function followedInside(connection: Connection, name: string, path: string): Promise<string> {
+  const info = await statOrNothing(connection, name, path);
+  if (!info || (info.mode & GO_MODE.link) === 0 || info.linkTarget === "") return path;
+  return isAbsolute(info.linkTarget) ? info.linkTarget : join(dirname(path), info.linkTarget);
+}
+
+function report({ flags, app }: CopyCall, size: number, target: string): void {
+  if (!flags.quiet && isatty(2)) app.err(`Successfully copied ${formatBytes(size, 3)} to ${target}\n`);
+}
