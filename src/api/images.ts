@@ -59,8 +59,8 @@ async function importRoot(call: Call, source: string): Promise<Answer> {
   const message = query.text("message");
   const platform = platformOf(call);
   const archive = source === "-" ? call.body.stream() : await download(source, signal);
-  return progressAnswer(async (progress) => {
-    const id = await call.engine.images.import(archive, {
+  return progressAnswer((progress) =>
+    call.engine.images.import(archive, {
       changes: query.list("changes"),
       progress,
       signal,
@@ -68,9 +68,8 @@ async function importRoot(call: Call, source: string): Promise<Answer> {
       ...(tag && { tag }),
       ...(message && { message }),
       ...(platform && { platform }),
-    });
-    progress({ status: id });
-  });
+    }),
+  );
 }
 
 async function download(source: string, signal: AbortSignal): Promise<ReadableStream<Uint8Array>> {

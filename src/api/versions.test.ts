@@ -28,6 +28,10 @@ const CASES: Record<string, { answer: () => unknown; expected: Json }> = {
     },
   },
   "52 Config.MacAddress (the container-wide address)": { answer: container, expected: { Config: { MacAddress: "02:42:ac:11:00:02" } } },
+  "52 LayersSize, Images, Containers, Volumes, BuildCache instead of the sums by kind": {
+    answer: () => ({ ImageUsage: { TotalSize: 5, Items: [1] }, VolumeUsage: { TotalSize: 0, Items: [] } }),
+    expected: { LayersSize: 5, Images: [1], Containers: null, Volumes: [], BuildCache: null, BuilderSize: 0 },
+  },
   "52 DockerVersion, Parent, Comment, Author: present though empty": {
     answer: image,
     expected: { DockerVersion: "", Parent: "", Comment: "", Author: "" },

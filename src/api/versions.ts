@@ -59,6 +59,21 @@ export const CHANGES: readonly Change[] = [
   },
   {
     below: 52,
+    route: "GET /system/df",
+    field: "LayersSize, Images, Containers, Volumes, BuildCache instead of the sums by kind",
+    apply(usage) {
+      const part = (name: string): Json => (usage[name] ?? {}) as Json;
+      usage["LayersSize"] = part("ImageUsage")["TotalSize"] ?? 0;
+      usage["Images"] = part("ImageUsage")["Items"] ?? null;
+      usage["Containers"] = part("ContainerUsage")["Items"] ?? null;
+      usage["Volumes"] = part("VolumeUsage")["Items"] ?? null;
+      usage["BuildCache"] = part("BuildCacheUsage")["Items"] ?? null;
+      usage["BuilderSize"] = 0;
+      for (const name of ["ImageUsage", "ContainerUsage", "VolumeUsage", "BuildCacheUsage"]) delete usage[name];
+    },
+  },
+  {
+    below: 52,
     route: "GET /images/:name{.+}/json",
     field: "DockerVersion, Parent, Comment, Author: present though empty",
     apply(image) {
