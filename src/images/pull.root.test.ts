@@ -190,8 +190,8 @@ describe.skipIf(process.getuid?.() !== 0)("pull", () => {
     registry.addImage("y", "1", [layer]);
     const abort = new AbortController();
     let times = 0;
-    registry.faults.drop = () => {
-      if (++times > 1) return undefined;
+    registry.faults.drop = (digest) => {
+      if (digest !== layer.diffId || ++times > 1) return undefined;
       setTimeout(() => abort.abort(), 40);
       return 500_000;
     };

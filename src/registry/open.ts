@@ -31,7 +31,11 @@ export async function openRegistry({ state, content, socket, shipped }: Registry
   const server = Bun.serve({
     unix: socket,
     maxRequestBodySize: MAX_BODY,
-    fetch: (request) => handle(context, request),
+    fetch(request, server) {
+      // A client that is busy unpacking may leave a connection alone for longer than the default ten seconds.
+      server.timeout(request, 0);
+      return handle(context, request);
+    },
     error: (error) => refuseError(error),
   });
   return {
