@@ -88,6 +88,7 @@ const SYMBOLS = {
   shutdown: { args: ["i32", "i32"], returns: "i32" },
   if_nametoindex: { args: ["ptr"], returns: "u32" },
 
+  usleep: { args: ["u32"], returns: "i32" },
   kill: { args: ["i32", "i32"], returns: "i32" },
   waitpid: { args: ["i32", "ptr", "i32"], returns: "i32" },
   prctl: { args: ["i32", ULONG, ULONG, ULONG, ULONG], returns: "i32" },
