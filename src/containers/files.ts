@@ -94,7 +94,7 @@ async function atPlace<T>(
 
 async function statAt(place: Place, row: ContainerRow, path: string): Promise<PathStat> {
   try {
-    const stat = await statInRoot(place);
+    const stat = await statInRoot({ root: place.root, path: place.path });
     return {
       name: stat.name,
       size: stat.size,

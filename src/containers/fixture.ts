@@ -42,6 +42,8 @@ export async function openFixture(directory = mkdtempSync("/tmp/lighter-containe
   const content = await openContent({ dataRoot, state, roots: [] });
   makeImage(state, dataRoot);
   const cgroupParent = `/lighter-test-${directory.slice(-6)}`;
+  // The engine's own helper threads start here rather than on the spawn thread, whose cgroup they would keep.
+  Bun.gc(true);
   const runtime = await openRuntime({ execRoot, cgroupParent, cgroupDriver: "cgroupfs", runtimes: {}, defaultRuntime: undefined });
   const needs: ContainersNeeds = {
     state,

@@ -2,7 +2,7 @@ import { statSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { LighterError } from "../base/errors.ts";
 import { closeFd } from "../linux/fd.ts";
-import { detachedOverlay } from "../linux/overlay.ts";
+import { openDetachedOverlay } from "../linux/mount.ts";
 import { cleanPath } from "./bind-spec.ts";
 import { type Context, isRunning } from "./context.ts";
 import type { Live } from "./live.ts";
@@ -43,14 +43,13 @@ export async function openPlace(context: Context, row: ContainerRow, live: Live,
 /** A mount of everything that a container has of its own and of its image, for reading; also while it runs. */
 export async function openView(context: Context, row: ContainerRow): Promise<{ root: string; close(): void }> {
   const { upper } = pathsOf(context.needs.options, row.id);
-  const { work } = pathsOf(context.needs.options, row.id);
-  const fd = detachedOverlay({ target: "", lower: layersOf(context, row), upper, work, volatile: false });
+  const fd = await openDetachedOverlay({ lower: [upper, ...layersOf(context, row)] });
   return { root: `/proc/self/fd/${fd}`, close: () => closeFd(fd) };
 }
 
 function openStopped(context: Context, row: ContainerRow): Promise<number> {
   const { upper, work } = pathsOf(context.needs.options, row.id);
-  return Promise.resolve(detachedOverlay({ target: "", lower: layersOf(context, row), upper, work, volatile: false }));
+  return openDetachedOverlay({ lower: layersOf(context, row), upper, work });
 }
 
 function coveringMount(row: ContainerRow, path: string): ContainerRow["desired"]["mounts"][number] | undefined {

@@ -35,7 +35,8 @@ export async function startLocked(
   trace.sync("reserve", () =>
     context.needs.state.write(
       (tx) => {
-        setStatus(tx, row.id, "starting");
+        // A restart by policy stays `restarting` until it runs.
+        if (row.status !== "restarting") setStatus(tx, row.id, "starting");
         if (row.stoppedByUser && options.automatic !== true) setStoppedByUser(tx, row.id, false);
         context.needs.networks.reserve(tx, request);
       },

@@ -1,0 +1,85 @@
+import { describe, expect, test } from "bun:test";
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { eventsAfter } from "../state/events.ts";
+import { type Fixture, openFixture } from "./fixture.ts";
+
+const root = process.getuid?.() === 0;
+
+/** A daemon of containers alone, in a process of its own: makes what the test wants, says so, and is killed. */
+const DAEMON = `
+const { openFixture } = await import(${JSON.stringify(join(import.meta.dir, "fixture.ts"))});
+const fixture = await openFixture(process.argv[1]);
+const start = async (name, cmd, host = {}) => {
+  const { id } = await fixture.containers.create(name, { Image: "busybox", Cmd: cmd, HostConfig: { NetworkMode: "host", ...host } }, {});
+  await fixture.containers.start(id);
+};
+await start("ticker", ["sh", "-c", "i=0; while :; do i=$((i+1)); echo line $i; sleep 0.01; done"]);
+await start("nine", ["sh", "-c", "sleep 0.5; exit 9"]);
+await start("again", ["sh", "-c", "sleep 0.5; exit 1"], { RestartPolicy: { Name: "on-failure", MaximumRetryCount: 1 } });
+await start("gone", ["sleep", "0.5"], { AutoRemove: true });
+await start("quiet", ["sleep", "1000"]);
+const exec = await fixture.containers.createExec("quiet", { Cmd: ["sh", "-c", "sleep 0.5; exit 4"] });
+await fixture.containers.startExec(exec, { tty: false });
+await fixture.containers.create("never", { Image: "busybox", Cmd: ["true"], HostConfig: { RestartPolicy: { Name: "always" } } }, {});
+console.log("ready " + exec);
+`;
+
+describe.skipIf(!root)("kill -9 of the daemon", () => {
+  test("containers run on; codes, logs, events and policies are right in the next daemon", async () => {
+    const directory = (await Bun.$`mktemp -d /tmp/lighter-containers-XXXXXX`.text()).trim();
+    const child = Bun.spawn([process.execPath, "-e", DAEMON, directory], { stdout: "pipe", stderr: "inherit" });
+    const exec = await readyLine(child.stdout);
+    const killed = BigInt(Date.now()) * 1_000_000n;
+    child.kill("SIGKILL");
+    await child.exited;
+    await Bun.sleep(900);
+    const restarted = BigInt(Date.now()) * 1_000_000n;
+    const fixture = await openFixture(directory);
+    try {
+      await check(fixture, exec, killed, restarted);
+    } finally {
+      await fixture.remove();
+    }
+    expect(existsSync(directory)).toBe(false);
+  }, 20_000);
+});
+
+async function readyLine(stream: ReadableStream<Uint8Array>): Promise<string> {
+  let text = "";
+  for await (const piece of stream) {
+    text += Buffer.from(piece).toString();
+    const found = /ready (\w+)/.exec(text)?.[1];
+    if (found !== undefined) return found;
+  }
+  throw new Error(`the daemon said: ${text}`);
+}
+
+async function check(fixture: Fixture, exec: string, killed: bigint, restarted: bigint): Promise<void> {
+  const { containers, state } = fixture;
+  expect((await containers.inspect("nine")).State).toMatchObject({ Status: "exited", ExitCode: 9 });
+  expect(containers.inspectExec(exec)).toMatchObject({ Running: false, ExitCode: 4 });
+  expect((await containers.inspect("never")).State?.Status).toBe("created");
+  expect(await containers.inspect("gone").catch((error: Error) => error.message)).toBe("No such container: gone");
+  const events = eventsAfter(state, 0);
+  const dies = events.filter(({ action, attributes }) => action === "die" && attributes["name"] === "nine");
+  expect(dies.map(({ attributes }) => attributes["exitCode"])).toEqual(["9"]);
+  const time = dies[0]?.time ?? 0n;
+  expect(time > killed && time < restarted).toBe(true);
+
+  for (let tries = 0; tries < 100 && (await containers.inspect("again")).State?.Status !== "exited"; tries++) await Bun.sleep(20);
+  for (let tries = 0; tries < 100 && (await containers.inspect("again")).RestartCount !== 1; tries++) await Bun.sleep(20);
+  expect((await containers.inspect("again")).RestartCount).toBe(1);
+
+  const pid = (await containers.inspect("ticker")).State?.Pid ?? 0;
+  expect(existsSync(`/proc/${pid}`)).toBe(true);
+  await Bun.sleep(100);
+  await containers.kill("ticker", "KILL");
+  await containers.wait("ticker", "not-running").result;
+  let text = "";
+  for await (const { data } of containers.logs("ticker", { stdout: true, stderr: true, follow: false }))
+    text += Buffer.from(data).toString();
+  const lines = text.trimEnd().split("\n");
+  expect(lines.length).toBeGreaterThan(20);
+  expect(lines).toEqual(lines.map((_, index) => `line ${index + 1}`));
+}
