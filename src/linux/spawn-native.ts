@@ -1,7 +1,7 @@
 import { cc, ptr } from "bun:ffi";
 import { closeFd, memoryFile, writeAll } from "./fd.ts";
 import { cstr, systemError } from "./libc.ts";
-import { type SpawnOptions, withSpawnArguments } from "./posix-spawn.ts";
+import { type SpawnArguments, type SpawnOptions, withSpawnArguments } from "./posix-spawn.ts";
 
 /**
  * The steps between two namespaces, as one native call. JavaScript in between could make its engine start a helper thread there (a JIT
@@ -17,6 +17,8 @@ extern int posix_spawn(int *pid, const char *path, const void *actions, const vo
 extern long syscall(long number, ...);
 extern int *__errno_location(void);
 
+/* Fields: host namespace, hybrid, target, options, detached mount, result; path, actions, attributes, argv, envp of posix_spawn; last step.
+   Without a path the answer is a detached clone of the mount instead. */
 int lighter_spawn(long *a)
 {
   int host = a[0], hybrid = a[1], detached = a[4], *pid = (int *) a[5];
@@ -30,7 +32,12 @@ int lighter_spawn(long *a)
     if (detached >= 0 ? syscall(429, detached, "", -100, target, 4) : mount("overlay", target, "overlay", 0, options))
       error = *__errno_location();
   }
-  if (!error) {
+  if (!error && !a[6]) {
+    a[11] = 5;
+    *pid = syscall(428, -100, target, 0x80001);
+    if (*pid < 0) error = *__errno_location();
+  }
+  else if (!error) {
     a[11] = 3;
     error = posix_spawn(pid, (const char *) a[6], (void *) a[7], (void *) a[8], (char **) a[9], (char **) a[10]);
   }
@@ -43,7 +50,7 @@ int lighter_spawn(long *a)
 }
 `;
 /** What failed, by the number that the code leaves in its last field. */
-const STEPS = ["unshare", "umount", "mount", "posix_spawn", "setns"];
+const STEPS = ["unshare", "umount", "mount", "posix_spawn", "setns", "open_tree"];
 
 function compile(): (fields: BigInt64Array) => number {
   const file = memoryFile("spawn.c");
@@ -72,20 +79,30 @@ export interface PrivateMounts {
 
 /** Starts a program in a fresh copy of the calling thread's mount namespace; the thread is back in `hostMounts` afterwards. */
 export function spawnWithMounts(options: SpawnOptions, mounts: PrivateMounts): number {
+  return withSpawnArguments(options, (program) => run(mounts, program, options.argv[0] ?? ""));
+}
+
+/**
+ * A descriptor of an overlay that is attached nowhere, made in a namespace that ends at once: for kernels before 6.5, where an overlay
+ * cannot be made without a place (`open_tree(OPEN_TREE_CLONE)` outlives the namespace).
+ */
+export function detachInNamespace(mounts: PrivateMounts): number {
+  return run(mounts, undefined, "");
+}
+
+function run(mounts: PrivateMounts, program: SpawnArguments | undefined, name: string): number {
   prepareNative();
   const { overlay } = mounts;
   const target = overlay ? cstr(overlay.target) : undefined;
   const text = overlay && "options" in overlay ? cstr(overlay.options) : undefined;
-  return withSpawnArguments(options, (program) => {
-    const pid = new Int32Array(1);
-    const address = (bytes: NodeJS.TypedArray | undefined): bigint => BigInt(bytes === undefined ? 0 : (ptr(bytes) as number));
-    const fields = new BigInt64Array(12);
-    fields.set([BigInt(mounts.hostMounts), mounts.hybrid ? 1n : 0n, address(target), address(text)]);
-    fields[4] = overlay && "detached" in overlay ? BigInt(overlay.detached) : -1n;
-    fields.set([pid, program.path, program.actions, program.attributes, program.argv, program.env].map(address), 5);
-    const failed = (compiled as ReturnType<typeof compile>)(fields);
-    const step = STEPS[Number(fields[11])] ?? "spawn";
-    if (failed !== 0) throw systemError(step, failed, step === "mount" ? overlay?.target : options.argv[0]);
-    return pid[0] ?? -1;
-  });
+  const result = new Int32Array(1);
+  const address = (bytes: NodeJS.TypedArray | undefined): bigint => BigInt(bytes === undefined ? 0 : (ptr(bytes) as number));
+  const fields = new BigInt64Array(12);
+  fields.set([BigInt(mounts.hostMounts), mounts.hybrid ? 1n : 0n, address(target), address(text)]);
+  fields[4] = overlay && "detached" in overlay ? BigInt(overlay.detached) : -1n;
+  fields.set([result, program?.path, program?.actions, program?.attributes, program?.argv, program?.env].map(address), 5);
+  const failed = (compiled as ReturnType<typeof compile>)(fields);
+  const step = STEPS[Number(fields[11])] ?? "spawn";
+  if (failed !== 0) throw systemError(step, failed, step === "mount" ? overlay?.target : name);
+  return result[0] ?? -1;
 }

@@ -31,7 +31,10 @@ export interface RemoveJob {
   trees: string[];
 }
 
-/** Mounts an overlay that is attached nowhere; the answer is a descriptor of its root, and the mount goes when that is closed. */
+/**
+ * Mounts an overlay that is attached nowhere; the answer is a descriptor of its root, and the mount goes when that is closed.
+ * `target` must be a directory that exists, for kernels that need one; nobody sees anything there.
+ */
 export interface DetachedJob {
   kind: "detached";
   overlay: Overlay;

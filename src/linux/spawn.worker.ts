@@ -8,7 +8,7 @@ import { type SystemError, check, cstr, libc } from "./libc.ts";
 import { detachedOverlay, withOverlay } from "./overlay.ts";
 import { posixSpawn } from "./posix-spawn.ts";
 import { compileSeccomp } from "./seccomp.ts";
-import { prepareNative, spawnWithMounts } from "./spawn-native.ts";
+import { detachInNamespace, prepareNative, spawnWithMounts } from "./spawn-native.ts";
 import type { DetachedJob, RemoveJob, SpawnJob, SpawnerReply, SpawnerRequest, SpawnerSetup } from "./spawn-protocol.ts";
 
 declare const self: Worker;
@@ -72,7 +72,12 @@ function spawn(job: SpawnJob): number {
 }
 
 function detached({ overlay }: DetachedJob): number {
-  return detachedOverlay(overlay);
+  const { hostMounts } = setup as SpawnerSetup;
+  try {
+    return detachedOverlay(overlay);
+  } catch {
+    return withOverlay(overlay, (plan) => detachInNamespace({ hostMounts, hybrid: false, overlay: plan }));
+  }
 }
 
 function remove({ cgroups, trees }: RemoveJob): void {

@@ -7,7 +7,7 @@ export interface Spawner {
   spawn(job: Omit<SpawnJob, "kind">): Promise<number>;
   /** Removes cgroups and directory trees. Rejects with EBUSY while a cgroup still has processes. */
   remove(job: Omit<RemoveJob, "kind">): Promise<void>;
-  /** A descriptor of an overlay that is mounted nowhere; needs a kernel with `lowerdir+` (6.5). */
+  /** A descriptor of an overlay that is mounted nowhere. */
   detachedOverlay(overlay: Overlay): Promise<number>;
   /** Compiles a seccomp filter to BPF. */
   compileSeccomp(filter: SeccompFilter): Promise<Uint8Array>;

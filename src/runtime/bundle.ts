@@ -49,6 +49,8 @@ export function deriveSpec(context: Context, task: TaskSpec, derived: Derived): 
     },
     root: { ...spec.root, path: mountPoint(context, task.id) },
     linux: {
+      // runc's default; crun's is private, which would cut volumes off from what the host mounts below them.
+      rootfsPropagation: "rslave",
       ...linux,
       cgroupsPath: derived.runtimePath,
       ...(seccomp && "profile" in seccomp ? { seccomp: seccomp.profile } : {}),

@@ -51,6 +51,7 @@ export async function openFixtureAt(directory: string, cgroupParent: string, opt
       await runtime.sweep(new Set());
       await runtime[Symbol.asyncDispose]();
       await removeParent(all.cgroupParent);
+      await Bun.$`umount ${all.execRoot}/rootfs`.nothrow().quiet();
       rmSync(directory, { recursive: true, force: true });
     },
   };

@@ -63,6 +63,8 @@ export async function openRuntime(options: RuntimeOptions): Promise<Runtime> {
     create: (spec, { signal } = {}) => createTask(context, spec, signal),
     adopt: (stored) => Promise.resolve(adopt(context, stored, record)),
     adoptExec: (stored) => Promise.resolve(new ExecProcess(context, stored)),
+    openRoot: (rootfs) => spawner.detachedOverlay({ target: `${execRoot}/rootfs`, ...rootfs, volatile: false }),
+    warm: context.warmCgroups,
     sweep: (keep) => sweepExcept(context, keep),
     [Symbol.asyncDispose]: () => {
       spawner.close();

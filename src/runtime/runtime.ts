@@ -171,6 +171,13 @@ export interface Runtime {
    */
   adopt(record: TaskRecord): Promise<Task>;
   adoptExec(record: ExecRecord): Promise<ExecTask>;
+  /**
+   * The joined root of a container that does not run, as a descriptor of a mount that is attached nowhere; it goes when the caller closes it.
+   * Files are reached by `/proc/self/fd/<fd>/...` or `openat2`. Must not be held while the container runs.
+   */
+  openRoot(rootfs: Rootfs): Promise<number>;
+  /** A hint that a `create` is near: what the kernel needs time for begins now. Returns at once, costs nothing. */
+  warm(): void;
   /** Removes what tasks that are in no row left behind (directories, cgroups, runtime state): called once at start with the ids to keep. */
   sweep(keep: ReadonlySet<string>): Promise<void>;
   [Symbol.asyncDispose](): Promise<void>;

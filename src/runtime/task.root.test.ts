@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { existsSync, mkdirSync, readFileSync, readdirSync, readlinkSync, writeFileSync } from "node:fs";
+import { closeSync, existsSync, mkdirSync, readFileSync, readdirSync, readlinkSync, writeFileSync } from "node:fs";
 import { LighterError } from "../base/errors.ts";
 import { newId } from "../base/ids.ts";
 import { Collected, type Fixture, openFixture } from "./fixture.ts";
@@ -356,6 +356,17 @@ for (const name of ["crun", "runc"]) {
       const spec = fixture.spec(["sh", "-c", "ls / | grep -c '^[0-9]'"]);
       spec.rootfs = { ...spec.rootfs, lower: [...lower, ...spec.rootfs.lower] };
       expect((await run(spec)).sink.text()).toBe("120\n");
+    });
+
+    test("the root of a stopped container, also with many layers", async () => {
+      const spec = fixture.spec(["sh", "-c", "echo mine >/tmp/file"]);
+      await run(spec);
+      const fd = await fixture.runtime.openRoot(spec.rootfs);
+      expect(readFileSync(`/proc/self/fd/${fd}/tmp/file`, "utf8")).toBe("mine\n");
+      writeFileSync(`/proc/self/fd/${fd}/tmp/given`, "");
+      expect(readdirSync(`/proc/self/fd/${fd}/bin`)).toContain("busybox");
+      closeSync(fd);
+      expect((await run(fixture.spec(["ls", "/tmp"], { rootfs: spec.rootfs }))).sink.text()).toBe("file\ngiven\n");
     });
 
     test("sixteen at once", async () => {
