@@ -1,5 +1,6 @@
 import { LighterError } from "../base/errors.ts";
 import type { Reader } from "../state/state.ts";
+import type { EndpointSettings } from "../wire/engine-api.ts";
 import { contains, parseAddress, parseMac, parseSubnet } from "./addresses.ts";
 import { bindingsOf, containerPort } from "./bindings.ts";
 import type { NetworksNeeds } from "./needs.ts";
@@ -37,10 +38,17 @@ function checkShared(needs: NetworksNeeds, request: NetworkRequest): void {
   needs.container(request.mode.slice("container:".length));
 }
 
+/** The addresses that somebody asked for by name. */
+export function fixedAddresses(asked: EndpointSettings): string[] {
+  return [asked.IPAMConfig?.IPv4Address, asked.IPAMConfig?.IPv6Address].flatMap((text) =>
+    text === undefined || text === "" ? [] : [text],
+  );
+}
+
 /** Checks what is asked of one network. Throws `invalid`. */
 export function checkPlace({ network, asked }: Pick<Place, "network" | "asked">): void {
   if ((asked.MacAddress ?? "") !== "") parseMac(asked.MacAddress ?? "");
-  const fixed = [asked.IPAMConfig?.IPv4Address, asked.IPAMConfig?.IPv6Address].filter((text) => text !== undefined && text !== "");
+  const fixed = fixedAddresses(asked);
   if (fixed.length > 0 && (network.name === "bridge" || network.driver !== "bridge"))
     throw new LighterError(
       "invalid",
@@ -54,7 +62,7 @@ export function checkPlace({ network, asked }: Pick<Place, "network" | "asked">)
       "invalid config for network bridge: invalid endpoint settings:\nnetwork-scoped aliases are only supported for user-defined networks",
     );
   for (const text of fixed) {
-    const address = parseAddress(text ?? "");
+    const address = parseAddress(text);
     if (address === undefined)
       throw new LighterError(
         "invalid",

@@ -4,6 +4,7 @@ import { newId, shortId } from "../base/ids.ts";
 import { type Subnet, contains, formatAddress, formatSubnet, overlaps, parseAddress, parseSubnet } from "./addresses.ts";
 import { makeBridge } from "./bridge.ts";
 import { type Context, OPTION, rewriteTable } from "./context.ts";
+import { enableForwarding } from "./forwarding.ts";
 import { foreignDropWarning } from "./foreign.ts";
 import type { NetworkCreateOptions } from "./networks.ts";
 import { removeNetwork } from "./remove.ts";
@@ -35,6 +36,7 @@ export async function create(context: Context, options: NetworkCreateOptions): P
   );
   try {
     await makeBridge(context, network);
+    if (options.enableIPv6) enableForwarding(context, 6);
     await rewriteTable(context);
   } catch (error) {
     await removeNetwork(context, network);

@@ -10,7 +10,7 @@ for (const spec of ports) {
       socket.on("error", () => {});
       socket.end(`${tag} ${socket.remoteAddress?.replace("::ffff:", "")}\n`);
     });
-    await new Promise<void>((resolve) => server.listen(Number(port), "0.0.0.0", resolve));
+    await new Promise<void>((resolve) => server.listen(Number(port), "::", resolve));
   } else {
     const socket = createSocket("udp4");
     socket.on("message", (_, from) => socket.send(`${tag} ${from.address}\n`, from.port, from.address));

@@ -1,14 +1,17 @@
 import type { Tx } from "../state/state.ts";
-import { type Context, rewriteTable } from "./context.ts";
+import { type Context, prefixOf, rewriteTable } from "./context.ts";
+import { fixedAddresses } from "./check.ts";
 import { closeNamespace } from "./enter.ts";
 import { dropPort } from "./port-sockets.ts";
 import { networkEvent } from "./reserve.ts";
-import { deleteEndpoint, endpointsOf, networkById, portRules, portsOf, putEndpoint } from "./rows.ts";
+import { type EndpointRow, deleteEndpoint, endpointsOf, networkById, portRules, portsOf, putEndpoint } from "./rows.ts";
 
 /** How long the kernel gets to delete a gone namespace's links by itself, in ms: it does so in batches, and better than we could. */
 const GRACE = 400;
+/** Subnets with a longer prefix give their addresses out again soon. */
+const SMALL_SUBNET = 24;
 
-/** Closes the ports and lets the namespace go. Links whose address somebody asked for by name go at once, as it may be back in a moment. */
+/** Closes the ports and lets the namespace go. Links whose address may be back in a moment go at once. */
 export async function leave(context: Context, container: string): Promise<void> {
   const endpoints = endpointsOf(context.state, container).filter(({ config }) => config.state === "active");
   const held = context.held.get(container);
@@ -18,7 +21,7 @@ export async function leave(context: Context, container: string): Promise<void> 
   }
   closeNamespace(context, container);
   const links = endpoints.filter(({ hostName }) => hostName !== "");
-  const fixed = links.filter(({ config: { asked } }) => (asked.IPAMConfig?.IPv4Address ?? asked.IPAMConfig?.IPv6Address ?? "") !== "");
+  const fixed = links.filter((endpoint) => mayReturn(context, endpoint));
   doom(
     context,
     links.filter((link) => !fixed.includes(link)).map(({ hostName }) => hostName),
@@ -29,6 +32,12 @@ export async function leave(context: Context, container: string): Promise<void> 
       "deleteLinks",
       fixed.map(({ hostName }) => hostName),
     );
+}
+
+/** Whether the address may be given out again in a moment: it was asked for by name, or its subnet is small. */
+function mayReturn(context: Context, { network: id, config: { asked } }: EndpointRow): boolean {
+  const network = networkById(context.state, id);
+  return fixedAddresses(asked).length > 0 || (network !== undefined && prefixOf(network, 4) > SMALL_SUBNET);
 }
 
 async function closePorts(context: Context, container: string): Promise<void> {

@@ -7,6 +7,8 @@ import { openNft } from "../linux/nft.ts";
 import { openRoute } from "../linux/netlink-route.ts";
 import { attachWire, deleteLinks, enslave, ensureBridge, makeSandbox, setGateways, survey } from "./links.ts";
 import { changePorts, dropTable, writeTable } from "./firewall.ts";
+import { openConntrack } from "../linux/netlink-conntrack.ts";
+import { forgetPortFlows } from "./flows.ts";
 import { foreignDrops } from "./foreign.ts";
 import type { JobAnswer, JobMessage, Jobs } from "./jobs.ts";
 
@@ -14,6 +16,7 @@ declare const self: Worker;
 
 const route = openRoute();
 const nft = openNft();
+const conntrack = openConntrack();
 
 const does: { [Name in keyof Jobs]: (argument: Jobs[Name][0]) => Jobs[Name][1] } = {
   survey: () => survey(route),
@@ -24,7 +27,10 @@ const does: { [Name in keyof Jobs]: (argument: Jobs[Name][0]) => Jobs[Name][1] }
   attach: ({ namespace, wire }) => attachWire(route, namespace, wire),
   gateways: ({ namespace, name, gateways }) => setGateways(namespace, name, gateways),
   writeTable: ({ table, model }) => writeTable(nft, table, model),
-  changePorts: ({ table, ...change }) => changePorts(nft, table, change),
+  changePorts: ({ table, ...change }) => {
+    changePorts(nft, table, change);
+    forgetPortFlows(conntrack, change);
+  },
   dropTable: (table) => dropTable(nft, table),
   foreignDrops: (table) => foreignDrops(nft, table),
 };

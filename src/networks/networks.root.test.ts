@@ -165,6 +165,81 @@ describe.if(isRoot && inside)("networks", () => {
     expect(await ruleset()).not.toContain("br-");
   });
 
+  test("IPv6: its own subnet, published ports, and the way out", async () => {
+    await sh(`ip -6 addr add 2001:db8::1/64 dev out0 nodad; nsenter --net=${lab.outside} ip -6 addr add 2001:db8::2/64 dev in0 nodad`);
+    const ipam = { config: [{ subnet: "fd00:5::/64" }] };
+    const plain = { driver: "bridge", internal: false, attachable: false, options: {}, labels: {} };
+    await daemon.networks.create({ ...plain, name: "six", enableIPv4: true, enableIPv6: true, ipam });
+    const portBindings = { "80/tcp": [{ HostPort: "8300" }] };
+    const [a, b] = [await daemon.run("a6", { mode: "six", portBindings }), await daemon.run("b6", { mode: "six" })];
+    await lab.echo("a6", ["tcp:80"], a.namespace);
+    await lab.echo("out6", ["tcp:9006"], lab.outside);
+    const settings = daemon.networks.settings(daemon.state, a.id);
+    const place = settings.networks["six"];
+    expect(place?.GlobalIPv6Address).toBe("fd00:5::2");
+    expect(place?.IPv6Gateway).toBe("fd00:5::1");
+    expect(settings.ports["80/tcp"]).toEqual(["0.0.0.0", "::"].map((HostIp) => ({ HostIp, HostPort: "8300" })));
+    expect(await ask(b.namespace, "tcp", place?.GlobalIPv6Address ?? "", 80)).toBe("a6 fd00:5::3");
+    expect(await ask(b.namespace, "tcp", "2001:db8::2", 9006)).toBe("out6 2001:db8::1");
+    expect(await ask(lab.outside, "tcp", "2001:db8::1", 8300)).toBe("a6 2001:db8::2");
+    expect(await ask(lab.outside, "tcp", HOST, 8300)).toBe(`a6 ${OUTSIDE}`);
+    for (const one of [a, b]) await one.stop();
+    await daemon.networks.remove("six");
+  });
+
+  test("UDP senders that never pause reach whoever has the port now", async () => {
+    const script = `const s = require("dgram").createSocket("udp4"); s.bind(40000);
+      s.on("message", (m) => process.stdout.write(String(m))); setInterval(() => s.send("x", 5400, "${HOST}"), 20);`;
+    const sender = lab.spawn(["nsenter", `--net=${lab.outside}`, process.execPath, "-e", script]);
+    await Bun.sleep(200);
+    let heard = "";
+    void (async () => {
+      for await (const part of sender.stdout as ReadableStream<Uint8Array>) heard += Buffer.from(part).toString();
+    })();
+    for (const name of ["udp1", "udp2"]) {
+      const one = await daemon.run(name, { portBindings: { "53/udp": [{ HostPort: "5400" }] } });
+      await lab.echo(name, ["udp:53"], one.namespace);
+      await until(() => heard.includes(`${name} ${OUTSIDE}`));
+      await one.stop();
+    }
+    sender.kill();
+  });
+
+  test("chains of others that drop are named with the command that opens them, and the MTU is that of the way out", async () => {
+    await sh(
+      "ip link set out0 mtu 1400; nft add table ip filter; nft add chain ip filter FORWARD '{ type filter hook forward priority 0; policy drop; }'",
+    );
+    const second = await LabDaemon.open(lab, { bridgeName: "lighter2", table: "lighter_2" });
+    await second.networks.restore([]);
+    const options = {
+      driver: "bridge",
+      internal: false,
+      attachable: false,
+      enableIPv4: true,
+      enableIPv6: false,
+      options: {},
+      labels: {},
+      ipam: {},
+    };
+    const { warning, id } = await second.networks.create({ ...options, name: "warned" });
+    expect(warning).toContain('chain "ip filter FORWARD" (policy drop)');
+    const one = await second.run("one");
+    expect(await ask(one.namespace, "tcp", OUTSIDE, 9000)).toBe("nothing");
+    const command = /open it with: (.*)$/.exec(warning)?.[1]?.replaceAll(`br-${id.slice(0, 12)}`, "lighter2") ?? "false";
+    await sh(command);
+    expect(await ask(one.namespace, "tcp", OUTSIDE, 9000)).toBe(`outside ${HOST}`);
+    expect(
+      await sh(
+        `nsenter --net=${one.namespace} cat /sys/class/net/eth0/mtu 2>/dev/null || nsenter --net=${one.namespace} ip -o link show eth0`,
+      ),
+    ).toContain("1400");
+    await one.stop();
+    await second.networks.remove("warned");
+    await second.close();
+    second.forget();
+    await sh("ip link set out0 mtu 1500; ip link del lighter2; nft delete table inet lighter_2; nft delete table ip filter");
+  });
+
   test("modes none, host and container", async () => {
     const none = await daemon.run("none", { mode: "none" });
     expect(await sh(`nsenter --net=${none.namespace} ip -br link`)).toMatch(/^lo +UNKNOWN[^\n]*$/);

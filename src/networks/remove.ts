@@ -45,8 +45,14 @@ export async function prune(context: Context, filters: Filters): Promise<string[
   const idle = selected(context.state, rest).filter(
     (network) => !isPredefined(network.name) && !inUse(context.state, network) && (until === undefined || network.created < until),
   );
-  for (const network of idle) await removeNetwork(context, network);
-  return idle.map(({ name }) => name);
+  const removed: string[] = [];
+  for (const network of idle) {
+    // While others were removed, a container may have come.
+    if (inUse(context.state, network)) continue;
+    await removeNetwork(context, network);
+    removed.push(network.name);
+  }
+  return removed;
 }
 
 /** `until`: a time, seconds since the epoch, or how long ago as a Go duration. */

@@ -1,10 +1,10 @@
 import { LighterError } from "../base/errors.ts";
 import type { Tx } from "../state/state.ts";
 import { type Binding, EPHEMERAL, bindingsOf } from "./bindings.ts";
-import { type Context, heldOf, onRollback } from "./context.ts";
+import { type Context, OPTION, heldOf, onRollback } from "./context.ts";
 import type { NetworkRequest } from "./networks.ts";
 import { dropPort, holdPort } from "./port-sockets.ts";
-import { type EndpointRow, insertPort, portHolder } from "./rows.ts";
+import { type EndpointRow, insertPort, networkById, portHolder } from "./rows.ts";
 
 let nextEphemeral: number = EPHEMERAL.first;
 
@@ -15,8 +15,11 @@ export function reservePorts(context: Context, tx: Tx, request: NetworkRequest, 
   onRollback(tx, () => {
     for (const fd of sockets.splice(before)) dropPort(fd);
   });
-  for (const binding of bindingsOf(request)) {
-    const addresses = addressesOf(binding, endpoint);
+  const bindings = bindingsOf(request);
+  if (bindings.length === 0) return;
+  const defaultAddress = networkById(tx, endpoint.network)?.config.options[OPTION.hostBinding] ?? "0.0.0.0";
+  for (const binding of bindings) {
+    const addresses = addressesOf(binding, endpoint, defaultAddress);
     const hostPort = takePort(tx, binding, addresses, endpoint, sockets);
     for (const hostAddress of addresses) {
       insertPort(tx, {
@@ -31,9 +34,10 @@ export function reservePorts(context: Context, tx: Tx, request: NetworkRequest, 
   }
 }
 
-/** Every address of the host, where none was named: of IPv6 only if the container can be reached by it. */
-function addressesOf({ hostAddress }: Binding, endpoint: EndpointRow): string[] {
+/** The network's default where no address was named, mostly every one of the host: of IPv6 only if the container can be reached by it. */
+function addressesOf({ hostAddress }: Binding, endpoint: EndpointRow, defaultAddress: string): string[] {
   if (hostAddress !== "") return [hostAddress];
+  if (defaultAddress !== "0.0.0.0") return [defaultAddress];
   return endpoint.address6 === undefined ? ["0.0.0.0"] : endpoint.address4 === undefined ? ["::"] : ["0.0.0.0", "::"];
 }
 

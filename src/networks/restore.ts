@@ -1,4 +1,3 @@
-import { readFileSync, writeFileSync } from "node:fs";
 import { now } from "../base/clock.ts";
 import { newId } from "../base/ids.ts";
 import type { Tx } from "../state/state.ts";
@@ -7,6 +6,7 @@ import { makeBridge } from "./bridge.ts";
 import { type Context, OPTION, heldOf, rewriteTable } from "./context.ts";
 import { forgetEffect, recordEffect, effectsOf } from "./effects.ts";
 import { foreignDropWarning } from "./foreign.ts";
+import { enableForwarding } from "./forwarding.ts";
 import type { Survey } from "./jobs.ts";
 import { release } from "./leave.ts";
 import { holdPort } from "./port-sockets.ts";
@@ -21,9 +21,6 @@ import {
   updateNetwork,
 } from "./rows.ts";
 import { chooseSubnet, egressMtu, takenSubnets } from "./subnets.ts";
-
-const IP_FORWARD = "/proc/sys/net/ipv4/ip_forward";
-const IP_FORWARD_KEY = "net.ipv4.ip_forward";
 
 /** Brings rows and kernel together at the daemon's start; what belongs to running containers is never interrupted. */
 export async function restore(context: Context, running: { containerId: string; pid: number }[]): Promise<void> {
@@ -46,7 +43,8 @@ export async function restore(context: Context, running: { containerId: string; 
   for (const network of allNetworks(context.state)) await restoreBridge(context, network);
   holdPorts(context);
   context.open = new Set(allPorts(context.state).map(({ container }) => container));
-  enableForwarding(context);
+  enableForwarding(context, 4);
+  if (allNetworks(context.state).some(({ config }) => config.enableIPv6)) enableForwarding(context, 6);
   await rewriteTable(context);
   await warnOfForeignDrops(context);
   context.bridgePool.fill();
@@ -162,20 +160,6 @@ function holdPorts(context: Context): void {
         ...port,
         held,
       });
-  }
-}
-
-/** Lets the host forward, which is recorded if it did not before, so that it can be put back. */
-function enableForwarding(context: Context): void {
-  try {
-    if (readFileSync(IP_FORWARD, "utf8").trim() !== "0") return;
-    context.state.write((tx) => recordEffect(tx, { kind: "sysctl", key: IP_FORWARD_KEY, data: { was: "0", is: "1" } }), { durable: true });
-    writeFileSync(IP_FORWARD, "1");
-  } catch (error) {
-    context.log.warn("cannot let the host forward packets ({key}), containers will not reach the outside: {error}", {
-      key: IP_FORWARD_KEY,
-      error,
-    });
   }
 }
 

@@ -1,0 +1,62 @@
+import { NETLINK_NETFILTER, NLM_F, Netlink, attribute, attributes, nest, u32, u8 } from "./netlink.ts";
+
+/** linux/netfilter/nfnetlink_conntrack.h */
+const SUBSYSTEM = 1;
+const GET = 1;
+const DELETE = 2;
+const CTA = { original: 1, reply: 2, filter: 25 } as const;
+const TUPLE = { ip: 1, protocol: 2 } as const;
+const FILTER = { source: 1, protocol: 8, destinationPort: 32 } as const;
+const AF_INET = 2;
+const AF_INET6 = 10;
+
+/** Which tracked connections are meant: those that were sent to a port, or those that an address answers. */
+export type FlowFilter = { family: 4 | 6; protocol: number } & ({ toPort: number } | { answeredBy: Uint8Array });
+
+/**
+ * Makes the kernel forget tracked connections, so that their next packet meets the rules anew: only a connection's first packet does, and with UDP a
+ * client that goes on sending keeps an old one alive. Returns how many there were.
+ */
+export function forgetFlows(socket: Netlink, filter: FlowFilter): number {
+  const header = Uint8Array.of(filter.family === 4 ? AF_INET : AF_INET6, 0, 0, 0);
+  const request = { type: (SUBSYSTEM << 8) | GET, flags: NLM_F.dump, body: Buffer.concat([header, ...filterOf(filter)]) };
+  const found = (socket.exchange([request])[0]?.replies ?? []).filter(({ body }) => matches(attributes(body, 4), filter));
+  const deletions = found.flatMap(({ body }) => {
+    const original = attributes(body, 4).get(CTA.original);
+    if (original === undefined) return [];
+    return [{ type: (SUBSYSTEM << 8) | DELETE, flags: NLM_F.ack, body: Buffer.concat([header, nest(CTA.original, original)]) }];
+  });
+  return socket.exchange(deletions).filter((answer) => answer.errno === 0).length;
+}
+
+/** Kernels since 5.8 list only what fits; older ones list all, which {@link matches} sorts out. */
+function filterOf(filter: FlowFilter): Uint8Array[] {
+  const number = u8(1, filter.protocol);
+  if ("toPort" in filter) {
+    const tuple = nest(CTA.original, nest(TUPLE.protocol, number, attribute(3, portBytes(filter.toPort))));
+    return [tuple, nest(CTA.filter, u32(1, FILTER.protocol | FILTER.destinationPort))];
+  }
+  const address = attribute(filter.family === 4 ? 1 : 3, filter.answeredBy);
+  return [
+    nest(CTA.reply, nest(TUPLE.ip, address), nest(TUPLE.protocol, number)),
+    nest(CTA.filter, u32(2, FILTER.protocol | FILTER.source)),
+  ];
+}
+
+function matches(flow: Map<number, Uint8Array>, filter: FlowFilter): boolean {
+  const tuple = attributes(flow.get("toPort" in filter ? CTA.original : CTA.reply) ?? new Uint8Array());
+  const protocol = attributes(tuple.get(TUPLE.protocol) ?? new Uint8Array());
+  if (protocol.get(1)?.[0] !== filter.protocol) return false;
+  if ("toPort" in filter) return Buffer.compare(protocol.get(3) ?? new Uint8Array(), portBytes(filter.toPort)) === 0;
+  const source = attributes(tuple.get(TUPLE.ip) ?? new Uint8Array()).get(filter.family === 4 ? 1 : 3);
+  return Buffer.compare(source ?? new Uint8Array(), filter.answeredBy) === 0;
+}
+
+function portBytes(port: number): Uint8Array {
+  return Uint8Array.of(port >> 8, port & 255);
+}
+
+/** A socket for connection tracking in the calling thread's network namespace. */
+export function openConntrack(): Netlink {
+  return new Netlink(NETLINK_NETFILTER);
+}
