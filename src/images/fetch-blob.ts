@@ -56,17 +56,19 @@ export async function fetchBlob(
     }
     options.progress(position);
     const reader = answer.body.getReader();
+    const writes = new WriteBehind(ingest);
     try {
       for (let piece = await readOrStall(reader); piece !== undefined; piece = await readOrStall(reader)) {
         if (position + piece.length > blob.size) {
           throw new LighterError("invalid", `the registry sent more than the ${blob.size} bytes of ${blob.digest}`);
         }
-        await ingest.write(piece);
         position += piece.length;
+        await writes.add(piece);
         options.progress(position);
       }
     } finally {
       await reader.cancel().catch(() => undefined);
+      await writes.flush();
     }
     if (position < blob.size) throw new LighterError("unavailable", "unexpected EOF");
   }
@@ -85,6 +87,35 @@ export async function fetchBlob(
       }
     }
     throw failure;
+  }
+}
+
+/** Bytes that may wait for the disk: what a broken connection has delivered is lost unless it was read, so reading goes first. */
+const MOST_PENDING = 8 << 20;
+
+/** Writes in order without holding up the reader, up to a bound. The first failure comes out of the next call. */
+class WriteBehind {
+  readonly #ingest: Pick<Ingest, "write">;
+  #tail: Promise<void> = Promise.resolve();
+  #pending = 0;
+
+  constructor(ingest: Pick<Ingest, "write">) {
+    this.#ingest = ingest;
+  }
+
+  async add(piece: Uint8Array): Promise<void> {
+    this.#pending += piece.length;
+    const before = this.#tail;
+    this.#tail = before.then(async () => {
+      await this.#ingest.write(piece);
+      this.#pending -= piece.length;
+    });
+    this.#tail.catch(() => undefined);
+    if (this.#pending > MOST_PENDING) await this.#tail;
+  }
+
+  async flush(): Promise<void> {
+    await this.#tail;
   }
 }
 

@@ -1,4 +1,5 @@
-import { LighterError } from "../base/errors.ts";
+import { kindOf, LighterError, messageOf } from "../base/errors.ts";
+import { logOf } from "../base/log.ts";
 import { formatReference, type Reference } from "../base/reference.ts";
 import type { Content, Ingest, Lease } from "../content/content.ts";
 import { isIndex, isManifest, type Descriptor, type Digest, type ImageConfig, type Platform } from "../oci/image.ts";
@@ -86,9 +87,14 @@ async function fetchAttestations(context: FetchContext, image: PresentImage, sub
     .filter((each) => isAttestation(each) && isManifest(each.mediaType));
   for (const descriptor of descriptors) {
     if ((descriptor.annotations?.["vnd.docker.reference.digest"] ?? subject) !== subject) continue;
-    const manifest = parseManifest(await fetchDocument(context, descriptor), descriptor.digest);
-    for (const part of [manifest.config, ...manifest.layers]) await fetchSmall(context, part);
-    image.attestations.push({ digest: descriptor.digest, manifest });
+    try {
+      const manifest = parseManifest(await fetchDocument(context, descriptor), descriptor.digest);
+      for (const part of [manifest.config, ...manifest.layers]) await fetchSmall(context, part);
+      image.attestations.push({ digest: descriptor.digest, manifest });
+    } catch (error) {
+      if (kindOf(error) === "cancelled" || kindOf(error) === "no-space") throw error;
+      logOf("images").warn("attestation {digest} was left out: {error}", { digest: descriptor.digest, error: messageOf(error) });
+    }
   }
 }
 

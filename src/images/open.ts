@@ -16,7 +16,7 @@ import type { ImagesNeeds } from "./needs.ts";
 import { pruneImages } from "./prune.ts";
 import { pull } from "./pull.ts";
 import { push } from "./push.ts";
-import { removeImage, type RemoveContext } from "./remove.ts";
+import { removeImage, removePlatforms, type RemoveContext } from "./remove.ts";
 import { countImages } from "./rows.ts";
 import { findRunnable, platformFrom } from "./runnable.ts";
 import { saveImages } from "./save.ts";
@@ -39,7 +39,9 @@ export function openImages({ state, content, distribution, needs }: ImagesOption
   const documents = new Documents(content);
   const runnables = new Map<string, RunnableImage>();
   const meanings = new Map<string, string | undefined>();
+  const descriptors = new Map<Digest, ReturnType<Images["descriptor"]>>();
   const changed = (): void => {
+    descriptors.clear();
     runnables.clear();
     meanings.clear();
   };
@@ -68,6 +70,19 @@ export function openImages({ state, content, distribution, needs }: ImagesOption
     return displayNameOf(reference, id, means);
   }
 
+  function descriptor(manifest: Digest): ReturnType<Images["descriptor"]> {
+    const known = descriptors.get(manifest);
+    if (known !== undefined) return known;
+    const blob = content.blob(manifest);
+    if (blob === undefined) return undefined;
+    const row = state.get<{ platform: string }>("SELECT platform FROM image_manifests WHERE manifest = ? LIMIT 1", manifest);
+    const { mediaType, digest, size } = blob;
+    const found = row === undefined ? { mediaType, digest, size } : { mediaType, digest, size, platform: platformFrom(row.platform) };
+    if (descriptors.size >= REMEMBERED) descriptors.clear();
+    descriptors.set(manifest, found);
+    return found;
+  }
+
   return {
     runnable,
     displayName,
@@ -78,8 +93,8 @@ export function openImages({ state, content, distribution, needs }: ImagesOption
     pull: (reference, options) => pull(pulling, reference, options),
     push: (reference, options) => push({ state, content, documents, distribution }, reference, options),
     tag: async (source, target) => tagImage(context, source, target),
-    async remove(reference, { force, noPrune: _parents }) {
-      const records = removeImage(context, reference, force);
+    async remove(reference, { force, noPrune: _parents, platforms = [] }) {
+      const records = platforms.length > 0 ? removePlatforms(context, reference, platforms, force) : removeImage(context, reference, force);
       if (records.some((record) => record.Deleted !== undefined)) await collect();
       return records;
     },
@@ -93,13 +108,7 @@ export function openImages({ state, content, distribution, needs }: ImagesOption
     import: (archive, options) => importImage(context, archive, options),
     login: (registry, credentials) => distribution.login(registry, credentials),
     count: () => countImages(state),
-    descriptor(manifest) {
-      const blob = content.blob(manifest);
-      const row = state.get<{ platform: string }>("SELECT platform FROM image_manifests WHERE manifest = ? LIMIT 1", manifest);
-      if (blob === undefined) return undefined;
-      const { mediaType, digest, size } = blob;
-      return row === undefined ? { mediaType, digest, size } : { mediaType, digest, size, platform: platformFrom(row.platform) };
-    },
+    descriptor,
   };
 }
 

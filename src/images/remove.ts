@@ -7,7 +7,8 @@ import type { ImageDeleteResponseItem } from "../wire/engine-api.ts";
 import { findImage } from "./find.ts";
 import { imageEvent } from "./image-events.ts";
 import type { ImagesNeeds } from "./needs.ts";
-import { deleteImage, deleteName, nameRow, namesOf, type NameRow } from "./rows.ts";
+import { deleteImage, deleteManifest, deleteName, manifestsOf, nameRow, namesOf, type NameRow } from "./rows.ts";
+import { choosePlatform } from "./runnable.ts";
 
 /** What removing needs. */
 export interface RemoveContext {
@@ -96,6 +97,41 @@ function drop(tx: Tx, id: Digest): ImageDeleteResponseItem {
   deleteImage(tx, id);
   imageEvent(tx, "delete", id, id);
   return { Deleted: id };
+}
+
+/**
+ * Removes single platforms of an image (`rmi --platform`); with the last of them the image itself.
+ * Throws `not-found` for one that is not here, `conflict` where containers use the image and it is not forced.
+ */
+export function removePlatforms(
+  context: RemoveContext,
+  text: string,
+  platforms: readonly string[],
+  force: boolean,
+): ImageDeleteResponseItem[] {
+  const { state, users, changed } = context;
+  const found = findImage(state, text);
+  const id = found.image.id;
+  const rows = platforms.map((platform) => choosePlatform(state, found, platform, text).manifest);
+  const manifests = [...new Set(rows)];
+  if (manifestsOf(state, id).length <= manifests.length) return removeImage(context, text, force);
+  const user = users(id)[0];
+  if (user !== undefined && !force) {
+    throw new LighterError(
+      "conflict",
+      `conflict: unable to delete ${shortOf(text)} (must be forced) - container ${shortId(user.id)} is using its referenced image ${shortId(id)}`,
+    );
+  }
+  return state.write(
+    (tx) => {
+      tx.afterCommit(changed);
+      return manifests.map((manifest) => {
+        deleteManifest(tx, id, manifest);
+        return { Deleted: manifest };
+      });
+    },
+    { durable: true },
+  );
 }
 
 /** Removes an image of a prune: nobody uses it, whatever names it has. */

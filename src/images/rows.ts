@@ -105,6 +105,13 @@ export function putManifest(tx: Tx, row: ManifestRow): void {
   );
 }
 
+/** Takes a platform out of an image that keeps others; a pull brings it back. */
+export function deleteManifest(tx: Tx, image: Digest, manifest: Digest): void {
+  tx.run("DELETE FROM image_manifests WHERE image = ? AND manifest = ?", image, manifest);
+  tx.run("DELETE FROM blob_edges WHERE parent = ? AND child = ?", image, manifest);
+  tx.run("UPDATE images SET size = ? WHERE id = ?", reachableBytes(tx, image), image);
+}
+
 /** Tells the store what a blob is, where it came without saying (out of an archive, or by an upload). */
 export function putMediaType(tx: Tx, digest: Digest, mediaType: string): void {
   tx.run("UPDATE blobs SET media_type = ? WHERE digest = ? AND media_type = 'application/octet-stream'", mediaType, digest);
