@@ -28,7 +28,6 @@ const host = readCgroupHost();
 const spawner = await openSpawner({
   hostMounts: openFd("/proc/self/ns/mnt", constants.O_RDONLY),
   tasksFiles: [],
-  procsFile: undefined,
   bindRoot: undefined,
   hybrid: host.hybrid,
 });

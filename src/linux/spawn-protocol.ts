@@ -63,8 +63,6 @@ export interface SpawnerSetup {
   hostMounts: number;
   /** `tasks` files (cgroup v1) that the Worker's thread enters, so that all it spawns starts there. */
   tasksFiles: string[];
-  /** `cgroup.procs` (cgroup v2) into which a spawned process is moved; it must wait on its start pipe until then. */
-  procsFile: string | undefined;
   /** The directory under which overlays are mounted, where the mount around it is shared: it is made a private mount of its own, once. */
   bindRoot: string | undefined;
   /** `/sys/fs/cgroup/unified` is mounted on a hybrid host: crun refuses to work while it sees it. */

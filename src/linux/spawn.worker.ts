@@ -59,16 +59,11 @@ function begin(given: SpawnerSetup): void {
 }
 
 function spawn(job: SpawnJob): number {
-  const { procsFile, hostMounts, hybrid } = setup as SpawnerSetup;
+  const { hostMounts, hybrid } = setup as SpawnerSetup;
   const program = { ...job, fds: job.fds.map((fd) => (fd < 0 ? devNull : fd)) };
   const { overlay } = job;
-  const pid = overlay
-    ? withOverlay(overlay, (plan) => spawnWithMounts(program, { hostMounts, hybrid, overlay: plan }))
-    : job.privateMounts
-      ? spawnWithMounts(program, { hostMounts, hybrid })
-      : posixSpawn(program);
-  if (procsFile !== undefined) writeFileOnce(procsFile, String(pid));
-  return pid;
+  if (overlay) return withOverlay(overlay, (plan) => spawnWithMounts(program, { hostMounts, hybrid, overlay: plan }));
+  return job.privateMounts ? spawnWithMounts(program, { hostMounts, hybrid }) : posixSpawn(program);
 }
 
 function detached({ overlay }: DetachedJob): number {

@@ -51,13 +51,13 @@ export class RuntimeRefusal extends Error {
 export async function startConmon(context: Context, options: ConmonOptions): Promise<Conmon> {
   const { id, signal } = options;
   const [syncRead, syncWrite] = makePipe();
-  const [startRead, startWrite] = makePipe();
+  const [startRead, startWrite] = options.onAttachable ? makePipe() : [-1, -1];
   const [attachRead, attachWrite] = options.onAttachable ? makePipe() : [-1, -1];
   const output = memoryFile("conmon");
   const close = (...fds: number[]): void => closeFd(...fds);
-  const gated = context.gated || options.onAttachable !== undefined;
-  // An exec's conmon waits twice on this pipe; the first time only matters where it has to be moved into its cgroup first.
-  if (options.onAttachable && !context.gated) writeAll(startWrite, Buffer.of(1));
+  // An exec's conmon waits twice on this pipe: at once, for which there is no need here, and for somebody to be attached.
+  const gated = options.onAttachable !== undefined;
+  if (gated) writeAll(startWrite, Buffer.of(1));
   let monitorPid = -1;
   try {
     monitorPid = await context.spawner.spawn({
@@ -68,16 +68,16 @@ export async function startConmon(context: Context, options: ConmonOptions): Pro
         // A socket for the terminal: relative, as its path may have 107 bytes.
         "TMPDIR=.",
         ...(gated ? ["_OCI_STARTPIPE=4"] : []),
-        ...(options.onAttachable ? ["_OCI_ATTACHPIPE=5"] : []),
+        ...(gated ? ["_OCI_ATTACHPIPE=5"] : []),
       ],
       cwd: options.directory,
-      fds: [-1, -1, output, syncWrite, ...(gated ? [startRead] : []), ...(options.onAttachable ? [attachWrite] : [])],
+      fds: [-1, -1, output, syncWrite, ...(gated ? [startRead, attachWrite] : [])],
       privateMounts: needsOwnMounts(context, options.runtime),
       ...(options.overlay ? { overlay: options.overlay } : {}),
     });
     context.trace(id, "spawned");
+    context.placeMonitor(monitorPid);
     close(syncWrite, startRead, attachWrite);
-    if (context.gated) writeAll(startWrite, Buffer.of(1));
     if (options.onAttachable) {
       await readMessage(attachRead, monitorPid, signal);
       options.onAttachable(monitorPid);

@@ -19,8 +19,8 @@ export interface Context {
   warmCgroups: () => void;
   /** Extra arguments of configured runtimes, by name. */
   runtimeArgs: ReadonlyMap<string, string[]>;
-  /** A spawned process must wait on its start pipe until it has been moved into the monitors' cgroup (v2). */
-  gated: boolean;
+  /** Moves a spawned monitor into the monitors' cgroup, in the background; on v1 it starts there. */
+  placeMonitor: (pid: number) => void;
   /** Live tasks by container id. */
   tasks: Map<string, Task>;
   /** Called with each step of a container's life, for the split of the benchmark and for debug logs. */

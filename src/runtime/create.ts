@@ -1,3 +1,4 @@
+import { existsSync } from "node:fs";
 import { LighterError } from "../base/errors.ts";
 import { deriveSpec, placeOf, writeBundle } from "./bundle.ts";
 import { Cgroup } from "./cgroup.ts";
@@ -23,9 +24,12 @@ export async function createTask(context: Context, spec: TaskSpec, signal: Abort
   context.warmCgroups();
   const seccomp = await context.seccomp.filterFor(spec);
   context.trace(id, "create");
+  const group = new Cgroup(context.host, cgroup);
+  const trees = [`${stateRoot(context, runtime)}/${id}`, directory, mountPoint(context, id)];
+  // An exit file of an earlier run (a reboot, a crash before its end was seen) must not be taken for this one's.
+  if (trees.some(existsSync)) await removeAll(context, group, trees);
   writeBundle(context, spec, deriveSpec(context, spec, { runtimePath, cgroup, seccomp }));
   context.trace(id, "bundle");
-  const group = new Cgroup(context.host, cgroup);
   let conmon: Conmon;
   try {
     conmon = await startConmon(context, {
@@ -40,7 +44,7 @@ export async function createTask(context: Context, spec: TaskSpec, signal: Abort
     });
   } catch (error) {
     if (!isKnownCrun(runtime)) await runCommand(context, runtime, ["delete", "--force", id]);
-    await removeAll(context, group, [`${stateRoot(context, runtime)}/${id}`, directory, mountPoint(context, id)]);
+    await removeAll(context, group, trees);
     throw refused(error, "create");
   }
   context.trace(id, "created");

@@ -14,7 +14,7 @@ import { findRuntimes, recordOf } from "./runtimes.ts";
 import { openFilters } from "./seccomp-filters.ts";
 import { sweepExcept } from "./sweep.ts";
 import { ContainerTask } from "./task.ts";
-import { cgroupWarmer } from "./warm-cgroups.ts";
+import { cgroupWarmer, moveInto } from "./warm-cgroups.ts";
 
 /** Where distributions put conmon. */
 const PATHS = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/usr/libexec/podman:/usr/lib/podman:/usr/libexec/crio";
@@ -34,7 +34,6 @@ export async function openRuntime(options: RuntimeOptions): Promise<Runtime> {
     openSpawner({
       hostMounts,
       tasksFiles: host.version === 1 ? monitors.map((directory) => `${directory}/tasks`) : [],
-      procsFile: host.version === 2 ? `${monitors[0]}/cgroup.procs` : undefined,
       bindRoot: isShared(`${execRoot}/rootfs`) ? `${execRoot}/rootfs` : undefined,
       hybrid: host.hybrid,
     }),
@@ -51,7 +50,7 @@ export async function openRuntime(options: RuntimeOptions): Promise<Runtime> {
     seccomp: openFilters(execRoot, spawner.compileSeccomp),
     programOf: sealedPrograms(),
     warmCgroups: cgroupWarmer(host, monitors),
-    gated: host.version === 2,
+    placeMonitor: host.version === 2 ? (pid) => void moveInto(`${monitors[0]}/cgroup.procs`, pid) : () => undefined,
     tasks: new Map(),
     trace: options.trace ?? (() => undefined),
   };

@@ -347,6 +347,14 @@ for (const name of ["crun", "runc"]) {
       await task.delete();
     });
 
+    test("what an earlier life left does not stand for this one", async () => {
+      const spec = fixture.spec(["sh", "-c", "exit 2"]);
+      mkdirSync(spec.directory, { recursive: true });
+      writeFileSync(`${spec.directory}/exit`, "77");
+      mkdirSync(`${fixture.options.execRoot}/state/${name}/${spec.id}`, { recursive: true });
+      expect((await run(spec)).exit.code).toBe(2);
+    });
+
     test("many layers", async () => {
       const lower = [...Array(120).keys()].map((number) => `${fixture.directory}/layers/${"long-name-".repeat(6)}${number}`);
       for (const [index, directory] of lower.entries()) {
