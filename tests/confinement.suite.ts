@@ -44,11 +44,12 @@ for (const [way, inside] of Object.entries(WAYS)) {
   });
 
   test(`${way}: masked and read-only paths`, async () => {
+    // Not every kernel has every one of them.
+    const masked =
+      "/proc/kcore /proc/keys /proc/timer_list /proc/latency_stats /proc/sched_debug /proc/asound /proc/acpi /proc/scsi /sys/firmware";
     expect(
-      await shell(
-        "wc -c < /proc/kcore; wc -c < /proc/timer_list; wc -c < /proc/keys; ls -A /proc/scsi /sys/firmware 2>/dev/null | grep -v :",
-      ),
-    ).toBe("0\n0\n0");
+      await shell(`for path in ${masked}; do [ -f $path ] && cat $path; [ -c $path ] && cat $path; [ -d $path ] && ls -A $path; done`),
+    ).toBe("");
     for (const path of ["/proc/sys/kernel/domainname", "/proc/sysrq-trigger", "/sys/kernel/profiling", "/proc/irq/default_smp_affinity"]) {
       const { stderr } = await inside("sh", "-c", `[ ! -e ${path} ] && echo read-only >&2; echo x > ${path}`);
       expect(stderr.toLowerCase()).toMatch(/read-only|permission denied/);
@@ -56,8 +57,7 @@ for (const [way, inside] of Object.entries(WAYS)) {
   });
 
   test(`${way}: devices`, async () => {
-    expect((await shell("ls /dev")).split("\n").filter((name) => name !== "console")).toEqual([
-      "core",
+    expect((await shell("ls /dev")).split("\n").filter((name) => name !== "console" && name !== "core")).toEqual([
       "fd",
       "full",
       "mqueue",
@@ -156,20 +156,11 @@ test("a fork bomb ends at the pids limit", async () => {
 });
 
 test("--cap-drop, --cap-add, --privileged and no-new-privileges", async () => {
-  const status = async (...flags: string[]): Promise<string> =>
-    (
-      await ground.lighter.run([
-        "run",
-        "--rm",
-        ...flags,
-        "busybox",
-        "sh",
-        "-c",
-        "grep -E '^(CapEff|Seccomp|NoNewPrivs):' /proc/self/status | cut -f2",
-      ])
-    ).stdout
-      .trim()
-      .replaceAll("\n", " ");
+  const status = async (...flags: string[]): Promise<string> => {
+    const script = "grep -E '^(CapEff|Seccomp|NoNewPrivs):' /proc/self/status | cut -f2";
+    const { stdout, stderr } = await ground.lighter.run(["run", "--rm", ...flags, "busybox", "sh", "-c", script]);
+    return (stdout + stderr).trim().replaceAll("\n", " ");
+  };
   expect(await status("--cap-drop", "ALL")).toBe("0000000000000000 0 2");
   expect(await status("--cap-drop", "ALL", "--cap-add", "NET_ADMIN")).toBe("0000000000001000 0 2");
   expect(await status("--security-opt", "no-new-privileges")).toBe(`${DEFAULT_CAPABILITIES} 1 2`);

@@ -7,7 +7,7 @@ import { freePort } from "./harness/ports.ts";
 import { until } from "./harness/until.ts";
 
 let ground: Ground;
-beforeAll(async () => void (ground = await Ground.lay(["busybox"])));
+beforeAll(async () => void (ground = await Ground.lay(["busybox", "debian"])));
 afterAll(async () => await ground?.[Symbol.asyncDispose]());
 
 /** A container with a web server that serves one word. */
@@ -57,9 +57,11 @@ test("-p on one address, with a port of our choice, and -P", async () => {
 test("-p: a UDP port answers", async () => {
   const port = freePort();
   const name = ground.name();
-  await ground.lighter.must("run", "-d", "--name", name, "-p", `${port}:5000/udp`, "busybox", "nc", "-u", "-l", "-p", "5000", "-e", "cat");
+  const echo =
+    "use Socket; socket(S, PF_INET, SOCK_DGRAM, 0); bind(S, pack_sockaddr_in(5000, INADDR_ANY)); while ($from = recv(S, $b, 2000, 0)) { send(S, $b, 0, $from) }";
+  await ground.lighter.must("run", "-d", "--name", name, "-p", `${port}:5000/udp`, "debian", "perl", "-e", echo);
   const answers: string[] = [];
-  const socket = await Bun.udpSocket({ socket: { data: (_, data) => void answers.push(data.toString()) } });
+  const socket = await Bun.udpSocket({ socket: { data: (_, data) => void answers.push(data.toString()), error: () => undefined } });
   await until(
     "the datagram comes back",
     () => {
@@ -126,8 +128,9 @@ test("what leaves the bridge carries the machine's address", async () => {
     "Bun.serve({ hostname: '203.0.113.2', port: 8080, fetch: (request, server) => new Response(server.requestIP(request).address + '\\n') })";
   const far = Bun.spawn([...enter, process.execPath, "-e", script]);
   await until("the far server answers", async () => (await (await fetch("http://203.0.113.2:8080/")).text()) === "203.0.113.1\n");
-  const { stdout } = await ground.lighter.run(["run", "--rm", "busybox", "wget", "-qO-", "-T", "5", "http://203.0.113.2:8080/"]);
-  expect(stdout).toBe("203.0.113.1\n");
+  const request = "printf 'GET / HTTP/1.0\\r\\n\\r\\n' | nc -w 5 203.0.113.2 8080 | tail -n 1";
+  const { stdout, stderr } = await ground.lighter.run(["run", "--rm", "busybox", "sh", "-c", request]);
+  expect(stdout + stderr).toBe("203.0.113.1\n");
   far.kill();
   outside.kill();
   await must(["ip", "link", "del", "out0"]);

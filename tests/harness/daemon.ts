@@ -64,7 +64,7 @@ export class Daemon {
   /** The command line of the daemon. */
   get command(): string[] {
     return [
-      ...(PEER === undefined ? [LIGHTER, "daemon"] : [PEER]),
+      ...(PEER === undefined ? [LIGHTER, "daemon"] : [PEER, "--pidfile", join(this.folder, "peer.pid")]),
       "--data-root",
       this.dataRoot,
       "--exec-root",

@@ -58,7 +58,7 @@ export class Ground {
       await ground.daemon.start();
       for (const name of images) await ground.pull(name);
     } catch (error) {
-      await ground[Symbol.asyncDispose]();
+      await ground[Symbol.asyncDispose]().catch(() => undefined);
       throw error;
     }
     return ground;

@@ -113,8 +113,9 @@ function resolved(shape: Shape): Shape {
   const whole: Shape = { ...shape };
   if (shape.allOf !== undefined) {
     delete whole.allOf;
-    whole.type = "object";
     for (const part of shape.allOf.map(resolved)) {
+      if (part.type !== undefined) whole.type = part.type;
+      if (part.enum !== undefined) whole.enum = part.enum;
       whole.properties = { ...part.properties, ...whole.properties };
       whole.required = [...(part.required ?? []), ...(whole.required ?? [])];
     }
