@@ -98,7 +98,7 @@ const ENDPOINT = "SELECT id, network, container, interface, address4, address6, 
 
 /** All networks, oldest first. */
 export function allNetworks(reader: Reader): NetworkRow[] {
-  return reader.all<RawNetwork>(`${NETWORK} ORDER BY created`).map(toNetwork);
+  return reader.all<RawNetwork>(`${NETWORK} ORDER BY created, name`).map(toNetwork);
 }
 
 /** A network by its full id; undefined where there is none. */
