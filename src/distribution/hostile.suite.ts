@@ -28,7 +28,7 @@ export interface Faults {
   /** Answers in place of the registry where it returns true. */
   intercept?: (request: IncomingMessage, response: ServerResponse, path: string) => boolean | undefined;
   /** Breaks the connection after this many bytes of each blob's answer. */
-  drop?: () => number | undefined;
+  drop?: (digest: Digest) => number | undefined;
   /** Sends other bytes than those of the digest, of the same length. */
   corrupt?: Set<Digest>;
   noRanges?: boolean;
@@ -136,11 +136,12 @@ function sendBlob(
   if (start > 0) response.writeHead(206, { ...headers, "content-range": `bytes ${start}-${blob.length - 1}/${blob.length}` });
   else response.writeHead(200, headers);
   if (request.method === "HEAD") return void response.end();
-  const most = faults.drop?.();
+  const most = faults.drop?.(digest);
   const end = most === undefined ? blob.length : Math.min(blob.length, start + most);
   registry.sent += end - start;
   if (end >= blob.length) return void response.end(bytes.subarray(start));
-  response.write(bytes.subarray(start, end), () => setTimeout(() => response.socket?.destroy(), 5));
+  // Closed in order: a reset would take with it what the client has not read yet.
+  response.write(bytes.subarray(start, end), () => setTimeout(() => response.socket?.end(), 5));
 }
 
 function giveToken(faults: Faults, request: IncomingMessage, response: ServerResponse, url: URL): void {

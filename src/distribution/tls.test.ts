@@ -1,0 +1,73 @@
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { mkdir, mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { messageOf } from "../base/errors.ts";
+import { parseReference } from "../base/reference.ts";
+import { readCertificates } from "./certificates.ts";
+import type { DistributionOptions } from "./distribution.ts";
+import { isNetworkFailure } from "./network-failure.ts";
+import { openDistribution } from "./open.ts";
+
+/** A name that a certificate can be made for and that always means this machine, but is not loopback in the eyes of the client's rules. */
+const NAME = "registry.localhost";
+
+describe.skipIf(Bun.which("openssl") === null)("TLS", () => {
+  let folder = "";
+  let server: Bun.Server<undefined> | undefined;
+  const host = (): string => `${NAME}:${server?.port}`;
+
+  beforeAll(async () => {
+    folder = await mkdtemp(join(tmpdir(), "lighter-tls-"));
+    const flags = ["-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2", "-subj", `/CN=${NAME}`];
+    const files = ["-addext", `subjectAltName=DNS:${NAME}`, "-keyout", join(folder, "key.pem"), "-out", join(folder, "cert.pem")];
+    const openssl = Bun.spawn(["openssl", "req", ...flags, ...files], { stderr: "pipe" });
+    if ((await openssl.exited) !== 0) throw new Error(await openssl.stderr.text());
+    server = Bun.serve({
+      hostname: "127.0.0.1",
+      port: 0,
+      tls: { key: Bun.file(join(folder, "key.pem")), cert: Bun.file(join(folder, "cert.pem")) },
+      fetch: () => Response.json({ tags: ["over-tls"] }),
+    });
+  });
+  afterAll(async () => {
+    await server?.stop(true);
+    await rm(folder, { recursive: true, force: true });
+  });
+
+  async function tags(options: Partial<DistributionOptions>): Promise<string[] | Error> {
+    const defaults = { insecureRegistries: [], registryMirrors: [], certificateDirectories: [], userAgent: "lighter/test" };
+    const repository = openDistribution({ ...defaults, ...options }).repository(parseReference(`${host()}/x`), {})[0];
+    return (repository?.tags() ?? Promise.resolve([])).catch((error: unknown) => error as Error);
+  }
+
+  test("an unknown certificate is refused, and that is no network failure", async () => {
+    const error = await tags({});
+    expect(messageOf(error)).toContain(`Get "https://${host()}/v2/": tls: failed to verify certificate`);
+    expect(isNetworkFailure(error)).toBe(false);
+  });
+
+  test("a certificate in certs.d makes it known, for its host alone", async () => {
+    const directory = join(folder, "certs.d");
+    await mkdir(join(directory, host()), { recursive: true });
+    await Bun.write(join(directory, host(), "ca.crt"), Bun.file(join(folder, "cert.pem")));
+    expect(await tags({ certificateDirectories: [join(folder, "none"), directory] })).toEqual(["over-tls"]);
+    expect(await readCertificates([directory], "other:5000")).toBeUndefined();
+  });
+
+  test("an insecure registry is not checked", async () => {
+    expect(await tags({ insecureRegistries: [host()] })).toEqual(["over-tls"]);
+  });
+
+  test("a client's certificate goes with its key", async () => {
+    const directory = join(folder, "client.d");
+    await mkdir(join(directory, "r"), { recursive: true });
+    for (const [name, text] of [
+      ["client.cert", "CERT"],
+      ["client.key", "KEY"],
+      ["lonely.cert", "NO"],
+    ] as const)
+      await Bun.write(join(directory, "r", name), text);
+    expect(await readCertificates([directory], "r")).toEqual({ cert: "CERT", key: "KEY" });
+  });
+});
