@@ -1,4 +1,3 @@
-import { chmodSync, chownSync, mkdirSync, rmSync, statSync } from "node:fs";
 import { hostname as machineName } from "node:os";
 import { now } from "../base/clock.ts";
 import { LighterError } from "../base/errors.ts";
@@ -15,8 +14,8 @@ import { fillHostConfig } from "./host-config.ts";
 import { initProgram } from "./init-program.ts";
 import { mergeConfig } from "./merge-config.ts";
 import { networkRequest } from "./network-request.ts";
-import { pathsOf } from "./paths.ts";
 import { planMounts } from "./plan-mounts.ts";
+import { readySoon } from "./ready.ts";
 import { idOfName, insertRow } from "./rows.ts";
 import { oomScoreOf } from "./spec.ts";
 import { traceOf } from "./trace.ts";
@@ -24,7 +23,7 @@ import { rlimitsOf } from "./ulimits.ts";
 import { thisMachine, validateResources } from "./validate-resources.ts";
 import { validateConfig, validateName } from "./validate.ts";
 
-/** Makes a container: checks everything with Docker's texts, makes its directories, and stores row, volume references and event in one transaction. */
+/** Makes a container: checks everything with Docker's texts, and stores row, volume references and event in one transaction; its directories are made right after. */
 export async function createContainer(
   context: Context,
   name: string | undefined,
@@ -39,30 +38,25 @@ export async function createContainer(
   const plan = trace.sync("plan", () => planContainer(context, id, body, image));
   const row = { id, name: chooseName(context, given), created: now(), desired: plan.desired };
   needs.networks.check(networkRequest(row));
-  trace.sync("directories", () => makeDirectories(context, id, image.layers[0]));
-  try {
-    trace.sync("transaction", () =>
-      needs.state.write(
-        (tx) => {
-          insertRow(tx, {
-            ...row,
-            image: image.id,
-            manifest: image.manifest,
-            chainId: image.chainId,
-            runtime: plan.runtime,
-            autoRemove: plan.autoRemove,
-          });
-          referenceVolumes(context, tx, id, plan.desired);
-          needs.images.touch(tx, image.id);
-          tell(tx, row, "create");
-        },
-        { durable: !plan.autoRemove },
-      ),
-    );
-  } catch (error) {
-    rmSync(pathsOf(needs.options, id).directory, { recursive: true, force: true });
-    throw error;
-  }
+  trace.sync("transaction", () =>
+    needs.state.write(
+      (tx) => {
+        insertRow(tx, {
+          ...row,
+          image: image.id,
+          manifest: image.manifest,
+          chainId: image.chainId,
+          runtime: plan.runtime,
+          autoRemove: plan.autoRemove,
+        });
+        referenceVolumes(context, tx, id, plan.desired);
+        needs.images.touch(tx, image.id);
+        tell(tx, row, "create");
+      },
+      { durable: !plan.autoRemove },
+    ),
+  );
+  readySoon(context, id);
   trace.end();
   return { id, warnings: plan.desired.warnings };
 }
@@ -177,18 +171,4 @@ function referenceVolumes(context: Context, tx: Tx, container: string, desired: 
       ...(mount.labels === undefined ? {} : { labels: mount.labels }),
     });
   }
-}
-
-/** The container's directories; its root shows the metadata of the image's root. A directory without a row is swept at the next start of the daemon. */
-export function makeDirectories(context: Context, id: string, topLayer: string | undefined): void {
-  const paths = pathsOf(context.needs.options, id);
-  mkdirSync(paths.directory, { recursive: true, mode: 0o710 });
-  for (const path of [paths.upper, paths.work, paths.logDirectory]) mkdirSync(path, { recursive: true, mode: 0o755 });
-  if (topLayer === undefined) {
-    mkdirSync(paths.empty, { recursive: true, mode: 0o755 });
-    return;
-  }
-  const { mode, uid, gid } = statSync(topLayer);
-  if ((mode & 0o7777) !== 0o755) chmodSync(paths.upper, mode & 0o7777);
-  if (uid !== 0 || gid !== 0) chownSync(paths.upper, uid, gid);
 }

@@ -9,6 +9,7 @@ import type { Live } from "./live.ts";
 import { volumePath } from "./mount-points.ts";
 import { pathsOf } from "./paths.ts";
 import { layersOf } from "./prepare.ts";
+import { ready } from "./ready.ts";
 import type { ContainerRow } from "./rows.ts";
 
 /** A place in a container's files: a root that look-ups cannot leave, and a path in it. */
@@ -36,6 +37,7 @@ export async function openPlace(context: Context, row: ContainerRow, live: Live,
     const source = covering.type === "volume" ? volumePath(context, covering.source) : covering.source;
     return { ...placeBelow(source, absolute, covering.destination), readOnly, close: () => undefined };
   }
+  ready(context, row);
   const fd = await openStopped(context, row);
   return { root: `/proc/self/fd/${fd}`, path: absolute, readOnly, close: () => closeFd(fd) };
 }

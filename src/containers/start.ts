@@ -6,6 +6,7 @@ import { change, type Context, current, tell } from "./context.ts";
 import { watchExit } from "./exit.ts";
 import type { Live } from "./live.ts";
 import { networkRequest } from "./network-request.ts";
+import { ready } from "./ready.ts";
 import { layersOf, type NetworkPlace, prepareMounts, programOf, taskSpecOf } from "./prepare.ts";
 import { removeLocked } from "./remove.ts";
 import { type ContainerRow, setRunning, setStartFailed, setStatus, setStoppedByUser } from "./rows.ts";
@@ -78,6 +79,7 @@ function checkStartable(row: ContainerRow, live: Live): void {
 async function makeTask(context: Context, row: ContainerRow, signal: AbortSignal | undefined, trace: Trace): Promise<Task> {
   const { networks, runtime } = context.needs;
   const layers = layersOf(context, row);
+  trace.sync("directories", () => ready(context, row));
   // What fails while the network is being made must not leave it unawaited.
   const entering = trace.span("network", () => networks.enter(networkRequest(row)));
   const [network, mounts] = await Promise.allSettled([entering, prepareMounts(context, row, layers)]);

@@ -22,7 +22,7 @@ export async function stopProcess(context: Context, reference: string, options: 
     await killNow(context, row.id, live);
     await ended;
   }
-  if (rowById(context.needs.state, row.id) !== undefined) context.needs.state.write((tx) => tell(tx, row, "stop"), { durable: false });
+  context.needs.state.write((tx) => tell(tx, row, "stop"), { durable: false });
   return true;
 }
 
