@@ -9,30 +9,40 @@ export interface Unreached {
   layers: Digest[];
 }
 
+/** Which images count as roots: all, or those that a container uses (what a prune of unused images would leave). */
+export type Keep = "all images" | "used images";
+
+const USED = "IN (SELECT image FROM containers)";
+
 /** Blobs that are wanted for themselves; the parts of an image follow over `blob_edges`. */
-const BLOB_ROOTS = [
-  "SELECT id FROM images",
-  "SELECT manifest FROM image_manifests",
-  "SELECT config FROM image_manifests",
-  "SELECT image FROM containers",
-  "SELECT manifest FROM containers",
-  "SELECT key FROM lease_items WHERE kind = 'blob'",
-];
+function blobRoots(keep: Keep): string[] {
+  const [ids, members] = keep === "all images" ? ["", ""] : [`WHERE id ${USED}`, `WHERE image ${USED}`];
+  return [
+    `SELECT id FROM images ${ids}`,
+    `SELECT manifest FROM image_manifests ${members}`,
+    `SELECT config FROM image_manifests ${members}`,
+    "SELECT image FROM containers",
+    "SELECT manifest FROM containers",
+    "SELECT key FROM lease_items WHERE kind = 'blob'",
+  ];
+}
 
 /** Layers that are wanted for themselves; those below follow over `layers.parent`. */
-const LAYER_ROOTS = [
-  "SELECT chain_id FROM image_manifests",
-  "SELECT chain_id FROM containers WHERE chain_id IS NOT NULL",
-  "SELECT key FROM lease_items WHERE kind = 'layer'",
-];
+function layerRoots(keep: Keep): string[] {
+  return [
+    `SELECT chain_id FROM image_manifests ${keep === "all images" ? "" : `WHERE image ${USED}`}`,
+    "SELECT chain_id FROM containers WHERE chain_id IS NOT NULL",
+    "SELECT key FROM lease_items WHERE kind = 'layer'",
+  ];
+}
 
 /** Finds blobs and layers that no root reaches: one walk over the graph in SQL. */
-export function findUnreached(state: Reader, roots: readonly RootsSql[]): Unreached {
-  const blobRoots = [...BLOB_ROOTS, ...roots.flatMap(({ blobs }) => (blobs === undefined ? [] : [blobs]))];
-  const layerRoots = [...LAYER_ROOTS, ...roots.flatMap(({ layers }) => (layers === undefined ? [] : [layers]))];
+export function findUnreached(state: Reader, roots: readonly RootsSql[], keep: Keep = "all images"): Unreached {
+  const wantedBlobs = [...blobRoots(keep), ...roots.flatMap(({ blobs }) => (blobs === undefined ? [] : [blobs]))];
+  const wantedLayers = [...layerRoots(keep), ...roots.flatMap(({ layers }) => (layers === undefined ? [] : [layers]))];
   const blobs = state.all<{ digest: Digest; size: number }>(
     `WITH RECURSIVE reached(digest) AS (
-       SELECT * FROM (${blobRoots.join(" UNION ")})
+       SELECT * FROM (${wantedBlobs.join(" UNION ")})
        UNION
        SELECT blob_edges.child FROM blob_edges JOIN reached ON blob_edges.parent = reached.digest
      )
@@ -41,7 +51,7 @@ export function findUnreached(state: Reader, roots: readonly RootsSql[]): Unreac
   // Children come before their parents: rows refer to the parent's row.
   const layers = state.all<{ chain_id: Digest; size: number }>(
     `WITH RECURSIVE reached(chain_id) AS (
-       SELECT * FROM (${layerRoots.join(" UNION ")})
+       SELECT * FROM (${wantedLayers.join(" UNION ")})
        UNION
        SELECT layers.parent FROM layers JOIN reached ON layers.chain_id = reached.chain_id WHERE layers.parent IS NOT NULL
      ),

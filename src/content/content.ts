@@ -99,6 +99,8 @@ export interface Content {
   collect(options?: { dryRun?: boolean }): Promise<{ bytes: number; blobs: Digest[]; layers: Digest[] }>;
   /** Bytes on disk: of blobs, of unpacked layers, of partial downloads. Adds up to what `du` says. */
   usage(): { blobs: number; layers: number; partial: number };
+  /** Bytes that a prune of images without containers would free. */
+  reclaimable(): number;
   /** Removes partial downloads that were not touched for `age` milliseconds. */
   sweepPartials(age: number): Promise<void>;
   /** Removes a directory tree: renames it away at once (the path is free when this returns its promise), deletes later on another thread. */

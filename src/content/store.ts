@@ -163,6 +163,10 @@ export class ContentStore implements Content {
     return { blobs: blobs?.bytes ?? 0, layers: layers?.bytes ?? 0, partial };
   }
 
+  reclaimable(): number {
+    return findUnreached(this.#options.state, this.#options.roots ?? [], "used images").bytes;
+  }
+
   async sweepPartials(age: number): Promise<void> {
     const before = now() - BigInt(age) * 1_000_000n;
     for (const { ref, updated } of allIngests(this.#options.state)) {

@@ -26,13 +26,14 @@ export async function diskUsage(sources: UsageSources, query: UsageQuery): Promi
   const containers = await sources.containers.list({ all: true, size: wants("container"), filters: new Map() });
   if (wants("image")) {
     const images = await sources.images.list({ filters: new Map(), sharedSize: true });
-    const used = new Set(containers.map((container) => container.ImageID));
+    const users = Map.groupBy(containers, (container) => container.ImageID);
+    for (const image of images) image.Containers = users.get(image.Id)?.length ?? 0;
     const { blobs, layers } = sources.content.usage();
     answer.ImageUsage = {
-      ActiveCount: images.filter((image) => used.has(image.Id)).length,
+      ActiveCount: images.filter((image) => image.Containers > 0).length,
       TotalCount: images.length,
       TotalSize: blobs + layers,
-      Reclaimable: sum(images.filter((image) => !used.has(image.Id)).map((image) => image.Size - Math.max(0, image.SharedSize ?? 0))),
+      Reclaimable: sources.content.reclaimable(),
       ...items(images),
     };
   }
