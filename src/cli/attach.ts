@@ -20,9 +20,9 @@ export const attach = command({
   async run({ flags, args, app }) {
     const connection = await app.connection();
     const { Id: id = "", State, Config } = await inspectContainer(connection, args[0] ?? "");
-    if (!State?.Running) throw new LighterError("conflict", "cannot attach to a stopped container, start it first");
-    if (State.Paused) throw new LighterError("conflict", "cannot attach to a paused container, unpause it first");
-    if (State.Restarting) throw new LighterError("conflict", "cannot attach to a restarting container, wait until it is running");
+    if (!State?.Running) throw new LighterError("conflict", "You cannot attach to a stopped container, start it first");
+    if (State.Paused) throw new LighterError("conflict", "You cannot attach to a paused container, unpause it first");
+    if (State.Restarting) throw new LighterError("conflict", "You cannot attach to a restarting container, wait until it is running");
     const tty = Config?.Tty ?? false;
     const stdin = !flags["no-stdin"] && (Config?.OpenStdin ?? false);
     if (stdin && tty && !inputIsTerminal()) throw new LighterError("invalid", "the input device is not a TTY");

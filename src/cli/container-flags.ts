@@ -160,7 +160,6 @@ export const CONTAINER_FLAGS = {
   tmpfs: list("Mount a tmpfs at this path"),
   tty: bool("Give it a terminal", "t"),
   ulimit: { ...parsed("ulimit", parseUlimit, "Resource limit of its processes"), shown: "[]" },
-  "use-api-socket": bool("Give it the engine's socket and the logins"),
   user: string("User, and group, that it runs as (<name|uid>[:<group|gid>])", "u"),
   userns: string("User namespace"),
   uts: string("UTS namespace"),

@@ -73,7 +73,8 @@ async function fromContainer(call: CopyCall, connection: Connection, source: End
     name: basename(path.replace(/\/+$/, "")) || info.name,
     asked: /\/\.?$/.test(target),
   });
-  if (!(await stat(place.folder).catch(() => undefined))?.isDirectory()) throw new LighterError("invalid", "no such directory");
+  if (!(await stat(place.folder).catch(() => undefined))?.isDirectory())
+    throw new LighterError("invalid", `invalid output path: directory ${JSON.stringify(place.folder)} does not exist`);
   const size = await unpackTar(body, place.folder, place.name, call.flags.archive);
   report(call, size, resolve(target));
 }

@@ -68,16 +68,11 @@ function splitAuth(auth: string): [string, string] {
 
 async function runHelper(helper: string, verb: "get" | "store" | "erase", input: string): Promise<string | undefined> {
   const program = `docker-credential-${helper}`;
-  let child;
-  try {
-    child = Bun.spawn([program, verb], { stdin: new Blob([input]), stdout: "pipe", stderr: "inherit" });
-  } catch (error) {
-    throw new LighterError(
-      "invalid",
-      `error getting credentials - err: exec: "${program}": executable file not found in $PATH, out: \`\``,
-      { cause: error },
-    );
+  const path = Bun.which(program, { PATH: process.env["PATH"] ?? "" });
+  if (path === null) {
+    throw new LighterError("invalid", `error getting credentials - err: exec: "${program}": executable file not found in $PATH, out: \`\``);
   }
+  const child = Bun.spawn([path, verb], { stdin: new Blob([input]), stdout: "pipe", stderr: "inherit", env: process.env });
   const text = await new Response(child.stdout).text();
   if ((await child.exited) === 0) return text;
   if (/credentials not found/i.test(text)) return undefined;

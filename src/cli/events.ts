@@ -21,7 +21,11 @@ export const events = command({
     const show = await renderer(flags.format);
     const filters = parseFilters(flags.filter);
     const now = new Date();
-    const options = { since: timestampOf(flags.since, now), until: timestampOf(flags.until, now), ...(filters && { filters }) };
+    const options = {
+      since: timestampOf("since", flags.since, now),
+      until: timestampOf("until", flags.until, now),
+      ...(filters && { filters }),
+    };
     for await (const event of requestEvents(await app.connection(), options)) app.out(`${show(event)}\n`);
   },
 });

@@ -31,7 +31,9 @@ export const login = command({
     if (username === "" && password === "" && !given("username")) {
       const kept = await credentialsFor(app, registry === "" ? "docker.io" : registry);
       if (kept) {
-        app.out("Authenticating with existing credentials...\n");
+        const who = kept.username === undefined ? "" : ` [Username: ${kept.username}]`;
+        const hint = `To login with a different account, run '${app.program} logout' followed by '${app.program} login'`;
+        app.err(`Authenticating with existing credentials...${who}\n\n Info -> ${hint}\n\n\n`);
         if (await tryKept(app, kept)) return;
       }
     }
@@ -42,7 +44,8 @@ export const login = command({
 
 async function tryKept(app: App, kept: Credentials): Promise<boolean> {
   try {
-    await signIn(app, kept);
+    const { Status } = await checkAuth(await app.connection(), kept);
+    app.out(`${Status || "Login Succeeded"}\n`);
     return true;
   } catch {
     app.err("Login did not succeed, error: the kept credentials are not accepted\n");

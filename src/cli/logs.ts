@@ -21,7 +21,14 @@ export const logs = command({
     const { Id = "", Config } = await inspectContainer(connection, args[0] ?? "");
     const { details, follow, tail, timestamps } = flags;
     const now = new Date();
-    const options = { details, follow, tail, timestamps, since: timestampOf(flags.since, now), until: timestampOf(flags.until, now) };
+    const options = {
+      details,
+      follow,
+      tail,
+      timestamps,
+      since: timestampOf("since", flags.since, now),
+      until: timestampOf("until", flags.until, now),
+    };
     const answer = await containerLogs(connection, Id, { ...options, stdout: true, stderr: true });
     if (!answer.body) return;
     const take = outputTaker(Config?.Tty ?? false);

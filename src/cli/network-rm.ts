@@ -21,6 +21,7 @@ export const networkRm = command({
         code = 1;
       }
     }
+    if (code !== 0) app.err("exit status 1\n");
     return code;
   },
 });

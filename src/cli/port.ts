@@ -33,7 +33,7 @@ function at({ HostIp = "", HostPort = "" }: PortBinding): string {
   return HostIp.includes(":") ? `[${HostIp}]:${HostPort}` : `${HostIp}:${HostPort}`;
 }
 
-/** Numbers inside compare as numbers: port 80 before port 443. */
+/** Numbers compare as numbers: port 80 before port 443, and then character by character. */
 function byPort(a: string, b: string): number {
-  return a.localeCompare(b, "en", { numeric: true });
+  return parseInt(a, 10) - parseInt(b, 10) || (a < b ? -1 : 1);
 }

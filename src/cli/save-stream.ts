@@ -37,17 +37,11 @@ export async function saveStream(path: string, verb: string, request: () => Prom
 }
 
 async function checkTarget(path: string, verb: string): Promise<void> {
-  const folder = await stat(dirname(path)).catch(() => undefined);
-  if (!folder?.isDirectory()) {
-    throw new LighterError(
-      "invalid",
-      `failed to ${verb} ${verb === "export" ? "container" : "image"}: invalid output path: directory "${dirname(path)}" does not exist`,
-    );
-  }
-  if ((await stat(path).catch(() => undefined))?.isDirectory()) {
-    throw new LighterError(
-      "invalid",
-      `failed to ${verb} ${verb === "export" ? "container" : "image"}: invalid output path: "${path}" is a directory`,
-    );
-  }
+  const what = verb === "export" ? "failed to export container" : "failed to save image";
+  const folder = dirname(path);
+  const above = await stat(folder).catch((error: unknown) => {
+    throw new LighterError("invalid", `${what}: invalid output path: stat ${folder}: no such file or directory`, { cause: error });
+  });
+  if (!above.isDirectory()) throw new LighterError("invalid", `${what}: invalid output path: ${folder} is not a directory`);
+  if ((await stat(path).catch(() => undefined))?.isDirectory()) throw new LighterError("invalid", `${what}: cannot write to a directory`);
 }

@@ -23,7 +23,7 @@ function parse(target: string): ReturnType<typeof parseReference> {
   } catch (error) {
     throw new LighterError(
       "invalid",
-      `error parsing reference: ${JSON.stringify(target)} is not a valid repository/tag: ${(error as Error).message}`,
+      `Error parsing reference: ${JSON.stringify(target)} is not a valid repository/tag: ${(error as Error).message}`,
       { cause: error },
     );
   }

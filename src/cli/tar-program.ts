@@ -1,6 +1,9 @@
 import { basename, dirname } from "node:path";
 import { LighterError } from "../base/errors.ts";
 
+/** File capabilities travel with the files. */
+const XATTRS = ["--xattrs", "--xattrs-include=security.capability"];
+
 /** The first component of every member's name becomes `name`; targets of symbolic links stay as they are. */
 function renaming(name: string): string {
   const escaped = name.replace(/[\\&,\n]/g, (char) => (char === "\n" ? "\\n" : `\\${char}`));
@@ -10,7 +13,20 @@ function renaming(name: string): string {
 /** Packs a path of this machine, under `name`, as a tar stream. `finished` is the number of bytes that went through. */
 export function packTar(path: string, name: string): { stream: ReadableStream<Uint8Array>; finished: Promise<number> } {
   const member = basename(path) || ".";
-  const words = ["tar", "--create", "--file=-", "--sparse", "--numeric-owner", renaming(name), "--directory", dirname(path), "--", member];
+  const words = [
+    "tar",
+    "--create",
+    "--file=-",
+    "--format=posix",
+    ...XATTRS,
+    "--warning=no-file-ignored",
+    "--numeric-owner",
+    renaming(name),
+    "--directory",
+    dirname(path),
+    "--",
+    member,
+  ];
   const child = Bun.spawn(words, { stdin: "ignore", stdout: "pipe", stderr: "inherit" });
   let size = 0;
   const counter = new TransformStream<Uint8Array, Uint8Array>({
@@ -30,7 +46,7 @@ export function packTar(path: string, name: string): { stream: ReadableStream<Ui
 /** Unpacks a tar stream into a folder, its first component renamed to `name`. Returns the number of bytes that went through. */
 export async function unpackTar(body: ReadableStream<Uint8Array>, folder: string, name: string, owners: boolean): Promise<number> {
   const owner = owners ? ["--same-owner", "--numeric-owner"] : ["--no-same-owner"];
-  const words = ["tar", "--extract", "--file=-", "--same-permissions", ...owner, renaming(name), "--directory", folder];
+  const words = ["tar", "--extract", "--file=-", "--same-permissions", ...XATTRS, ...owner, renaming(name), "--directory", folder];
   const child = Bun.spawn(words, { stdin: "pipe", stdout: "ignore", stderr: "inherit" });
   let size = 0;
   for await (const bytes of body) {

@@ -3,14 +3,15 @@ import { parseDuration } from "../base/units.ts";
 
 /**
  * A time as `--since` and `--until` take it, as the API wants it (seconds and nanoseconds since the epoch): a Unix time, a
- * span before now (`10m`), or a date with or without time and zone. Empty stays empty. Throws `invalid` for anything else.
+ * span before now (`10m`), or a date with or without time and zone. Empty stays empty. Throws `invalid`, naming the flag, for anything else.
  */
-export function timestampOf(text: string, now: Date): string {
+export function timestampOf(flag: string, text: string, now: Date): string {
   if (text === "" || /^\d+(\.\d{1,9})?$/.test(text)) return text;
   const span = spanOf(text);
   if (span !== undefined) return seconds(now.getTime() * 1e6 - span);
   const match = /^(\d{4}-\d\d-\d\d)(?:[T ](\d\d)(?::(\d\d)(?::(\d\d)(\.\d+)?)?)?)?(Z|[+-]\d\d:?\d\d)?$/.exec(text);
-  if (!match) throw new LighterError("invalid", `failed to parse value as time or duration: ${JSON.stringify(text)}`);
+  if (!match)
+    throw new LighterError("invalid", `invalid value for "${flag}": failed to parse value as time or duration: ${JSON.stringify(text)}`);
   const [, day = "", hour = "00", minute = "00", second = "00", fraction = "", zone = ""] = match;
   // Without a zone the user's own is meant.
   const moment = new Date(`${day}T${hour}:${minute}:${second}${zone}`).getTime();

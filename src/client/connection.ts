@@ -65,6 +65,7 @@ export class Connection implements AsyncDisposable {
     const versioned = (): string => `/v${this.#version}${path}`;
     const answer = await this.#fetch(method, versioned(), options);
     if (answer.status < 400) return answer;
+    if (method === "HEAD" && answer.status === 400 && (await this.#stepDownByPing())) return this.request(method, path, options);
     const body = await answer.text();
     if (this.#stepDown(answer.status, body) && options.body === undefined) return this.request(method, path, options);
     throw errorOf(answer.status, body, versioned());
@@ -108,6 +109,13 @@ export class Connection implements AsyncDisposable {
     if (newest === undefined || newest === this.#version) return false;
     this.#version = newest;
     return true;
+  }
+
+  /** The answer to a HEAD has no body that could say which version is too new. */
+  async #stepDownByPing(): Promise<boolean> {
+    const before = this.#version;
+    await this.negotiate();
+    return this.#version !== before;
   }
 
   #headers(extra: Record<string, string>): Record<string, string> {

@@ -1,0 +1,77 @@
+import { expect, test } from "bun:test";
+import facts from "../../reference/docker-cli-29.json";
+import { GLOBAL_FLAGS } from "./cli.ts";
+import type { Flags } from "./flags.ts";
+import { OWED } from "./owed.ts";
+import { GROUPS, resolve, TABLE } from "./table.ts";
+
+interface Fact {
+  usage: string;
+  aliases: string[];
+  flags: { name: string; short?: string; type: string }[];
+  commands?: string[];
+}
+
+const FACTS = facts as Record<string, Fact>;
+
+function owed(path: string): boolean {
+  const group = path.split(" ")[0] ?? "";
+  return path in OWED || `${group} *` in OWED;
+}
+
+async function flagsOf(path: string): Promise<{ flags: Flags; usage: string } | undefined> {
+  if (path === "docker") return { flags: GLOBAL_FLAGS, usage: "[OPTIONS] COMMAND" };
+  const entry = resolve(path);
+  const command = entry === undefined ? undefined : await TABLE[entry]?.load();
+  return command && { flags: command.flags, usage: command.usage };
+}
+
+for (const [path, fact] of Object.entries(FACTS)) {
+  test(`docker ${path}: every flag is here, or owed by name`, async () => {
+    if (owed(path)) {
+      expect(resolve(path)).toBeUndefined();
+      return;
+    }
+    if (path in GROUPS) {
+      const missing = (fact.commands ?? []).filter((name) => resolve(`${path} ${name}`) === undefined && !owed(`${path} ${name}`));
+      expect(missing).toEqual([]);
+      return;
+    }
+    const found = await flagsOf(path);
+    expect(found).toBeDefined();
+    if (!found) return;
+    const ours = Object.entries(found.flags).map(([name, flag]) => `${flag.short ?? ""} ${name}`);
+    const theirs = fact.flags
+      .filter(({ name }) => name !== "help" && !owed(`${path} --${name}`))
+      .map(({ name, short }) => `${short ?? ""} ${name}`);
+    expect(theirs.filter((flag) => !ours.includes(flag))).toEqual([]);
+  });
+
+  test(`docker ${path}: usage, kinds of values, aliases`, async () => {
+    const found = owed(path) || path in GROUPS ? undefined : await flagsOf(path);
+    if (!found || path === "docker") return;
+    expect(`docker ${path} ${found.usage}`.trim()).toBe(fact.usage);
+    for (const { name, type } of fact.flags) {
+      const flag = found.flags[name];
+      if (flag) expect(`${name} ${flag.type === "" ? "bool" : flag.type}`).toBe(`${name} ${type}`);
+    }
+    for (const alias of fact.aliases) expect(resolve(alias.replace(/^docker /, ""))).toBeDefined();
+  });
+}
+
+test("every command of docker's own list is here or owed", () => {
+  const names = FACTS["docker"]?.commands ?? [];
+  expect(names.filter((name) => resolve(name) === undefined && !(name in GROUPS) && !owed(name))).toEqual([]);
+});
+
+test("what is owed is part of docker's command line, and not here", async () => {
+  for (const path of Object.keys(OWED)) {
+    const [command = "", flag] = path.split(" --");
+    if (flag === undefined) {
+      const group = command.replace(/ \*$/, "");
+      expect(`${group} ${group in FACTS}`).toBe(`${group} true`);
+      continue;
+    }
+    expect(FACTS[command]?.flags.some(({ name }) => name === flag)).toBe(true);
+  }
+});
