@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import facts from "../../reference/docker-cli-29.json";
+import { join } from "node:path";
 import { GLOBAL_FLAGS } from "./cli.ts";
 import type { Flags } from "./flags.ts";
 import { OWED } from "./owed.ts";
@@ -12,7 +12,7 @@ interface Fact {
   commands?: string[];
 }
 
-const FACTS = facts as Record<string, Fact>;
+const FACTS = (await Bun.file(join(import.meta.dir, "../../reference/docker-cli-29.json")).json()) as Record<string, Fact>;
 
 function owed(path: string): boolean {
   const group = path.split(" ")[0] ?? "";
