@@ -1,0 +1,68 @@
+import { describe, expect, test } from "bun:test";
+import { compileSeccomp, hasLibseccomp } from "../linux/seccomp.ts";
+import type { Seccomp } from "../oci/spec.ts";
+import { resolveProfile, toFilter } from "./seccomp-profile.ts";
+
+const allowed = (profile: Seccomp, name: string): boolean =>
+  (profile.syscalls ?? []).some((rule) => rule.names.includes(name) && rule.action === "SCMP_ACT_ALLOW" && rule.args === undefined);
+
+test("Docker's default: conditions decided by capabilities", () => {
+  const plain = resolveProfile(undefined, ["CAP_SYS_CHROOT"]);
+  expect(plain.defaultAction).toBe("SCMP_ACT_ERRNO");
+  expect(allowed(plain, "read")).toBe(true);
+  expect(allowed(plain, "chroot")).toBe(true);
+  expect(allowed(plain, "ptrace")).toBe(true);
+  for (const name of ["mount", "unshare", "bpf", "reboot", "init_module", "clone3", "keyctl", "io_uring_setup"])
+    expect(allowed(plain, name)).toBe(false);
+  expect(plain.syscalls?.find((rule) => rule.names.includes("clone3"))).toMatchObject({ action: "SCMP_ACT_ERRNO", errnoRet: 38 });
+  const admin = resolveProfile(undefined, ["CAP_SYS_ADMIN"]);
+  expect(allowed(admin, "mount")).toBe(true);
+  expect(allowed(admin, "clone3")).toBe(true);
+  expect(admin.syscalls?.some((rule) => rule.names[0] === "clone3" && rule.action === "SCMP_ACT_ERRNO")).toBe(false);
+});
+
+test("the conditions of a user's profile", () => {
+  const rule = (name: string, more: object): object => ({ names: [name], action: "SCMP_ACT_ALLOW", ...more });
+  const json = JSON.stringify({
+    defaultAction: "SCMP_ACT_ERRNO",
+    syscalls: [
+      rule("read", { includes: { minKernel: "4.8" } }),
+      rule("write", { includes: { minKernel: "999.0" } }),
+      rule("open", { excludes: { caps: ["CAP_KILL", "CAP_CHOWN"] } }),
+      rule("close", { includes: { caps: ["CAP_KILL", "CAP_CHOWN"] } }),
+      rule("stat", { includes: { arches: ["nowhere"] } }),
+      { name: "lseek", action: "SCMP_ACT_ALLOW" },
+    ],
+  });
+  const names = (caps: string[]): string[] => (resolveProfile(json, caps).syscalls ?? []).flatMap((entry) => entry.names);
+  expect(names(["CAP_KILL"])).toEqual(["read", "lseek"]);
+  expect(names([])).toEqual(["read", "open", "lseek"]);
+  expect(names(["CAP_KILL", "CAP_CHOWN"])).toEqual(["read", "close", "lseek"]);
+});
+
+test("profiles that make no sense are refused", () => {
+  for (const json of [
+    "",
+    "{",
+    "[]",
+    "{}",
+    JSON.stringify({ defaultAction: "SCMP_ACT_ALLOW", architectures: ["a"], archMap: [{ architecture: "a" }] }),
+  ])
+    expect(() => resolveProfile(json, [])).toThrow();
+});
+
+describe.skipIf(!hasLibseccomp())("compiled", () => {
+  test("the default profile becomes a BPF program", () => {
+    const program = compileSeccomp(toFilter(resolveProfile(undefined, [])));
+    expect(program.length % 8).toBe(0);
+    expect(program.length).toBeGreaterThan(1000);
+    expect(program.length / 8).toBeLessThan(4096);
+  });
+
+  test("an unknown action is refused, an unknown system call skipped", () => {
+    const filter = { defaultAction: "SCMP_ACT_ALLOW", defaultErrno: 1, architectures: [], rules: [] };
+    expect(() => compileSeccomp({ ...filter, defaultAction: "SCMP_ACT_WISH" })).toThrow("SCMP_ACT_WISH");
+    const rules = [{ names: ["no_such_call"], action: "SCMP_ACT_ERRNO", errno: 1, args: [] }];
+    expect(compileSeccomp({ ...filter, rules })).toEqual(compileSeccomp(filter));
+  });
+});
