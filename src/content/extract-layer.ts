@@ -63,6 +63,8 @@ export class LayerExtractor implements TarSink {
   /** Bytes on disk of files, and how many inodes were made. */
   bytes = 0;
   inodes = 1;
+  /** Members replaced others: the two sums have to be taken anew from the tree. */
+  recount = false;
 
   /** `lower` is undefined while the layers below are not complete. The caller keeps `root` open. */
   constructor(root: number, lower: LowerStack | undefined) {
@@ -313,7 +315,7 @@ export class LayerExtractor implements TarSink {
     this.#whiteouts.delete(path);
     if (this.#directories.has(path)) this.#forget(path);
     removeAt(this.#fd(parentOf(path)), baseOf(path));
-    this.inodes--;
+    this.recount = true;
   }
 
   #forget(path: ByteString): void {

@@ -9,7 +9,7 @@ import type { JobContext } from "./job.ts";
 import { LowerStack } from "./lower.ts";
 import { decompress, type GrowingFile, readGrowing } from "./packed-source.ts";
 import { HERE } from "./tree-path.ts";
-import { removeAt } from "./tree.ts";
+import { removeAt, treeSizeJob } from "./tree.ts";
 
 /** What a layer job learns while it runs; each message adds to what is known. */
 export interface UnpackNews {
@@ -75,8 +75,9 @@ async function attempt(
     if (!extractor.finish(below)) return undefined;
     await news.until((now) => now.verified === true);
     must(syncFileSystem(root), "syncfs");
+    const size = extractor.recount ? await treeSizeJob({ path: args.work }, context) : { bytes: extractor.bytes, inodes: extractor.inodes };
     publish(args);
-    return { bytes: extractor.bytes, inodes: extractor.inodes };
+    return size;
   } catch (error) {
     if (error instanceof NeedsLower) return undefined;
     throw error;

@@ -319,6 +319,7 @@ let xattrBuffer: Buffer | undefined;
 
 /** The path of an entry that path-only calls (extended attributes) can take; `dir` may be an O_PATH descriptor. */
 function through(dir: number, name: ByteName): ByteName {
+  if (dir < 0) return name;
   return name === "" ? `/proc/self/fd/${dir}` : `/proc/self/fd/${dir}/${name}`;
 }
 
