@@ -187,6 +187,42 @@ describe.if(isRoot && inside)("networks", () => {
     await daemon.networks.remove("six");
   });
 
+  test("connect and disconnect while stopped hold from the next start on", async () => {
+    const options = {
+      driver: "bridge",
+      internal: false,
+      attachable: false,
+      enableIPv4: true,
+      enableIPv6: false,
+      options: {},
+      labels: {},
+      ipam: {},
+    };
+    await daemon.networks.create({ ...options, name: "later" });
+    const containerId = daemon.row("sleeper");
+    await daemon.networks.connect("later", "sleeper", { Aliases: ["zz"] });
+    await expect(daemon.networks.connect("later", "sleeper", {})).rejects.toThrow(
+      "endpoint with name sleeper already exists in network later",
+    );
+    for (let round = 0; round < 2; round++) {
+      const one = await daemon.run("sleeper", { containerId });
+      const { networks } = daemon.networks.settings(daemon.state, containerId);
+      expect(Object.keys(networks).sort()).toEqual(["bridge", "later"]);
+      expect(networks["later"]?.DNSNames).toEqual(["sleeper", "zz", containerId.slice(0, 12)]);
+      expect(await sh(`nsenter --net=${one.namespace} ip -br -4 addr show eth1`)).toContain(networks["later"]?.IPAddress ?? "?");
+      await one.stop();
+    }
+    await daemon.networks.disconnect("bridge", "sleeper", { force: false });
+    const alone = await daemon.run("sleeper", { containerId });
+    expect(Object.keys(daemon.networks.settings(daemon.state, containerId).networks)).toEqual(["later"]);
+    expect(await ask(alone.namespace, "tcp", OUTSIDE, 9000)).toBe(`outside ${HOST}`);
+    await alone.stop();
+    const events = daemon.state.all<{ action: string }>("SELECT action FROM events WHERE attributes_json LIKE ?", `%${containerId}%`);
+    const [connects, disconnects] = ["connect", "disconnect"].map((action) => events.filter((event) => event.action === action).length);
+    expect([connects, disconnects]).toEqual([5, 5]);
+    await daemon.networks.remove("later");
+  });
+
   test("UDP senders that never pause reach whoever has the port now", async () => {
     const script = `const s = require("dgram").createSocket("udp4"); s.bind(40000);
       s.on("message", (m) => process.stdout.write(String(m))); setInterval(() => s.send("x", 5400, "${HOST}"), 20);`;

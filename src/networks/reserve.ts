@@ -18,7 +18,7 @@ export function reserve(context: Context, tx: Tx, request: NetworkRequest): void
     return;
   }
   const gateway = gatewayPlace(plan.places);
-  const exposed = [...new Set([...request.exposed, ...Object.keys(request.portBindings)])];
+  const exposed = plan.kind === "bridge" ? [...new Set([...request.exposed, ...Object.keys(request.portBindings)])] : [];
   plan.places.forEach((place, index) => {
     const isGateway = index === gateway;
     const endpoint = takePlace(context, tx, place, {

@@ -1,4 +1,5 @@
 import { now } from "../base/clock.ts";
+import { LighterError, messageOf } from "../base/errors.ts";
 import { newId } from "../base/ids.ts";
 import type { Tx } from "../state/state.ts";
 import { formatAddress, formatSubnet, overlaps, parseInterface, parseSubnet } from "./addresses.ts";
@@ -45,7 +46,7 @@ export async function restore(context: Context, running: { containerId: string; 
   context.open = new Set(allPorts(context.state).map(({ container }) => container));
   enableForwarding(context, 4);
   if (allNetworks(context.state).some(({ config }) => config.enableIPv6)) enableForwarding(context, 6);
-  await rewriteTable(context);
+  await writeFirstTable(context);
   await warnOfForeignDrops(context);
   context.bridgePool.fill();
   context.barePool.fill();
@@ -160,6 +161,17 @@ function holdPorts(context: Context): void {
         ...port,
         held,
       });
+  }
+}
+
+async function writeFirstTable(context: Context): Promise<void> {
+  try {
+    await rewriteTable(context);
+  } catch (cause) {
+    const sentence = `Cannot write the firewall table "${context.options.table}": ${messageOf(cause)}`;
+    throw new LighterError("unsupported", `${sentence}; the kernel needs nf_tables with nft_chain_nat, nft_masq, nft_ct and nft_fib_inet`, {
+      cause,
+    });
   }
 }
 
