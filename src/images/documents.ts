@@ -1,6 +1,6 @@
 import { LighterError } from "../base/errors.ts";
 import type { Content } from "../content/content.ts";
-import type { Digest, ImageConfig, Index, Manifest } from "../oci/image.ts";
+import type { Descriptor, Digest, HistoryEntry, ImageConfig, Index, Manifest } from "../oci/image.ts";
 
 /** How many parsed documents are held; a few KB each. */
 const KEPT = 512;
@@ -23,12 +23,7 @@ export class Documents {
   }
 
   async config(digest: Digest): Promise<ImageConfig> {
-    return this.cachedConfig(digest) ?? parseConfig(await this.#read(digest), digest);
-  }
-
-  /** The configuration, if it was read before. */
-  cachedConfig(digest: Digest): ImageConfig | undefined {
-    return this.#parsed.get(digest) as ImageConfig | undefined;
+    return parseConfig(await this.#read(digest), digest);
   }
 
   async #read(digest: Digest): Promise<unknown> {
@@ -69,18 +64,80 @@ export function parseIndex(value: unknown, digest: Digest): Index {
   return index as Index;
 }
 
-/** Checks the shape of an image's configuration; throws `invalid`. */
+/** Checks the shape of an image's configuration, as far as anything here relies on it; throws `invalid`. */
 export function parseConfig(value: unknown, digest: Digest): ImageConfig {
-  const config = value as Partial<ImageConfig> | null;
-  if (config?.rootfs === undefined || !Array.isArray(config.rootfs.diff_ids) || !config.rootfs.diff_ids.every(isDigest)) {
-    throw new LighterError("invalid", `Cannot read ${digest}: it is not an image configuration (no rootfs.diff_ids)`);
-  }
-  return { ...config, os: config.os || "linux", architecture: config.architecture || "amd64" } as ImageConfig;
+  const config = value as Partial<Record<keyof ImageConfig, unknown>> | null;
+  const rootfs = config?.rootfs as { diff_ids?: unknown } | null | undefined;
+  const sound =
+    Array.isArray(rootfs?.diff_ids) &&
+    rootfs.diff_ids.every(isDigest) &&
+    [config?.os, config?.architecture, config?.variant, config?.created].every(isTextOrNothing) &&
+    (isNothing(config?.history) || (Array.isArray(config?.history) && config.history.every(isStep))) &&
+    (isNothing(config?.config) || isRunConfig(config?.config));
+  if (!sound) throw new LighterError("invalid", `Cannot read ${digest}: it is not an image configuration`);
+  const { history, config: run, ...rest } = config as unknown as ImageConfig;
+  return {
+    ...rest,
+    os: rest.os || "linux",
+    architecture: rest.architecture || "amd64",
+    ...(isNothing(history) ? {} : { history }),
+    ...(isNothing(run) ? {} : { config: run }),
+  };
 }
 
 function isDescriptor(value: unknown): boolean {
-  const item = value as { digest?: unknown; size?: unknown; mediaType?: unknown } | null | undefined;
-  return isDigest(item?.digest) && Number.isSafeInteger(item?.size) && (item?.size as number) >= 0 && typeof item?.mediaType === "string";
+  const item = value as { [key in keyof Descriptor]?: unknown } | null | undefined;
+  const size = item?.size;
+  return (
+    isDigest(item?.digest) &&
+    typeof size === "number" &&
+    Number.isSafeInteger(size) &&
+    size >= 0 &&
+    typeof item?.mediaType === "string" &&
+    (item.platform === undefined || isPlatform(item.platform)) &&
+    (item.annotations === undefined || isTextMap(item.annotations)) &&
+    (item.urls === undefined || isTextList(item.urls))
+  );
+}
+
+function isPlatform(value: unknown): boolean {
+  const platform = value as { os?: unknown; architecture?: unknown; variant?: unknown } | null;
+  return typeof platform?.os === "string" && typeof platform.architecture === "string" && isTextOrNothing(platform.variant);
+}
+
+function isStep(value: unknown): boolean {
+  const step = value as HistoryEntry | null;
+  return typeof step === "object" && step !== null && [step.created, step.created_by, step.comment].every(isTextOrNothing);
+}
+
+function isRunConfig(value: unknown): boolean {
+  if (typeof value !== "object" || value === null || Array.isArray(value)) return false;
+  const { Env, Cmd, Entrypoint, Labels, User, WorkingDir, Volumes, ExposedPorts, OnBuild, Shell, StopSignal } = value as Record<
+    string,
+    unknown
+  >;
+  return (
+    [Env, Cmd, Entrypoint, OnBuild, Shell].every((list) => isNothing(list) || isTextList(list)) &&
+    [User, WorkingDir, StopSignal].every(isTextOrNothing) &&
+    [Volumes, ExposedPorts].every((map) => isNothing(map) || (typeof map === "object" && !Array.isArray(map))) &&
+    (isNothing(Labels) || isTextMap(Labels))
+  );
+}
+
+function isNothing(value: unknown): value is undefined | null {
+  return value === undefined || value === null;
+}
+
+function isTextOrNothing(value: unknown): boolean {
+  return isNothing(value) || typeof value === "string";
+}
+
+function isTextList(value: unknown): boolean {
+  return Array.isArray(value) && value.every((item) => typeof item === "string");
+}
+
+function isTextMap(value: unknown): boolean {
+  return typeof value === "object" && value !== null && Object.values(value).every((item) => typeof item === "string");
 }
 
 function isDigest(value: unknown): boolean {

@@ -1,4 +1,3 @@
-import { shortId } from "../base/ids.ts";
 import { toRfc3339Nano, toSeconds, fromRfc3339 } from "../base/clock.ts";
 import type { HistoryEntry, RunConfig } from "../oci/image.ts";
 import type { ImageHistoryResponseItem, ImageInspect, ImageConfig as WireConfig } from "../wire/engine-api.ts";
@@ -70,9 +69,4 @@ export async function imageHistory(context: DescribeContext, reference: string, 
   const top = items[0];
   if (top !== undefined) items[0] = { ...top, Id: found.image.id, Tags: repoTags(namesOf(state, found.image.id)) };
   return items;
-}
-
-/** The name that `ps` shows: as given while it still means this image, else the short id. */
-export function displayNameOf(reference: string, id: string, means: string | undefined): string {
-  return means === id && !id.startsWith(reference) && !id.slice(7).startsWith(reference) ? reference : shortId(id);
 }

@@ -45,7 +45,7 @@ export async function listImages(context: DescribeContext, options: ListOptions)
 export async function configOf({ state, documents }: DescribeContext, image: ImageRow): Promise<ImageConfig | undefined> {
   if (manifestsOf(state, image.id).length === 0) return undefined;
   const row = choosePlatform(state, { image }, undefined, image.id);
-  return documents.cachedConfig(row.config) ?? (await documents.config(row.config));
+  return documents.config(row.config);
 }
 
 function summarize({ state, content }: DescribeContext, image: ImageRow, names: NameRow[], config: ImageConfig | undefined): ImageSummary {

@@ -1,6 +1,7 @@
 import type { Content } from "../content/content.ts";
 import type { Distribution } from "../distribution/distribution.ts";
 import { now } from "../base/clock.ts";
+import { shortId } from "../base/ids.ts";
 import type { Digest } from "../oci/image.ts";
 import type { State } from "../state/state.ts";
 import type { DescribeContext } from "./describe.ts";
@@ -9,7 +10,7 @@ import { Downloads } from "./downloads.ts";
 import { tryFindImage } from "./find.ts";
 import type { Images, RunnableImage } from "./images.ts";
 import { importImage } from "./import.ts";
-import { displayNameOf, imageHistory, inspectImage } from "./inspect.ts";
+import { imageHistory, inspectImage } from "./inspect.ts";
 import { listImages } from "./list.ts";
 import { loadImages } from "./load.ts";
 import type { ImagesNeeds } from "./needs.ts";
@@ -38,7 +39,8 @@ const REMEMBERED = 1024;
 export function openImages({ state, content, distribution, needs }: ImagesOptions): Images {
   const documents = new Documents(content);
   const runnables = new Map<string, RunnableImage>();
-  const meanings = new Map<string, string | undefined>();
+  /** Which image a name means, empty for what is no name. */
+  const meanings = new Map<string, Digest | "">();
   const descriptors = new Map<Digest, ReturnType<Images["descriptor"]>>();
   const changed = (): void => {
     descriptors.clear();
@@ -65,9 +67,10 @@ export function openImages({ state, content, distribution, needs }: ImagesOption
     let means = meanings.get(reference);
     if (means === undefined) {
       if (meanings.size >= REMEMBERED) meanings.clear();
-      meanings.set(reference, (means = tryFindImage(state, reference)?.image.id));
+      const found = tryFindImage(state, reference);
+      meanings.set(reference, (means = found?.name === undefined ? "" : found.image.id));
     }
-    return displayNameOf(reference, id, means);
+    return means === id ? reference : shortId(id);
   }
 
   function descriptor(manifest: Digest): ReturnType<Images["descriptor"]> {

@@ -4,8 +4,9 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { LighterError } from "../base/errors.ts";
-import { hostileRegistry } from "../distribution/hostile.suite.ts";
-import { MEDIA } from "../oci/image.ts";
+import { hostileRegistry, type HostileRegistry } from "../distribution/hostile.suite.ts";
+import { digestOf } from "../oci/digest.ts";
+import { MEDIA, type Descriptor, type Digest } from "../oci/image.ts";
 import { layerOf, randomLayer, workshop, type Workshop } from "./workshop.suite.ts";
 
 async function failure(promise: Promise<unknown>): Promise<LighterError> {
@@ -15,6 +16,25 @@ async function failure(promise: Promise<unknown>): Promise<LighterError> {
   );
   expect(error).toBeInstanceOf(LighterError);
   return error as LighterError;
+}
+
+/** An image of one layer with the configuration given. */
+function image(registry: HostileRegistry, config: Descriptor): void {
+  const layer = registry.addBlob(layerOf({ a: "1" }).bytes, MEDIA.ociLayer);
+  registry.addManifest("x", "1", { schemaVersion: 2, config, layers: [layer] });
+}
+
+/** An image whose descriptor gives its layer another size than it has. */
+function lie(registry: HostileRegistry, about: (size: number) => number): void {
+  const layer = layerOf({ a: "1" });
+  const blob = registry.addBlob(layer.bytes, MEDIA.ociLayer);
+  const config = registry.addBlob(new TextEncoder().encode(JSON.stringify({ rootfs: { diff_ids: [layer.diffId] } })), MEDIA.ociConfig);
+  registry.addManifest("x", "1", { schemaVersion: 2, config, layers: [{ ...blob, size: about(blob.size) }] });
+}
+
+function noTar(): { bytes: Uint8Array; diffId: Digest } {
+  const bytes = new Uint8Array([0x1f, 0x8b, ...crypto.getRandomValues(new Uint8Array(2000))]);
+  return { bytes, diffId: digestOf(bytes) };
 }
 
 /** What is in the tables that a pull writes. */
@@ -146,6 +166,46 @@ describe.skipIf(process.getuid?.() !== 0)("pull", () => {
     await shop.content.collect();
     expect(shop.content.usage()).toEqual({ blobs: 0, layers: 0, partial: 0 });
   });
+
+  test.each<[string, (registry: HostileRegistry) => void]>([
+    [
+      "a configuration that is no JSON",
+      (registry) => image(registry, registry.addBlob(new TextEncoder().encode("<html>"), MEDIA.ociConfig)),
+    ],
+    [
+      "a configuration of another shape",
+      (registry) => image(registry, registry.addBlob(new TextEncoder().encode('{"rootfs":7}'), MEDIA.ociConfig)),
+    ],
+    [
+      "fewer diff ids than layers",
+      (registry) => image(registry, registry.addBlob(new TextEncoder().encode('{"rootfs":{"diff_ids":[]}}'), MEDIA.ociConfig)),
+    ],
+    ["a layer larger than its descriptor says", (registry) => lie(registry, (size) => size - 10)],
+    ["a layer smaller than its descriptor says", (registry) => lie(registry, (size) => size + 10)],
+    ["a layer that is no tar", (registry) => void registry.addImage("x", "1", [noTar()])],
+    [
+      "a layer with a gzip that is damaged",
+      (registry) => void registry.addImage("x", "1", [{ ...noTar(), mediaType: MEDIA.ociLayerGzip }]),
+    ],
+    [
+      "an index in a circle of types",
+      (registry) => void registry.addManifest("x", "1", { schemaVersion: 2, manifests: [null] }, MEDIA.ociIndex),
+    ],
+  ])(
+    "%s: a sentence, and nothing stays",
+    async (_, prepare) => {
+      await using registry = await hostileRegistry();
+      await using shop = await workshop();
+      prepare(registry);
+      const error = await failure(shop.images.pull(`${registry.host}/x:1`, { progress: shop.progress }));
+      expect(["invalid", "unavailable"]).toContain(error.kind);
+      expect(rows(shop)).toMatchObject({ images: 0, image_names: 0, image_manifests: 0, leases: 0 });
+      await shop.content.collect();
+      await shop.content.sweepPartials(-1000);
+      expect(shop.content.usage()).toEqual({ blobs: 0, layers: 0, partial: 0 });
+    },
+    20_000,
+  );
 
   test("a layer with another diff id than the configuration says is an error, and nothing stays", async () => {
     await using registry = await hostileRegistry();

@@ -1,5 +1,5 @@
 import { digestOf } from "../oci/digest.ts";
-import { isIndex, isManifest, type Digest, type Index, type Manifest } from "../oci/image.ts";
+import { isIndex, isManifest, type Descriptor, type Digest, type Index, type Manifest } from "../oci/image.ts";
 import { answer, answerBytes, refuse } from "./answers.ts";
 import type { Call, RegistryContext } from "./routes.ts";
 import { deleteLink, deleteTag, hasRepository, linkRow, putLink, putTag, tagDigest } from "./rows.ts";
@@ -63,18 +63,15 @@ export function deleteManifest({ state }: RegistryContext, { repository, target 
 
 /** Kind and references of a manifest; undefined for what is none. Layers with addresses of their own need not be here. */
 function parse(bytes: Uint8Array, told: string): { mediaType: string; needs: Digest[] } | undefined {
-  let document: Partial<Manifest & Index> | null;
   try {
-    document = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes)) as typeof document;
+    const document = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes)) as Manifest & Index;
+    const mediaType = document.mediaType ?? told;
+    if (document.schemaVersion !== 2 || mediaType !== told || !(isIndex(mediaType) || isManifest(mediaType))) return undefined;
+    const layers = (): Descriptor[] => [document.config, ...(document.layers ?? []).filter((layer) => !layer.urls?.length)];
+    const needs = (isIndex(mediaType) ? document.manifests : layers()).map((each) => each.digest);
+    return needs.every((digest) => DIGEST.test(digest)) ? { mediaType, needs } : undefined;
   } catch {
+    // A document of another shape fails somewhere above: all of that is one answer.
     return undefined;
   }
-  const mediaType = document?.mediaType ?? told;
-  if (document?.schemaVersion !== 2 || mediaType !== told) return undefined;
-  const needs = isIndex(mediaType)
-    ? document.manifests?.map((each) => each.digest)
-    : isManifest(mediaType) && document.config !== undefined
-      ? [document.config.digest, ...(document.layers ?? []).filter((layer) => !layer.urls?.length).map((layer) => layer.digest)]
-      : undefined;
-  return needs === undefined || needs.some((digest) => !DIGEST.test(digest)) ? undefined : { mediaType, needs };
 }

@@ -144,6 +144,15 @@ test("bad pushes are refused by their codes", async () => {
   expect(await codeOf(await put("1", missing))).toBe("MANIFEST_BLOB_UNKNOWN");
   expect(await codeOf(await put("1", "garbage"))).toBe("MANIFEST_INVALID");
   expect(await codeOf(await put("1", "{}", "text/plain"))).toBe("MANIFEST_INVALID");
+  for (const body of [
+    "null",
+    "[]",
+    '{"schemaVersion":2}',
+    '{"schemaVersion":2,"config":null,"layers":{}}',
+    '{"schemaVersion":2,"config":{"digest":"x"}}',
+  ]) {
+    expect(await codeOf(await put("1", body))).toBe("MANIFEST_INVALID");
+  }
   expect(await codeOf(await put("-bad", missing))).toBe("TAG_INVALID");
   expect(await codeOf(await put(digestOf("other"), missing))).toBe("DIGEST_INVALID");
   expect(await codeOf(await shop.call("GET", "/v2/x/manifests/1"))).toBe("NAME_UNKNOWN");
