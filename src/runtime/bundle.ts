@@ -63,6 +63,6 @@ export function deriveSpec(context: Context, task: TaskSpec, derived: Derived): 
 export function writeBundle(context: Context, task: TaskSpec, spec: RuntimeSpec): void {
   mkdirSync(task.directory, { recursive: true, mode: 0o700 });
   chmodSync(task.directory, 0o700);
-  mkdirSync(mountPoint(context, task.id), { recursive: true, mode: 0o700 });
+  mkdirSync(mountPoint(context, task.id), { recursive: true, mode: 0o711 });
   writeFileSync(`${task.directory}/config.json`, JSON.stringify(spec), { mode: 0o600 });
 }

@@ -4,16 +4,15 @@ import { LighterError } from "../base/errors.ts";
 import type { PollEvent } from "../linux/epoll-protocol.ts";
 import { type Source, poller } from "../linux/epoll.ts";
 import { closeFd } from "../linux/fd.ts";
-import { connectPackets, endPackets, sendPacket } from "../linux/packet-socket.ts";
+import { connectPackets } from "../linux/packet-socket.ts";
 import { codeOfStatus, exitStatusOf, openPidfd, reap, signalPidfd } from "../linux/pidfd.ts";
 import { type ProcessName, isAlive, zombieStatus } from "../linux/process.ts";
 import { resizeTerminalOf } from "../linux/terminal.ts";
 import type { Attachment, OutputSink, StreamId, TerminalSize } from "../wire/stream.ts";
 import { Fanout } from "./fanout.ts";
+import { type Input, openInput } from "./input.ts";
 import type { Exit, StdinMode } from "./runtime.ts";
 
-/** conmon loses the tail of larger packets silently. */
-const INPUT_PACKET = 8 << 10;
 /** Output that nobody has asked for yet is kept this long after the start of an exec. */
 const GRACE_MILLISECONDS = 100;
 /** How long a monitor may take to end after its process; then its exit file decides, or the kernel. */
@@ -43,7 +42,7 @@ export class Monitored {
   readonly #socket: number;
   readonly #watches: Source[] = [];
   #output: Source | undefined;
-  #sending: Promise<void> = Promise.resolve();
+  #input: Input | undefined;
   #initGone = false;
   #monitorGone = false;
   #outputEnded = false;
@@ -71,7 +70,10 @@ export class Monitored {
       this.#early = [];
       setTimeout(() => this.#giveEarly(), GRACE_MILLISECONDS);
     }
-    if (this.#socket >= 0) this.#output = poller().add(this.#socket, "packets", (event) => this.#take(event));
+    if (this.#socket >= 0) {
+      this.#output = poller().add(this.#socket, "packets", (event) => this.#take(event));
+      if (options.stdin !== "none") this.#input = this.#openInput(this.#socket, this.#output);
+    }
     this.#watch(this.#initFd, () => this.#onInitGone());
     this.#watch(this.#monitorFd, () => this.#onMonitorGone());
   }
@@ -108,12 +110,14 @@ export class Monitored {
     if (want.stderr) streams.add(2);
     const { leave, ended } = this.#fanout.join(sink, streams);
     this.#giveEarly();
-    const takesInput = want.stdin && this.#options.stdin !== "none";
+    const input = want.stdin ? this.#input : undefined;
     let left = false;
     return {
-      write: (data) => (takesInput && !left ? this.#send(data) : Promise.resolve()),
+      write: async (data) => {
+        if (!left) await input?.write(data);
+      },
       closeInput: () => {
-        if (takesInput && !left) this.#endInput();
+        if (!left) input?.end();
       },
       detach: () => {
         left = true;
@@ -140,9 +144,17 @@ export class Monitored {
   close(): void {
     if (!this.#finished) this.#finish("the container was removed before its end was seen");
     for (const watch of this.#watches) watch.close();
+    this.#input?.close();
     this.#output?.close();
     this.#fanout.end();
     closeFd(this.#socket, this.#initFd ?? -1, this.#monitorFd ?? -1);
+  }
+
+  #openInput(socket: number, output: Source): Input {
+    const { stdin, terminal, init, monitor } = this.#options;
+    const pipe =
+      terminal || this.#monitorFd === undefined ? undefined : { pid: init.pid, monitor: monitor.pid, monitorPidfd: this.#monitorFd };
+    return openInput({ socket, output, canEnd: stdin === "once" && !terminal, alive: () => !this.#initGone, pipe });
   }
 
   #take(event: PollEvent): void {
@@ -169,26 +181,6 @@ export class Monitored {
     for (const { stream, data } of early) this.#fanout.deliver(stream, data);
     if (!this.#fanout.full) this.#output?.release();
     this.#settle();
-  }
-
-  #send(data: Uint8Array): Promise<void> {
-    const sent = this.#sending.then(() => this.#sendAll(data));
-    this.#sending = sent.catch(() => undefined);
-    return sent;
-  }
-
-  async #sendAll(data: Uint8Array): Promise<void> {
-    for (let at = 0; at < data.length;) {
-      if (this.#initGone || this.#output === undefined) throw new LighterError("conflict", "Cannot send input: the process has ended");
-      const piece = data.subarray(at, at + INPUT_PACKET);
-      if (sendPacket(this.#socket, piece)) at += piece.length;
-      else await this.#output.writable();
-    }
-  }
-
-  #endInput(): void {
-    if (this.#options.stdin !== "once" || this.#options.terminal || this.#socket < 0) return;
-    this.#sending = this.#sending.then(() => endPackets(this.#socket));
   }
 
   #watch(fd: number | undefined, gone: () => void): void {

@@ -26,7 +26,9 @@ export async function openRuntime(options: RuntimeOptions): Promise<Runtime> {
   if (conmon === null) throw new LighterError("unavailable", "Cannot run containers: conmon is not installed");
   const host = readCgroupHost();
   const driver = options.cgroupDriver === "auto" ? defaultDriver(host) : options.cgroupDriver;
-  for (const name of ["containers", "rootfs", "state"]) mkdirSync(`${execRoot}/${name}`, { recursive: true, mode: 0o700 });
+  // A container's root in a user namespace must be able to walk down to its root, and to nothing else.
+  mkdirSync(`${execRoot}/rootfs`, { recursive: true, mode: 0o711 });
+  for (const name of ["containers", "state"]) mkdirSync(`${execRoot}/${name}`, { recursive: true, mode: 0o700 });
   const monitors = makeCgroup(host, `${cgroupParent}/monitors`);
   const hostMounts = openFd("/proc/self/ns/mnt", constants.O_RDONLY);
   const [records, spawner] = await Promise.all([

@@ -156,6 +156,23 @@ for (const name of ["crun", "runc"]) {
       expect((await run(fixture.spec(["wc", "-c"]))).sink.text()).toBe("0\n");
     });
 
+    test("input to a process that has closed its own is dropped, and nobody spins over it", async () => {
+      const task = await fixture.runtime.create(fixture.spec(["sh", "-c", "exec 0<&-; echo closed; sleep 100"], { stdin: "once" }));
+      const sink = new Collected();
+      const client = task.attach(sink, ALL);
+      await task.start();
+      await until(() => sink.text().includes("closed"));
+      for (let i = 0; i < 50; i++) await client.write(new Uint8Array(8192));
+      const ticks = (): number => {
+        const fields = readFileSync(`/proc/${task.record.monitor.pid}/stat`, "utf8").split(" ");
+        return Number(fields[13]) + Number(fields[14]);
+      };
+      const before = ticks();
+      await Bun.sleep(200);
+      expect(ticks() - before).toBeLessThan(5);
+      await task.delete();
+    });
+
     test("a terminal: size, resize, input", async () => {
       const script = "stty size; while [ \"$(stty size)\" = '20 70' ]; do sleep 0.02; done; stty size; read x; echo got $x";
       const spec = fixture.spec(["sh", "-c", script], { terminal: true, stdin: "open", size: { height: 20, width: 70 } });
@@ -212,7 +229,10 @@ for (const name of ["crun", "runc"]) {
           exit: { code: 5 },
         });
         expect((await exec(["wc", "-c"], { stdin: true }, "x".repeat(100_000))).text).toBe("100000\n");
-        expect((await exec(["stty", "size"], { terminal: true, stdin: true, size: { height: 33, width: 99 } })).text).toContain("33 99");
+        // crun sets the size a moment after the program runs.
+        expect(
+          (await exec(["sh", "-c", "sleep 0.1; stty size"], { terminal: true, stdin: true, size: { height: 33, width: 99 } })).text,
+        ).toContain("33 99");
         expect((await exec(["grep", "Seccomp:", "/proc/self/status"])).text).toBe("Seccomp:\t2\n");
         expect((await exec(["true"])).exit.code).toBe(0);
         expect(await failureOf(exec(["/nowhere"]))).toMatch(/^OCI runtime exec failed: .*no such file or directory/i);
@@ -375,6 +395,20 @@ for (const name of ["crun", "runc"]) {
       expect(readdirSync(`/proc/self/fd/${fd}/bin`)).toContain("busybox");
       closeSync(fd);
       expect((await run(fixture.spec(["ls", "/tmp"], { rootfs: spec.rootfs }))).sink.text()).toBe("file\ngiven\n");
+    });
+
+    test("a user namespace", async () => {
+      const spec = fixture.spec(["sh", "-c", "id -u; cat /proc/self/uid_map"]);
+      const map = [{ containerID: 0, hostID: 100_000, size: 65_536 }];
+      spec.spec.linux = {
+        ...spec.spec.linux,
+        namespaces: [...spec.spec.linux.namespaces, { type: "user" }],
+        uidMappings: map,
+        gidMappings: map,
+      };
+      await Bun.$`chmod 711 ${fixture.directory}`;
+      const { sink } = await run(spec);
+      expect(sink.text()).toMatch(/^0\n +0 +100000 +65536\n$/);
     });
 
     test("sixteen at once", async () => {
