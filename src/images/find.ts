@@ -13,7 +13,8 @@ export interface Found {
   name?: Reference;
 }
 
-const HEX = /^(?:sha256:)?([0-9a-f]{1,64})$/;
+/** Docker 29 takes no shorter prefix than four digits: it would shadow names that do not exist. */
+const HEX = /^(?:sha256:)?([0-9a-f]{4,64})$/;
 
 /** Finds an image by name, id, manifest digest, configuration digest, or a prefix of those. Throws `not-found` with Docker's text, `invalid` for an ambiguous prefix. */
 export function findImage(state: Reader, text: string): Found {
