@@ -64,7 +64,9 @@ export function checkTarget(type: string, target: string): string {
 
 /** Checks a volume's name with Docker's text. */
 export function checkVolumeName(name: string): void {
-  if (VOLUME_NAME.test(name) && name.length > 1) return;
+  if (name.length === 1)
+    throw new LighterError("invalid", "volume name is too short, names should be at least two alphanumeric characters");
+  if (VOLUME_NAME.test(name)) return;
   throw new LighterError(
     "invalid",
     `create ${name}: "${name}" includes invalid characters for a local volume name, only "[a-zA-Z0-9][a-zA-Z0-9_.-]" are allowed. If you intended to pass a host directory, use absolute path`,

@@ -208,9 +208,13 @@ export class Collected implements OutputSink {
   }
 }
 
-/** The spawn thread leaves its cgroup a moment after it was told to. */
+/** Helper threads that Bun started from the spawn thread stay in its cgroup as long as the process lives: they are moved back first. */
 async function removeCgroups(path: string): Promise<void> {
-  const script = `for c in /sys/fs/cgroup /sys/fs/cgroup/*; do for d in $c${path}/monitors $c${path}; do [ ! -d $d ] || rmdir $d || exit 1; done; done`;
+  const script = `for c in /sys/fs/cgroup /sys/fs/cgroup/*; do for d in $c${path}/monitors $c${path}; do
+    [ -d $d ] || continue
+    for t in $(cat $d/tasks $d/cgroup.procs 2>/dev/null); do echo $t > $c/tasks; done 2>/dev/null
+    rmdir $d || exit 1
+  done; done`;
   for (let tries = 0; tries < 50; tries++) {
     if ((await Bun.$`sh -c ${script}`.nothrow().quiet()).exitCode === 0) return;
     await Bun.sleep(20);
