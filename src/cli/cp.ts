@@ -1,6 +1,6 @@
 import { lstat, realpath, stat } from "node:fs/promises";
 import { basename, dirname, isAbsolute, join, resolve } from "node:path";
-import { isatty } from "node:tty";
+import { isTerminal } from "./is-terminal.ts";
 import { kindOf, LighterError } from "../base/errors.ts";
 import { formatBytes } from "../base/units.ts";
 import type { Connection } from "../client/connection.ts";
@@ -60,7 +60,7 @@ async function fromContainer(call: CopyCall, connection: Connection, source: End
   if (call.flags["follow-link"]) path = await followedInside(connection, name, path);
   const { stat: info, body } = await getArchive(connection, name, path);
   if (target === "-") {
-    if (isatty(1)) throw new LighterError("invalid", "refusing to copy to a terminal: redirect the output");
+    if (isTerminal(1)) throw new LighterError("invalid", "refusing to copy to a terminal: redirect the output");
     for await (const bytes of body) await write(1, bytes);
     return;
   }
@@ -144,5 +144,5 @@ async function followedInside(connection: Connection, name: string, path: string
 }
 
 function report({ flags, app }: CopyCall, size: number, target: string): void {
-  if (!flags.quiet && isatty(2)) app.err(`Successfully copied ${formatBytes(size, 3)} to ${target}\n`);
+  if (!flags.quiet && isTerminal(2)) app.err(`Successfully copied ${formatBytes(size, 3)} to ${target}\n`);
 }

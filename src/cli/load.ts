@@ -1,4 +1,4 @@
-import { isatty } from "node:tty";
+import { isTerminal } from "./is-terminal.ts";
 import { LighterError } from "../base/errors.ts";
 import { loadImages } from "../client/images.ts";
 import { command } from "./command.ts";
@@ -17,7 +17,7 @@ export const load = command({
     quiet: bool("Do not show progress", "q"),
   },
   async run({ flags, app }) {
-    if (flags.input === "" && isatty(0)) throw new LighterError("invalid", "requested load from stdin, but stdin is empty");
+    if (flags.input === "" && isTerminal(0)) throw new LighterError("invalid", "requested load from stdin, but stdin is empty");
     const output = progressOn(1);
     const quiet = flags.quiet || !output.terminal;
     const body = await inputStream(flags.input);

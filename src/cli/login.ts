@@ -1,4 +1,4 @@
-import { isatty } from "node:tty";
+import { isTerminal } from "./is-terminal.ts";
 import { LighterError } from "../base/errors.ts";
 import { checkAuth } from "../client/system.ts";
 import type { App } from "./app.ts";
@@ -54,7 +54,7 @@ async function tryKept(app: App, kept: Credentials): Promise<boolean> {
 }
 
 async function complete(app: App, username: string, password: string): Promise<{ username: string; password: string }> {
-  if ((username === "" || password === "") && !isatty(0))
+  if ((username === "" || password === "") && !isTerminal(0))
     throw new LighterError("invalid", "Error: Cannot perform an interactive login from a non TTY device");
   const name = username === "" ? (await ask(app, "Username: ")).trim() : username;
   if (name === "") throw new LighterError("invalid", "Error: Non-null Username Required");

@@ -1,4 +1,4 @@
-import { isatty } from "node:tty";
+import { isTerminal } from "./is-terminal.ts";
 import { LighterError } from "../base/errors.ts";
 import type { App } from "./app.ts";
 
@@ -8,7 +8,7 @@ const ERASE = new Set([8, 127]);
 /** Asks on the terminal and returns the line that is typed; `hidden` keeps it from the screen. */
 export async function ask(app: App, question: string, options: { hidden?: boolean } = {}): Promise<string> {
   app.out(question);
-  if (!options.hidden || !isatty(0)) return firstLine();
+  if (!options.hidden || !isTerminal(0)) return firstLine();
   process.stdin.setRawMode(true);
   try {
     return await hiddenLine();

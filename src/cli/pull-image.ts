@@ -1,4 +1,4 @@
-import { isatty } from "node:tty";
+import { isTerminal } from "./is-terminal.ts";
 import { formatReference, type Reference } from "../base/reference.ts";
 import { pullImage } from "../client/images.ts";
 import type { App } from "./app.ts";
@@ -8,7 +8,7 @@ import { showProgress, type ProgressOutput } from "./progress.ts";
 
 /** How progress is drawn on a descriptor: in place on a terminal, in lines elsewhere. */
 export function progressOn(fd: 1 | 2): ProgressOutput {
-  const terminal = isatty(fd);
+  const terminal = isTerminal(fd);
   return { terminal, columns: terminal ? (terminalColumns(fd) ?? 200) : 200, write: (text) => print(fd, text) };
 }
 

@@ -1,7 +1,7 @@
 import { constants } from "node:fs";
 import { open, rename, rm, stat } from "node:fs/promises";
 import { dirname } from "node:path";
-import { isatty } from "node:tty";
+import { isTerminal } from "./is-terminal.ts";
 import { LighterError } from "../base/errors.ts";
 import { write } from "./output.ts";
 
@@ -11,7 +11,7 @@ import { write } from "./output.ts";
  */
 export async function saveStream(path: string, verb: string, request: () => Promise<Response>): Promise<void> {
   if (path === "") {
-    if (isatty(1)) throw new LighterError("invalid", `cowardly refusing to save to a terminal. Use the -o flag or redirect`);
+    if (isTerminal(1)) throw new LighterError("invalid", `cowardly refusing to save to a terminal. Use the -o flag or redirect`);
     const { body } = await request();
     if (body) for await (const bytes of body) await write(1, bytes);
     return;

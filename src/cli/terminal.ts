@@ -1,20 +1,20 @@
-import { isatty } from "node:tty";
+import { isTerminal } from "./is-terminal.ts";
 import type { Size } from "../client/containers.ts";
 
 /** Whether standard input is a terminal. */
 export function inputIsTerminal(): boolean {
-  return isatty(0);
+  return isTerminal(0);
 }
 
 /** The size of the terminal on standard output, or on standard input; undefined where neither is one. */
 export function terminalSize(): Size | undefined {
-  if (isatty(1)) return { height: process.stdout.rows, width: process.stdout.columns };
+  if (isTerminal(1)) return { height: process.stdout.rows, width: process.stdout.columns };
   return undefined;
 }
 
 /** Puts the terminal on standard input into raw mode until the returned function is called; nothing where it is none. */
 export function rawMode(): () => void {
-  if (!isatty(0)) return () => {};
+  if (!isTerminal(0)) return () => {};
   process.stdin.setRawMode(true);
   let raw = true;
   const restore = (): void => {
