@@ -53,9 +53,12 @@ export interface Context {
   bridgeId: string;
 }
 
+/** What the names of our links begin with. */
+export const HOST_NAME_PREFIX = "lv";
+
 /** A new name for the host's end of a wire. */
 export function newHostName(): string {
-  return `lv${randomBytes(6).toString("hex")}`;
+  return `${HOST_NAME_PREFIX}${randomBytes(6).toString("hex")}`;
 }
 
 /** The `Held` of a container, made when there is none. */

@@ -26,6 +26,19 @@ setDefaultTimeout(30_000);
 const links = async (): Promise<number> => Number(await sh("ip -o link | grep -c ' lv' || true"));
 const ruleset = (): Promise<string> => sh("nft list ruleset");
 
+/** Ends the processes that a killed daemon's containers were made of; in this namespace of processes nobody else has any. */
+async function killOrphans(lab: Lab): Promise<void> {
+  await until(async () => {
+    const all = (await sh("ps -eo pid=,comm=,stat=")).split("\n").map((line) => line.trim().split(/ +/));
+    const orphans = all.filter(
+      ([pid, command = "", status = ""]) =>
+        ["sleep", "nsenter"].includes(command) && !status.startsWith("Z") && Number(pid) !== lab.outsidePid,
+    );
+    for (const [pid] of orphans) process.kill(Number(pid), "SIGKILL");
+    return orphans.length === 0;
+  });
+}
+
 describe.if(isRoot && inside)("networks", () => {
   let lab: Lab;
   let daemon: LabDaemon;
@@ -321,7 +334,7 @@ describe.if(isRoot && inside)("networks", () => {
       "web" | "gone",
       { id: string; pid: number; address: string }
     >;
-    await lab.echo("web", ["tcp:80"], `/proc/${web.pid}/ns/net`);
+    const server = await lab.echo("web", ["tcp:80"], `/proc/${web.pid}/ns/net`);
     expect(await ask(lab.outside, "tcp", HOST, 8080)).toBe(`web ${OUTSIDE}`);
     const wide = await links();
     child.kill("SIGKILL");
@@ -349,6 +362,34 @@ describe.if(isRoot && inside)("networks", () => {
     await daemon.networks.restore([{ containerId: web.id, pid: web.pid }]);
     await until(async () => (await ask(lab.outside, "tcp", HOST, 8080)) === `web ${OUTSIDE}`);
     process.kill(web.pid, "SIGKILL");
+    server.kill();
+  });
+
+  test("kill -9 in the middle of anything leaves nothing that the next start does not sweep", async () => {
+    const dataRoot = `${daemon.options.dataRoot}-churned`;
+    const options = { dataRoot, bridgeName: "lighter0", table: "lighter" };
+    await daemon.close();
+    await sh("ip link del lighter0; nft flush ruleset");
+    for (const delay of [35, 70, 110, 160, 230, 320]) {
+      const child = lab.spawn([process.execPath, `${import.meta.dir}/lab-daemon.ts`, dataRoot, "churn"]);
+      await (child.stdout as ReadableStream<Uint8Array>).getReader().read();
+      await Bun.sleep(delay);
+      child.kill("SIGKILL");
+      await child.exited;
+      await killOrphans(lab);
+    }
+    daemon = await LabDaemon.open(lab, options);
+    await daemon.networks.restore([]);
+    await daemon.networks.prune(new Map());
+    expect(await sh("ip -o link | grep -c ': br-' || true")).toBe("0");
+    expect(daemon.state.all("SELECT id FROM endpoints")).toEqual([]);
+    expect(daemon.state.all("SELECT host_port FROM ports")).toEqual([]);
+    expect(daemon.state.all("SELECT key FROM effects WHERE kind = 'bridge'")).toEqual([]);
+    expect(await sh("nft list map inet lighter ports4_any")).not.toContain("elements");
+    await daemon.close();
+    await until(async () => (await links()) === 0);
+    daemon = await LabDaemon.open(lab, options);
+    await daemon.networks.restore([]);
   });
 
   test("two daemons side by side", async () => {

@@ -4,7 +4,7 @@ import { newId } from "../base/ids.ts";
 import type { Tx } from "../state/state.ts";
 import { formatAddress, formatSubnet, overlaps, parseInterface, parseSubnet } from "./addresses.ts";
 import { makeBridge } from "./bridge.ts";
-import { type Context, OPTION, heldOf, rewriteTable } from "./context.ts";
+import { type Context, HOST_NAME_PREFIX, OPTION, heldOf, rewriteTable } from "./context.ts";
 import { forgetEffect, recordEffect, effectsOf } from "./effects.ts";
 import { foreignDropWarning } from "./foreign.ts";
 import { enableForwarding } from "./forwarding.ts";
@@ -12,6 +12,7 @@ import type { Survey } from "./jobs.ts";
 import { release } from "./leave.ts";
 import { holdPort } from "./port-sockets.ts";
 import {
+  type EndpointRow,
   type NetworkConfig,
   type NetworkRow,
   allEndpoints,
@@ -28,10 +29,10 @@ export async function restore(context: Context, running: { containerId: string; 
   const survey = await context.kernel.do("survey", undefined);
   context.mtu = egressMtu(survey);
   const alive = new Set(running.map(({ containerId }) => containerId));
+  const dead = allEndpoints(context.state).filter(({ container }) => !alive.has(container));
   context.state.write(
     (tx) => {
-      for (const container of new Set(allEndpoints(tx).map((endpoint) => endpoint.container)))
-        if (!alive.has(container)) release(context, tx, container);
+      for (const container of new Set(dead.map((endpoint) => endpoint.container))) release(context, tx, container);
       ensureSpecials(tx);
       ensureDefaultBridge(context, tx, survey);
     },
@@ -40,7 +41,7 @@ export async function restore(context: Context, running: { containerId: string; 
   const bridge = networkByName(context.state, "bridge");
   context.bridgeId = bridge?.id ?? "";
   await sweepBridges(context);
-  await sweepLinks(context, survey);
+  await sweepLinks(context, survey, dead);
   for (const network of allNetworks(context.state)) await restoreBridge(context, network);
   holdPorts(context);
   context.open = new Set(allPorts(context.state).map(({ container }) => container));
@@ -125,13 +126,15 @@ async function sweepBridges(context: Context): Promise<void> {
   context.state.write((tx) => stale.forEach(({ key }) => forgetEffect(tx, "bridge", key)), { durable: false });
 }
 
-/** Deletes our links on our bridges that no row names. */
-async function sweepLinks(context: Context, survey: Survey): Promise<void> {
+/** Deletes the links of containers that are gone, and those on our bridges that no row names. */
+async function sweepLinks(context: Context, survey: Survey, dead: readonly EndpointRow[]): Promise<void> {
   const bridges = new Set(allNetworks(context.state).map(({ bridge }) => bridge));
   const masters = new Set(survey.links.filter(({ name }) => bridges.has(name)).map(({ index }) => index));
   const named = new Set(allEndpoints(context.state).map(({ hostName }) => hostName));
+  const gone = new Set(dead.map(({ hostName }) => hostName));
   const stale = survey.links.filter(
-    ({ name, kind, master }) => kind === "veth" && name.startsWith("lv") && masters.has(master) && !named.has(name),
+    ({ name, kind, master }) =>
+      kind === "veth" && (gone.has(name) || (name.startsWith(HOST_NAME_PREFIX) && masters.has(master) && !named.has(name))),
   );
   await context.kernel.do(
     "deleteLinks",
