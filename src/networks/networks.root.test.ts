@@ -225,6 +225,18 @@ describe.if(isRoot && inside)("networks", () => {
       expect(await sh(`nsenter --net=${one.namespace} ip -br -4 addr show eth1`)).toContain(networks["later"]?.IPAddress ?? "?");
       await one.stop();
     }
+    const still = daemon.networks.settings(daemon.state, containerId, { mode: "default", endpoints: {} }).networks;
+    expect(Object.keys(still).sort()).toEqual(["bridge", "later"]);
+    expect(still["bridge"]).toMatchObject({
+      NetworkID: daemon.networks.inspect("bridge").Id ?? "",
+      EndpointID: "",
+      IPAddress: "",
+      MacAddress: "",
+    });
+    expect(Object.keys(daemon.networks.settings(daemon.state, containerId, { mode: "lost", endpoints: {} }).networks)).toEqual([
+      "lost",
+      "later",
+    ]);
     await daemon.networks.disconnect("bridge", "sleeper", { force: false });
     const alone = await daemon.run("sleeper", { containerId });
     expect(Object.keys(daemon.networks.settings(daemon.state, containerId).networks)).toEqual(["later"]);

@@ -57,10 +57,14 @@ export interface Networks {
   /** Deletes the rows that `reserve` made (fixed addresses asked for at create stay in the container's own configuration). */
   release(tx: Tx, containerId: string): void;
 
-  /** For inspect and ps: the `Networks` map as it is now, `Ports`, and the sandbox's ids. */
+  /**
+   * For inspect and ps: the `Networks` map as it is now, `Ports`, and the sandbox's ids. With `asked` a container that does not run shows the networks
+   * that it will be in, without addresses, as Docker does (compose compares them).
+   */
   settings(
     reader: Reader,
     containerId: string,
+    asked?: Pick<NetworkRequest, "mode" | "endpoints">,
   ): { networks: Record<string, EndpointSettings>; ports: PortMap; sandboxId: string; sandboxKey: string };
 
   list(filters: Filters): Network[];

@@ -31,7 +31,7 @@ export async function openNetworks(parts: { state: State; needs: NetworksNeeds; 
     enter: (request) => enter(context, request),
     leave: (container) => leave(context, container),
     release: (tx, container) => release(context, tx, container),
-    settings: (reader, container) => settings(context, reader, container),
+    settings: (reader, container, asked) => settings(context, reader, container, asked),
     list: (filters) => list(context.state, filters),
     inspect: (reference) => inspect(context, reference),
     create: (options) => create(context, options),

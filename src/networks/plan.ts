@@ -16,7 +16,7 @@ export interface Place {
 export type Plan = { kind: "container"; target: string } | { kind: "host" | "none"; places: [Place] } | { kind: "bridge"; places: Place[] };
 
 /** Reads the request and what `connect` and `disconnect` changed since. Throws `not-found` for an unknown network, with Docker's text. */
-export function planOf(reader: Reader, request: NetworkRequest): Plan {
+export function planOf(reader: Reader, request: Pick<NetworkRequest, "containerId" | "mode" | "endpoints">): Plan {
   const { mode } = request;
   if (mode.startsWith("container:")) return { kind: "container", target: mode.slice("container:".length) };
   const asked = askedNetworks(reader, request);
@@ -37,7 +37,7 @@ export function planOf(reader: Reader, request: NetworkRequest): Plan {
 }
 
 /** The mode's network first, then the others by name: the order of their interfaces. */
-function askedNetworks(reader: Reader, request: NetworkRequest): Map<string, Place> {
+function askedNetworks(reader: Reader, request: Pick<NetworkRequest, "mode" | "endpoints">): Map<string, Place> {
   const main = findNetwork(reader, request.mode === "" ? "default" : request.mode);
   const given = new Map(Object.entries(request.endpoints).map(([name, asked]) => [findNetwork(reader, name), asked ?? {}] as const));
   const others = [...given].filter(([network]) => network.id !== main.id).sort(([a], [b]) => (a.name < b.name ? -1 : 1));

@@ -1,7 +1,10 @@
+import { kindOf } from "../base/errors.ts";
 import { shortId } from "../base/ids.ts";
 import type { Reader } from "../state/state.ts";
 import type { EndpointSettings, PortMap } from "../wire/engine-api.ts";
 import { type Context, gatewayOf, prefixOf } from "./context.ts";
+import type { NetworkRequest } from "./networks.ts";
+import { planOf } from "./plan.ts";
 import { type EndpointRow, type NetworkRow, endpointsOf, networkById, portsOf } from "./rows.ts";
 
 /** A container's networks and ports as inspect and ps show them. */
@@ -9,6 +12,7 @@ export function settings(
   context: Context,
   reader: Reader,
   container: string,
+  asked?: Pick<NetworkRequest, "mode" | "endpoints">,
 ): { networks: Record<string, EndpointSettings>; ports: PortMap; sandboxId: string; sandboxKey: string } {
   const endpoints = endpointsOf(reader, container).filter(({ config }) => config.state !== "detached");
   const networks: Record<string, EndpointSettings> = {};
@@ -17,10 +21,47 @@ export function settings(
     if (network !== undefined) networks[network.name] = endpointSettings(network, endpoint);
   }
   const [first] = endpoints.filter(({ config }) => config.state === "active");
-  if (first === undefined) return { networks, ports: {}, sandboxId: "", sandboxKey: "" };
+  if (first === undefined) {
+    const planned = asked === undefined ? {} : plannedNetworks(reader, { containerId: container, ...asked });
+    return { networks: { ...planned, ...networks }, ports: {}, sandboxId: "", sandboxKey: "" };
+  }
   const sandboxId = new Bun.CryptoHasher("sha256").update(`sandbox ${first.id}`).digest("hex");
   const { pid } = context.needs.container(container);
   return { networks, ports: portMap(reader, container, endpoints), sandboxId, sandboxKey: pid === undefined ? "" : `/proc/${pid}/ns/net` };
+}
+
+/** The networks of a container that does not run, without addresses; one that was removed since keeps its name and has no id. */
+function plannedNetworks(
+  reader: Reader,
+  request: Pick<NetworkRequest, "containerId" | "mode" | "endpoints">,
+): Record<string, EndpointSettings> {
+  const place = { id: "", container: request.containerId, hostName: "", address4: undefined, address6: undefined, mac: undefined };
+  const config = {
+    v: 1 as const,
+    state: "configured" as const,
+    containerName: "",
+    name: "",
+    connected: false,
+    gateway: false,
+    exposed: [],
+  };
+  try {
+    const plan = planOf(reader, request);
+    if (plan.kind === "container") return {};
+    return Object.fromEntries(
+      plan.places.map(({ network, asked }) => [
+        network.name,
+        {
+          ...endpointSettings(network, { ...place, network: network.id, config: { ...config, asked } }),
+          DNSNames: NIL as unknown as string[],
+        },
+      ]),
+    );
+  } catch (error) {
+    if (kindOf(error) !== "not-found") throw error;
+    const names = Object.keys(request.endpoints).length > 0 ? Object.keys(request.endpoints) : [request.mode];
+    return Object.fromEntries(names.map((name) => [name, { ...request.endpoints[name], NetworkID: "", EndpointID: "", IPAddress: "" }]));
+  }
 }
 
 /** Go's nil where Docker answers `null` although its schema does not say so. */
