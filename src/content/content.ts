@@ -78,7 +78,8 @@ export interface Content {
   /** The stack of unpacked layers of a chain id, topmost first: overlayfs' order. Throws `not-found` when one is missing. */
   layerStack(chainId: Digest): Layer[];
   /**
-   * Unpacks a layer in a Worker, checking its diff id. `source` is a blob that is here, or an ingest under way whose bytes are followed as they arrive.
+   * Unpacks a layer in a Worker, checking its diff id. `source` is a blob that is here, or an ingest under way whose bytes are followed as they arrive;
+   * `finished` settles once it is committed or given up.
    * `below` is the stack that it stands on, topmost first (implied parents take their metadata from there), possibly still being unpacked: it is awaited where needed.
    * The row is written last, after syncfs; a crash leaves nothing that counts. Concurrent calls for one chain id share the work.
    */

@@ -37,12 +37,14 @@ const YES = Buffer.from("y");
 interface Directory {
   /** Absent for a parent that the archive only implies. */
   metadata?: Metadata;
-  /** The time of the entry that implied it, for one that is nowhere below either. */
-  implied: bigint;
+  /** The time of the entry that implied it before any described it. */
+  implied?: bigint;
   /** Nothing of the lower directory shows. */
   opaque: boolean;
   /** It stands where the lower one was removed: not even its metadata counts. */
   replaced: boolean;
+  /** That was said after members had been put into it. */
+  late?: boolean;
 }
 
 /** Thrown when the layer can only be unpacked with the layers below at hand; the caller waits for them and begins anew. */
@@ -115,11 +117,11 @@ export class LayerExtractor implements TarSink {
    */
   finish(lower: LowerStack): boolean {
     for (const [path, directory] of this.#directories) {
-      if (directory.metadata !== undefined) continue;
-      const found = directory.replaced || this.#hidden(path) ? undefined : lower.entry(path);
-      if (found?.stat.type === S_IFLNK) return false;
-      directory.metadata =
-        found?.stat.type === S_IFDIR
+      if (directory.implied === undefined) continue;
+      const found = (directory.replaced && directory.late !== true) || this.#hidden(path) ? undefined : lower.entry(path);
+      if (found?.stat.type === S_IFLNK && this.#lower === undefined) return false;
+      directory.metadata ??=
+        found?.stat.type === S_IFDIR && !directory.replaced
           ? metadataOf(found.stat, xattrsOf(HERE, found.path))
           : { mode: 0o755, uid: 0, gid: 0, mtime: directory.implied };
     }
@@ -251,7 +253,7 @@ export class LayerExtractor implements TarSink {
         must(mkdirAt(this.#fd(parent), base, 0o700), "mkdirat", path);
       } else must(result, "mkdirat", path);
       this.inodes++;
-      this.#directories.set(path, { implied: entry.mtime, opaque: false, replaced });
+      this.#directories.set(path, { opaque: false, replaced });
     }
     this.#describe(path, entry);
   }
@@ -300,7 +302,7 @@ export class LayerExtractor implements TarSink {
     const path = joinPath(parent, name);
     const here = this.#directories.get(path);
     if (here !== undefined) {
-      here.replaced = true;
+      here.replaced = here.late = true;
       return;
     }
     const result = mknodAt(this.#fd(parent), name, S_IFCHR, 0, 0, 0);
@@ -321,6 +323,8 @@ export class LayerExtractor implements TarSink {
   #forget(path: ByteString): void {
     for (const known of [...this.#directories.keys(), ...this.#whiteouts]) {
       if (known !== path && !known.startsWith(`${path}/`)) continue;
+      // Whether this parent was a link below can no longer be asked in the end.
+      if (this.#directories.get(known)?.implied !== undefined && this.#lower === undefined) throw new NeedsLower();
       this.#directories.delete(known);
       this.#whiteouts.delete(known);
       const fd = this.#open.get(known);

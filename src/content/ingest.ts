@@ -59,10 +59,11 @@ export class FileIngest implements Ingest {
     this.#check();
     await this.#last.catch(() => {});
     this.#last = Promise.resolve();
+    // Readers stop before the bytes go away under them.
+    for (const watcher of [...this.watchers]) watcher.restarted();
     await this.#file.truncate(0);
     this.#size = 0;
     this.#hash = new Bun.CryptoHasher("sha256");
-    for (const watcher of this.watchers) watcher.restarted();
   }
 
   async commit(expected: { digest: Digest; size?: number; mediaType: string }, lease: Lease): Promise<Blob> {

@@ -128,8 +128,8 @@ class StackMaker {
   }
 }
 
-/** What umoci unpacks the layers to. */
-async function umociTree(layers: readonly PackedLayer[], directory: string): Promise<string> {
+/** What umoci unpacks the layers to; undefined for the rare stack that it refuses (a link whose target a member before it took away). */
+async function umociTree(layers: readonly PackedLayer[], directory: string): Promise<string | undefined> {
   const blobs = join(directory, "oci/blobs/sha256");
   mkdirSync(blobs, { recursive: true });
   const put = (data: string | Uint8Array, mediaType: string): Descriptor => {
@@ -158,8 +158,8 @@ async function umociTree(layers: readonly PackedLayer[], directory: string): Pro
   const annotations = { "org.opencontainers.image.ref.name": "stack" };
   writeFileSync(join(directory, "oci/index.json"), JSON.stringify({ schemaVersion: 2, manifests: [{ ...manifest, annotations }] }));
   writeFileSync(join(directory, "oci/oci-layout"), '{"imageLayoutVersion":"1.0.0"}');
-  await $`umoci unpack --image ${join(directory, "oci")}:stack ${join(directory, "bundle")}`.quiet();
-  return join(directory, "bundle/rootfs");
+  const { exitCode } = await $`umoci unpack --image ${join(directory, "oci")}:stack ${join(directory, "bundle")}`.quiet().nothrow();
+  return exitCode === 0 ? join(directory, "bundle/rootfs") : undefined;
 }
 
 const TAR = ["tar", "--sort=name", "--format=pax", "--numeric-owner", "--xattrs", "-cf", "-", "-C"];
@@ -174,11 +174,15 @@ async function treeOf(command: string[]): Promise<Map<string, string>> {
 test.if(able)(
   `random stacks look through overlayfs as umoci unpacks them (SEED=${seed})`,
   async () => {
-    for (let round = 0; round < Number(process.env["ROUNDS"] ?? 12); round++) {
+    const rounds = Number(process.env["ROUNDS"] ?? 12);
+    let compared = 0;
+    for (let round = 0; round < rounds; round++) {
       const directory = join(work, String(round));
       const maker = new StackMaker(randomizer(seed * 1000 + round));
       const given = Array.from({ length: 4 }, () => maker.layer());
       const layers = given.map((entries) => packedLayer(tarOf(entries)));
+      const rootfs = await umociTree(layers, directory);
+      if (rootfs === undefined) continue;
       const state = new State(join(directory, "state.db"));
       const content = await openContent({ dataRoot: directory, state });
       const lease = content.lease("test");
@@ -202,13 +206,15 @@ test.if(able)(
       const lower = [...unpacked.map((layer) => layer.directory).toReversed(), join(directory, "empty")].join(":");
       const script = `mount -t overlay overlay -o lowerdir=${lower} ${join(directory, "merged")} && exec "$@" ${join(directory, "merged")} .`;
       const ours = await treeOf(["unshare", "-m", "sh", "-c", script, "sh", ...TAR]);
-      const theirs = await treeOf([...TAR, await umociTree(layers, directory), "."]);
+      const theirs = await treeOf([...TAR, rootfs, "."]);
       const show = given.map((entries) => entries.map(({ path, type, link }) => [path, type, link].filter(Boolean).join(" ")));
       // The root itself is described by no layer: umoci makes it anew.
       ours.delete(".");
       theirs.delete(".");
       expect({ round, show, tree: [...ours] }).toEqual({ round, show, tree: [...theirs] });
+      compared++;
     }
+    expect(compared).toBeGreaterThan(rounds * 0.8);
   },
   60_000,
 );

@@ -142,7 +142,7 @@ export class Unpacker {
 
   #record(options: UnpackOptions, { bytes, inodes }: Told): Layer {
     const { chainId, diffId, parent } = options;
-    const from = "blob" in options.source ? options.source.blob : undefined;
+    const from = this.#needs.blob("blob" in options.source ? options.source.blob : (options.source.ingest as Digest))?.digest;
     this.#needs.state.write(
       (tx) => {
         insertLayer(tx, { chain_id: chainId, parent: parent ?? null, diff_id: diffId, size: bytes, inodes });
@@ -162,18 +162,19 @@ export class Unpacker {
   }
 
   #source({ source }: UnpackOptions): Source {
-    if ("blob" in source) {
-      const blob = this.#needs.blob(source.blob);
-      if (blob === undefined) throw new LighterError("not-found", `Cannot unpack ${source.blob}: it is not here`);
+    const ingest = "ingest" in source ? this.#needs.ingesting(source.ingest) : undefined;
+    // A download that has ended is a blob, if it was named by its digest.
+    const digest = "blob" in source ? source.blob : (source.ingest as Digest);
+    if (ingest === undefined || "blob" in source) {
+      const blob = this.#needs.blob(digest);
+      if (blob === undefined) throw new LighterError("not-found", `Cannot unpack ${digest}: it is not here, and nobody downloads it`);
       return {
-        path: blobFile(this.#needs.places, source.blob),
+        path: blobFile(this.#needs.places, digest),
         total: () => blob.size,
         news: { size: blob.size, complete: true, verified: true },
         watch: () => () => {},
       };
     }
-    const ingest = this.#needs.ingesting(source.ingest);
-    if (ingest === undefined) throw new LighterError("not-found", `Cannot unpack "${source.ingest}": nobody downloads it`);
     return {
       path: ingest.path,
       total: () => ingest.offset,
