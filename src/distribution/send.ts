@@ -52,14 +52,14 @@ function redirected(request: Request, location: string): Request {
 }
 
 async function sendOnce(request: Request): Promise<Response> {
-  request.signal?.throwIfAborted();
+  if (isAborted(request.signal)) throw new LighterError("cancelled", "context canceled");
   const giveUp = new AbortController();
   const timer = setTimeout(() => giveUp.abort(), request.timeout ?? HEADER_TIMEOUT);
   const signal = request.signal === undefined ? giveUp.signal : AbortSignal.any([giveUp.signal, request.signal]);
   try {
     return await fetch(request.url, { ...optionsOf(request), signal });
   } catch (cause) {
-    if (request.signal?.aborted === true) throw new LighterError("cancelled", "context canceled", { cause });
+    if (isAborted(request.signal)) throw new LighterError("cancelled", "context canceled", { cause });
     if (giveUp.signal.aborted) throw timedOut(request.method, request.url);
     throw isCertificateProblem(cause)
       ? certificateFailure(request.method, request.url, cause)
@@ -67,6 +67,11 @@ async function sendOnce(request: Request): Promise<Response> {
   } finally {
     clearTimeout(timer);
   }
+}
+
+/** A function, as the compiler takes the flag of a signal for a constant. */
+function isAborted(signal: AbortSignal | undefined): boolean {
+  return signal?.aborted === true;
 }
 
 function optionsOf(request: Request): BunFetchRequestInit {

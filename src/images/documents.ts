@@ -1,4 +1,4 @@
-import { LighterError } from "../base/errors.ts";
+import { kindOf, LighterError } from "../base/errors.ts";
 import type { Content } from "../content/content.ts";
 import type { Descriptor, Digest, HistoryEntry, ImageConfig, Index, Manifest } from "../oci/image.ts";
 
@@ -29,7 +29,7 @@ export class Documents {
   async #read(digest: Digest): Promise<unknown> {
     const known = this.#parsed.get(digest);
     if (known !== undefined) return known;
-    const parsed = parseJson(await this.#content.readBlob(digest), digest);
+    const parsed = parseJson(await this.#content.readBlob(digest).catch(asMissing), digest);
     if (this.#parsed.size >= KEPT) {
       const oldest = this.#parsed.keys().next();
       if (oldest.done !== true) this.#parsed.delete(oldest.value);
@@ -37,6 +37,12 @@ export class Documents {
     this.#parsed.set(digest, parsed);
     return parsed;
   }
+}
+
+/** A document whose image was removed while it was being read is not there any more: no defect. */
+function asMissing(cause: unknown): never {
+  if (kindOf(cause) === "not-found") throw new LighterError("not-found", "the image was removed in the meantime", { cause });
+  throw cause;
 }
 
 /** Parses a document's bytes. Throws `invalid`. */

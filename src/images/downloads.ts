@@ -46,6 +46,7 @@ export class Downloads {
     blob: Descriptor,
     options: { repositories: readonly Repository[]; lease: Lease; listener: Listener; signal: AbortSignal },
   ): Download {
+    if (options.signal.aborted) throw new LighterError("cancelled", "context canceled");
     let running = this.#running.get(blob.digest);
     if (running === undefined || running.abort.signal.aborted) {
       // One that is being given up still holds the partial file: the next waits until it is closed.
@@ -121,6 +122,7 @@ export class Downloads {
     }
     tell((listener) => listener.verifying());
     using lease = this.#content.lease(`download ${blob.digest}`);
+    lease.addBlob(blob.digest);
     try {
       const stored = await ingest.commit({ digest: blob.digest, size: blob.size, mediaType: blob.mediaType }, lease);
       running.listeners.forEach((each) => each.addBlob(blob.digest));

@@ -22,25 +22,31 @@ interface Layer {
   blob: Descriptor;
   diffId: Digest;
   chainId: Digest;
-  parent: Digest | undefined;
+  below: Layer | undefined;
   progress: LayerProgress;
+  /** Resolves once unpacking has begun, so that the layer above can begin; or once there is nothing to wait for. */
+  begun: PromiseWithResolvers<void>;
+  /** Settles with the layer. */
+  done: Promise<void>;
 }
 
 /** Fetches all layers of a platform, several at once, and unpacks each while it arrives. The first failure stops the others; what they have stays for resuming. */
 export async function fetchLayers(context: LayersContext, { manifest, config }: PresentManifest): Promise<void> {
   const chain = chainIds(config.rootfs.diff_ids);
   const seen = new Set<Digest>();
-  const layers = manifest.layers.map((blob, index): Layer => {
-    const silent = seen.has(blob.digest);
+  const layers: Layer[] = [];
+  for (const [index, blob] of manifest.layers.entries()) {
+    const progress = new LayerProgress(shortId(blob.digest), seen.has(blob.digest) ? () => undefined : context.progress);
     seen.add(blob.digest);
-    const progress = new LayerProgress(shortId(blob.digest), silent ? () => undefined : context.progress);
     // Both lists have the same length, which was checked when the documents came.
-    return { blob, progress, diffId: config.rootfs.diff_ids[index] as Digest, chainId: chain[index] as Digest, parent: chain[index - 1] };
-  });
+    const [diffId, chainId] = [config.rootfs.diff_ids[index] as Digest, chain[index] as Digest];
+    layers.push({ blob, progress, diffId, chainId, below: layers.at(-1), begun: Promise.withResolvers(), done: Promise.resolve() });
+  }
   const missing = layers.filter((layer) => !pinPresent(context, layer));
   const stop = new AbortController();
   const signal = AbortSignal.any([context.signal, stop.signal]);
-  const work = missing.map((layer) => obtain({ ...context, signal }, layer));
+  for (const layer of missing) layer.done = obtain({ ...context, signal }, layer).finally(layer.begun.resolve);
+  const work = missing.map((layer) => layer.done);
   try {
     await Promise.all(work);
   } catch (error) {
@@ -51,47 +57,79 @@ export async function fetchLayers(context: LayersContext, { manifest, config }: 
 }
 
 /** Whether a layer is here, packed and unpacked; the lease keeps what is. */
-function pinPresent({ content, lease }: LayersContext, { blob, chainId, progress }: Layer): boolean {
+function pinPresent({ content, lease }: LayersContext, { blob, chainId, progress, begun }: Layer): boolean {
   lease.addBlob(blob.digest);
   lease.addLayer(chainId);
   const present = content.blob(blob.digest) !== undefined && content.layer(chainId) !== undefined;
+  if (present) begun.resolve();
   progress.state(present ? "Already exists" : "Pulling fs layer");
   return present;
 }
 
 async function obtain(context: LayersContext, layer: Layer): Promise<void> {
   const { content, lease, signal } = context;
-  const { blob, chainId, diffId, parent, progress } = layer;
+  const { blob, chainId, below, progress } = layer;
   let packed = 0;
   let downloaded = content.blob(blob.digest) !== undefined;
   const extracting = (done: number): void => {
     packed = done;
     if (downloaded) progress.bytes("Extracting", Math.min(done, blob.size), blob.size);
   };
-  const unpack = (source: Parameters<Content["unpack"]>[0]["source"]): Promise<unknown> =>
-    content.unpack({ chainId, parent, diffId, source, mediaType: blob.mediaType, lease, progress: extracting, signal });
-
-  let unpacked: Promise<unknown> | undefined;
-  if (!downloaded) {
-    const { started, finished } = context.downloads.fetch(blob, {
-      repositories: context.source.repositories,
+  const unpack = (source: UnpackSource): Promise<unknown> => {
+    const { diffId } = layer;
+    return content.unpack({
+      chainId,
+      parent: below?.chainId,
+      diffId,
+      source,
+      mediaType: blob.mediaType,
       lease,
+      progress: extracting,
       signal,
-      listener: listenerOf(layer),
     });
-    const ref = await started;
-    if (content.layer(chainId) === undefined) unpacked = unpack({ ingest: ref, finished });
-    unpacked?.catch(() => undefined);
+  };
+
+  let early: Promise<void>;
+  if (downloaded) early = unpackEarly(layer, Promise.resolve({ blob: blob.digest }), unpack, signal);
+  else {
+    const repositories = context.source.repositories;
+    const { started, finished } = context.downloads.fetch(blob, { repositories, lease, signal, listener: listenerOf(layer) });
+    const source = started.then((ingest) => ({ ingest, finished }));
+    early = unpackEarly(layer, source, unpack, signal);
     await finished;
     downloaded = true;
   }
   progress.state("Download complete");
   progress.bytes("Extracting", Math.min(packed, blob.size), blob.size);
-  // What was followed may have been begun anew under the reader's feet: the whole blob decides.
-  if (unpacked !== undefined) await unpacked.catch(() => undefined);
-  if (content.layer(chainId) === undefined) await unpack({ blob: blob.digest });
+  await early;
+  // Where that came to nothing (what it followed was begun anew, or over before it began), the whole blob decides.
+  if (content.layer(chainId) === undefined) {
+    await below?.done;
+    await unpack({ blob: blob.digest });
+  }
   progress.bytes("Extracting", blob.size, blob.size);
   progress.state("Pull complete");
+}
+
+type UnpackSource = Parameters<Content["unpack"]>[0]["source"];
+
+/** Unpacks while the bytes arrive, once the layer below has begun. Never rejects: the caller looks whether the layer is there. */
+async function unpackEarly(
+  { begun, below }: Layer,
+  source: Promise<UnpackSource>,
+  unpack: (source: UnpackSource) => Promise<unknown>,
+  signal: AbortSignal,
+): Promise<void> {
+  try {
+    const from = await source;
+    await below?.begun.promise;
+    if (signal.aborted) return;
+    const work = unpack(from);
+    begun.resolve();
+    await work;
+  } catch {
+    // Told by the second attempt, which has the whole blob.
+  }
 }
 
 function listenerOf({ blob, progress }: Layer): Listener {

@@ -97,7 +97,7 @@ async function storeLayer(
   let size = 0;
   async function* hashed(): AsyncGenerator<Uint8Array> {
     for await (const piece of unwrap(archive)) {
-      signal?.throwIfAborted();
+      if (signal?.aborted === true) throw new LighterError("cancelled", "context canceled");
       plain.update(piece);
       size += piece.length;
       yield piece;
@@ -115,6 +115,7 @@ async function storeLayer(
     throw signal?.aborted === true ? new LighterError("cancelled", "context canceled", { cause: error }) : error;
   }
   const digest: Digest = `sha256:${packed.digest("hex")}`;
+  lease.addBlob(digest);
   const blob = await ingest.commit({ digest, mediaType: MEDIA.ociLayerGzip }, lease);
   return { blob, diffId: `sha256:${plain.digest("hex")}` };
 }

@@ -69,7 +69,7 @@ async function transfer(
   const id: Digest = image.target.digest;
   const known = isKnown(state, reference, id, chosen.descriptor.digest);
   await fetchLayers({ content, downloads: context.downloads, lease, source, progress: options.progress, signal }, chosen);
-  signal.throwIfAborted();
+  if (signal.aborted) throw new LighterError("cancelled", "context canceled");
   state.write(
     (tx) => {
       recordImage(tx, content, image);

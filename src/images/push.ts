@@ -51,11 +51,11 @@ async function pushOne(context: PushContext, reference: Reference, options: Push
   const credentials = options.credentials === undefined ? {} : { credentials: options.credentials };
   const repository = distribution.repository(reference, { ...credentials, push: true })[0];
   if (repository === undefined) throw new LighterError("internal", "no address to push to");
-  const { image } = findImage(state, familiarReference(reference));
   using lease = content.lease(`push ${familiarReference(reference)}`);
+  const { image } = findImage(state, familiarReference(reference));
+  lease.addBlob(image.id);
   const { target, note } = await targetFor(context, image, options.platform);
   const upload = new Upload(context, repository, reference, options, otherRepository(state, image, reference));
-  lease.addBlob(target.digest);
   await upload.tree(target);
   const bytes = await content.readBlob(target.digest);
   const tag = reference.tag ?? "latest";

@@ -125,6 +125,8 @@ class ArchiveReader {
       await target.ingest.abort();
       throw new LighterError("invalid", `Cannot load the archive: "${path}" has content with the digest ${digest}`);
     }
+    // Before the file gets its name: a collection of the same blob under way must not take it.
+    this.#lease.addBlob(digest);
     await target.ingest.commit({ digest, size: entry.size, mediaType: "application/octet-stream" }, this.#lease);
     this.#archive.blobs.set(path, { digest, size: entry.size });
     this.#stored?.(path, entry.size);

@@ -1,6 +1,6 @@
 import { LighterError } from "../base/errors.ts";
 import { familiarReference } from "../base/reference.ts";
-import type { Content } from "../content/content.ts";
+import type { Content, Lease } from "../content/content.ts";
 import { chainIds } from "../oci/digest.ts";
 import type { Digest, ImageConfig, Platform } from "../oci/image.ts";
 import { formatPlatform, hostPlatform, parsePlatform, platformDistance } from "../oci/platform.ts";
@@ -28,7 +28,13 @@ export async function findRunnable(
   const row = choosePlatform(state, found, options.platform, reference);
   const config = await documents.config(row.config);
   const chainId = row.chain_id === "" ? undefined : row.chain_id;
-  if (chainId !== undefined && content.layer(chainId) === undefined) await unpackAll(content, documents, row, config, options.signal);
+  if (chainId !== undefined && content.layer(chainId) === undefined) {
+    using lease = content.lease(`unpack ${reference}`);
+    lease.addBlob(found.image.id);
+    // It may have been removed while its configuration was read.
+    findImage(state, reference);
+    await unpackAll({ content, documents, lease }, row, config, options.signal);
+  }
   return {
     id: found.image.id,
     manifest: row.manifest,
@@ -78,14 +84,12 @@ function notProvided(found: Found, asked: Platform | undefined, reference: strin
 
 /** Unpacks the layers of a platform whose blobs are here. */
 async function unpackAll(
-  content: Content,
-  documents: Documents,
+  { content, documents, lease }: { content: Content; documents: Documents; lease: Lease },
   row: ManifestRow,
   config: ImageConfig,
-  signal?: AbortSignal,
+  signal: AbortSignal | undefined,
 ): Promise<void> {
   const manifest = await documents.manifest(row.manifest);
-  using lease = content.lease(`unpack ${row.manifest}`);
   const chain = chainIds(config.rootfs.diff_ids);
   const work = manifest.layers.map((layer, index) => {
     const chainId = chain[index] as Digest;

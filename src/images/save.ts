@@ -1,3 +1,4 @@
+import { LighterError } from "../base/errors.ts";
 import { familiarReference, parseReference } from "../base/reference.ts";
 import type { Content, Lease } from "../content/content.ts";
 import { hexOf } from "../oci/digest.ts";
@@ -34,10 +35,12 @@ export async function saveImages(
   references: readonly string[],
   options: { platforms?: string[]; signal?: AbortSignal },
 ): Promise<ReadableStream<Uint8Array>> {
-  const wanted = references.flatMap((reference) => select(context, reference, options.platforms ?? []));
   const lease = context.content.lease("save");
   try {
-    const archive = await plan(context, lease, wanted);
+    const wanted = references.flatMap((reference) => select(context, reference, options.platforms ?? []));
+    // In the same turn as the look-up: from here on nothing of the images can be collected.
+    for (const { image } of wanted) lease.addBlob(image.id);
+    const archive = await plan(context, wanted);
     const reading = write(context.content, archive);
     return streamOf(reading, lease, options.signal);
   } catch (error) {
@@ -81,15 +84,14 @@ interface LegacyEntry {
   Layers: string[];
 }
 
-/** Decides what goes into the archive, and pins it. */
-async function plan({ state, content, documents }: SaveContext, lease: Lease, wanted: Wanted[]): Promise<Archive> {
+/** Decides what goes into the archive. */
+async function plan({ state, content, documents }: SaveContext, wanted: Wanted[]): Promise<Archive> {
   const blobs = new Map<Digest, number>();
   const index: Descriptor[] = [];
   const legacy = new Map<Digest, LegacyEntry>();
   for (const { image, names, platforms } of wanted) {
     for (const root of await rootsOf(content, documents, image, platforms)) {
       for (const digest of await reach(content, documents, root)) {
-        lease.addBlob(digest);
         const blob = content.blob(digest);
         if (blob !== undefined) blobs.set(digest, blob.size);
       }
@@ -177,7 +179,7 @@ function streamOf(pieces: AsyncGenerator<Uint8Array>, lease: Lease, signal: Abor
     {
       async pull(controller) {
         try {
-          signal?.throwIfAborted();
+          if (signal?.aborted === true) throw new LighterError("cancelled", "context canceled");
           let next = await pieces.next();
           while (next.done !== true && next.value.length === 0) next = await pieces.next();
           if (next.done !== true) return controller.enqueue(next.value);

@@ -72,6 +72,7 @@ async function complete({ state, content }: RegistryContext, { request, url, rep
   }
   using lease = content.lease(`push ${repository}`);
   try {
+    lease.addBlob(digest as Digest);
     await ingest.commit({ digest: digest as Digest, mediaType: "application/octet-stream" }, lease);
   } catch (error) {
     if (kindOf(error) === "invalid") return refuse("DIGEST_INVALID", digest);
