@@ -1,4 +1,5 @@
 import { type Pointer, dlopen } from "bun:ffi";
+import { shrinkFilter } from "./bpf-shrink.ts";
 import { closeFd, memoryFile, readFromStart } from "./fd.ts";
 import { ERRNO, cstr, systemError } from "./libc.ts";
 import type { SeccompFilter } from "./spawn-protocol.ts";
@@ -57,9 +58,9 @@ export function hasLibseccomp(): boolean {
 
 /**
  * Compiles a filter to the BPF program that `seccomp(2)` takes (an array of 8-byte `struct sock_filter`). Takes about 10 ms.
- * Names that this libseccomp does not know are skipped, as the OCI runtimes do. Throws EINVAL for unknown actions and operators.
+ * `finish` sees the library's own program; by default it is made smaller. Names that this libseccomp does not know are skipped, as the OCI runtimes do. Throws EINVAL for unknown actions and operators.
  */
-export function compileSeccomp(filter: SeccompFilter): Uint8Array {
+export function compileSeccomp(filter: SeccompFilter, finish = shrinkFilter): Uint8Array {
   const lib = (loaded ??= load());
   const context = lib.seccomp_init(actionOf(filter.defaultAction, filter.defaultErrno)) as Pointer | null;
   if (context === null) throw systemError("seccomp_init", ERRNO.EINVAL);
@@ -70,7 +71,7 @@ export function compileSeccomp(filter: SeccompFilter): Uint8Array {
     for (const name of filter.architectures) addArchitecture(context, name);
     for (const rule of filter.rules) addRule(context, rule, filter.defaultAction, filter.defaultErrno);
     verify(lib.seccomp_export_bpf(context, output), "seccomp_export_bpf");
-    return readFromStart(output);
+    return finish(readFromStart(output));
   } finally {
     lib.seccomp_release(context);
     closeFd(output);

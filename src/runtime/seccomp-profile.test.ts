@@ -1,4 +1,5 @@
 import { describe, expect, test } from "bun:test";
+import { decode, interpret } from "../linux/bpf-filter.ts";
 import { compileSeccomp, hasLibseccomp } from "../linux/seccomp.ts";
 import type { Seccomp } from "../oci/spec.ts";
 import { resolveProfile, toFilter } from "./seccomp-profile.ts";
@@ -57,6 +58,25 @@ describe.skipIf(!hasLibseccomp())("compiled", () => {
     expect(program.length % 8).toBe(0);
     expect(program.length).toBeGreaterThan(1000);
     expect(program.length / 8).toBeLessThan(4096);
+  });
+
+  test("the smaller program answers as libseccomp's own, for every number of every architecture", () => {
+    for (const capabilities of [[], ["CAP_SYS_ADMIN", "CAP_SYS_CHROOT"]]) {
+      const filter = toFilter(resolveProfile(undefined, capabilities));
+      const own = decode(compileSeccomp(filter, (program) => program));
+      const small = decode(compileSeccomp(filter));
+      expect(small.length).toBeLessThan(own.length / 2);
+      const different: string[] = [];
+      for (const architecture of [0xc000003e, 0x40000003, 0xc00000b7, 0x40000028, 1])
+        for (const base of [0, 0x40000000])
+          for (let number = 0; number < 700; number++)
+            for (const argument of [0, 8, 38, 39, 40, 0x20000, 0x7e020000, 0xffffffff]) {
+              const data = (offset: number): number =>
+                offset === 0 ? base + number : offset === 4 ? architecture : offset % 8 === 0 ? argument : 0;
+              if (interpret(own, data) !== interpret(small, data)) different.push(`${architecture} ${base + number} ${argument}`);
+            }
+      expect(different).toEqual([]);
+    }
   });
 
   test("an unknown action is refused, an unknown system call skipped", () => {
