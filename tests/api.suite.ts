@@ -44,7 +44,6 @@ const READS: Record<string, string> = {
   "a created container": "/containers/created/json",
   top: "/containers/full/top",
   changes: "/containers/ended/changes",
-  stats: "/containers/full/stats?stream=false&one-shot=true",
   images: "/images/json?digests=1",
   "images with manifests": "/images/json?manifests=1&all=1",
   "an image": "/images/busybox/json",

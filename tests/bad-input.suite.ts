@@ -7,6 +7,7 @@ let ground: Ground;
 beforeAll(async () => {
   ground = await Ground.lay(["busybox"]);
   await ground.lighter.must("create", "--name", "taken", "busybox", "true");
+  await ground.lighter.must("rmi", `${ground.registry.host}/busybox`); // one name is left
 });
 afterAll(async () => await ground?.[Symbol.asyncDispose]());
 

@@ -9,7 +9,10 @@ beforeAll(async () => void (ground = await Ground.lay(["busybox", "layered"])));
 afterAll(async () => await ground?.[Symbol.asyncDispose]());
 
 for (const name of CLIENTS) {
-  const run = async (...args: string[]): Promise<string> => (await ground.client(name).run(["run", "--rm", ...args])).stdout;
+  const run = async (...args: string[]): Promise<string> => {
+    const { code, stdout, stderr } = await ground.client(name).run(["run", "--rm", ...args]);
+    return code < 125 ? stdout : stderr;
+  };
 
   test(`${name}: a named volume keeps what was written`, async () => {
     const volume = ground.name();

@@ -138,6 +138,8 @@ export class Daemon {
   async [Symbol.asyncDispose](): Promise<void> {
     try {
       if (this.#child?.exitCode === null) await this.#removeContainers();
+      else if (this.#child !== undefined)
+        console.error(`The daemon had ended with ${this.#child.exitCode}. Its log:\n${(await this.log).slice(-4000)}`);
     } finally {
       await this.end();
       await rm(this.folder, { recursive: true, force: true });

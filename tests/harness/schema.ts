@@ -21,7 +21,11 @@ const definitions = api.definitions as unknown as Record<string, Shape>;
 const paths = api.paths as unknown as Record<string, Record<string, Operation>>;
 
 /** Where Docker answers null though the definition has no word of it, and clients rely on that: `METHOD template place`. */
-const NULL_IN_PRACTICE = new Set(["GET /exec/{id}/json .ExitCode", "GET /containers/{id}/json .HostConfig.MemorySwappiness"]);
+const NULL_IN_PRACTICE = new Set([
+  "GET /exec/{id}/json .ExitCode",
+  "GET /containers/{id}/json .HostConfig.MemorySwappiness",
+  "GET /containers/{id}/json .HostConfig.OomKillDisable",
+]);
 
 /** Checks answers of the Engine API against `reference/engine-api.json`. */
 export class Schema {
@@ -32,7 +36,9 @@ export class Schema {
   check(method: string, path: string, status: number, value: unknown): void {
     const template = templateOf(method, path.split("?")[0] ?? path);
     if (template === undefined) throw new Error(`${method} ${path} is not in the definition of the Engine API`);
-    const response = paths[template]?.[method.toLowerCase()]?.responses[String(status)];
+    // Versions, malformed JSON and the like are refused before any handler: every path may answer an error.
+    const anyError = status >= 400 ? { schema: { $ref: "#/definitions/ErrorResponse" } } : undefined;
+    const response = paths[template]?.[method.toLowerCase()]?.responses[String(status)] ?? anyError;
     if (response === undefined) throw new Error(`${method} ${template}: status ${status} is not in the definition of the Engine API`);
     const key = `${method} ${template} ${status}`;
     this.checked.set(key, (this.checked.get(key) ?? 0) + 1);
@@ -67,7 +73,8 @@ export function differencesOf(shape: Shape, value: unknown, at: string): string[
     return nullable || known.type === undefined ? [] : [`${where}: is ${String(value)}, expected ${known.type}`];
   }
   // "" stands for "not set" in every enumeration.
-  if (known.enum !== undefined && !known.enum.includes(value) && value !== "") {
+  // An enumeration of objects is Go's set: {"80/tcp": {}}.
+  if (known.enum !== undefined && known.type !== "object" && !known.enum.includes(value) && value !== "") {
     return [`${where}: ${JSON.stringify(value)} is none of ${known.enum.map((one) => JSON.stringify(one)).join(", ")}`];
   }
   switch (known.type) {
