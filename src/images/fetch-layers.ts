@@ -1,3 +1,4 @@
+import { LighterError } from "../base/errors.ts";
 import { shortId } from "../base/ids.ts";
 import type { Content, Lease } from "../content/content.ts";
 import { chainIds } from "../oci/digest.ts";
@@ -105,6 +106,7 @@ async function obtain(context: LayersContext, layer: Layer): Promise<void> {
   // Where that came to nothing (what it followed was begun anew, or over before it began), the whole blob decides.
   if (content.layer(chainId) === undefined) {
     await below?.done;
+    if (signal.aborted) throw new LighterError("cancelled", "context canceled");
     await unpack({ blob: blob.digest });
   }
   progress.bytes("Extracting", blob.size, blob.size);
