@@ -1,4 +1,4 @@
-import { LighterError } from "../base/errors.ts";
+import { LighterError, kindOf, messageOf } from "../base/errors.ts";
 import { poller } from "../linux/epoll.ts";
 import { closeFd, makePipe, memoryFile, readFromStart, writeAll } from "../linux/fd.ts";
 import { reap, openPidfd, signalPidfd } from "../linux/pidfd.ts";
@@ -54,13 +54,12 @@ export async function startConmon(context: Context, options: ConmonOptions): Pro
   const [startRead, startWrite] = options.onAttachable ? makePipe() : [-1, -1];
   const [attachRead, attachWrite] = options.onAttachable ? makePipe() : [-1, -1];
   const output = memoryFile("conmon");
-  const close = (...fds: number[]): void => closeFd(...fds);
   // An exec's conmon waits twice on this pipe: at once, for which there is no need here, and for somebody to be attached.
   const gated = options.onAttachable !== undefined;
   if (gated) writeAll(startWrite, Buffer.of(1));
   let monitorPid = -1;
   try {
-    monitorPid = await context.spawner.spawn({
+    monitorPid = await spawnMonitor(context, id, {
       argv: argumentsOf(context, options),
       env: [
         "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
@@ -77,7 +76,7 @@ export async function startConmon(context: Context, options: ConmonOptions): Pro
     });
     context.trace(id, "spawned");
     context.placeMonitor(monitorPid);
-    close(syncWrite, startRead, attachWrite);
+    closeFd(syncWrite, startRead, attachWrite);
     if (options.onAttachable) {
       await readMessage(attachRead, monitorPid, signal);
       options.onAttachable(monitorPid);
@@ -90,8 +89,17 @@ export async function startConmon(context: Context, options: ConmonOptions): Pro
     }
     return { monitorPid, pid: message.data };
   } finally {
-    close(syncRead, startWrite, attachRead, output);
-    if (monitorPid < 0) close(syncWrite, startRead, attachWrite);
+    closeFd(syncRead, startWrite, attachRead, output);
+    if (monitorPid < 0) closeFd(syncWrite, startRead, attachWrite);
+  }
+}
+
+async function spawnMonitor(context: Context, id: string, job: Parameters<Context["spawner"]["spawn"]>[0]): Promise<number> {
+  try {
+    return await context.spawner.spawn(job);
+  } catch (error) {
+    const kind = kindOf(error) === "no-space" ? "no-space" : "internal";
+    throw new LighterError(kind, `Cannot start the monitor of container "${id}": ${messageOf(error)}`, { cause: error });
   }
 }
 

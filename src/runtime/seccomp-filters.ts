@@ -15,6 +15,8 @@ export interface SeccompFilters {
   filterFor(spec: TaskSpec): Promise<BundleFilter | undefined>;
 }
 
+/** Part of the name of a compiled filter: to be raised when they come out different. */
+const COMPILER = 2;
 /** Few profiles and capability sets are in use at once; beyond this the oldest are forgotten. */
 const KEPT = 64;
 
@@ -26,7 +28,7 @@ export function openFilters(execRoot: string, compile: Spawner["compileSeccomp"]
   mkdirSync(directory, { recursive: true, mode: 0o700 });
 
   async function compiled(profile: Seccomp): Promise<BundleFilter> {
-    const file = `${directory}/${new Bun.CryptoHasher("sha256").update(JSON.stringify([process.arch, profile])).digest("hex")}`;
+    const file = `${directory}/${new Bun.CryptoHasher("sha256").update(JSON.stringify([COMPILER, process.arch, profile])).digest("hex")}`;
     if (existsSync(file)) return { bytes: readFileSync(file).toString("base64") };
     try {
       const bytes = await compile(toFilter(profile));

@@ -277,6 +277,25 @@ for (const name of ["crun", "runc"]) {
       expect(traces(fixture)).toEqual([]);
     });
 
+    test("a root that cannot be mounted is told, and leaves nothing", async () => {
+      const spec = fixture.spec(["true"]);
+      spec.rootfs = { ...spec.rootfs, lower: ["/nonexistent/layer"] };
+      expect(await failureOf(fixture.runtime.create(spec))).toMatch(/^Cannot start the monitor of container ".*": ENOENT: mount/);
+      expect(traces(fixture)).toEqual([]);
+    });
+
+    test("hooks run, those of the end too", async () => {
+      const spec = fixture.spec(["true"]);
+      const mark = (name: string): { path: string; args: string[] }[] => [
+        { path: "/bin/touch", args: ["touch", `${fixture.directory}/${name}`] },
+      ];
+      spec.spec.hooks = { poststart: mark("started"), poststop: mark("stopped") };
+      await run(spec);
+      expect(existsSync(`${fixture.directory}/started`)).toBe(true);
+      expect(existsSync(`${fixture.directory}/stopped`)).toBe(true);
+      expect(traces(fixture)).toEqual([]);
+    });
+
     test("a create that is cancelled leaves nothing", async () => {
       const spec = fixture.spec(["true"]);
       const controller = new AbortController();

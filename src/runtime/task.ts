@@ -47,7 +47,7 @@ export class ContainerTask implements Task {
   async start(): Promise<void> {
     const { id } = this.record;
     try {
-      if (this.#isDirect()) openFifo(`${stateRoot(this.#context, this.#runtime)}/${id}/exec.fifo`);
+      if (this.#isDirect("poststart")) openFifo(`${stateRoot(this.#context, this.#runtime)}/${id}/exec.fifo`);
       else {
         const { code, output } = await runCommand(this.#context, this.#runtime, ["start", id]);
         if (code !== 0) throw new RuntimeRefusal(output);
@@ -127,7 +127,9 @@ export class ContainerTask implements Task {
     }
     await this.exited;
     this.#process.killMonitor();
-    if (!this.#isDirect()) await runCommand(this.#context, this.#runtime, ["delete", "--force", id]);
+    // systemd's scopes are the runtime's to end.
+    if (!this.#isDirect("poststop") || this.#context.driver === "systemd")
+      await runCommand(this.#context, this.#runtime, ["delete", "--force", id]);
     await removeAll(this.#context, this.#cgroup, [
       `${stateRoot(this.#context, this.#runtime)}/${id}`,
       directory,
@@ -138,9 +140,9 @@ export class ContainerTask implements Task {
     this.#context.trace(id, "deleted");
   }
 
-  /** Whether the runtime's own start and delete can be left out: its hooks run there, and nothing else that we do not do. */
-  #isDirect(): boolean {
-    return isKnownCrun(this.#runtime) && this.#context.driver === "cgroupfs" && !hasLateHooks(this.record.directory);
+  /** Whether the runtime's own command can be left out: `hook` runs there, and nothing else that we do not do. */
+  #isDirect(hook: "poststart" | "poststop"): boolean {
+    return isKnownCrun(this.#runtime) && !hasHook(this.record.directory, hook);
   }
 }
 
@@ -162,13 +164,13 @@ function openFifo(path: string): void {
   }
 }
 
-function hasLateHooks(directory: string): boolean {
+function hasHook(directory: string, hook: string): boolean {
   const path = `${directory}/config.json`;
   if (!existsSync(path)) return false;
   const text = readFileSync(path, "utf8");
   if (!text.includes('"hooks"')) return false;
   const { hooks = {} } = JSON.parse(text) as RuntimeSpec;
-  return ["poststart", "poststop"].some((name) => (hooks[name] ?? []).length > 0);
+  return (hooks[hook] ?? []).length > 0;
 }
 
 /** Where conmon writes its log, from its own command line (so that a task found again needs no more than its record). */
