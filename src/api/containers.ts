@@ -141,7 +141,7 @@ const CONDITIONS = ["not-running", "next-exit", "removed"] as const;
 /** The head is sent at once, so that the client knows that it waits from now on; the code follows when the condition holds. */
 export function wait(call: Call): Answer {
   const { signal } = call;
-  const text = call.query.text("condition") ?? "not-running";
+  const text = (call.version < 30 ? undefined : call.query.text("condition")) ?? "not-running";
   const condition = CONDITIONS.find((known) => known === text);
   if (condition === undefined) throw new LighterError("invalid", `invalid condition: "${text}"`);
   const { result, cancel } = call.engine.containers.wait(param(call, "id"), condition);

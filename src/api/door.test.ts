@@ -109,7 +109,7 @@ test("bodies: content type, malformed, empty, wrong kinds, any case, nulls", asy
   const body = {
     Image: "busybox",
     Cmd: ["true"],
-    HostConfig: { PortBindings: { "80/tcp": null }, Unknown: 1 },
+    HostConfig: { PortBindings: { "80/tcp": null } },
     NetworkingConfig: { EndpointsConfig: { front: {} } },
   };
   expect(made).toEqual([["web", body]]);

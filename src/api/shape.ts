@@ -1,7 +1,7 @@
 import { LighterError } from "../base/errors.ts";
 
 /**
- * Checks one value of a request's body and returns it as Go's decoder would leave it: unknown fields are kept, `null` means absent, field names match in any case.
+ * Checks one value of a request's body and returns it as Go's decoder would leave it: unknown fields are dropped, `null` means absent, field names match in any case.
  * `path` names the value in errors.
  */
 export type Shape = (value: unknown, path: string) => unknown;
@@ -74,7 +74,10 @@ export function object(fields: Readonly<Record<string, Shape>>): Shape {
       let shape = fields[name];
       if (shape === undefined) {
         const proper = spelled.get(key.toLowerCase());
-        if (proper === undefined) continue;
+        if (proper === undefined) {
+          delete value[key];
+          continue;
+        }
         name = proper;
         shape = fields[name] as Shape;
         value[name] = value[key];

@@ -27,10 +27,10 @@ const CASES: Record<string, { answer: () => unknown; expected: Json }> = {
       },
     },
   },
-  "52 Config.MacAddress (the container-wide address)": { answer: container, expected: { Config: { MacAddress: "02:42:ac:11:00:02" } } },
+  "44 Config.MacAddress (the container-wide address)": { answer: container, expected: { Config: { MacAddress: "02:42:ac:11:00:02" } } },
   "52 LayersSize, Images, Containers, Volumes, BuildCache instead of the sums by kind": {
-    answer: () => ({ ImageUsage: { TotalSize: 5, Items: [1] }, VolumeUsage: { TotalSize: 0, Items: [] } }),
-    expected: { LayersSize: 5, Images: [1], Containers: null, Volumes: [], BuildCache: null, BuilderSize: 0 },
+    answer: () => ({ ImageUsage: { TotalSize: 5, Items: [{ Id: "i" }] }, VolumeUsage: { TotalSize: 0, Items: [] } }),
+    expected: { LayersSize: 5, Images: [{ Id: "i" }], Containers: null, Volumes: [], BuildCache: null, BuilderSize: 0 },
   },
   "52 DockerVersion, Parent, Comment, Author: present though empty": {
     answer: image,
@@ -48,6 +48,10 @@ const CASES: Record<string, { answer: () => unknown; expected: Json }> = {
   "45 Container, ContainerConfig (of the build's last step)": {
     answer: image,
     expected: { Container: "", ContainerConfig: { Cmd: ["sh"] } },
+  },
+  "44 VirtualSize of images": {
+    answer: () => ({ ImageUsage: { Items: [{ Size: 7 }] } }),
+    expected: { Images: [{ Size: 7, VirtualSize: 7 }] },
   },
   "44 VirtualSize": { answer: image, expected: { VirtualSize: 7 } },
   "44 RepoTags, RepoDigests: <none> for an image without names": {

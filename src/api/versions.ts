@@ -47,18 +47,6 @@ export const CHANGES: readonly Change[] = [
   },
   {
     below: 52,
-    route: "GET /containers/:id/json",
-    field: "Config.MacAddress (the container-wide address)",
-    apply(container) {
-      const config = container["Config"] as Json | undefined;
-      const mode = ((container["HostConfig"] ?? {}) as Json)["NetworkMode"];
-      const networks = (((container["NetworkSettings"] ?? {}) as Json)["Networks"] ?? {}) as Record<string, Json>;
-      const main = networks[mode === "default" ? "bridge" : String(mode)];
-      if (config !== undefined) config["MacAddress"] ??= main?.["MacAddress"] ?? "";
-    },
-  },
-  {
-    below: 52,
     route: "GET /system/df",
     field: "LayersSize, Images, Containers, Volumes, BuildCache instead of the sums by kind",
     apply(usage) {
@@ -119,6 +107,24 @@ export const CHANGES: readonly Change[] = [
       image["Container"] ??= "";
       image["ContainerConfig"] ??= image["Config"] ?? {};
     },
+  },
+  {
+    below: 44,
+    route: "GET /containers/:id/json",
+    field: "Config.MacAddress (the container-wide address)",
+    apply(container) {
+      const config = container["Config"] as Json | undefined;
+      const mode = ((container["HostConfig"] ?? {}) as Json)["NetworkMode"];
+      const networks = (((container["NetworkSettings"] ?? {}) as Json)["Networks"] ?? {}) as Record<string, Json>;
+      const main = networks[mode === "default" ? "bridge" : String(mode)];
+      if (config !== undefined) config["MacAddress"] ??= main?.["MacAddress"] ?? "";
+    },
+  },
+  {
+    below: 44,
+    route: "GET /system/df",
+    field: "VirtualSize of images",
+    apply: (usage) => ((usage["Images"] ?? []) as Json[]).forEach(addVirtualSize),
   },
   {
     below: 44,

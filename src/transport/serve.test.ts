@@ -153,6 +153,41 @@ test("what is not HTTP is refused", async () => {
   expect(await raw((s) => void s.write("POST /echo HTTP/1.1\r\nTransfer-Encoding: gzip\r\n\r\n"))).toStartWith("HTTP/1.1 400 ");
 });
 
+test("garbage of every kind is refused or answered, and harms nobody else", async () => {
+  const parts = [
+    "GET ",
+    "POST /echo",
+    " HTTP/1.1",
+    "\r\n",
+    "\n",
+    "Host: x",
+    "Content-Length: ",
+    "5",
+    "-1",
+    "99999999999999999999",
+    ": ",
+    "\0",
+    "é",
+    "Transfer-Encoding: chunked",
+    "ffffffffffff",
+    "0\r\n\r\n",
+    "Upgrade: tcp",
+    "Connection: upgrade",
+    "/hijack",
+    "%zz",
+  ];
+  let seed = 7;
+  const pick = (): string => parts[(seed = (seed * 1103515245 + 12345) % 2147483648) % parts.length] as string;
+  for (let round = 0; round < 200; round++) {
+    const text = Array.from({ length: 3 + (round % 9) }, pick).join("");
+    await raw((s) => {
+      s.write(text);
+      s.shutdown();
+    });
+  }
+  expect(await (await get("/ignore")).text()).toBe("ok");
+});
+
 test("a slow reader of the body holds the sender back and loses nothing", async () => {
   const size = 16 << 20;
   expect(await (await get("/count", { method: "POST", body: new Uint8Array(size) })).text()).toBe(String(size));
