@@ -61,6 +61,46 @@ test("a wrong password is unauthorized; login tells right from wrong and brings 
   expect(done).toEqual({ status: "Login Succeeded", identityToken: "refresh" });
 });
 
+test("an identity token is exchanged for an access token, a registry token is used as it is", async () => {
+  await using registry = await hostileRegistry({ token: {} });
+  registry.addImage("x", "1", []);
+  const bodies: string[] = [];
+  registry.faults.intercept = (request, response, path) => {
+    if (path !== "/token" || request.method !== "POST") return false;
+    request.on("data", (piece: Buffer) => bodies.push(piece.toString()));
+    request.on("end", () => response.writeHead(200).end(JSON.stringify({ access_token: "good" })));
+    return true;
+  };
+  await repositoryOf(registry, "x", { identityToken: "refresh" }).manifest("1");
+  const form = new URLSearchParams(bodies.join(""));
+  expect(Object.fromEntries(form)).toEqual({
+    grant_type: "refresh_token",
+    client_id: "docker",
+    refresh_token: "refresh",
+    service: "hostile",
+    scope: "repository:x:pull",
+  });
+  const before = registry.requests.length;
+  await repositoryOf(registry, "x", { registryToken: "good" }).manifest("1");
+  expect(registry.requests.slice(before).some(({ path }) => path.startsWith("/token"))).toBe(false);
+});
+
+test("a token server that sends rubbish, or is no place for a password, is refused", async () => {
+  await using registry = await hostileRegistry({ token: {} });
+  registry.faults.intercept = (_request, response, path) => {
+    if (path !== "/token") return false;
+    response.writeHead(200).end("<html>");
+    return true;
+  };
+  expect((await failure(repositoryOf(registry).manifest("1"))).message).toContain("unable to decode token response");
+  registry.faults.intercept = (_request, response, path) => {
+    if (path === "/token") return false;
+    response.writeHead(401, { "www-authenticate": 'Bearer realm="ftp://x"' }).end();
+    return true;
+  };
+  expect((await failure(repositoryOf(registry).manifest("1"))).message).toContain('unable to parse realm "ftp://x"');
+});
+
 test("a token that has become bad is replaced once", async () => {
   await using registry = await hostileRegistry({ token: {} });
   registry.addImage("x", "1", []);

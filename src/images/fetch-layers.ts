@@ -17,6 +17,8 @@ export interface LayersContext {
   source: Source;
   progress: ProgressSink;
   signal: AbortSignal;
+  /** The image is here under this name already: nothing is said of layers that are here, too. */
+  known: boolean;
 }
 
 interface Layer {
@@ -44,6 +46,8 @@ export async function fetchLayers(context: LayersContext, { manifest, config }: 
     layers.push({ blob, progress, diffId, chainId, below: layers.at(-1), begun: Promise.withResolvers(), done: Promise.resolve() });
   }
   const missing = layers.filter((layer) => !pinPresent(context, layer));
+  if (missing.length === 0 && context.known) return;
+  for (const layer of layers) layer.progress.state(missing.includes(layer) ? "Pulling fs layer" : "Already exists");
   const stop = new AbortController();
   const signal = AbortSignal.any([context.signal, stop.signal]);
   for (const layer of missing) layer.done = obtain({ ...context, signal }, layer).finally(layer.begun.resolve);
@@ -58,12 +62,11 @@ export async function fetchLayers(context: LayersContext, { manifest, config }: 
 }
 
 /** Whether a layer is here, packed and unpacked; the lease keeps what is. */
-function pinPresent({ content, lease }: LayersContext, { blob, chainId, progress, begun }: Layer): boolean {
+function pinPresent({ content, lease }: LayersContext, { blob, chainId, begun }: Layer): boolean {
   lease.addBlob(blob.digest);
   lease.addLayer(chainId);
   const present = content.blob(blob.digest) !== undefined && content.layer(chainId) !== undefined;
   if (present) begun.resolve();
-  progress.state(present ? "Already exists" : "Pulling fs layer");
   return present;
 }
 

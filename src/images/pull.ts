@@ -1,5 +1,5 @@
 import { LighterError } from "../base/errors.ts";
-import { familiarReference, parseReference, type Reference } from "../base/reference.ts";
+import { familiarReference, formatReference, parseReference, type Reference } from "../base/reference.ts";
 import type { Content } from "../content/content.ts";
 import type { Credentials } from "../distribution/distribution.ts";
 import type { Digest, Platform } from "../oci/image.ts";
@@ -13,7 +13,6 @@ import { transferEvent } from "./image-events.ts";
 import { recordImage } from "./record.ts";
 import { nameRow, putName } from "./rows.ts";
 import type { Source, Sources } from "./sources.ts";
-import { formatReference } from "../base/reference.ts";
 
 /** What a pull works with. */
 export interface PullContext {
@@ -68,7 +67,7 @@ async function transfer(
   const { image, chosen } = await fetchDocuments({ content, lease, source, reference, wanted: options.wanted, strict, signal });
   const id: Digest = image.target.digest;
   const known = isKnown(state, reference, id, chosen.descriptor.digest);
-  await fetchLayers({ content, downloads: context.downloads, lease, source, progress: options.progress, signal }, chosen);
+  await fetchLayers({ content, downloads: context.downloads, lease, source, progress: options.progress, signal, known }, chosen);
   if (signal.aborted) throw new LighterError("cancelled", "context canceled");
   state.write(
     (tx) => {

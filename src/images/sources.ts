@@ -24,7 +24,7 @@ export interface Ask {
 }
 
 /** How long Docker Hub may take before the built-in registry is asked, and how long that is remembered. */
-const PATIENCE_MS = 2_800;
+const PATIENCE_MS = 2_500;
 const MEMORY_MS = 60_000;
 
 /**
@@ -52,7 +52,7 @@ export class Sources {
       return await this.#openImpatiently(ask);
     } catch (error) {
       if (!isNetworkFailure(error) || ask.signal?.aborted === true) throw error;
-      const reason = messageOf(error);
+      const reason = messageOf(error).replace(/^\w+ "[^"]*": /, "");
       this.#unreachable = { until: performance.now() + MEMORY_MS, reason };
       logOf("images").warn("Docker Hub cannot be reached, the built-in registry stands in for {seconds} s: {reason}", {
         reason,
@@ -86,7 +86,7 @@ export class Sources {
   async #openBuiltin(ask: Ask, unix: string, reason: string): Promise<Source> {
     const host = { url: "http://built-in-registry", unix, insecure: true };
     const source = await this.#openRemote(ask, this.#distribution.repository(ask.reference, { host }));
-    return { ...source, notice: `Docker Hub cannot be reached (${reason}): using the registry built into Lighter` };
+    return { ...source, notice: `Docker Hub cannot be reached (${reason}): the registry built into Lighter is used` };
   }
 
   /** All of it, token and manifest included, within the time a user should wait for a network that is not there; an answer ends the hurry. */
