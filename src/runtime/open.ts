@@ -56,6 +56,12 @@ export async function openRuntime(options: RuntimeOptions): Promise<Runtime> {
     tasks: new Map(),
     trace: options.trace ?? (() => undefined),
   };
+  if (records.size > 0) {
+    // What the first container would have to wait for.
+    const first = recordOf(records, "", options.defaultRuntime);
+    context.programOf(first);
+    if (first.seccompBytes) context.seccomp.prepare();
+  }
   const record = (name: string): ReturnType<Runtime["record"]> => recordOf(records, name, options.defaultRuntime);
   return {
     record,

@@ -13,8 +13,12 @@ export type BundleFilter = { bytes: string } | { profile: Seccomp };
 export interface SeccompFilters {
   /** Bytes where the runtime takes them, else the resolved profile, or nothing. Throws `invalid` for a bad profile. */
   filterFor(spec: TaskSpec): Promise<BundleFilter | undefined>;
+  /** Compiles Docker's profile for a container without further capabilities, in the background. */
+  prepare(): void;
 }
 
+/** Those of Docker's default capabilities that its profile asks about. */
+const DEFAULT_CAPABILITIES = ["CAP_SYS_CHROOT"];
 /** Part of the name of a compiled filter: to be raised when they come out different. */
 const COMPILER = 2;
 /** Few profiles and capability sets are in use at once; beyond this the oldest are forgotten. */
@@ -27,8 +31,19 @@ export function openFilters(execRoot: string, compile: Spawner["compileSeccomp"]
   const available = hasLibseccomp();
   mkdirSync(directory, { recursive: true, mode: 0o700 });
 
-  async function compiled(profile: Seccomp): Promise<BundleFilter> {
-    const file = `${directory}/${new Bun.CryptoHasher("sha256").update(JSON.stringify([COMPILER, process.arch, profile])).digest("hex")}`;
+  const running = new Map<string, Promise<BundleFilter>>();
+
+  function compiled(profile: Seccomp): Promise<BundleFilter> {
+    const name = new Bun.CryptoHasher("sha256").update(JSON.stringify([COMPILER, process.arch, profile])).digest("hex");
+    let filter = running.get(name);
+    if (!filter) {
+      running.set(name, (filter = readOrCompile(`${directory}/${name}`, profile)));
+      void filter.finally(() => running.delete(name));
+    }
+    return filter;
+  }
+
+  async function readOrCompile(file: string, profile: Seccomp): Promise<BundleFilter> {
     if (existsSync(file)) return { bytes: readFileSync(file).toString("base64") };
     try {
       const bytes = await compile(toFilter(profile));
@@ -42,6 +57,9 @@ export function openFilters(execRoot: string, compile: Spawner["compileSeccomp"]
   }
 
   return {
+    prepare() {
+      if (available) void compiled(resolveProfile(undefined, DEFAULT_CAPABILITIES));
+    },
     async filterFor({ seccomp, runtime, spec }) {
       if (seccomp.kind === "unconfined") return undefined;
       const json = seccomp.kind === "custom" ? seccomp.json : undefined;
