@@ -60,9 +60,21 @@ async function life(times: Times, name: string, wishes: Partial<NetworkRequest>,
   await times.of("release", () => daemon.state.write((tx) => daemon.networks.release(tx, request.containerId), { durable: false }));
 }
 
+const plain = {
+  driver: "bridge",
+  internal: false,
+  attachable: false,
+  enableIPv4: true,
+  enableIPv6: false,
+  options: {},
+  labels: {},
+  ipam: {},
+};
+await daemon.networks.create({ ...plain, name: "named" });
 const cases: [string, Partial<NetworkRequest>][] = [
   ["bridge", {}],
   ["none", { mode: "none" }],
+  ["a user network with names", { mode: "named" }],
   ["bridge with a published port", { portBindings: { "80/tcp": [{ HostPort: "" }] } }],
 ];
 for (const [title, wishes] of cases) {

@@ -83,6 +83,11 @@ function payload(base: number, offset: number, length: number, register: number)
   return expression("payload", be32(1, REGISTER + register), be32(2, base), be32(3, offset), be32(4, length));
 }
 
+/** Puts a constant into a register. */
+export function constant(value: Uint8Array, register: number): Expression {
+  return expression("immediate", be32(1, REGISTER + register), dataValue(2, value));
+}
+
 /** Goes on when the register holds `value`, or with `not` when it does not. */
 export function compare(value: Uint8Array, options: { not?: boolean } = {}): Expression {
   return expression("cmp", be32(1, REGISTER), be32(2, options.not === true ? 1 : 0), dataValue(3, value));

@@ -57,6 +57,8 @@ async function connectRunning(
           gateway: leads,
           exposed: [],
           mayPool: false,
+          hostname: "",
+          dns: [],
         },
       ),
     { durable: false },
@@ -65,6 +67,7 @@ async function connectRunning(
     await context.kernel.do("attach", { namespace: `/proc/${target.pid}/ns/net`, wire: wireOf(context, network, endpoint) });
   } catch (error) {
     context.state.write((tx) => deleteEndpoint(tx, endpoint.id), { durable: false });
+    context.names.changed(network.id);
     context.book.free(network.id, endpoint.address4);
     context.book.free(network.id, endpoint.address6);
     throw error;
@@ -123,6 +126,7 @@ async function disconnectRunning(context: Context, network: NetworkRow, endpoint
     },
     { durable: false },
   );
+  context.names.changed(network.id);
   context.book.free(network.id, endpoint.address4);
   context.book.free(network.id, endpoint.address6);
   if (context.open.has(endpoint.container)) await rewriteTable(context);

@@ -6,8 +6,10 @@ import { macOf, parseAddress, parseSubnet } from "./addresses.ts";
 import type { FirewallModel, NetworkRules } from "./firewall.ts";
 import type { Wire } from "./jobs.ts";
 import type { Kernel } from "./kernel.ts";
+import type { Names } from "./names.ts";
 import type { NetworksNeeds } from "./needs.ts";
 import type { NetworksOptions } from "./networks.ts";
+import type { Resolver } from "./resolver.ts";
 import type { Pool } from "./pool.ts";
 import { type EndpointRow, type NetworkRow, allEndpoints, allNetworks, allPorts, portRules } from "./rows.ts";
 
@@ -49,6 +51,9 @@ export interface Context {
   /** Links of left namespaces, deleted later if the kernel has not done so by itself. */
   doomed: Set<string>;
   doomedTimer: ReturnType<typeof setTimeout> | undefined;
+  /** Names of containers in user networks, and the resolvers that tell them. */
+  names: Names;
+  resolvers: Map<string, Resolver>;
   /** The default bridge network's id, once restored. */
   bridgeId: string;
 }

@@ -5,6 +5,8 @@ import { hostHosts, hostHostsFile, hostResolvConf, hostsFile, resolvConfFile } f
 import { isCarried } from "./firewall.ts";
 import type { NetworkRequest, Sandbox } from "./networks.ts";
 import { notRunning, planOf } from "./plan.ts";
+import { openResolver, wantsResolver } from "./resolve.ts";
+import { RESOLVER } from "./resolver-sockets.ts";
 import { type EndpointRow, endpointsOf, networkById, portRules, portsOf } from "./rows.ts";
 
 /** Makes or takes the namespace of a container whose places are reserved, and opens its ports. */
@@ -28,10 +30,11 @@ export async function enter(context: Context, request: NetworkRequest): Promise<
     closeNamespace(context, request.containerId);
     throw error;
   }
+  const resolved = wantsResolver(context, endpoints) && (await openResolver(context, request.containerId, fd, endpoints));
   return {
     namespace: `/proc/${process.pid}/fd/${fd}`,
     hosts: hostsFile({ ...request, ...hostsParts(context, request, endpoints) }),
-    resolvConf: resolvConf(request, endpoints, false),
+    resolvConf: resolvConf(request, endpoints, false, resolved),
     entered: () => closeNamespace(context, request.containerId),
   };
 }
@@ -101,7 +104,7 @@ function hostsParts(
   };
 }
 
-function resolvConf(request: NetworkRequest, endpoints: EndpointRow[], hostNetwork: boolean): string {
+function resolvConf(request: NetworkRequest, endpoints: EndpointRow[], hostNetwork: boolean, resolved = false): string {
   const ipv6 = endpoints.some(({ address6 }) => address6 !== undefined);
-  return resolvConfFile({ ...request, host: hostResolvConf(), ipv6, hostNetwork });
+  return resolvConfFile({ ...request, host: hostResolvConf(), ipv6, hostNetwork, resolver: resolved ? RESOLVER : undefined });
 }

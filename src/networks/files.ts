@@ -63,6 +63,8 @@ export interface ResolvInput {
   ipv6: boolean;
   /** In the host's network loopback name servers can be reached. */
   hostNetwork: boolean;
+  /** Our own resolver inside of the container, which asks all others. */
+  resolver?: string | undefined;
 }
 
 /** Public resolvers for a host that has none but on its loopback, as Docker falls back to. */
@@ -75,8 +77,10 @@ export function resolvConfFile(input: ResolvInput): string {
   if (input.hostNetwork && asked === 0) return input.host;
   const host = parseResolvConf(input.host);
   const search = input.dnsSearch.length > 0 ? input.dnsSearch.filter((domain) => domain !== ".") : host.search;
-  const options = input.dnsOptions.length > 0 ? input.dnsOptions : host.options;
-  const servers = input.dns.length > 0 ? input.dns : usable(host.servers, input);
+  const given = input.dnsOptions.length > 0 ? input.dnsOptions : host.options;
+  // Names of containers have one label: with other settings for dots they would be asked for last.
+  const options = input.resolver !== undefined && !given.some((option) => option.startsWith("ndots:")) ? [...given, "ndots:0"] : given;
+  const servers = input.resolver !== undefined ? [input.resolver] : input.dns.length > 0 ? input.dns : usable(host.servers, input);
   const lines = [
     "# Written by Lighter for this container; changes made here last until it is started anew.",
     ...servers.map((server) => `nameserver ${server}`),

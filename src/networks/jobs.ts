@@ -55,6 +55,8 @@ export interface Jobs {
   attach: [{ namespace: string; wire: Wire }, void];
   /** Sets the default gateways of a namespace given by path. */
   gateways: [{ namespace: string; name: string; gateways: string[] }, void];
+  /** Opens the sockets of a resolver in a namespace, given by descriptor or path. */
+  resolver: [number | string, { udp: number; tcp: number }];
   writeTable: [{ table: string; model: FirewallModel }, void];
   changePorts: [{ table: string; add?: PortRule[]; remove?: PortRule[] }, void];
   dropTable: [string, void];

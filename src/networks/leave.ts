@@ -2,6 +2,7 @@ import type { Tx } from "../state/state.ts";
 import { type Context, prefixOf, rewriteTable } from "./context.ts";
 import { fixedAddresses } from "./check.ts";
 import { closeNamespace } from "./enter.ts";
+import { closeResolver } from "./resolve.ts";
 import { dropPort } from "./port-sockets.ts";
 import { networkEvent } from "./reserve.ts";
 import { type EndpointRow, deleteEndpoint, endpointsOf, networkById, portRules, portsOf, putEndpoint } from "./rows.ts";
@@ -20,6 +21,7 @@ export async function leave(context: Context, container: string): Promise<void> 
     delete held.ready;
   }
   closeNamespace(context, container);
+  closeResolver(context, container);
   const links = endpoints.filter(({ hostName }) => hostName !== "");
   const fixed = links.filter((endpoint) => mayReturn(context, endpoint));
   doom(
@@ -86,6 +88,7 @@ export function release(context: Context, tx: Tx, container: string): void {
       putEndpoint(tx, { ...endpoint, hostName: "", address4: undefined, address6: undefined, mac: undefined, config });
     }
     tx.afterCommit(() => {
+      context.names.changed(endpoint.network);
       context.book.free(endpoint.network, address4);
       context.book.free(endpoint.network, address6);
     });

@@ -10,6 +10,7 @@ import { changePorts, dropTable, writeTable } from "./firewall.ts";
 import { openConntrack } from "../linux/netlink-conntrack.ts";
 import { forgetPortFlows } from "./flows.ts";
 import { foreignDrops } from "./foreign.ts";
+import { openResolverSockets } from "./resolver-sockets.ts";
 import type { JobAnswer, JobMessage, Jobs } from "./jobs.ts";
 
 declare const self: Worker;
@@ -26,6 +27,7 @@ const does: { [Name in keyof Jobs]: (argument: Jobs[Name][0]) => Jobs[Name][1] }
   sandbox: (wires) => makeSandbox(route, wires),
   attach: ({ namespace, wire }) => attachWire(route, namespace, wire),
   gateways: ({ namespace, name, gateways }) => setGateways(namespace, name, gateways),
+  resolver: (namespace) => openResolverSockets(namespace),
   writeTable: ({ table, model }) => writeTable(nft, table, model),
   changePorts: ({ table, ...change }) => {
     changePorts(nft, table, change);

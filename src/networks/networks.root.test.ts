@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
-import { HOST, Lab, LabDaemon, OUTSIDE, ask, sh, until } from "./lab.ts";
+import { HOST, Lab, type LabContainer, LabDaemon, OUTSIDE, ask, sh, until } from "./lab.ts";
 
 const isRoot = process.getuid?.() === 0;
 // With the namespace of processes everything that a test starts ends with it.
@@ -246,6 +246,48 @@ describe.if(isRoot && inside)("networks", () => {
     const [connects, disconnects] = ["connect", "disconnect"].map((action) => events.filter((event) => event.action === action).length);
     expect([connects, disconnects]).toEqual([5, 5]);
     await daemon.networks.remove("later");
+  });
+
+  test("names on a user network, over UDP and TCP, while port 53 is the container's own", async () => {
+    const options = {
+      driver: "bridge",
+      internal: false,
+      attachable: false,
+      enableIPv4: true,
+      enableIPv6: false,
+      options: {},
+      labels: {},
+      ipam: {},
+    };
+    await daemon.networks.create({ ...options, name: "named" });
+    const db = await daemon.run("Db", { mode: "named", endpoints: { named: { Aliases: ["store"] } } });
+    const app = await daemon.run("app", { mode: "named", endpoints: { named: { Links: ["Db:linked"] } }, dns: [OUTSIDE] });
+    expect(app.resolvConf).toContain("nameserver 127.0.0.11\n");
+    const asked = async (from: LabContainer, name: string, protocol = "udp", type = "A"): Promise<string> =>
+      sh(`nsenter --net=${from.namespace} ${process.execPath} ${import.meta.dir}/lab-dig.ts ${protocol} ${type} ${name}`);
+    for (const name of ["db", "DB", "store", "db.named", "linked", db.id.slice(0, 12)])
+      expect(await asked(app, name)).toBe(`0 ${db.address}`);
+    expect(await asked(app, "db", "tcp")).toBe(`0 ${db.address}`);
+    expect(await asked(app, "db", "udp", "AAAA")).toBe("0");
+    expect(await asked(db, `${app.address.split(".").toReversed().join(".")}.in-addr.arpa`, "udp", "PTR")).toBe("0 app.named");
+    await lab.spawn(["nsenter", `--net=${lab.outside}`, process.execPath, `${import.meta.dir}/lab-dns.ts`, "198.51.100.7"]);
+    await until(async () => (await asked(app, "far.example")) === "0 198.51.100.7");
+    expect(await asked(app, "far.example", "tcp")).toBe("0 198.51.100.7");
+    await lab.echo("own", ["tcp:53", "udp:53"], app.namespace);
+    expect(await asked(app, "db")).toBe(`0 ${db.address}`);
+    await db.stop();
+    expect(await asked(app, "db")).not.toContain(db.address);
+    const { dataRoot } = daemon.options;
+    await daemon.close();
+    expect(await asked(app, "app")).toBe("nothing");
+    daemon = await LabDaemon.open(lab, { dataRoot });
+    daemon.pids.set(app.id, app.pid);
+    await daemon.networks.restore([{ containerId: app.id, pid: app.pid }]);
+    expect(await asked(app, "app")).toBe(`0 ${app.address}`);
+    process.kill(app.pid, "SIGKILL");
+    await daemon.networks.leave(app.id);
+    daemon.state.write((tx) => daemon.networks.release(tx, app.id), { durable: false });
+    await daemon.networks.remove("named");
   });
 
   test("UDP senders that never pause reach whoever has the port now", async () => {

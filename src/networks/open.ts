@@ -11,11 +11,13 @@ import { enter } from "./enter.ts";
 import { inspect, list } from "./inspect.ts";
 import { Kernel } from "./kernel.ts";
 import { leave, release, sweepDoomed } from "./leave.ts";
+import { Names } from "./names.ts";
 import type { NetworksNeeds } from "./needs.ts";
 import type { Networks, NetworksOptions } from "./networks.ts";
 import { Pool } from "./pool.ts";
 import { dropPort } from "./port-sockets.ts";
 import { prune, remove } from "./remove.ts";
+import { closeResolver } from "./resolve.ts";
 import { reserve } from "./reserve.ts";
 import { restore } from "./restore.ts";
 import { type EndpointRow, networkById } from "./rows.ts";
@@ -69,6 +71,8 @@ function contextOf({ state, needs, options }: { state: State; needs: NetworksNee
       drop: (fd) => void libc().close(fd),
       failed,
     }),
+    names: new Names(state),
+    resolvers: new Map(),
     doomed: new Set(),
     doomedTimer: undefined,
     bridgeId: "",
@@ -112,6 +116,7 @@ function dropReady(context: Context, ready: ReadySandbox): void {
 async function close(context: Context): Promise<void> {
   await Promise.all([context.bridgePool.close(), context.barePool.close()]);
   await sweepDoomed(context);
+  for (const container of context.resolvers.keys()) closeResolver(context, container);
   for (const held of context.held.values()) for (const fd of held.sockets.splice(0)) dropPort(fd);
   context.kernel[Symbol.dispose]();
 }

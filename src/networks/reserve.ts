@@ -28,20 +28,30 @@ export function reserve(context: Context, tx: Tx, request: NetworkRequest): void
       gateway: isGateway,
       exposed: isGateway ? exposed : [],
       mayPool: plan.places.length === 1,
+      hostname: request.hostname,
+      dns: isGateway ? request.dns : [],
     });
     if (isGateway && plan.kind === "bridge") reservePorts(context, tx, request, endpoint);
   });
 }
 
+/** What a place's row says beside its addresses. */
+export interface PlaceOptions {
+  container: string;
+  containerName: string;
+  name: string;
+  gateway: boolean;
+  exposed: string[];
+  /** Whether a namespace of the pool will do. */
+  mayPool: boolean;
+  hostname: string;
+  dns: string[];
+}
+
 /** Makes the row of one place with free or fixed addresses, and tells it by an event. */
-export function takePlace(
-  context: Context,
-  tx: Tx,
-  place: Place,
-  options: { container: string; containerName: string; name: string; gateway: boolean; exposed: string[]; mayPool: boolean },
-): EndpointRow {
+export function takePlace(context: Context, tx: Tx, place: Place, options: PlaceOptions): EndpointRow {
   const { network, asked } = place;
-  const { container, containerName, name, gateway, exposed } = options;
+  const { container, containerName, name, gateway, exposed, hostname, dns } = options;
   const addresses = network.bridge === undefined ? undefined : takeAddresses(context, tx, place, options);
   const endpoint: EndpointRow = {
     id: newId(),
@@ -51,7 +61,7 @@ export function takePlace(
     address4: addresses?.address4,
     address6: addresses?.address6,
     mac: addresses?.mac,
-    config: { v: 1, state: "active", containerName, asked, name, connected: place.connected, gateway, exposed },
+    config: { v: 1, state: "active", containerName, asked, name, connected: place.connected, gateway, exposed, hostname, dns },
   };
   try {
     putEndpoint(tx, endpoint);
@@ -59,6 +69,7 @@ export function takePlace(
     if (kindOf(error) === "conflict") throw new LighterError("conflict", "Address already in use", { cause: error });
     throw error;
   }
+  tx.afterCommit(() => context.names.changed(network.id));
   networkEvent(tx, "connect", { id: network.id, name: network.name, driver: network.driver }, container);
   return endpoint;
 }

@@ -10,6 +10,7 @@ import { foreignDropWarning } from "./foreign.ts";
 import { enableForwarding } from "./forwarding.ts";
 import type { Survey } from "./jobs.ts";
 import { release } from "./leave.ts";
+import { openResolver, wantsResolver } from "./resolve.ts";
 import { holdPort } from "./port-sockets.ts";
 import {
   type EndpointRow,
@@ -18,6 +19,7 @@ import {
   allEndpoints,
   allNetworks,
   allPorts,
+  endpointsOf,
   insertNetwork,
   networkByName,
   updateNetwork,
@@ -48,6 +50,7 @@ export async function restore(context: Context, running: { containerId: string; 
   enableForwarding(context, 4);
   if (allNetworks(context.state).some(({ config }) => config.enableIPv6)) enableForwarding(context, 6);
   await writeFirstTable(context);
+  await reopenResolvers(context, running);
   await warnOfForeignDrops(context);
   context.bridgePool.fill();
   context.barePool.fill();
@@ -164,6 +167,13 @@ function holdPorts(context: Context): void {
         ...port,
         held,
       });
+  }
+}
+
+async function reopenResolvers(context: Context, running: { containerId: string; pid: number }[]): Promise<void> {
+  for (const { containerId, pid } of running) {
+    const endpoints = endpointsOf(context.state, containerId).filter(({ config }) => config.state === "active");
+    if (wantsResolver(context, endpoints)) await openResolver(context, containerId, `/proc/${pid}/ns/net`, endpoints);
   }
 }
 

@@ -51,6 +51,9 @@ export interface EndpointConfig {
   gateway: boolean;
   /** Ports that the container exposes, `80/tcp`; on the gateway endpoint alone. */
   exposed: string[];
+  /** The container's own host name and name servers, for its resolver. */
+  hostname?: string;
+  dns?: string[];
 }
 
 /** A container's place in a network. */

@@ -1,8 +1,8 @@
 import { kindOf } from "../base/errors.ts";
-import { shortId } from "../base/ids.ts";
 import type { Reader } from "../state/state.ts";
 import type { EndpointSettings, PortMap } from "../wire/engine-api.ts";
 import { type Context, gatewayOf, prefixOf } from "./context.ts";
+import { dnsNames, hasNames } from "./names.ts";
 import type { NetworkRequest } from "./networks.ts";
 import { planOf } from "./plan.ts";
 import { type EndpointRow, type NetworkRow, endpointsOf, networkById, portsOf } from "./rows.ts";
@@ -71,10 +71,8 @@ const nullable = <T extends object>(value: T | undefined): T =>
   value === undefined || Object.keys(value).length === 0 ? (NIL as unknown as T) : value;
 
 function endpointSettings(network: NetworkRow, endpoint: EndpointRow): EndpointSettings {
-  const { asked, state, containerName } = endpoint.config;
+  const { asked, state } = endpoint.config;
   const active = state === "active";
-  const names = [containerName, ...(asked.Aliases ?? []), shortId(endpoint.container)];
-  const own = network.driver === "bridge" && network.name !== "bridge";
   return {
     IPAMConfig: nullable(asked.IPAMConfig ?? undefined),
     Links: nullable(asked.Links),
@@ -90,7 +88,7 @@ function endpointSettings(network: NetworkRow, endpoint: EndpointRow): EndpointS
     IPv6Gateway: endpoint.address6 === undefined || network.config.internal ? "" : (gatewayOf(network, 6) ?? ""),
     GlobalIPv6Address: endpoint.address6 ?? "",
     GlobalIPv6PrefixLen: endpoint.address6 === undefined ? 0 : prefixOf(network, 6),
-    DNSNames: own ? [...new Set(names)] : (NIL as unknown as string[]),
+    DNSNames: hasNames(network) ? dnsNames(endpoint) : (NIL as unknown as string[]),
   };
 }
 

@@ -1,0 +1,64 @@
+import { createSocket } from "node:dgram";
+import { connect, isIP } from "node:net";
+
+const PORT = 53;
+/** How long name servers have to answer, in ms. */
+const PATIENCE = 4000;
+
+/** Asks all name servers at once by UDP and returns the first answer; undefined when none comes in time. */
+export async function forwardUdp(query: Uint8Array, servers: readonly string[]): Promise<Uint8Array | undefined> {
+  const { promise, resolve } = Promise.withResolvers<Uint8Array | undefined>();
+  const sockets = servers.map((server) => {
+    const socket = createSocket(isIP(server) === 6 ? "udp6" : "udp4");
+    socket.on("error", () => {});
+    socket.on("message", (answer, from) => {
+      if (from.port === PORT && answer.length >= 12 && answer[0] === query[0] && answer[1] === query[1]) resolve(answer);
+    });
+    socket.send(query, PORT, server, () => {});
+    return socket;
+  });
+  const timer = setTimeout(() => resolve(undefined), servers.length === 0 ? 0 : PATIENCE);
+  try {
+    return await promise;
+  } finally {
+    clearTimeout(timer);
+    for (const socket of sockets) socket.close();
+  }
+}
+
+/** Asks name servers one after another by TCP, for answers that UDP is too small for; undefined when none answers in time. */
+export async function forwardTcp(query: Uint8Array, servers: readonly string[]): Promise<Uint8Array | undefined> {
+  for (const server of servers) {
+    const answer = await askTcp(query, server);
+    if (answer !== undefined) return answer;
+  }
+  return undefined;
+}
+
+function askTcp(query: Uint8Array, host: string): Promise<Uint8Array | undefined> {
+  const { promise, resolve } = Promise.withResolvers<Uint8Array | undefined>();
+  let received: Uint8Array = new Uint8Array();
+  const socket = connect({ host, port: PORT }, () => socket.write(framed(query)));
+  socket.setTimeout(PATIENCE, () => socket.destroy());
+  socket.on("data", (part: Buffer) => {
+    received = Buffer.concat([received, part]);
+    const [message] = unframed(received);
+    if (message !== undefined) resolve(message);
+  });
+  socket.on("error", () => resolve(undefined));
+  socket.on("close", () => resolve(undefined));
+  return promise.finally(() => socket.destroy());
+}
+
+/** A message as TCP carries it: its length before it (RFC 1035, 4.2.2). */
+export function framed(message: Uint8Array): Uint8Array {
+  return Buffer.concat([Uint8Array.of(message.length >> 8, message.length & 255), message]);
+}
+
+/** The first whole message of a stream, and what follows it. */
+export function unframed(bytes: Uint8Array): [message: Uint8Array | undefined, rest: Uint8Array] {
+  const [high, low] = bytes;
+  if (high === undefined || low === undefined) return [undefined, bytes];
+  const end = 2 + high * 256 + low;
+  return bytes.length < end ? [undefined, bytes] : [bytes.subarray(2, end), bytes.subarray(end)];
+}

@@ -1,0 +1,45 @@
+import { messageOf } from "../base/errors.ts";
+import type { Context } from "./context.ts";
+import { hostResolvConf, parseResolvConf } from "./files.ts";
+import { hasNames } from "./names.ts";
+import { startResolver } from "./resolver.ts";
+import { type EndpointRow, networkById } from "./rows.ts";
+
+/** Whether a container is in a network where names are known, so that it gets a resolver. */
+export function wantsResolver(context: Context, endpoints: readonly EndpointRow[]): boolean {
+  return endpoints.some(({ network }) => hasNames(networkById(context.state, network)));
+}
+
+/** Starts a container's resolver in its namespace; false, with a warning, where that cannot be done. */
+export async function openResolver(
+  context: Context,
+  container: string,
+  namespace: number | string,
+  endpoints: readonly EndpointRow[],
+): Promise<boolean> {
+  closeResolver(context, container);
+  try {
+    const sockets = await context.kernel.do("resolver", namespace);
+    const asked = endpoints.flatMap(({ config }) => config.dns ?? []);
+    const resolver = startResolver(sockets, {
+      lookup: (name, type) => context.names.lookup(container, name, type),
+      servers: () => (leadsOut(context, endpoints) ? (asked.length > 0 ? asked : parseResolvConf(hostResolvConf()).servers) : []),
+    });
+    context.resolvers.set(container, resolver);
+    return true;
+  } catch (error) {
+    context.log.warn("container {container} gets no names of others: {error}", { container, error: messageOf(error) });
+    return false;
+  }
+}
+
+/** Internal networks have no way out, not by questions either. */
+function leadsOut(context: Context, endpoints: readonly EndpointRow[]): boolean {
+  return endpoints.some(({ network }) => networkById(context.state, network)?.config.internal === false);
+}
+
+/** Ends a container's resolver, if it has one. */
+export function closeResolver(context: Context, container: string): void {
+  context.resolvers.get(container)?.close();
+  context.resolvers.delete(container);
+}
