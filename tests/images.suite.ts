@@ -1,6 +1,7 @@
 /** Images: pull, tag, save, load, import, remove, and what bad registries do. Deadline: 150 s. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { must } from "../tools/shell.ts";
+import { staticBusybox } from "../tools/programs.ts";
 import { testImage } from "../tools/test-images.ts";
 import { CLIENTS, Ground } from "./harness/ground.ts";
 import { treeOf } from "./harness/tree.ts";
@@ -74,7 +75,7 @@ for (const name of CLIENTS) {
     await must([
       "sh",
       "-c",
-      `mkdir -p ${tar}.d/bin && cp $(command -v true) ${tar}.d/bin/ && echo imported > ${tar}.d/word && tar -C ${tar}.d -cf ${tar} .`,
+      `mkdir -p ${tar}.d/bin && cp ${await staticBusybox()} ${tar}.d/bin/cat && echo imported > ${tar}.d/word && tar -C ${tar}.d -cf ${tar} .`,
     ]);
     expect(await client.must("import", "--change", 'CMD ["cat"]', tar, "imported:1")).toMatch(/^sha256:[0-9a-f]{64}$/);
     expect(await client.must("inspect", "-f", "{{json .Config.Cmd}}", "imported:1")).toBe('["cat"]');

@@ -13,8 +13,9 @@ import { until } from "./harness/until.ts";
 let ground: Ground;
 beforeAll(async () => {
   ground = await Ground.lay(["busybox"]);
-  await ground.lighter.must("run", "--rm", "busybox", "true"); // pools are filled, workers are up
-  await Bun.sleep(1000);
+  // The pool of networks grows with demand and stays so: demand comes first.
+  await Promise.all(Array.from({ length: 16 }, async () => await ground.lighter.must("run", "--rm", "busybox", "true")));
+  await Bun.sleep(4000);
 });
 afterAll(async () => await ground?.[Symbol.asyncDispose]());
 
