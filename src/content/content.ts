@@ -93,8 +93,16 @@ export interface Content {
     progress?: Progress;
     signal?: AbortSignal;
   }): Promise<Layer>;
-  /** Makes a layer blob (deterministic tar, gzip) and its unpacked twin from an overlay upper directory or a plain directory: commit, import, build. */
-  packDirectory(options: { directory: string; lease: Lease; signal?: AbortSignal }): Promise<{ blob: Blob; diffId: Digest }>;
+  /**
+   * Makes a layer blob (deterministic tar, gzip) from an overlay upper directory or a plain directory: commit, import, build.
+   * With `onto` (the chain id below, or null for a base layer) its unpacked twin is made, too, and comes back as `layer`.
+   */
+  packDirectory(options: {
+    directory: string;
+    lease: Lease;
+    onto?: Digest | null;
+    signal?: AbortSignal;
+  }): Promise<{ blob: Blob; diffId: Digest; layer?: Layer }>;
 
   /** Removes content that nothing reaches. Returns bytes freed and what went. Runs in a Worker; safe beside pulls. */
   collect(options?: { dryRun?: boolean }): Promise<{ bytes: number; blobs: Digest[]; layers: Digest[] }>;

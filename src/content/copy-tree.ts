@@ -10,6 +10,7 @@ import { applyMetadata, metadataOf } from "./make-entry.ts";
 import { turns } from "./tree.ts";
 import { HERE } from "./tree-path.ts";
 
+/** Where to copy from and to. */
 export interface CopyArgs extends PlaceInRoot {
   /** An existing directory, by its absolute path. */
   target: string;

@@ -11,6 +11,7 @@ export interface Change {
   path: string;
 }
 
+/** What to compare with what. */
 export interface DiffArgs {
   /** The upper directory of an overlay, absolute. */
   upper: string;

@@ -60,10 +60,10 @@ export class FileIngest implements Ingest {
     await this.#last.catch(() => {});
     this.#last = Promise.resolve();
     // Readers stop before the bytes go away under them.
-    for (const watcher of [...this.watchers]) watcher.restarted();
-    await this.#file.truncate(0);
     this.#size = 0;
+    for (const watcher of [...this.watchers]) watcher.restarted();
     this.#hash = new Bun.CryptoHasher("sha256");
+    await this.#file.truncate(0);
   }
 
   async commit(expected: { digest: Digest; size?: number; mediaType: string }, lease: Lease): Promise<Blob> {

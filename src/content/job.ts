@@ -17,11 +17,13 @@ export type Message =
   | { job: number; type: "done"; result: unknown }
   | { job: number; type: "failed"; error: PlainError };
 
+/** Takes any thrown value apart, for the way between threads. */
 export function toPlain(error: unknown): PlainError {
   const code = (error as { code?: unknown } | null)?.code;
   return { kind: kindOf(error), message: messageOf(error), ...(typeof code === "string" ? { code } : {}) };
 }
 
+/** The error on the other side. */
 export function fromPlain({ kind, message, code }: PlainError): LighterError {
   return Object.assign(new LighterError(kind, message), code === undefined ? {} : { code });
 }
@@ -113,6 +115,7 @@ export async function breathe(signal: AbortSignal): Promise<void> {
   throwIfAborted(signal);
 }
 
+/** Throws `cancelled` once the job was cancelled. */
 export function throwIfAborted(signal: AbortSignal): void {
   if (signal.aborted) throw new LighterError("cancelled", "The operation was cancelled");
 }

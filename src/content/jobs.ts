@@ -19,6 +19,7 @@ export const JOBS = {
   removeTree: removeTreeJob,
 } satisfies Record<string, (args: never, context: JobContext) => Promise<unknown>>;
 
+/** The name of a job, what it takes, and what it gives. */
 export type JobName = keyof typeof JOBS;
 export type JobArgs<Name extends JobName> = Parameters<(typeof JOBS)[Name]>[0];
 export type JobResult<Name extends JobName> = Awaited<ReturnType<(typeof JOBS)[Name]>>;

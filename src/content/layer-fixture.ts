@@ -23,6 +23,7 @@ export function entryOf({ data = "", ...given }: Given): { entry: TarEntry; data
   return { entry, data: bytes };
 }
 
+/** The archive of some entries. */
 export function tarOf(entries: readonly Given[]): Buffer {
   const parts = entries.map(entryOf).flatMap(({ entry, data }) => [tarHeader(entry), data, tarPadding(data.length)]);
   return Buffer.concat([...parts, TAR_END]);
@@ -35,6 +36,7 @@ export interface PackedLayer {
   packed: Buffer;
 }
 
+/** An archive as a gzip layer, with its digests. */
 export function packedLayer(tar: Uint8Array): PackedLayer {
   const packed = gzipSync(tar, { level: 1 });
   return { diffId: digestOf(tar), digest: digestOf(packed), packed };

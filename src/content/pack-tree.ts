@@ -25,6 +25,7 @@ import { isOpaque, isWhiteout, xattrsOf } from "./lower.ts";
 import { turns } from "./tree.ts";
 import { HERE, joinPath } from "./tree-path.ts";
 
+/** What to pack, and how. */
 export interface PackArgs extends PlaceInRoot {
   /** What the top entry is called in the archive; "" leaves it out and names what is below relative to it. */
   name: string;

@@ -27,10 +27,12 @@ export function placesOf(dataRoot: string): Places {
   return places;
 }
 
+/** The file of a blob. */
 export function blobFile(places: Places, digest: Digest): string {
   return join(places.blobs, hexOf(digest));
 }
 
+/** The directory of an unpacked layer. */
 export function layerDirectory(places: Places, chainId: Digest): string {
   return join(places.layers, hexOf(chainId));
 }

@@ -17,11 +17,13 @@ export interface LayerRow {
   size: number;
 }
 
+/** The row of a blob. */
 export function findBlob(state: Reader, digest: Digest): Blob | undefined {
   const row = state.get<BlobRow>("SELECT digest, size, media_type FROM blobs WHERE digest = ?", digest);
   return row && { digest: row.digest, size: row.size, mediaType: row.media_type };
 }
 
+/** Notes a blob that is here; again is fine. */
 export function insertBlob(tx: Tx, blob: Blob): void {
   tx.run(
     "INSERT INTO blobs (digest, size, media_type, created) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
@@ -32,10 +34,12 @@ export function insertBlob(tx: Tx, blob: Blob): void {
   );
 }
 
+/** Notes what a manifest or index refers to. */
 export function insertEdges(tx: Tx, parent: Digest, children: readonly Digest[]): void {
   for (const child of children) tx.run("INSERT INTO blob_edges (parent, child) VALUES (?, ?) ON CONFLICT DO NOTHING", parent, child);
 }
 
+/** The row of an unpacked layer. */
 export function findLayer(state: Reader, chainId: Digest): LayerRow | undefined {
   return state.get<LayerRow>("SELECT chain_id, parent, diff_id, size FROM layers WHERE chain_id = ?", chainId);
 }
@@ -53,6 +57,7 @@ export function findStack(state: Reader, chainId: Digest): LayerRow[] {
   );
 }
 
+/** Notes a layer that is unpacked and synced; its parent must be noted already. */
 export function insertLayer(tx: Tx, layer: LayerRow & { inodes: number }): void {
   const time = now();
   tx.run(
@@ -72,27 +77,33 @@ export function insertLayerBlob(tx: Tx, chainId: Digest, digest: Digest): void {
   tx.run("INSERT INTO layer_blobs (chain_id, digest) VALUES (?, ?) ON CONFLICT DO NOTHING", chainId, digest);
 }
 
+/** Notes a new lease. */
 export function insertLease(tx: Tx, lease: { id: string; purpose: string; boot: string }): void {
   tx.run("INSERT INTO leases (id, purpose, created, boot) VALUES (?, ?, ?, ?)", lease.id, lease.purpose, now(), lease.boot);
 }
 
+/** Makes content a root for as long as the lease lives. */
 export function insertLeaseItem(tx: Tx, lease: string, kind: "blob" | "layer", key: Digest): void {
   tx.run("INSERT INTO lease_items (lease, kind, key) VALUES (?, ?, ?) ON CONFLICT DO NOTHING", lease, kind, key);
 }
 
+/** Ends a lease with all its items. */
 export function deleteLease(tx: Tx, id: string): void {
   tx.run("DELETE FROM leases WHERE id = ?", id);
 }
 
+/** Notes that a partial download was just worked on. */
 export function touchIngest(tx: Tx, ref: string): void {
   const time = now();
   tx.run("INSERT INTO ingests (ref, updated) VALUES (?, ?) ON CONFLICT (ref) DO UPDATE SET updated = excluded.updated", ref, time);
 }
 
+/** Forgets a partial download. */
 export function deleteIngest(tx: Tx, ref: string): void {
   tx.run("DELETE FROM ingests WHERE ref = ?", ref);
 }
 
+/** Partial downloads with the time (nanoseconds) of the last work on them. */
 export function allIngests(state: Reader): { ref: string; updated: bigint }[] {
   return state
     .all<{ ref: string; updated: string }>("SELECT ref, CAST(updated AS TEXT) AS updated FROM ingests")

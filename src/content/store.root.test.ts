@@ -4,7 +4,7 @@ import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, w
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { digestOf, hexOf } from "../oci/digest.ts";
-import { type Digest, MEDIA } from "../oci/image.ts";
+import type { Digest } from "../oci/image.ts";
 import { State } from "../state/state.ts";
 import type { Content, Lease } from "./content.ts";
 import { addLayer } from "./layer-fixture.ts";
@@ -307,15 +307,10 @@ test.if(root)("a packed directory is the same bytes each time, and unpacks to th
   const one = await content.packDirectory({ directory: top.directory, lease });
   const two = await content.packDirectory({ directory: top.directory, lease });
   expect(two).toEqual(one);
-  const again = await content.unpack({
-    chainId: digestOf("another chain"),
-    parent: base.chainId,
-    diffId: one.diffId,
-    source: { blob: one.blob.digest },
-    mediaType: MEDIA.ociLayerGzip,
-    lease,
-  });
-  const third = await content.packDirectory({ directory: again.directory, lease });
+  const { layer: again } = await content.packDirectory({ directory: top.directory, lease, onto: base.chainId });
+  expect(again?.chainId).toBe(digestOf(`${base.chainId} ${one.diffId}`));
+  expect(content.layerStack(again?.chainId ?? top.chainId)).toHaveLength(2);
+  const third = await content.packDirectory({ directory: again?.directory ?? "", lease });
   expect(third.diffId).toBe(one.diffId);
   expect(readdirSync(join(dataRoot, "content/blobs/sha256"))).toContain(hexOf(one.blob.digest));
 });

@@ -11,7 +11,7 @@ import { deleteUnreached, findUnreached } from "./collect.ts";
 import type { Blob, Content, ContentOptions, Ingest, Layer, Lease } from "./content.ts";
 import { FileIngest, storeBlob } from "./ingest.ts";
 import { RowLease } from "./lease.ts";
-import { packLayer } from "./pack-layer.ts";
+import { packLayer, type PackOptions } from "./pack-layer.ts";
 import { blobFile, ingestFile, layerDirectory, type Places, placesOf } from "./places.ts";
 import { allIngests, deleteIngest, findBlob, findLayer, findStack, insertBlob, insertEdges, type LayerRow } from "./rows.ts";
 import { Trash } from "./trash.ts";
@@ -130,7 +130,7 @@ export class ContentStore implements Content {
     return await this.#unpacker.unpack(options);
   }
 
-  async packDirectory(options: { directory: string; lease: Lease; signal?: AbortSignal }): Promise<{ blob: Blob; diffId: Digest }> {
+  async packDirectory(options: PackOptions): Promise<{ blob: Blob; diffId: Digest; layer?: Layer }> {
     return await packLayer(this, options);
   }
 

@@ -3,7 +3,7 @@ import type { CopyArgs } from "./copy-tree.ts";
 import type { Change, DiffArgs } from "./diff-upper.ts";
 import type { PathStat, PlaceInRoot } from "./in-root.ts";
 import type { PackArgs } from "./pack-tree.ts";
-import { runJob, startJob } from "./pool.ts";
+import { type Job, runJob, startJob } from "./pool.ts";
 import type { TreeSize } from "./tree.ts";
 import type { UnpackTreeArgs } from "./unpack-tree.ts";
 
@@ -51,27 +51,33 @@ export function packTree(args: PackArgs, options: Cancellable = {}): ReadableStr
 export async function unpackTree(args: UnpackTreeArgs, stream: AsyncIterable<Uint8Array>, options: Cancellable = {}): Promise<void> {
   const job = startJob("unpackTree", args, options);
   const ended = job.result.then(
-    () => true,
-    () => true,
-  );
-  const feed = (async () => {
-    for await (const piece of stream) await job.port.send(piece);
-    job.port.end();
-  })();
-  const fed = feed.then(
     () => undefined,
-    (error: unknown) => error,
+    () => undefined,
   );
-  const broken = await Promise.race([
-    fed.then((error) => (error === undefined ? ended.then(() => undefined) : error)),
-    ended.then(() => undefined),
-  ]);
+  const broken = await Promise.race([ended, feed(job, stream).then((error) => error ?? ended)]);
   if (broken !== undefined) {
     job.port.abort();
     await ended;
     throw broken;
   }
   await job.result;
+}
+
+/** Sends a stream to a job; resolves with the error when the stream itself breaks. A job that has ended takes no more: its result says why. */
+async function feed(job: Job<unknown>, stream: AsyncIterable<Uint8Array>): Promise<unknown> {
+  try {
+    for await (const piece of stream) {
+      const taken = await job.port.send(piece).then(
+        () => true,
+        () => false,
+      );
+      if (!taken) return undefined;
+    }
+    job.port.end();
+    return undefined;
+  } catch (error) {
+    return error;
+  }
 }
 
 /** Copies the content of a directory inside of a root into another directory, owners, attributes, hard links and holes included. False when there is none. */

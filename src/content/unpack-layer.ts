@@ -23,6 +23,7 @@ export interface UnpackNews {
   verified?: boolean;
 }
 
+/** Where a layer goes, and what is known of it at first. */
 export interface UnpackArgs {
   /** Where to work; on the same file system as `directory`. */
   work: string;

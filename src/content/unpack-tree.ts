@@ -25,6 +25,7 @@ import { decompress } from "./packed-source.ts";
 import { removeAt } from "./tree.ts";
 import { baseOf, cleanPath, joinPath, parentOf } from "./tree-path.ts";
 
+/** How an archive meets what is there already. */
 export interface UnpackTreeOptions {
   /** Refuse to put a directory in the place of something else, and the other way round. */
   noOverwriteDirNonDir?: boolean;
@@ -32,6 +33,7 @@ export interface UnpackTreeOptions {
   owner?: { uid: number; gid: number };
 }
 
+/** Where to unpack, and how. */
 export type UnpackTreeArgs = PlaceInRoot & UnpackTreeOptions;
 
 /** Docker's text for a target that is not a directory. */

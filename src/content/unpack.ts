@@ -10,6 +10,7 @@ import { type Job, startJob } from "./pool.ts";
 import { insertLayer, insertLayerBlob } from "./rows.ts";
 import type { UnpackNews, UnpackTold } from "./unpack-layer.ts";
 
+/** The options of `Content.unpack`. */
 export type UnpackOptions = Parameters<Content["unpack"]>[0];
 
 /** What unpacking needs of the store. */
@@ -57,6 +58,8 @@ export class Unpacker {
     const controller = new AbortController();
     const listeners = new Set<Progress>();
     const result = this.#run(options, controller.signal, listeners).finally(() => this.#shared.delete(options.chainId));
+    // Whoever waits hears of a failure; nobody may be left to.
+    result.catch(() => {});
     const shared: Shared = { result, controller, waiting: 0, listeners };
     this.#shared.set(options.chainId, shared);
     return shared;

@@ -36,6 +36,7 @@ export const O = {
   PATH: 0o10000000,
 } as const;
 
+/** File types as stat(2) has them in the mode. */
 export const S_IFMT = 0o170000;
 export const S_IFREG = 0o100000;
 export const S_IFDIR = 0o040000;
@@ -98,6 +99,7 @@ export function openInRoot(dir: number, name: ByteName, flags: number, mode = 0)
   }
 }
 
+/** close(2), errors ignored. */
 export function close(fd: number): void {
   libc().close(fd);
 }
@@ -124,6 +126,7 @@ export function readAt(fd: number, into: Uint8Array, offset: number): number {
   }
 }
 
+/** ftruncate(2). */
 export function truncateTo(fd: number, size: number): number {
   return at(libc().ftruncate(fd, size));
 }
@@ -151,6 +154,7 @@ export function copyRange(from: number, fromOffset: number, to: number, toOffset
 const offsets = new BigInt64Array(new ArrayBuffer(16));
 const offsetsPtr = ptr(offsets);
 
+/** mkdirat(2); the umask applies. */
 export function mkdirAt(dir: number, name: ByteName, mode: number): number {
   return at(libc().mkdirat(dir, put(first, firstPtr, name), mode));
 }
@@ -163,6 +167,7 @@ export function mknodAt(dir: number, name: ByteName, type: number, mode: number,
   return at(libc().mknodat(dir, put(first, firstPtr, name), type | mode, Number(device)));
 }
 
+/** symlinkat(2). */
 export function symlinkAt(target: ByteName, dir: number, name: ByteName): number {
   return at(libc().symlinkat(put(first, firstPtr, target), dir, put(second, secondPtr, name)));
 }
@@ -172,14 +177,17 @@ export function linkAt(dir: number, name: ByteName, toDir: number, toName: ByteN
   return at(libc().linkat(dir, put(first, firstPtr, name), toDir, put(second, secondPtr, toName), 0));
 }
 
+/** unlinkat(2): files and links, -EISDIR for a directory. */
 export function unlinkAt(dir: number, name: ByteName): number {
   return at(libc().unlinkat(dir, put(first, firstPtr, name), 0));
 }
 
+/** Removes an empty directory. */
 export function rmdirAt(dir: number, name: ByteName): number {
   return at(libc().unlinkat(dir, put(first, firstPtr, name), AT_REMOVEDIR));
 }
 
+/** renameat2(2), replacing what stands there. */
 export function renameAt(dir: number, name: ByteName, toDir: number, toName: ByteName): number {
   return at(libc().renameat2(dir, put(first, firstPtr, name), toDir, put(second, secondPtr, toName), 0));
 }
@@ -190,6 +198,8 @@ export function readLinkAt(dir: number, name: ByteName): ByteName | number {
   return got < 0 ? got : second.toString("latin1", 0, got);
 }
 
+/** Changes the owner of an entry, of a link itself. */
+/** fchown(2). */
 export function chownAt(dir: number, name: ByteName, uid: number, gid: number): number {
   return at(libc().fchownat(dir, put(first, firstPtr, name), uid, gid, AT_SYMLINK_NOFOLLOW));
 }
@@ -198,6 +208,7 @@ export function chown(fd: number, uid: number, gid: number): number {
   return at(libc().fchown(fd, uid, gid));
 }
 
+/** fchmod(2). */
 export function chmodFd(fd: number, mode: number): number {
   return at(libc().fchmod(fd, mode));
 }
@@ -233,6 +244,7 @@ export function setTimes(fd: number, atime: bigint, mtime: bigint): number {
   return at((loaded ??= load()).futimens(fd, putTimes(atime, mtime)));
 }
 
+/** What statx(2) says; times are nanoseconds since the epoch. */
 export interface FileStat {
   type: number;
   /** Permission bits with setuid, setgid and sticky. */

@@ -3,6 +3,7 @@ import type { Nanoseconds } from "../base/clock.ts";
 /** Bytes as a string, one character (0 to 255) a byte: file names are bytes, and not always UTF-8. */
 export type ByteString = string;
 
+/** What a member is. */
 export type TarType = "file" | "link" | "symlink" | "char" | "block" | "directory" | "fifo";
 
 /** A run of bytes of a sparse file that is stored; what lies between is a hole. */

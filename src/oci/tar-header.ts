@@ -30,6 +30,7 @@ export const FIELD = {
   gnuRealSize: [483, 12],
 } as const satisfies Record<string, readonly [number, number]>;
 
+/** Offset and length in a block. */
 export type Field = readonly [number, number];
 
 /** The bytes of a text field up to its first NUL. */

@@ -330,6 +330,7 @@ export interface TarMember {
   last: boolean;
 }
 
+/** Some bytes of a file and their place in it. */
 export interface TarPiece {
   offset: number;
   bytes: Uint8Array;

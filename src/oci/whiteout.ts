@@ -10,6 +10,7 @@ export const OVERLAY_OPAQUE = "trusted.overlay.opaque";
 /** Attributes that are overlayfs' own: no archive may bring them, and none leaves in one. */
 export const OVERLAY_XATTRS = "trusted.overlay.";
 
+/** What a whiteout name does to the layers below. */
 export type Whiteout = { kind: "opaque" } | { kind: "remove"; name: ByteString } | { kind: "ignore" };
 
 /**
