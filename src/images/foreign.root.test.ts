@@ -2,7 +2,10 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { randomLayer, workshop, type Workshop } from "./workshop.suite.ts";
+import { hostileRegistry } from "../distribution/hostile.suite.ts";
+import { digestOf } from "../oci/digest.ts";
+import { MEDIA } from "../oci/image.ts";
+import { layerOf, randomLayer, workshop, type Workshop } from "./workshop.suite.ts";
 
 const programs = ["docker-registry", "skopeo"].filter((name) => Bun.which(name) === null);
 
@@ -129,6 +132,41 @@ describe.skipIf(process.getuid?.() !== 0 || programs.length > 0)("with Debian's 
       const digest = (await skopeo("inspect", "--tls-verify=false", "--format", "{{.Digest}}", `docker://${host()}/forms:${tag}`)).trim();
       expect(runnable.id).toBe(digest as `sha256:${string}`);
     }
+  });
+
+  test("an index goes out with all its platforms; with one of them missing, one platform, and that is said", async () => {
+    await using origin = await hostileRegistry();
+    const host64 = process.arch === "x64" ? "amd64" : process.arch;
+    const parts = [host64, "s390x"].map((architecture) => {
+      const layer = layerOf({ [architecture]: "1" });
+      return { ...origin.addImage("multi", architecture, [layer], { architecture }), platform: { os: "linux", architecture } };
+    });
+    const index = origin.addManifest("multi", "1", { schemaVersion: 2, mediaType: MEDIA.ociIndex, manifests: parts }, MEDIA.ociIndex);
+    await using shop = await workshop();
+    await shop.images.pull(`${origin.host}/multi:1`, { progress: shop.progress });
+    await shop.images.tag(`${origin.host}/multi:1`, { repository: `${host()}/multi`, tag: "part" });
+    await shop.images.push(`${host()}/multi:part`, { progress: shop.progress });
+    expect(shop.messages.at(-1)?.aux).toMatchObject({ Digest: parts[0]?.digest });
+    expect(shop.messages.some(({ status }) => status?.startsWith("Not all multiplatform-content is present") === true)).toBe(true);
+
+    await shop.images.pull(`${origin.host}/multi:1`, { platform: "linux/s390x", progress: shop.progress });
+    await shop.images.tag(`${origin.host}/multi:1`, { repository: `${host()}/multi`, tag: "whole" });
+    await shop.images.push(`${host()}/multi:whole`, { progress: shop.progress });
+    expect(shop.messages.at(-1)?.aux).toMatchObject({ Digest: index.digest });
+    const raw = await skopeo("inspect", "--raw", "--tls-verify=false", `docker://${host()}/multi:whole`);
+    expect(digestOf(raw)).toBe(index.digest);
+    await using other = await workshop();
+    await other.images.pull(`${host()}/multi:whole`, { platform: "linux/s390x", progress: other.progress });
+    expect((await other.images.runnable(`${host()}/multi:whole`, { platform: "linux/s390x" })).manifest).toBe(
+      parts[1]?.digest ?? ("sha256:" as const),
+    );
+
+    // One platform alone can be saved, and is found again by its own digest.
+    await using third = await workshop();
+    const archive = await shop.images.save([`${host()}/multi:whole`], { platforms: ["linux/s390x"] });
+    await third.images.load(archive, { progress: third.progress });
+    expect((await third.images.inspect(`${host()}/multi:whole`)).Id).toBe(parts[1]?.digest ?? "");
+    expect((await third.images.inspect(`${host()}/multi:whole`)).Architecture).toBe("s390x");
   });
 
   test("errors in Docker's words", async () => {
