@@ -60,11 +60,8 @@ function tailOf(text: string | undefined): number | undefined {
 /** Puts the time (and the place of the details, which no driver of ours has) before each line, not before its later parts. */
 function prefixer(options: { timestamps: boolean; details: boolean }): (entry: LogEntry) => Uint8Array {
   if (!options.timestamps && !options.details) return ({ data }) => data;
-  const inside = [false, false, false];
-  return ({ stream, time, data }) => {
-    const begins = !inside[stream];
-    inside[stream] = data.at(-1) !== 10;
-    if (!begins) return data;
+  return ({ time, data, continues }) => {
+    if (continues) return data;
     return Buffer.concat([Buffer.from(`${options.timestamps ? `${fixedTime(time)} ` : ""}${options.details ? " " : ""}`), data]);
   };
 }

@@ -154,15 +154,16 @@ function unframed(text: string): string {
   return shown;
 }
 
-async function* entries(...list: [1 | 2, bigint, string][]): AsyncGenerator<LogEntry> {
-  for (const [stream, time, text] of list) yield { stream, time, data: Buffer.from(text) };
+async function* entries(...list: [stream: 1 | 2, time: bigint, text: string, continues?: true][]): AsyncGenerator<LogEntry> {
+  for (const [stream, time, text, continues] of list) yield { stream, time, data: Buffer.from(text), ...(continues && { continues }) };
 }
 
 test("logs: framed, with times in nanoseconds before each line and never inside of one", async () => {
   const engine = engineWith({
     containers: {
       terminal: () => false,
-      logs: () => entries([1, 1700000000_000000000n, "one\n"], [1, 1700000000_120000000n, "par"], [1, 1700000000_130000000n, "tial\n"]),
+      logs: () =>
+        entries([1, 1700000000_000000000n, "one\n"], [1, 1700000000_120000000n, "par"], [1, 1700000000_130000000n, "tial\n", true]),
     },
   });
   const { text, headers } = await request(engine, "GET /v1.43/containers/web/logs?stdout=1&timestamps=1");

@@ -49,6 +49,19 @@ test("what is written in one turn leaves in one write", async () => {
   expect(socket.writes.map(String)).toEqual(["headerpayload"]);
 });
 
+test("the first piece leaves at once, the burst after it is gathered", async () => {
+  const socket = new SlowSocket(Infinity);
+  const connection = new Connection(socket);
+  for (let n = 0; n < 1000; n++) {
+    connection.write(Buffer.from("line\n"));
+    await Promise.resolve();
+  }
+  expect(socket.writes.length).toBe(1);
+  await new Promise((resolve) => setImmediate(resolve));
+  expect(socket.writes.length).toBe(2);
+  expect(socket.sent.toString()).toBe("line\n".repeat(1000));
+});
+
 test("a slow peer: write says stop past a mebibyte, drained says go, nothing is lost or reordered", async () => {
   const socket = new SlowSocket(100_000);
   const connection = new Connection(socket);

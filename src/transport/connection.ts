@@ -21,6 +21,24 @@ const JOIN = 1 << 18;
 /** How long a peer may take for the rest after our end, in milliseconds. */
 const LINGER = 10_000;
 
+/** Connections that have sent in this turn of the event loop already, and send the rest when it ends. */
+const later = new Set<() => void>();
+let turn = 0;
+let armed = false;
+
+/** Makes sure that the end of this turn is noticed. */
+function awaitTurn(): void {
+  if (armed) return;
+  armed = true;
+  setImmediate(() => {
+    armed = false;
+    turn++;
+    const flushes = [...later];
+    later.clear();
+    for (const flush of flushes) flush();
+  });
+}
+
 /**
  * One accepted socket: a queue for writing with back-pressure, reading by a callback that can be changed in the middle of the stream
  * (head, body, hijacked stream), half-close, and the one moment at which it is gone.
@@ -36,6 +54,7 @@ export class Connection implements ByteStream {
   #queue: Uint8Array[] = [];
   #queued = 0;
   #flushing = false;
+  #flushTurn = -1;
   #blocked = false;
   #ending = false;
   #shut = false;
@@ -85,10 +104,7 @@ export class Connection implements ByteStream {
     if (this.#gone || this.#ending) return true;
     this.#queue.push(bytes);
     this.#queued += bytes.length;
-    if (!this.#flushing && !this.#blocked) {
-      this.#flushing = true;
-      queueMicrotask(() => this.#flush());
-    }
+    if (!this.#flushing && !this.#blocked) this.#schedule();
     return this.#queued < WRITE_HIGH;
   }
 
@@ -181,8 +197,19 @@ export class Connection implements ByteStream {
     }
   }
 
-  #flush(): void {
+  /** The first bytes of a turn leave at once; a burst that follows in the same turn (lines of a log) is gathered. */
+  #schedule(): void {
+    if (this.#flushTurn !== turn) {
+      this.#flushing = true;
+      queueMicrotask(this.#flush);
+    } else if (this.#queued >= JOIN) this.#flush();
+    else later.add(this.#flush);
+  }
+
+  readonly #flush = (): void => {
     this.#flushing = false;
+    this.#flushTurn = turn;
+    awaitTurn();
     while (this.#queue.length > 0 && !this.#blocked && !this.#gone) {
       const bytes = this.#nextWrite();
       const wrote = this.#socket.write(bytes);
@@ -198,7 +225,7 @@ export class Connection implements ByteStream {
       this.#drained = undefined;
     }
     if (this.#ending && this.#queue.length === 0) this.#finish();
-  }
+  };
 
   /** Takes small pieces off the queue as one: a copy is cheaper than a system call. */
   #nextWrite(): Uint8Array {
