@@ -1,20 +1,10 @@
 import { describe, expect, test } from "bun:test";
 import { gzipSync, zstdCompressSync } from "node:zlib";
-import { LighterError } from "../base/errors.ts";
 import { hostileRegistry } from "../distribution/hostile.suite.ts";
 import { digestOf } from "../oci/digest.ts";
 import type { Digest } from "../oci/image.ts";
 import { parseFilters } from "../wire/filters.ts";
-import { layerOf, workshop, type Workshop } from "./workshop.suite.ts";
-
-async function failure(promise: Promise<unknown>): Promise<LighterError> {
-  const error: unknown = await promise.then(
-    () => undefined,
-    (reason: unknown) => reason,
-  );
-  expect(error).toBeInstanceOf(LighterError);
-  return error as LighterError;
-}
+import { failure, layerOf, workshop, type Workshop } from "./workshop.suite.ts";
 
 /** An image that was imported: one file, one name. */
 async function make(shop: Workshop, name: string, files: Record<string, string> = { a: name }, changes: string[] = []): Promise<Digest> {

@@ -1,6 +1,7 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { LighterError } from "../base/errors.ts";
 import type { Reference } from "../base/reference.ts";
 import { openContent } from "../content/open.ts";
 import type { Content } from "../content/content.ts";
@@ -96,4 +97,14 @@ export function randomLayer(name: string, size: number): { bytes: Uint8Array; di
   const data = new Uint8Array(size);
   for (let at = 0; at < size; at += 65536) crypto.getRandomValues(data.subarray(at, Math.min(size, at + 65536)));
   return layerOf({ [name]: data });
+}
+
+/** The error that a promise rejects with; throws where it does not, or with one that is none of ours. */
+export async function failure(promise: Promise<unknown>): Promise<LighterError> {
+  const error: unknown = await promise.then(
+    () => undefined,
+    (reason: unknown) => reason,
+  );
+  if (error instanceof LighterError) return error;
+  throw error ?? new Error("there was no failure");
 }

@@ -59,7 +59,7 @@ test.skipIf(Bun.which("skopeo") === null)(
     }
     await skopeo("delete", "--tls-verify=false", `${ours}/back:1`);
     const tags = await fetch("http://registry/v2/back/tags/list", { unix: registry.unix });
-  expect(await tags.json()).toEqual({ name: "back", tags: [] });
+    expect(await tags.json()).toEqual({ name: "back", tags: [] });
 
     await relay.stop(true);
     await registry[Symbol.asyncDispose]();
