@@ -84,7 +84,7 @@ test("a port that is in use is refused with Docker's text, and nothing half-made
   expect(refused.stderr).toContain("port is already allocated");
   expect(await ground.lighter.must("inspect", "-f", "{{.State.Status}}", second)).toBe("created");
   const listener = Bun.listen({ hostname: "0.0.0.0", port: 0, socket: { data() {} } });
-  const foreign = await ground.lighter.run(["run", "--rm", "-p", `${listener.port}:80`, "busybox", "true"]);
+  const foreign = await ground.lighter.run(["run", "--rm", "-p", `${listener.port}:80`, "busybox", "true"], { timeout: 10_000 });
   expect(foreign.code).toBe(125);
   expect(foreign.stderr).toMatch(/address already in use|port is already allocated/);
   listener.stop(true);
