@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdtemp, rm, stat } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { openContent } from "../content/open.ts";
@@ -77,6 +77,11 @@ test("push and pull of a manifest with its blobs", async () => {
   expect(await (await shop.call("GET", "/v2/_catalog")).json()).toEqual({ repositories: ["a/b"] });
   expect(shop.registry.has("a/b")).toBe(true);
   expect(shop.registry.has("a/c")).toBe(false);
+});
+
+test("the socket is its owner's alone", async () => {
+  await using shop = await open();
+  expect((await stat(shop.registry.unix)).mode & 0o777).toBe(0o600);
 });
 
 test("ranges of a blob", async () => {

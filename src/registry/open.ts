@@ -1,4 +1,4 @@
-import { mkdir, rm } from "node:fs/promises";
+import { chmod, mkdir, rm } from "node:fs/promises";
 import { dirname } from "node:path";
 import type { Content } from "../content/content.ts";
 import type { State } from "../state/state.ts";
@@ -38,6 +38,8 @@ export async function openRegistry({ state, content, socket, shipped }: Registry
     },
     error: (error) => refuseError(error),
   });
+  // Who can write to it decides what stands in for Docker Hub.
+  await chmod(socket, 0o600);
   return {
     unix: socket,
     has: (repository) => hasRepository(state, repository),
