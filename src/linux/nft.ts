@@ -165,8 +165,13 @@ export class NftBatch {
 
   /** Makes the table anew, empty, whatever it held; within the batch, so that nothing in between is ever seen. */
   replaceTable(): void {
-    this.#add(MSG.newTable, NLM_F.create, text(1, this.#table));
+    this.addTable();
     this.deleteTable();
+    this.addTable();
+  }
+
+  /** Makes the table if it is not there. */
+  addTable(): void {
     this.#add(MSG.newTable, NLM_F.create, text(1, this.#table));
   }
 

@@ -5,7 +5,19 @@ import { checkPlace } from "./check.ts";
 import { type Context, gatewaysOf, rewriteTable, wireOf } from "./context.ts";
 import { gatewayPlace } from "./plan.ts";
 import { networkEvent, takePlace } from "./reserve.ts";
-import { type EndpointRow, type NetworkRow, deleteEndpoint, endpointsOf, findNetwork, networkById, putEndpoint } from "./rows.ts";
+import {
+  type EndpointRow,
+  type NetworkRow,
+  deleteEndpoint,
+  endpointsOf,
+  findNetwork,
+  movePorts,
+  networkById,
+  putEndpoint,
+  updateEndpoint,
+} from "./rows.ts";
+
+const NO_PRIVATE = "container cannot be connected to multiple networks with one of the networks in private (none) mode";
 
 /** Puts a container into a network: at once when it runs, else from its next start on. */
 export async function connect(context: Context, reference: string, container: string, asked: EndpointSettings): Promise<void> {
@@ -37,36 +49,48 @@ async function connectRunning(
   present: EndpointRow[],
 ): Promise<void> {
   const active = present.filter(({ config }) => config.state === "active");
-  if (active.some((endpoint) => networkById(context.state, endpoint.network)?.driver === "host"))
+  const drivers = active.map((endpoint) => networkById(context.state, endpoint.network)?.driver);
+  if (drivers.includes("host"))
     throw new LighterError("forbidden", "cannot connect container to network: it shares the host's network namespace");
+  if (drivers.includes("null")) throw new LighterError("forbidden", NO_PRIVATE);
   const places = [
     ...active.map((endpoint) => ({ network: networkById(context.state, endpoint.network) ?? network, asked: endpoint.config.asked })),
     { network, asked },
   ];
   const leads = active.every(({ config }) => !config.gateway || config.name === "") || gatewayPlace(places) === places.length - 1;
+  const options = {
+    container: target.id,
+    containerName: target.name,
+    name: freeInterface(active),
+    gateway: leads,
+    exposed: leads ? [...new Set(present.flatMap(({ config }) => config.exposed))] : [],
+    mayPool: false,
+    hostname: "",
+    dns: [],
+  };
   const endpoint = context.state.write(
-    (tx) =>
-      takePlace(
-        context,
-        tx,
-        { network, asked, connected: true },
-        {
-          container: target.id,
-          containerName: target.name,
-          name: freeInterface(active),
-          gateway: leads,
-          exposed: [],
-          mayPool: false,
-          hostname: "",
-          dns: [],
-        },
-      ),
+    (tx) => {
+      const added = takePlace(context, tx, { network, asked, connected: true }, options);
+      if (!leads) return added;
+      for (const other of active) updateEndpoint(tx, { ...other, config: { ...other.config, gateway: false, exposed: [] } });
+      movePorts(tx, target.id, added.id);
+      return added;
+    },
     { durable: false },
   );
   try {
     await context.kernel.do("attach", { namespace: `/proc/${target.pid}/ns/net`, wire: wireOf(context, network, endpoint) });
+    if (leads && context.open.has(target.id)) await rewriteTable(context);
   } catch (error) {
-    context.state.write((tx) => deleteEndpoint(tx, endpoint.id), { durable: false });
+    context.state.write(
+      (tx) => {
+        const heir = active.find(({ config }) => config.gateway);
+        movePorts(tx, target.id, heir?.id);
+        for (const other of active) updateEndpoint(tx, other);
+        deleteEndpoint(tx, endpoint.id);
+      },
+      { durable: false },
+    );
     context.names.changed(network.id);
     context.book.free(network.id, endpoint.address4);
     context.book.free(network.id, endpoint.address6);
@@ -118,10 +142,12 @@ async function disconnectRunning(context: Context, network: NetworkRow, endpoint
   const heir = endpoint.config.gateway ? rest[gatewayPlace(places)] : undefined;
   context.state.write(
     (tx) => {
+      // Host ports stay the container's: they follow the way out, and wait where there is none.
+      if (endpoint.config.gateway) movePorts(tx, endpoint.container, heir?.id);
       deleteEndpoint(tx, endpoint.id);
       if (!endpoint.config.connected)
         putEndpoint(tx, { ...noAddresses(network.id, endpoint.container), config: { ...endpoint.config, state: "detached" } });
-      if (heir !== undefined) putEndpoint(tx, { ...heir, config: { ...heir.config, gateway: true, exposed: endpoint.config.exposed } });
+      if (heir !== undefined) updateEndpoint(tx, { ...heir, config: { ...heir.config, gateway: true, exposed: endpoint.config.exposed } });
       networkEvent(tx, "disconnect", network, endpoint.container);
     },
     { durable: false },

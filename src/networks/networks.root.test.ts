@@ -248,6 +248,37 @@ describe.if(isRoot && inside)("networks", () => {
     await daemon.networks.remove("later");
   });
 
+  test("published ports follow the container from network to network", async () => {
+    const options = {
+      driver: "bridge",
+      internal: false,
+      attachable: false,
+      enableIPv4: true,
+      enableIPv6: false,
+      options: {},
+      labels: {},
+      ipam: {},
+    };
+    await daemon.networks.create({ ...options, name: "front" });
+    const web = await daemon.run("mover", { portBindings: { "80/tcp": [{ HostPort: "8400" }] } });
+    await lab.echo("mover", ["tcp:80"], web.namespace);
+    const answers = (): Promise<string> => ask(lab.outside, "tcp", HOST, 8400);
+    expect(await answers()).toBe(`mover ${OUTSIDE}`);
+    await daemon.networks.connect("front", web.id, { GwPriority: 5 });
+    expect(await answers()).toBe(`mover ${OUTSIDE}`);
+    expect(await ruleset()).toContain(`tcp . 8400 : ${daemon.networks.settings(daemon.state, web.id).networks["front"]?.IPAddress} . 80`);
+    await daemon.networks.disconnect("front", web.id, { force: false });
+    expect(await answers()).toBe(`mover ${OUTSIDE}`);
+    await daemon.networks.disconnect("bridge", web.id, { force: false });
+    expect(await answers()).toBe("nothing");
+    await daemon.networks.connect("front", web.id, {});
+    expect(await answers()).toBe(`mover ${OUTSIDE}`);
+    expect(daemon.networks.settings(daemon.state, web.id).ports).toEqual({ "80/tcp": [{ HostIp: "0.0.0.0", HostPort: "8400" }] });
+    await web.stop();
+    expect(daemon.state.all("SELECT * FROM ports")).toEqual([]);
+    await daemon.networks.remove("front");
+  });
+
   test("names on a user network, over UDP and TCP, while port 53 is the container's own", async () => {
     const options = {
       driver: "bridge",
@@ -275,8 +306,10 @@ describe.if(isRoot && inside)("networks", () => {
     expect(await asked(app, "far.example", "tcp")).toBe("0 198.51.100.7");
     await lab.echo("own", ["tcp:53", "udp:53"], app.namespace);
     expect(await asked(app, "db")).toBe(`0 ${db.address}`);
+    daemon.state.write((tx) => daemon.networks.rename(tx, db.id, "renamed"), { durable: false });
+    expect([await asked(app, "renamed"), await asked(app, "store")]).toEqual([`0 ${db.address}`, `0 ${db.address}`]);
     await db.stop();
-    expect(await asked(app, "db")).not.toContain(db.address);
+    expect(await asked(app, "renamed")).not.toContain(db.address);
     const { dataRoot } = daemon.options;
     await daemon.close();
     expect(await asked(app, "app")).toBe("nothing");

@@ -57,6 +57,9 @@ export interface Networks {
   /** Deletes the rows that `reserve` made (fixed addresses asked for at create stay in the container's own configuration). */
   release(tx: Tx, containerId: string): void;
 
+  /** Gives a container's places its new name, for inspect and for name look-ups. */
+  rename(tx: Tx, containerId: string, name: string): void;
+
   /**
    * For inspect and ps: the `Networks` map as it is now, `Ports`, and the sandbox's ids. With `asked` a container that does not run shows the networks
    * that it will be in, without addresses, as Docker does (compose compares them).

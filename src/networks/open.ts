@@ -16,6 +16,7 @@ import type { NetworksNeeds } from "./needs.ts";
 import type { Networks, NetworksOptions } from "./networks.ts";
 import { Pool } from "./pool.ts";
 import { dropPort } from "./port-sockets.ts";
+import { rename } from "./rename.ts";
 import { prune, remove } from "./remove.ts";
 import { closeResolver } from "./resolve.ts";
 import { reserve } from "./reserve.ts";
@@ -33,6 +34,7 @@ export async function openNetworks(parts: { state: State; needs: NetworksNeeds; 
     enter: (request) => enter(context, request),
     leave: (container) => leave(context, container),
     release: (tx, container) => release(context, tx, container),
+    rename: (tx, container, name) => rename(context, tx, container, name),
     settings: (reader, container, asked) => settings(context, reader, container, asked),
     list: (filters) => list(context.state, filters),
     inspect: (reference) => inspect(context, reference),

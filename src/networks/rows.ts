@@ -73,7 +73,8 @@ export interface EndpointRow {
 export interface PortRow extends Omit<PortRule, "address" | "port"> {
   container: string;
   containerPort: number;
-  endpoint: string;
+  /** Undefined while the container is in no network that leads out. */
+  endpoint: string | undefined;
 }
 
 interface RawNetwork {
@@ -188,6 +189,11 @@ export function putEndpoint(tx: Tx, row: EndpointRow): void {
   );
 }
 
+/** Stores what changed of an endpoint's configuration. */
+export function updateEndpoint(tx: Tx, endpoint: EndpointRow): void {
+  tx.run("UPDATE endpoints SET config_json = ? WHERE id = ?", JSON.stringify(endpoint.config), endpoint.id);
+}
+
 /** Deletes an endpoint and its ports. */
 export function deleteEndpoint(tx: Tx, id: string): void {
   tx.run("DELETE FROM endpoints WHERE id = ?", id);
@@ -214,8 +220,13 @@ export function insertPort(tx: Tx, port: PortRow): void {
     port.hostPort,
     port.container,
     port.containerPort,
-    port.endpoint,
+    port.endpoint ?? null,
   );
+}
+
+/** Lets a container's published ports lead to another of its endpoints, or to none for now. */
+export function movePorts(tx: Tx, container: string, endpoint: string | undefined): void {
+  tx.run("UPDATE ports SET endpoint = ? WHERE container = ?", endpoint ?? null, container);
 }
 
 /** Who holds a host port on an address or, for wildcards, on any address of the family; undefined where it is free. */
@@ -235,7 +246,7 @@ export function portHolder(reader: Reader, port: { protocol: string; hostAddress
 /** The rules of published ports: with the container's address of the family that the host address has, else its IPv4 address. */
 export function portRules(ports: readonly PortRow[], endpoints: ReadonlyMap<string, EndpointRow>): PortRule[] {
   return ports.flatMap(({ protocol, hostAddress, hostPort, containerPort, endpoint }) => {
-    const place = endpoints.get(endpoint);
+    const place = endpoints.get(endpoint ?? "");
     const address = hostAddress.includes(":") ? (place?.address6 ?? place?.address4) : place?.address4;
     return address === undefined ? [] : [{ protocol, hostAddress, hostPort, address, port: containerPort }];
   });
@@ -247,7 +258,7 @@ interface RawPort {
   host_port: number;
   container: string;
   container_port: number;
-  endpoint: string;
+  endpoint: string | null;
 }
 
 const PORT = "SELECT protocol, host_address, host_port, container, container_port, endpoint FROM ports";
@@ -259,7 +270,7 @@ function toPort(raw: RawPort): PortRow {
     hostPort: raw.host_port,
     container: raw.container,
     containerPort: raw.container_port,
-    endpoint: raw.endpoint,
+    endpoint: raw.endpoint ?? undefined,
   };
 }
 
