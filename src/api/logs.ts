@@ -2,9 +2,10 @@ import { toRfc3339Nano, type Nanoseconds } from "../base/clock.ts";
 import { LighterError, messageOf } from "../base/errors.ts";
 import type { LogEntry, LogOptions } from "../containers/containers.ts";
 import type { AnswerStream } from "../transport/exchange.ts";
-import { encodeFrame, STREAM } from "../wire/stdcopy.ts";
+import { STREAM } from "../wire/stdcopy.ts";
 import { param, type Answer, type Call } from "./call.ts";
-import { ClientSink, streamType } from "./output-sink.ts";
+import { LineBatch } from "./line-batch.ts";
+import { streamType } from "./output-sink.ts";
 
 /** The stored output, and with `follow` what comes after it. */
 export function logs(call: Call): Answer {
@@ -37,33 +38,28 @@ export function logs(call: Call): Answer {
 async function write(
   out: AnswerStream,
   entries: AsyncIterable<LogEntry>,
-  { terminal, prefix, signal }: { terminal: boolean; prefix: (entry: LogEntry) => Uint8Array; signal: AbortSignal },
+  { terminal, prefix, signal }: { terminal: boolean; prefix: (entry: LogEntry) => string; signal: AbortSignal },
 ): Promise<void> {
-  const sink = new ClientSink({ framed: !terminal });
-  sink.bind(out);
+  const batch = new LineBatch(out, { framed: !terminal });
   try {
     for await (const entry of entries) {
-      if (!sink.write(entry.stream, prefix(entry))) await sink.drained();
+      if (!batch.add(entry.stream, prefix(entry), entry.data)) await batch.drained();
       if (signal.aborted) return;
     }
   } catch (error) {
-    if (signal.aborted) return;
-    const text = Buffer.from(`Error grabbing logs: ${messageOf(error)}\n`);
-    out.write(terminal ? text : encodeFrame(STREAM.stderr, text));
+    if (!signal.aborted) batch.add(STREAM.stderr, "", Buffer.from(`Error grabbing logs: ${messageOf(error)}\n`));
   }
+  batch.flush();
 }
 
 function tailOf(text: string | undefined): number | undefined {
   return text !== undefined && /^\d{1,15}$/.test(text) ? Number(text) : undefined;
 }
 
-/** Puts the time (and the place of the details, which no driver of ours has) before each line, not before its later parts. */
-function prefixer(options: { timestamps: boolean; details: boolean }): (entry: LogEntry) => Uint8Array {
-  if (!options.timestamps && !options.details) return ({ data }) => data;
-  return ({ time, data, continues }) => {
-    if (continues) return data;
-    return Buffer.concat([Buffer.from(`${options.timestamps ? `${fixedTime(time)} ` : ""}${options.details ? " " : ""}`), data]);
-  };
+/** The time (and the place of the details, which no driver of ours has) before each line, nothing before its later parts. */
+function prefixer(options: { timestamps: boolean; details: boolean }): (entry: LogEntry) => string {
+  if (!options.timestamps && !options.details) return () => "";
+  return ({ time, continues }) => (continues ? "" : `${options.timestamps ? `${fixedTime(time)} ` : ""}${options.details ? " " : ""}`);
 }
 
 /** RFC 3339 in UTC with all nine digits: `docker logs -t` sorts by this text. */

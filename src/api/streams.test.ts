@@ -173,6 +173,22 @@ test("logs: framed, with times in nanoseconds before each line and never inside 
   expect(none.json).toEqual({ message: "Bad parameters: you must choose at least one stream" });
 });
 
+test("logs: long and short pieces arrive whole and in order, an error in the middle is told", async () => {
+  const long = "x".repeat(70_000);
+  const engine = engineWith({
+    containers: {
+      terminal: () => false,
+      logs: async function* () {
+        yield* entries([1, 1n, "a\n"], [2, 1n, `${long}\n`], [1, 1n, "b\n"]);
+        for (let n = 0; n < 3000; n++) yield* entries([1, 1n, `${"line ".repeat(8)}\n`]);
+        throw new LighterError("internal", "the disk is gone");
+      },
+    },
+  });
+  const { text } = await request(engine, "GET /containers/web/logs?stdout=1&stderr=1");
+  expect(unframed(text)).toBe(`|a\n|${long}\n|b\n${`|${"line ".repeat(8)}\n`.repeat(3000)}|Error grabbing logs: the disk is gone\n`);
+});
+
 test("logs: the query reaches the container's part", async () => {
   let asked: unknown;
   const engine = engineWith({
