@@ -226,7 +226,12 @@ export class LayerExtractor implements TarSink {
   #fd(path: ByteString): number {
     if (path === "") return this.#root;
     const known = this.#open.get(path);
-    if (known !== undefined) return known;
+    if (known !== undefined) {
+      // Used last, closed last: a caller may hold two of them.
+      this.#open.delete(path);
+      this.#open.set(path, known);
+      return known;
+    }
     const fd = must(openInRoot(this.#root, path, O.PATH | O.DIRECTORY | O.NOFOLLOW), "openat2", path);
     if (this.#open.size >= MOST_OPEN) {
       const [oldest] = this.#open;
@@ -280,12 +285,13 @@ export class LayerExtractor implements TarSink {
     const name = baseOf(target);
     const path = joinPath(from, name);
     if (target === "" || this.#directories.has(path)) throw refuse(entry, "a hard link cannot point at a directory");
-    if (path === joinPath(parent, base)) return;
-    const fromFd = this.#fd(from);
-    const stat = statAt(fromFd, name);
+    const own = joinPath(parent, base);
+    if (path === own) return;
+    if (from === own || from.startsWith(`${own}/`)) throw refuse(entry, `it takes the place of its target "${textOf(path)}"`);
+    const stat = statAt(this.#fd(from), name);
     if (stat === -ERRNO.ENOENT) this.#copyUp(path, entry);
     else if (typeof stat !== "number" && isWhiteout(stat)) throw refuse(entry, `its target "${textOf(path)}" does not exist`);
-    this.#make(parent, base, entry, () => linkAt(fromFd, name, this.#fd(parent), base));
+    this.#make(parent, base, entry, () => linkAt(this.#fd(from), name, this.#fd(parent), base));
     this.inodes--;
   }
 

@@ -20,7 +20,7 @@ export function entryOf({ data = "", ...given }: Given): { entry: TarEntry; data
   const mode = type === "directory" ? 0o755 : 0o644;
   const plain = { link: "", mode, uid: 0, gid: 0, user: "", group: "", mtime: 1_500_000_000n * 1_000_000_000n, major: 0, minor: 0 };
   const entry = { ...plain, ...given, type, path: byteString(given.path), size: type === "file" ? bytes.length : 0 };
-  return { entry, data: bytes };
+  return { entry, data: type === "file" ? bytes : new Uint8Array() };
 }
 
 /** The archive of some entries. */

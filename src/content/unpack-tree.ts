@@ -68,6 +68,15 @@ async function* received(context: JobContext): AsyncGenerator<Uint8Array> {
   }
 }
 
+/** Why a hard link cannot be made, by error number. */
+const LINK_REFUSALS: Readonly<Record<number, string>> = {
+  [ERRNO.ENOENT]: "does not exist",
+  [ERRNO.ENOTDIR]: "does not exist",
+  [ERRNO.ELOOP]: "cannot be found: too many levels of symbolic links",
+  [ERRNO.EPERM]: "is a directory",
+  [ERRNO.EXDEV]: "is on another file system",
+};
+
 /**
  * Puts members into a live tree. Every look-up goes through openat2 with the root as root, so that links in the tree, of the archive, or made
  * meanwhile by a process in the container cannot lead outside; the last part of a name is never followed.
@@ -168,11 +177,11 @@ class TreeExtractor implements TarSink {
   #link(dir: number, base: ByteString, entry: TarEntry): void {
     const target = joinPath(this.#target, cleanPath(entry.link));
     const from = openInRoot(this.#root, parentOf(target), O.PATH | O.DIRECTORY);
-    if (from < 0) must(from, "openat2", entry.link);
-    const result = linkAt(from, baseOf(target), dir, base);
-    close(from);
-    if (result === -ERRNO.ENOENT)
-      throw new LighterError("invalid", `Cannot unpack "${textOf(entry.path)}": its target "${textOf(entry.link)}" does not exist`);
+    const result = from < 0 ? from : linkAt(from, baseOf(target), dir, base);
+    if (from >= 0) close(from);
+    const why = LINK_REFUSALS[-result];
+    if (why !== undefined)
+      throw new LighterError("invalid", `Cannot unpack "${textOf(entry.path)}": its target "${textOf(entry.link)}" ${why}`);
     must(result, "linkat", entry.path);
   }
 

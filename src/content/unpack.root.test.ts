@@ -138,6 +138,21 @@ describe.if(root)("a layer by itself", () => {
     }
   });
 
+  test("hard links across more directories than are kept open", async () => {
+    const directories = Array.from({ length: 200 }, (_, index) => `d${index}`);
+    const layer = await add(undefined, [
+      { path: "d0/f", data: "x" },
+      ...directories.flatMap((name): Given[] => [
+        { path: `${name}/own`, data: name },
+        { path: `${name}/link`, type: "link", link: "d0/f" },
+        { path: `${name}/again`, type: "link", link: `d${Math.floor(Number(name.slice(1)) / 2)}/own` },
+      ]),
+    ]);
+    expect(lstatSync(at(layer, "d0/f")).nlink).toBe(201);
+    for (const name of directories)
+      expect(readFileSync(at(layer, `${name}/again`), "utf8")).toBe(`d${Math.floor(Number(name.slice(1)) / 2)}`);
+  });
+
   test("its size is what du counts", async () => {
     const { $ } = await import("bun");
     const layer = await add(undefined, [

@@ -7,6 +7,9 @@ import { checkSpans, gnuSpans, MOST_SPANS, type PaxSparse, paxSparse, sparseMap,
 /** Long names and extended headers past this many bytes are refused: nobody's, and they would be held in memory. */
 const MOST_META = 8 << 20;
 
+/** The highest uid and gid; one more means "leave it" to chown(2). */
+const LAST_ID = 2 ** 32 - 2;
+
 const TYPES: Readonly<Record<string, TarType>> = {
   "0": "file",
   "\0": "file",
@@ -145,8 +148,10 @@ export class TarParser {
     const records = this.#global.length === 0 ? this.#local : [...this.#global, ...this.#local];
     let stored = applyPax(entry, records);
     const sparse = letter === "S" ? undefined : paxSparse(records);
-    if (entry.type === "file" && sparse === undefined && entry.path.endsWith("/")) entry.type = "directory";
-    if (entry.type !== "file") stored = entry.size = 0;
+    if (entry.type === "file" && sparse === undefined && stored === 0 && entry.path.endsWith("/")) entry.type = "directory";
+    if (entry.type !== "file") entry.size = 0;
+    // Only GNU's `D` lists the names of its directory behind the header; the size of other types means nothing.
+    if (entry.type !== "file" && letter !== "D") stored = 0;
     this.#forget();
     this.#entry = entry;
     this.#stored = stored;
@@ -198,6 +203,7 @@ export class TarParser {
   #begin(): void {
     const entry = this.#entry;
     if (entry === undefined) return;
+    if (entry.size < 0 || this.#stored < 0) throw new LighterError("invalid", "Cannot read the tar archive: a member has a negative size");
     if (entry.spans !== undefined) checkSpans(entry.spans, entry.size, this.#stored);
     this.#position = 0;
     this.#span = 0;
@@ -223,7 +229,8 @@ export class TarParser {
   }
 
   #data(bytes: Uint8Array): void {
-    const spans = this.#entry?.spans;
+    if (this.#entry?.type !== "file") return;
+    const spans = this.#entry.spans;
     if (spans === undefined) {
       this.#sink.data(bytes, this.#position);
       this.#position += bytes.length;
@@ -305,6 +312,7 @@ function applyPax(entry: TarEntry, records: readonly PaxRecord[]): number {
     }
     const text = latin1(value);
     if (text === "") continue;
+    if (text.includes("\0")) throw new LighterError("invalid", `Cannot read the tar archive: "${key}" of an extended header holds a NUL`);
     if (key === "path") entry.path = text;
     else if (key === "linkpath") entry.link = text;
     else if (key === "size") stored = entry.size = parsePaxNumber(key, text);
@@ -318,6 +326,8 @@ function applyPax(entry: TarEntry, records: readonly PaxRecord[]): number {
     else if (key === "SCHILY.devminor") entry.minor = parsePaxNumber(key, text);
   }
   if (stored < 0) throw new LighterError("invalid", "Cannot read the tar archive: a member has a negative size");
+  for (const id of [entry.uid, entry.gid])
+    if (id < 0 || id > LAST_ID) throw new LighterError("invalid", `Cannot read the tar archive: ${id} is not a user or group id`);
   return stored;
 }
 

@@ -20,6 +20,7 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import tarStream from "tar-stream";
+import { LighterError } from "../base/errors.ts";
 import { byteString, type TarEntry, textOf } from "./tar-entry.ts";
 import { readTar, TarParser } from "./tar-read.ts";
 import { TAR_END, tarHeader, tarPadding } from "./tar-write.ts";
@@ -286,4 +287,37 @@ test("a sparse map that lies is refused", async () => {
     expect(lied.equals(archive)).toBe(false);
     expect(() => parse(lied, randomizer(1))).toThrow("sparse map");
   }
+});
+
+test(`damaged archives end in a sentence or in entries, never otherwise (SEED=${seed})`, async () => {
+  const random = randomizer(seed + 4);
+  const directory = join(work, "fuzz");
+  makeTree(directory, random);
+  const sources: Buffer[] = [archiveOf(Array.from({ length: 20 }, (_, index) => randomEntry(random, index)))];
+  for (const { options } of Object.values(FORMATS))
+    sources.push(Buffer.from(await $`tar -C ${directory} ${options} -cf - .`.quiet().arrayBuffer()));
+  let refused = 0;
+  for (let round = 0; round < 600; round++) {
+    const bytes = Buffer.from(sources[round % sources.length] ?? []);
+    const at = random(bytes.length >> 9) * 512;
+    // Changes in headers and the data behind them, with checksums that fit.
+    for (let change = 0; change < 3; change++)
+      bytes[at + random(random(2) === 0 ? 512 : 1024)] = random(2) === 0 ? 0x30 + random(10) : random(256);
+    const sum = bytes.subarray(at, at + 512).reduce((all, byte, index) => all + (index >= 148 && index < 156 ? 32 : byte), 0);
+    if (bytes.subarray(at + 257, at + 262).toString() === "ustar")
+      bytes.write(`${sum.toString(8).padStart(6, "0")}\0 `, at + 148, "latin1");
+    const parser = new TarParser({
+      entry: (entry) => expect(entry.size).toBeGreaterThanOrEqual(0),
+      data: (_piece, offset) => expect(offset).toBeGreaterThanOrEqual(0),
+      end: () => {},
+    });
+    try {
+      parser.push(bytes);
+      parser.finish();
+    } catch (error) {
+      expect(error).toBeInstanceOf(LighterError);
+      refused++;
+    }
+  }
+  expect(refused).toBeGreaterThan(50);
 });

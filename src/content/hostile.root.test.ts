@@ -1,0 +1,112 @@
+import { afterAll, expect, test } from "bun:test";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { LighterError } from "../base/errors.ts";
+import { State } from "../state/state.ts";
+import { addLayer, describeTree, type Given, packedLayer, tarOf } from "./layer-fixture.ts";
+import { openContent } from "./open.ts";
+import { unpackTree } from "./trees.ts";
+
+const root = process.getuid?.() === 0;
+const seed = Number(process.env["SEED"] ?? Date.now() % 1_000_000);
+const work = mkdtempSync(join(tmpdir(), "lighter-hostile-"));
+afterAll(() => rmSync(work, { recursive: true, force: true }));
+
+let state = seed >>> 0;
+function random(below: number): number {
+  state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
+  return Math.floor((state / 2 ** 32) * below);
+}
+const pick = <T>(items: readonly T[]): T => items[random(items.length)] as T;
+
+/** Members that try to get at `outside` by every way that archives know. */
+function nasty(outside: string): Given[] {
+  const dots = "../".repeat(12);
+  const names = [
+    "a",
+    "b",
+    "c",
+    "a/b",
+    "a/b/c",
+    "b/a",
+    "./a",
+    "/a",
+    "a/../b",
+    "a//b",
+    ".wh.a",
+    "b/.wh.victim",
+    "a/.wh..wh..opq",
+    "a/victim",
+    "b/victim",
+    "c/victim",
+  ];
+  const far = [
+    outside,
+    `${outside}/victim`,
+    `${dots}${outside.slice(1)}`,
+    `${dots}${outside.slice(1)}/victim`,
+    "..",
+    "../..",
+    "/",
+    "/a",
+    "b",
+    "../b",
+    `${dots}etc`,
+  ];
+  return Array.from({ length: 2 + random(8) }, () => {
+    const path = random(12) === 0 ? pick(far) : pick(names);
+    const kind = random(10);
+    if (kind < 3) return { path, type: "symlink", link: pick(far) };
+    if (kind < 4) return { path, type: "link", link: random(2) === 0 ? pick(far) : pick(names) };
+    if (kind < 6) return { path: `${path}/`, mode: 0o700 };
+    if (kind < 7) return { path, type: "fifo" };
+    return { path, data: "evil" };
+  });
+}
+
+test.if(root)(
+  `no archive writes outside of its root (SEED=${seed})`,
+  async () => {
+    const outside = join(work, "outside");
+    mkdirSync(outside);
+    writeFileSync(join(outside, "victim"), "unharmed");
+    const before = [...(await describeTree(outside))];
+    const store = new State(join(work, "data/state.db"));
+    const content = await openContent({ dataRoot: join(work, "data"), state: store });
+    const lease = content.lease("test");
+    let unpacked = 0;
+    for (let round = 0; round < 100; round++) {
+      const attempts = [
+        async (): Promise<unknown> => {
+          const base = await addLayer(content, lease, undefined, nasty(outside));
+          return await addLayer(content, lease, base, nasty(outside));
+        },
+        async (): Promise<unknown> => {
+          const box = join(work, `box${round}`);
+          mkdirSync(box);
+          for (const _ of [1, 2, 3]) {
+            const tar = packedLayer(tarOf(nasty(outside))).packed;
+            await unpackTree({ root: box, path: "/", noOverwriteDirNonDir: random(2) === 0 }, new Blob([tar]).stream()).catch(
+              expectRefusal,
+            );
+          }
+          return box;
+        },
+      ];
+      for (const attempt of attempts) {
+        await attempt().then(() => unpacked++, expectRefusal);
+      }
+      expect([...(await describeTree(outside))]).toEqual(before);
+    }
+    expect(unpacked).toBeGreaterThan(105);
+    store.close();
+  },
+  60_000,
+);
+
+/** A sentence, or the kernel's own word about a name (a directory in the way, a loop). */
+function expectRefusal(error: unknown): void {
+  expect(error).toBeInstanceOf(LighterError);
+  expect((error as Error).message).toMatch(/^Cannot unpack|^cannot overwrite|^E(NOENT|NOTDIR|LOOP|EXIST|NOTEMPTY|ISDIR|INVAL): /);
+}
