@@ -15,6 +15,21 @@ const MOST_BYTES = 4 << 20;
  */
 export function lookUp(layers: readonly string[], path: string, kind: "file" | "directory"): string | undefined {
   const stack = new LowerStack(layers);
+  const real = follow(stack, path);
+  const found = real === undefined ? undefined : stack.entry(real);
+  if (found === undefined || found.stat.type !== (kind === "file" ? S_IFREG : S_IFDIR)) return undefined;
+  return fromBytes(found.path);
+}
+
+/** The directories of the layers that make up one directory of the root, topmost first; none when there is no directory. */
+export function mergedDirectories(layers: readonly string[], path: string): string[] {
+  const stack = new LowerStack(layers);
+  const real = follow(stack, path);
+  return real === undefined ? [] : stack.directories(real).map(fromBytes);
+}
+
+/** The path without links, relative to the root; undefined when a part of it is missing. */
+function follow(stack: LowerStack, path: string): string | undefined {
   let rest = toBytes(path).split("/");
   let at = "";
   let links = 0;
@@ -37,9 +52,11 @@ export function lookUp(layers: readonly string[], path: string, kind: "file" | "
     if (target.startsWith("/")) at = "";
     rest = [...target.split("/"), ...rest];
   }
-  const found = stack.entry(at);
-  if (found === undefined || found.stat.type !== (kind === "file" ? S_IFREG : S_IFDIR)) return undefined;
-  return Buffer.from(found.path, "latin1").toString("utf8");
+  return at;
+}
+
+function fromBytes(bytes: string): string {
+  return Buffer.from(bytes, "latin1").toString("utf8");
 }
 
 function toBytes(text: string): string {

@@ -1,4 +1,5 @@
 import type { FileHandle } from "node:fs/promises";
+import { now } from "../base/clock.ts";
 import { LighterError } from "../base/errors.ts";
 import type { OutputSink } from "../wire/stream.ts";
 import type { LogEntry, LogOptions } from "./containers.ts";
@@ -21,7 +22,7 @@ export async function* readLogs(context: Context, row: ContainerRow, options: Lo
   if (row.desired.hostConfig.LogConfig?.Type === "none")
     throw new LighterError("unsupported", "configured logging driver does not support reading");
   const { log } = pathsOf(context.needs.options, row.id);
-  const follower = options.follow ? followerOf(context, row, options.signal) : undefined;
+  const follower = options.follow ? followerOf(context, row, options) : undefined;
   try {
     const start = await startOf(logFileNames(log, row.log?.files ?? 0), options);
     // A line whose first piece was given goes on with the next: no new time stamp is due.
@@ -92,6 +93,9 @@ async function* readFile(
   }
 }
 
+/** What a timer can hold, in milliseconds. */
+const LONGEST_WAIT = 2 ** 31 - 1;
+
 /** Tells a reader when it is worth reading again. */
 interface Follower {
   /** Resolves true when more may have come since the call, false when nothing can come any more. */
@@ -100,7 +104,7 @@ interface Follower {
 }
 
 /** Woken by the output that passes through the daemon anyway; it keeps none of it. Undefined when nothing runs. */
-function followerOf(context: Context, row: ContainerRow, signal: AbortSignal | undefined): Follower | undefined {
+function followerOf(context: Context, row: ContainerRow, { signal, until }: LogOptions): Follower | undefined {
   const live = liveOf(context, row.id);
   const task = live.task;
   if (task === undefined || !isRunning(row)) return undefined;
@@ -126,6 +130,9 @@ function followerOf(context: Context, row: ContainerRow, signal: AbortSignal | u
   const attachment = task.attach(sink, { stdin: false, stdout: true, stderr: true });
   void task.exited.then(end);
   signal?.addEventListener("abort", end);
+  // A time in the future ends the following when it has come.
+  const wait = until === undefined ? undefined : Number(until - now()) / 1e6;
+  const timer = wait === undefined || wait > LONGEST_WAIT ? undefined : setTimeout(end, Math.max(0, wait));
   return {
     async ticket() {
       const seen = count;
@@ -135,6 +142,7 @@ function followerOf(context: Context, row: ContainerRow, signal: AbortSignal | u
       return true;
     },
     close() {
+      clearTimeout(timer);
       signal?.removeEventListener("abort", end);
       attachment.detach();
     },

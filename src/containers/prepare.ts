@@ -1,11 +1,13 @@
 import { existsSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { LighterError } from "../base/errors.ts";
+import { closeFd } from "../linux/fd.ts";
+import { openDetachedOverlay } from "../linux/mount.ts";
 import type { TaskSpec } from "../runtime/runtime.ts";
 import { type Context, find } from "./context.ts";
 import { commandOf, type PlannedMount } from "./desired.ts";
 import { hostFileMounts, writeHostFiles } from "./host-files.ts";
-import { lookUp, userFiles } from "./image-files.ts";
+import { mergedDirectories, userFiles } from "./image-files.ts";
 import { initProgram } from "./init-program.ts";
 import { type ContainerPaths, pathsOf } from "./paths.ts";
 import { resolveUser } from "./passwd.ts";
@@ -42,7 +44,7 @@ async function sourceOf(context: Context, row: ContainerRow, mount: PlannedMount
       return bindSource(mount);
     case "volume": {
       const upper = pathsOf(context.needs.options, row.id).upper;
-      const copyFrom = async (): Promise<{ path: string; done(): void } | undefined> => imageContent([upper, ...layers], mount.destination);
+      const copyFrom = (): Promise<{ path: string; done(): void } | undefined> => imageContent([upper, ...layers], mount.destination);
       const path = await context.needs.volumes.ready(mount.source, { copyFrom: mount.noCopy ? undefined : copyFrom });
       return mount.subpath === undefined ? path : subpathOf(path, mount.subpath);
     }
@@ -53,10 +55,14 @@ async function sourceOf(context: Context, row: ContainerRow, mount: PlannedMount
   }
 }
 
-/** A directory of the image's root for the copy into a new volume: the directory itself where one layer alone has it. */
-function imageContent(layers: string[], destination: string): { path: string; done(): void } | undefined {
-  const path = lookUp(layers, destination, "directory");
-  return path === undefined ? undefined : { path, done: () => undefined };
+/** A directory of the image's root for the copy into a new volume: itself where one layer alone has it, else a mount of all that have it. */
+async function imageContent(layers: string[], destination: string): Promise<{ path: string; done(): void } | undefined> {
+  const directories = mergedDirectories(layers, destination);
+  const [only] = directories;
+  if (only === undefined) return undefined;
+  if (directories.length === 1) return { path: only, done: () => undefined };
+  const fd = await openDetachedOverlay({ lower: directories });
+  return { path: `/proc/self/fd/${fd}`, done: () => closeFd(fd) };
 }
 
 function bindSource(mount: PlannedMount): string {
@@ -86,11 +92,12 @@ function subpathOf(volume: string, subpath: string): string {
 async function imageSource(context: Context, mount: PlannedMount): Promise<string> {
   const { layers } = await context.needs.images.runnable(mount.source);
   const [only] = layers;
-  if (layers.length !== 1 || only === undefined)
+  if (layers.length > 1 && mount.subpath !== undefined)
     throw new LighterError(
       "unsupported",
-      `Cannot mount image "${mount.source}" at "${mount.destination}": only images of one layer can be mounted so far`,
+      `Cannot mount "${mount.subpath}" of image "${mount.source}": a part of an image of several layers cannot be mounted`,
     );
+  if (layers.length !== 1 || only === undefined) return layers.join(":");
   return mount.subpath === undefined ? only : subpathOf(only, mount.subpath);
 }
 

@@ -90,11 +90,14 @@ function tmpfsMount(destination: string, given: string[]): Mount {
 function plannedMount(mount: PlannedMount, { sources }: MountInputs): Mount {
   const { destination } = mount;
   if (mount.type === "tmpfs") return tmpfsMount(destination, mount.tmpfsOptions ?? []);
+  const source = sources.get(destination) ?? mount.source;
+  if (mount.type === "image" && source.includes(":"))
+    return { destination, type: "overlay", source: "overlay", options: ["ro", `lowerdir=${source}`] };
   const readOnly = mount.rw ? [] : [mount.readOnlyNonRecursive || mount.nonRecursive || mount.type !== "bind" ? "ro" : "rro", "ro"];
   return {
     destination,
     type: "bind",
-    source: sources.get(destination) ?? mount.source,
+    source,
     options: [...new Set([mount.nonRecursive ? "bind" : "rbind", mount.propagation || "rprivate", ...readOnly])],
   };
 }

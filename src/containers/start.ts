@@ -109,5 +109,6 @@ async function failStart(context: Context, row: ContainerRow, live: Live, task: 
     { durable: false },
   );
   for (const waiting of [...live.pending]) waiting.abandon();
+  if (!row.autoRemove) live.tellExit({ statusCode: exitCode, error: messageOf(error) });
   if (row.autoRemove) await removeLocked(context, current(context, row.id), live, { volumes: true });
 }

@@ -65,23 +65,17 @@ function checkHealth(config: ContainerConfig): void {
 }
 
 function checkModes(config: ContainerConfig, host: HostConfig): void {
-  const check = (name: string, value: string | undefined, plain: string[]): void => {
+  const check = (name: string, value: string | undefined, plain: string[], joins = false): void => {
     if (!value || plain.includes(value)) return;
-    if (!plain.includes("container") || !/^container:.+$/.test(value)) throw invalid(`invalid ${name} mode: ${value}`);
+    if (joins && (value === "container" || value === "container:")) throw invalid("invalid container format container:<name|id>");
+    if (!joins || !value.startsWith("container:")) throw invalid(`invalid ${name} mode: ${value}`);
   };
-  check(
-    "PID",
-    host.PidMode,
-    ["host", "container"].filter((mode) => mode !== host.PidMode || mode === "host"),
-  );
-  if (host.PidMode === "container" || host.IpcMode === "container") throw invalid("invalid container format container:<name|id>");
-  check("IPC", host.IpcMode, ["none", "private", "shareable", "host", "container"]);
+  check("PID", host.PidMode, ["host"], true);
+  check("IPC", host.IpcMode, ["none", "private", "shareable", "host"], true);
   check("UTS", host.UTSMode, ["host"]);
   check("user namespace", host.UsernsMode, ["host"]);
   check("cgroup namespace", host.CgroupnsMode, ["private", "host"]);
   if (host.UTSMode === "host" && config.Hostname) throw invalid("conflicting options: hostname and the UTS mode");
-  if (host.Privileged && host.CgroupnsMode === "private" && host.UsernsMode === "keep-id")
-    throw invalid("invalid user namespace mode: keep-id");
 }
 
 function checkNetwork(config: ContainerConfig, host: HostConfig): void {
