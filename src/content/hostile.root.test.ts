@@ -6,7 +6,7 @@ import { LighterError } from "../base/errors.ts";
 import { State } from "../state/state.ts";
 import { addLayer, describeTree, type Given, packedLayer, tarOf } from "./layer-fixture.ts";
 import { openContent } from "./open.ts";
-import { unpackTree } from "./trees.ts";
+import { packTree, unpackTree } from "./trees.ts";
 
 const root = process.getuid?.() === 0;
 const seed = Number(process.env["SEED"] ?? Date.now() % 1_000_000);
@@ -110,3 +110,41 @@ function expectRefusal(error: unknown): void {
   expect(error).toBeInstanceOf(LighterError);
   expect((error as Error).message).toMatch(/^Cannot unpack|^cannot overwrite|^E(NOENT|NOTDIR|LOOP|EXIST|NOTEMPTY|ISDIR|INVAL): /);
 }
+
+test.if(root)("a process that swaps directories for links while files are copied in and out wins nothing", async () => {
+  const outside = join(work, "race-outside");
+  const box = join(work, "race-box");
+  for (const directory of [outside, join(box, "d"), join(box, "real")]) mkdirSync(directory, { recursive: true });
+  writeFileSync(join(outside, "secret"), "SECRET");
+  writeFileSync(join(box, "d/secret"), "harmless");
+  writeFileSync(join(box, "real/secret"), "harmless");
+  const script = `import { renameSync, symlinkSync } from "node:fs";
+    process.chdir(${JSON.stringify(box)});
+    symlinkSync(${JSON.stringify(outside)}, "link");
+    for (const end = Date.now() + 1500; Date.now() < end; ) {
+      renameSync("d", "was"); renameSync("link", "d");
+      renameSync("d", "link"); renameSync("was", "d");
+    }`;
+  await Bun.write(join(work, "racer.ts"), script);
+  const before = [...(await describeTree(outside))];
+  const racer = Bun.spawn([process.execPath, join(work, "racer.ts")]);
+  const tar = tarOf([
+    { path: "d/evil", data: "x" },
+    { path: "d/secret", data: "harmless", mode: 0o777 },
+  ]);
+  let [inside, out] = [0, 0];
+  while (racer.exitCode === null) {
+    await unpackTree({ root: box, path: "/" }, new Blob([tar]).stream()).then(
+      () => inside++,
+      () => {},
+    );
+    const copy = await new Response(packTree({ root: box, path: "/d/secret", name: "secret" })).bytes().catch(() => undefined);
+    if (copy === undefined) continue;
+    out++;
+    expect(Buffer.from(copy).includes("SECRET")).toBe(false);
+    const all = await new Response(packTree({ root: box, path: "/", name: "" })).bytes().catch(() => new Uint8Array());
+    expect(Buffer.from(all).includes("SECRET")).toBe(false);
+  }
+  expect([...(await describeTree(outside))]).toEqual(before);
+  expect(Math.min(inside, out)).toBeGreaterThan(0);
+});
