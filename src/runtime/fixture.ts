@@ -1,6 +1,7 @@
 /** What the root tests and the benchmark of this part share: a root of busybox, Docker-like specs, sinks. Not part of the program. */
 import { copyFileSync, mkdirSync, mkdtempSync, rmSync, symlinkSync } from "node:fs";
 import { newId } from "../base/ids.ts";
+import { ensureMemory } from "../linux/memory-directory.ts";
 import type { Mount, Process, RuntimeSpec } from "../oci/spec.ts";
 import type { OutputSink, StreamId } from "../wire/stream.ts";
 import { openRuntime } from "./open.ts";
@@ -27,6 +28,8 @@ export interface Fixture {
 /** A private exec root, cgroup parent and busybox layer under `/tmp`. */
 export async function openFixture(runtimeName = "crun", options: Partial<RuntimeOptions> = {}): Promise<Fixture> {
   const directory = mkdtempSync("/tmp/lighter-runtime-");
+  // As most hosts have their /run; left behind by `close`.
+  ensureMemory(`${directory}/run`);
   makeLayer(`${directory}/layer`);
   return openFixtureAt(directory, `/lighter-test-${directory.slice(-6)}`, { defaultRuntime: runtimeName, ...options });
 }
@@ -51,7 +54,7 @@ export async function openFixtureAt(directory: string, cgroupParent: string, opt
       await runtime.sweep(new Set());
       await runtime[Symbol.asyncDispose]();
       await removeParent(all.cgroupParent);
-      await Bun.$`umount ${all.execRoot}/rootfs`.nothrow().quiet();
+      await Bun.$`umount -R ${all.execRoot}`.nothrow().quiet();
       rmSync(directory, { recursive: true, force: true });
     },
   };

@@ -67,7 +67,7 @@ for (const name of ["crun", "runc"]) {
       expect(sink.text(1)).toMatch(/\n0\n1\n2\n3\n/);
       expect(sink.text(1)).not.toMatch(/\n4\n/);
       expect(sink.text(1)).not.toContain(readlinkSync("/proc/self/ns/mnt"));
-      expect(readFileSync("/proc/self/mountinfo", "utf8")).not.toContain(fixture.directory);
+      expect(readFileSync("/proc/self/mountinfo", "utf8")).not.toContain(`${fixture.options.execRoot}/rootfs`);
       const kinds = new Set(readdirSync("/proc/self/task").map((tid) => readlinkSync(`/proc/self/task/${tid}/ns/mnt`)));
       expect(kinds.size).toBe(1);
     });
