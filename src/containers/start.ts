@@ -32,20 +32,9 @@ export async function startLocked(
   live.stopRequested = false;
   if (options.automatic !== true) live.backoff = 0;
   const trace = traceOf("start", row.id);
-  const request = networkRequest(row);
-  trace.sync("reserve", () =>
-    context.needs.state.write(
-      (tx) => {
-        // A restart by policy stays `restarting` until it runs.
-        if (row.status !== "restarting") setStatus(tx, row.id, "starting");
-        if (row.stoppedByUser && options.automatic !== true) setStoppedByUser(tx, row.id, false);
-        context.needs.networks.reserve(tx, request);
-      },
-      { durable: false },
-    ),
-  );
   let task: Task | undefined;
   try {
+    trace.sync("reserve", () => recordStarting(context, row, options.automatic === true));
     task = await makeTask(context, row, options.signal, trace);
     live.task = task;
     for (const waiting of [...live.pending]) waiting.join(task);
@@ -57,6 +46,19 @@ export async function startLocked(
   trace.sync("transaction", () => recordStart(context, row, task));
   watchExit(context, row.id, live, task);
   trace.end();
+}
+
+/** The places on networks are taken in the transaction that says that it starts: a port in use fails here. */
+function recordStarting(context: Context, row: ContainerRow, automatic: boolean): void {
+  context.needs.state.write(
+    (tx) => {
+      // A restart by policy stays `restarting` until it runs.
+      if (row.status !== "restarting") setStatus(tx, row.id, "starting");
+      if (row.stoppedByUser && !automatic) setStoppedByUser(tx, row.id, false);
+      context.needs.networks.reserve(tx, networkRequest(row));
+    },
+    { durable: false },
+  );
 }
 
 function recordStart(context: Context, row: ContainerRow, task: Task): void {
