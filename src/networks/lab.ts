@@ -26,6 +26,16 @@ export async function sh(command: string): Promise<string> {
   return output.trim();
 }
 
+/** How many links of ours there are on the host. */
+export async function links(): Promise<number> {
+  return Number(await sh("ip -o link | grep -c ' lv' || true"));
+}
+
+/** All rules of the host. */
+export function ruleset(): Promise<string> {
+  return sh("nft list ruleset");
+}
+
 /** The host and the outside world. */
 export class Lab {
   readonly #children: Process[] = [];

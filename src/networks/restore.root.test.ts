@@ -1,0 +1,105 @@
+import { expect, test } from "bun:test";
+import { HOST, LabDaemon, OUTSIDE, ask, links, ruleset, sh, until } from "./lab.ts";
+import { labSuite } from "./lab-suite.ts";
+
+/** Ends the processes that a killed daemon's containers were made of; in this namespace of processes nobody else has any. */
+async function killOrphans(outsidePid: number): Promise<void> {
+  await until(async () => {
+    const all = (await sh("ps -eo pid=,comm=,stat=")).split("\n").map((line) => line.trim().split(/ +/));
+    const orphans = all.filter(
+      ([pid, command = "", status = ""]) => ["sleep", "nsenter"].includes(command) && !status.startsWith("Z") && Number(pid) !== outsidePid,
+    );
+    for (const [pid] of orphans) process.kill(Number(pid), "SIGKILL");
+    return orphans.length === 0;
+  });
+}
+
+labSuite("what a daemon leaves behind", import.meta.path, (ground) => {
+  test("kill -9 of the daemon: ports answer meanwhile, the next one adopts the living and sweeps the rest", async () => {
+    await ground.daemon.close();
+    ground.daemon.forget();
+    await until(async () => (await links()) === 0);
+    await sh("ip link del lighter0; nft delete table inet lighter");
+    const dataRoot = `${ground.daemon.options.dataRoot}-killed`;
+    const child = ground.lab.spawn([process.execPath, `${import.meta.dir}/lab-daemon.ts`, dataRoot]);
+    const { value } = await (child.stdout as ReadableStream<Uint8Array>).getReader().read();
+    const { web, gone } = JSON.parse(Buffer.from(value ?? []).toString()) as Record<
+      "web" | "gone",
+      { id: string; pid: number; address: string }
+    >;
+    const server = await ground.lab.echo("web", ["tcp:80"], `/proc/${web.pid}/ns/net`);
+    expect(await ask(ground.lab.outside, "tcp", HOST, 8080)).toBe(`web ${OUTSIDE}`);
+    const wide = await links();
+    child.kill("SIGKILL");
+    await child.exited;
+    process.kill(gone.pid, "SIGKILL");
+    expect(await ask(ground.lab.outside, "tcp", HOST, 8080)).toBe(`web ${OUTSIDE}`);
+    await until(async () => (await links()) === 1);
+    expect(wide).toBeGreaterThan(3);
+
+    ground.daemon = await LabDaemon.open(ground.lab, { dataRoot });
+    ground.daemon.pids.set(web.id, web.pid);
+    await ground.daemon.networks.restore([{ containerId: web.id, pid: web.pid }]);
+    expect(await ask(ground.lab.outside, "tcp", HOST, 8080)).toBe(`web ${OUTSIDE}`);
+    expect(await ruleset()).not.toContain("8081");
+    expect(ground.daemon.state.all("SELECT container FROM endpoints")).toEqual([{ container: web.id }]);
+    expect(() => Bun.listen({ hostname: "0.0.0.0", port: 8080, socket: { data() {} } })).toThrow();
+    const next = await ground.daemon.run("next");
+    expect(next.address).not.toBe(web.address);
+    expect(await ask(next.namespace, "tcp", web.address, 80)).toBe(`web ${next.address}`);
+    await next.stop();
+
+    await sh("ip link del lighter0; nft flush ruleset");
+    await ground.daemon.close();
+    ground.daemon = await LabDaemon.open(ground.lab, { dataRoot });
+    await ground.daemon.networks.restore([{ containerId: web.id, pid: web.pid }]);
+    await until(async () => (await ask(ground.lab.outside, "tcp", HOST, 8080)) === `web ${OUTSIDE}`);
+    process.kill(web.pid, "SIGKILL");
+    server.kill();
+  });
+
+  test("kill -9 in the middle of anything leaves nothing that the next start does not sweep", async () => {
+    const dataRoot = `${ground.daemon.options.dataRoot}-churned`;
+    const options = { dataRoot, bridgeName: "lighter0", table: "lighter" };
+    await ground.daemon.close();
+    await sh("ip link del lighter0; nft flush ruleset");
+    for (const delay of [35, 70, 110, 160, 230, 320]) {
+      const child = ground.lab.spawn([process.execPath, `${import.meta.dir}/lab-daemon.ts`, dataRoot, "churn"]);
+      await (child.stdout as ReadableStream<Uint8Array>).getReader().read();
+      await Bun.sleep(delay);
+      child.kill("SIGKILL");
+      await child.exited;
+      await killOrphans(ground.lab.outsidePid);
+    }
+    ground.daemon = await LabDaemon.open(ground.lab, options);
+    await ground.daemon.networks.restore([]);
+    await ground.daemon.networks.prune(new Map());
+    expect(await sh("ip -o link | grep -c ': br-' || true")).toBe("0");
+    expect(ground.daemon.state.all("SELECT id FROM endpoints")).toEqual([]);
+    expect(ground.daemon.state.all("SELECT host_port FROM ports")).toEqual([]);
+    expect(ground.daemon.state.all("SELECT key FROM effects WHERE kind = 'bridge'")).toEqual([]);
+    expect(await sh("nft list map inet lighter ports4_any")).not.toContain("elements");
+    await ground.daemon.close();
+    await until(async () => (await links()) === 0);
+    ground.daemon = await LabDaemon.open(ground.lab, options);
+    await ground.daemon.networks.restore([]);
+  });
+
+  test("two daemons side by side", async () => {
+    const other = await LabDaemon.open(ground.lab, { bridgeName: "lighter1", table: "lighter_1" });
+    await other.networks.restore([]);
+    const [subnet] = other.networks.inspect("bridge").IPAM?.Config ?? [];
+    expect(subnet?.Subnet).not.toBe(ground.daemon.networks.inspect("bridge").IPAM?.Config?.[0]?.Subnet ?? "");
+    const mine = await ground.daemon.run("mine", { portBindings: { "80/tcp": [{ HostPort: "8200" }] } });
+    const theirs = await other.run("theirs", { portBindings: { "80/tcp": [{ HostPort: "8201" }] } });
+    await ground.lab.echo("mine", ["tcp:80"], mine.namespace);
+    await ground.lab.echo("theirs", ["tcp:80"], theirs.namespace);
+    expect(await ask(ground.lab.outside, "tcp", HOST, 8200)).toStartWith("mine ");
+    expect(await ask(ground.lab.outside, "tcp", HOST, 8201)).toStartWith("theirs ");
+    await theirs.stop();
+    await other.close();
+    other.forget();
+    expect(await ask(ground.lab.outside, "tcp", HOST, 8200)).toStartWith("mine ");
+    await mine.stop();
+  });
+});
