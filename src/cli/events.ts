@@ -1,7 +1,6 @@
 import { LighterError, messageOf } from "../base/errors.ts";
 import { parseFilters } from "../client/filters.ts";
-import { events as requestEvents } from "../client/system.ts";
-import type { EventMessage } from "../wire/engine-api.ts";
+import { events as requestEvents, type EventLine } from "../client/system.ts";
 import { command } from "./command.ts";
 import { filter, string } from "./flags.ts";
 import { zoneOffset } from "./text.ts";
@@ -30,12 +29,12 @@ export const events = command({
   },
 });
 
-async function renderer(format: string): Promise<(event: EventMessage) => string> {
+async function renderer(format: string): Promise<(line: EventLine) => string> {
   if (format === "") return eventLine;
-  if (format === "json") return (event) => JSON.stringify(event);
+  if (format === "json") return ({ text }) => text;
   const { compileTemplate } = await import("./template.ts");
   try {
-    return compileTemplate(format.replaceAll("\\t", "\t").replaceAll("\\n", "\n"), {
+    const template = compileTemplate(format.replaceAll("\\t", "\t").replaceAll("\\n", "\n"), {
       missing: (field) =>
         ["Status", "ID", "From", "Scope"].includes(field) ? undefined : `can't evaluate field ${field} in type *events.Message`,
     });
@@ -45,20 +44,18 @@ async function renderer(format: string): Promise<(event: EventMessage) => string
 }
 
 /** `2026-11-22T18:49:24.789177609Z container create ID (image=busybox, name=t1)`. */
-export function eventLine(event: EventMessage): string {
+export function eventLine({ event, nanoseconds }: EventLine): string {
   const attributes = Object.entries(event.Actor?.Attributes ?? {})
     .map(([key, value]) => `${key}=${value}`)
     .sort();
-  const time = nanoTime(event);
-  return `${time} ${event.Type ?? ""} ${event.Action ?? ""} ${event.Actor?.ID ?? ""}${attributes.length > 0 ? ` (${attributes.join(", ")})` : ""}`;
+  const shown = attributes.length > 0 ? ` (${attributes.join(", ")})` : "";
+  return `${localNanoTime(nanoseconds)} ${event.Type ?? ""} ${event.Action ?? ""} ${event.Actor?.ID ?? ""}${shown}`;
 }
 
-/** The nanosecond field is beyond what a JSON number holds exactly: its seconds come from `time`, the rest is as near as it gets. */
-function nanoTime(event: EventMessage): string {
-  const seconds = event.time ?? Math.floor((event.timeNano ?? 0) / 1e9);
-  const nanos = event.timeNano === undefined ? 0 : Number(BigInt(Math.round(event.timeNano)) - BigInt(seconds) * 1_000_000_000n);
-  const date = new Date(seconds * 1000);
+/** A time in the user's zone with nine digits: `2026-11-22T18:49:24.789177609Z`. */
+function localNanoTime(nanoseconds: bigint): string {
+  const date = new Date(Number(nanoseconds / 1_000_000n));
   const local = new Date(date.getTime() - date.getTimezoneOffset() * 60_000).toISOString().slice(0, 19);
   const offset = zoneOffset(date, ":");
-  return `${local}.${String(Math.min(Math.max(nanos, 0), 999_999_999)).padStart(9, "0")}${offset === "+00:00" ? "Z" : offset}`;
+  return `${local}.${String(nanoseconds % 1_000_000_000n).padStart(9, "0")}${offset === "+00:00" ? "Z" : offset}`;
 }

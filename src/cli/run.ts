@@ -65,14 +65,18 @@ function requestOf({ flags, given, args, app }: RunCall): CreateBody {
 
 async function runContainer(call: RunCall, body: CreateBody): Promise<number> {
   const { flags, app, called } = call;
+  const attaches = body.AttachStdin || body.AttachStdout || body.AttachStderr;
   let id: string;
   try {
-    id = await createWithPull(app, body, flags);
+    const created = createWithPull(app, body, flags);
+    // What comes after is loaded while the daemon makes the container.
+    if (attaches)
+      void Promise.all([import("./stream.ts"), import("./signals.ts"), import("../client/upgrade.ts"), import("../client/duplex.ts")]);
+    id = await created;
   } catch (error) {
     return runFailure(app, called, error);
   }
   const connection = await app.connection();
-  const attaches = body.AttachStdin || body.AttachStdout || body.AttachStderr;
   if (!attaches) return startDetached(call, connection, id);
   const removed = flags.rm ? "removed" : "next-exit";
   const keys = flags["detach-keys"] || app.config.detachKeys || DEFAULT_DETACH_KEYS;

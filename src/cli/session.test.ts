@@ -85,15 +85,10 @@ test("times of --since and --until", () => {
   expect(() => timestampOf("until", "foo", now)).toThrow('invalid value for "until": failed to parse value as time or duration: "foo"');
 });
 
-test("an event is a line, its attributes sorted", () => {
-  const event = {
-    Type: "container",
-    Action: "create",
-    time: 1_795_373_364,
-    timeNano: 1_795_373_364_500_000_000,
-    Actor: { ID: "abc", Attributes: { name: "t", image: "i" } },
-  } as const;
-  expect(eventLine(event)).toMatch(/^2026-11-22T\d\d:\d\d:24\.5\d{8}(Z|[+-]\d\d:\d\d) container create abc \(image=i, name=t\)$/);
+test("an event is a line, its attributes sorted, its time in full", () => {
+  const event = { Type: "container", Action: "create", Actor: { ID: "abc", Attributes: { name: "t", image: "i" } } } as const;
+  const line = eventLine({ event, nanoseconds: 1_795_373_364_789_177_609n, text: "" });
+  expect(line).toMatch(/^2026-11-22T\d\d:\d\d:24\.789177609(Z|[+-]\d\d:\d\d) container create abc \(image=i, name=t\)$/);
 });
 
 test("ranges, gateways and kept addresses find their subnet", () => {

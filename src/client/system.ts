@@ -19,15 +19,29 @@ export function checkAuth(
   return connection.json("POST", "/auth", { json: login });
 }
 
+/** An event, with its nanosecond time in full: as a JSON number it is beyond what JavaScript holds exactly. */
+export interface EventLine {
+  event: EventMessage;
+  nanoseconds: bigint;
+  /** The event as the daemon sent it. */
+  text: string;
+}
+
 /** What happens in the daemon, as it happens, from `since` until `until` (Unix times or RFC 3339). */
 export async function* events(
   connection: Connection,
   options: { since?: string; until?: string; filters?: Filters; signal?: AbortSignal } = {},
-): AsyncGenerator<EventMessage> {
+): AsyncGenerator<EventLine> {
   const { since, until, filters, signal } = options;
   const answer = await connection.request("GET", "/events", {
     query: { since: since || undefined, until: until || undefined, filters },
     ...(signal && { signal }),
   });
-  if (answer.body) yield* decodeMessages<EventMessage>(answer.body);
+  if (answer.body) yield* decodeMessages<EventLine>(answer.body, parseEvent);
+}
+
+function parseEvent(text: string): EventLine {
+  const event = JSON.parse(text) as EventMessage;
+  const exact = /"timeNano":\s*(\d+)/.exec(text)?.[1];
+  return { event, nanoseconds: BigInt(exact ?? (event.time ?? 0) * 1e9), text: text.trim() };
 }

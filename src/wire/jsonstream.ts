@@ -34,9 +34,12 @@ export function errorMessage(message: string, code?: number): ProgressMessage {
 
 /**
  * Takes values out of a stream of JSON objects, whatever stands between them (nothing, newlines, CRLF) and however the
- * pieces are cut. Throws `SyntaxError` for what is not JSON, and at the end for an object that was cut.
+ * pieces are cut; `parse` may take more from the text than JSON.parse does. Throws `SyntaxError` for what is not JSON, and at the end for an object that was cut.
  */
-export async function* decodeMessages<T = ProgressMessage>(body: AsyncIterable<Uint8Array>): AsyncGenerator<T> {
+export async function* decodeMessages<T = ProgressMessage>(
+  body: AsyncIterable<Uint8Array>,
+  parse: (text: string) => T = (text) => JSON.parse(text) as T,
+): AsyncGenerator<T> {
   const decoder = new TextDecoder();
   let rest = "";
   for await (const piece of body) {
@@ -45,19 +48,19 @@ export async function* decodeMessages<T = ProgressMessage>(body: AsyncIterable<U
     if (end < 0) continue;
     const ready = rest.slice(0, end);
     rest = rest.slice(end + 1);
-    for (const line of ready.split("\n")) yield* decodeLine<T>(line);
+    for (const line of ready.split("\n")) yield* decodeLine(line, parse);
   }
-  yield* decodeLine<T>(rest);
+  yield* decodeLine(rest, parse);
 }
 
-function* decodeLine<T>(line: string): Generator<T> {
+function* decodeLine<T>(line: string, parse: (text: string) => T): Generator<T> {
   if (line.trim() === "") return;
   let start = 0;
   for (const end of objectEnds(line)) {
-    yield JSON.parse(line.slice(start, end)) as T;
+    yield parse(line.slice(start, end));
     start = end;
   }
-  if (line.slice(start).trim() !== "") yield JSON.parse(line.slice(start)) as T;
+  if (line.slice(start).trim() !== "") yield parse(line.slice(start));
 }
 
 /** Where each top-level object or list of a line ends: most lines hold one, some old daemons write several. */
