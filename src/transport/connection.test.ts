@@ -34,6 +34,10 @@ class SlowSocket implements RawSocket {
     this.calls.push("shutdown");
   }
 
+  end(): void {
+    this.calls.push("end");
+  }
+
   terminate(): void {
     this.calls.push("terminate");
   }
@@ -128,7 +132,7 @@ test("the end is sent after the last byte, and the connection goes when the peer
   expect([socket.sent.toString(), socket.calls]).toEqual(["abcdef", ["shutdown"]]);
   connection.received(Buffer.from("nobody reads this"));
   connection.finished();
-  expect(socket.calls).toEqual(["shutdown", "terminate"]);
+  expect(socket.calls).toEqual(["shutdown", "end"]);
   connection.lost();
   await connection.closed;
 });

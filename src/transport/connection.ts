@@ -8,6 +8,9 @@ export interface RawSocket {
   resume(): void;
   /** Ends the direction to the peer and leaves the other open (with `true`, Bun would end reading instead). */
   shutdown(): void;
+  /** Closes in an orderly way, once nothing is left to send. */
+  end(): void;
+  /** Closes at once: TCP peers see a reset. */
   terminate(): void;
 }
 
@@ -137,7 +140,7 @@ export class Connection implements ByteStream {
   /** The peer will send nothing more. */
   finished(): void {
     this.#ended = true;
-    if (this.#shut) return this.destroy();
+    if (this.#shut) return this.#socket.end();
     this.#tellEnd("end");
   }
 
@@ -240,8 +243,8 @@ export class Connection implements ByteStream {
   #finish(): void {
     if (this.#shut || this.#gone) return;
     this.#shut = true;
-    if (this.#ended) return this.destroy();
-    this.#socket.shutdown();
+    if (this.#ended) this.#socket.end();
+    else this.#socket.shutdown();
     const timer = setTimeout(() => this.destroy(), LINGER);
     timer.unref();
     void this.closed.then(() => clearTimeout(timer));
