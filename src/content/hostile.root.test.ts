@@ -114,17 +114,19 @@ function expectRefusal(error: unknown): void {
 test.if(root)("a process that swaps directories for links while files are copied in and out wins nothing", async () => {
   const outside = join(work, "race-outside");
   const box = join(work, "race-box");
-  for (const directory of [outside, join(box, "d"), join(box, "real")]) mkdirSync(directory, { recursive: true });
+  for (const directory of [outside, join(box, "d")]) mkdirSync(directory, { recursive: true });
   writeFileSync(join(outside, "secret"), "SECRET");
   writeFileSync(join(box, "d/secret"), "harmless");
-  writeFileSync(join(box, "real/secret"), "harmless");
-  const script = `import { renameSync, symlinkSync } from "node:fs";
+  const script = `import { mkdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
     process.chdir(${JSON.stringify(box)});
-    symlinkSync(${JSON.stringify(outside)}, "link");
-    for (const end = Date.now() + 1500; Date.now() < end; ) {
-      renameSync("d", "was"); renameSync("link", "d");
-      renameSync("d", "link"); renameSync("was", "d");
-    }`;
+    const steps = [
+      () => rmSync("d", { recursive: true, force: true }),
+      () => symlinkSync(${JSON.stringify(outside)}, "d"),
+      () => rmSync("d", { recursive: true, force: true }),
+      () => mkdirSync("d"),
+      () => writeFileSync("d/secret", "harmless", { flag: "wx" }),
+    ];
+    for (const end = Date.now() + 1500; Date.now() < end; ) for (const step of steps) try { step(); } catch {}`;
   await Bun.write(join(work, "racer.ts"), script);
   const before = [...(await describeTree(outside))];
   const racer = Bun.spawn([process.execPath, join(work, "racer.ts")]);
