@@ -24,8 +24,9 @@ export async function removeAll(context: Context, cgroup: Cgroup, trees: string[
   }
 }
 
-/** SIGKILL to everything in a cgroup. */
+/** SIGKILL to everything in a cgroup, frozen or not. */
 export function killAll(cgroup: Cgroup): void {
   if (cgroup.killAll()) return;
   for (const pid of cgroup.pids()) signalPid(pid, 9);
+  cgroup.thaw();
 }

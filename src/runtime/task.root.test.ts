@@ -262,6 +262,15 @@ for (const name of ["crun", "runc"]) {
       await task.delete();
     });
 
+    test("a paused one can be removed", async () => {
+      const task = await fixture.runtime.create(fixture.spec(["sleep", "100"]));
+      await task.start();
+      await task.pause();
+      await task.delete();
+      expect((await task.exited).code).toBe(137);
+      expect(traces(fixture)).toEqual([]);
+    });
+
     test("a create that fails leaves nothing and says what the runtime said", async () => {
       const spec = fixture.spec(["nowhere"]);
       const failure = await fixture.runtime.create(spec).catch((error: unknown) => error);
