@@ -34,13 +34,19 @@ async function renderer(format: string): Promise<(line: EventLine) => string> {
   if (format === "json") return ({ text }) => text;
   const { compileTemplate } = await import("./template.ts");
   try {
-    const template = compileTemplate(format.replaceAll("\\t", "\t").replaceAll("\\n", "\n"), {
-      missing: (field) =>
-        ["Status", "ID", "From", "Scope"].includes(field) ? undefined : `can't evaluate field ${field} in type *events.Message`,
-    });
+    const missing = (field: string): string => `can't evaluate field ${field} in type *events.Message`;
+    const template = compileTemplate(format.replaceAll("\\t", "\t").replaceAll("\\n", "\n"), { missing });
+    return (line) => template(templateData(line));
   } catch (error) {
     throw new LighterError("invalid", `Error parsing format: ${messageOf(error)}`, { cause: error });
   }
+}
+
+/** An event under the names that templates use; the fields of old daemons are empty where a new one leaves them out. */
+function templateData({ event, nanoseconds }: EventLine): Record<string, unknown> {
+  const { status = "", id = "", from = "" } = event as Record<string, unknown>;
+  const { Type, Action, Actor, scope, time } = event;
+  return { Status: status, ID: id, From: from, Type, Action, Actor, Scope: scope, Time: time, TimeNano: nanoseconds };
 }
 
 /** `2026-11-22T18:49:24.789177609Z container create ID (image=busybox, name=t1)`. */
