@@ -311,6 +311,9 @@ describe.skipIf(!root)("a container's life", () => {
     const made = join(fixture.directory, "made/by/bind");
     await run(["touch", "/b/file"], { Binds: [`${made}:/b`] });
     expect(readdirSync(made)).toEqual(["file"]);
+    expect((await run(["sh", "-c", "cat /f; echo x 2>&1 >> /f"], { Binds: ["/etc/hostname:/f:ro"] })).out).toContain(
+      "Read-only file system",
+    );
   });
 
   test("--init reaps as process 1", async () => {

@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync } from "node:fs";
+import { existsSync, mkdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { LighterError } from "../base/errors.ts";
 import { closeFd } from "../linux/fd.ts";
@@ -13,6 +13,7 @@ import { type ContainerPaths, pathsOf } from "./paths.ts";
 import { resolveUser } from "./passwd.ts";
 import type { ContainerRow } from "./rows.ts";
 import { parseSecurityOptions } from "./security-opt.ts";
+import type { MountSource } from "./spec-mounts.ts";
 import { INIT_PATH, specOf } from "./spec.ts";
 
 /** The network as a start found or made it. */
@@ -29,11 +30,12 @@ export function layersOf(context: Context, row: ContainerRow): string[] {
 }
 
 /** Makes the sources of all mounts ready: volumes with the image's content, directories of `-v`. Returns host paths by destination. */
-export async function prepareMounts(context: Context, row: ContainerRow, layers: string[]): Promise<Map<string, string>> {
-  const sources = new Map<string, string>();
+export async function prepareMounts(context: Context, row: ContainerRow, layers: string[]): Promise<Map<string, MountSource>> {
+  const sources = new Map<string, MountSource>();
   for (const mount of row.desired.mounts) {
     const source = await sourceOf(context, row, mount, layers);
-    if (source !== undefined) sources.set(mount.destination, source);
+    if (source !== undefined)
+      sources.set(mount.destination, { path: source, directory: mount.type !== "bind" || statSync(source).isDirectory() });
   }
   return sources;
 }
@@ -106,7 +108,7 @@ export function taskSpecOf(
   context: Context,
   row: ContainerRow,
   layers: string[],
-  sources: ReadonlyMap<string, string>,
+  sources: ReadonlyMap<string, MountSource>,
   network: NetworkPlace,
 ): TaskSpec {
   const { options, runtime } = context.needs;

@@ -2,12 +2,18 @@ import type { Mount } from "../oci/spec.ts";
 import type { HostConfig } from "../wire/engine-api.ts";
 import type { PlannedMount } from "./desired.ts";
 
+/** A host path (several layers of an image: joined by colons), and whether it is a directory. */
+export interface MountSource {
+  path: string;
+  directory: boolean;
+}
+
 /** A mount on the container's own terms: what `--tmpfs` and volumes add to the runtime's file systems. */
 export interface MountInputs {
   host: HostConfig;
   mounts: readonly PlannedMount[];
-  /** Host path of each planned bind, volume or image, by its destination. */
-  sources: ReadonlyMap<string, string>;
+  /** What stands behind each planned bind, volume or image, by its destination. */
+  sources: ReadonlyMap<string, MountSource>;
   /** Files of ours by their destination: hosts, hostname, resolv.conf, the init program. */
   files: ReadonlyMap<string, { source: string; readOnly: boolean }>;
   /** Host directory behind a /dev/shm that containers share; undefined for one of its own. */
@@ -90,10 +96,12 @@ function tmpfsMount(destination: string, given: string[]): Mount {
 function plannedMount(mount: PlannedMount, { sources }: MountInputs): Mount {
   const { destination } = mount;
   if (mount.type === "tmpfs") return tmpfsMount(destination, mount.tmpfsOptions ?? []);
-  const source = sources.get(destination) ?? mount.source;
+  const { path: source, directory } = sources.get(destination) ?? { path: mount.source, directory: true };
   if (mount.type === "image" && source.includes(":"))
     return { destination, type: "overlay", source: "overlay", options: ["ro", `lowerdir=${source}`] };
-  const readOnly = mount.rw ? [] : [mount.readOnlyNonRecursive || mount.nonRecursive || mount.type !== "bind" ? "ro" : "rro", "ro"];
+  // Read-only all the way down; crun takes that of directories only.
+  const deep = mount.type === "bind" && directory && !mount.readOnlyNonRecursive && !mount.nonRecursive;
+  const readOnly = mount.rw ? [] : deep ? ["rro", "ro"] : ["ro"];
   return {
     destination,
     type: "bind",
