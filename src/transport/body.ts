@@ -16,7 +16,6 @@ export class RequestBody {
   #waiting = 0;
   #complete: boolean;
   #failure: Error | undefined;
-  #discarded = 0;
   #discarding = false;
   #wake: (() => void) | undefined;
   #room: (() => void) | undefined;
@@ -40,9 +39,9 @@ export class RequestBody {
     return this.#complete;
   }
 
-  /** How many bytes were thrown away. */
-  get discarded(): number {
-    return this.#discarded;
+  /** Whether the client still waits for `100 Continue`, and may never send the body. */
+  get unasked(): boolean {
+    return this.#beforeRead !== undefined;
   }
 
   /** Takes the next bytes of the connection; the promise holds the sender back. */
@@ -126,7 +125,6 @@ export class RequestBody {
   /** Throws away what is here and what comes. */
   discard(): void {
     this.#discarding = true;
-    this.#discarded += this.#waiting;
     this.#chunks = [];
     this.#waiting = 0;
     this.#room?.();
@@ -134,10 +132,7 @@ export class RequestBody {
 
   #store(bytes: Uint8Array): void {
     if (bytes.length === 0) return;
-    if (this.#discarding) {
-      this.#discarded += bytes.length;
-      return;
-    }
+    if (this.#discarding) return;
     this.#chunks.push(bytes);
     this.#waiting += bytes.length;
   }

@@ -134,6 +134,13 @@ test("100-continue is said when the body is read", async () => {
   expect(text.startsWith("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n")).toBe(true);
 });
 
+test("a body that was never asked for is not waited for", async () => {
+  const text = await raw((s) => {
+    s.write("POST /ignore HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n");
+  });
+  expect(text).toStartWith("HTTP/1.1 200 OK\r\n");
+});
+
 test("an unread body does not spoil the next request, a huge one costs the connection", async () => {
   const small = await raw((s) => {
     s.write(

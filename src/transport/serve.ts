@@ -72,7 +72,7 @@ export function serve(connection: Connection, handler: Handler): void {
     if (exchange !== current || itsBody !== body) return;
     if (!reusable || connection.gone) return connection.end();
     if (itsBody.complete) return awaitRequest();
-    if (itsBody.length === undefined || itsBody.length > DISCARD_LIMIT) return connection.end();
+    if (itsBody.unasked || itsBody.length === undefined || itsBody.length > DISCARD_LIMIT) return connection.end();
     itsBody.discard();
     connection.setTake((bytes) => {
       void itsBody.feed(bytes);
