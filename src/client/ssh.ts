@@ -1,3 +1,4 @@
+import { rmSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -58,9 +59,13 @@ export async function openSshTunnel(endpoint: SshEndpoint, command = sshCommand(
       },
     },
   });
+  // The end of the program ends the tunnel, too, however it comes.
+  const sweep = (): void => rmSync(folder, { recursive: true, force: true });
+  process.once("exit", sweep);
   return {
     path,
     async [Symbol.asyncDispose]() {
+      process.off("exit", sweep);
       server.stop(true);
       for (const child of children) child.kill();
       await rm(folder, { recursive: true, force: true });
