@@ -18,6 +18,7 @@ const SIGKILL = 9;
  */
 export async function startExec(context: Context, runtime: RuntimeRecord, spec: ExecSpec): Promise<ExecTask> {
   const { directory, id, containerId, terminal } = spec;
+  context.warmCgroups();
   const processFile = writeProcess(spec);
   let monitor: ProcessName | undefined;
   let socket: number | undefined;

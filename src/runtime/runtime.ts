@@ -176,7 +176,7 @@ export interface Runtime {
    * Files are reached by `/proc/self/fd/<fd>/...` or `openat2`. Must not be held while the container runs.
    */
   openRoot(rootfs: Rootfs): Promise<number>;
-  /** A hint that a `create` is near: what the kernel needs time for begins now. Returns at once, costs nothing. */
+  /** A hint that a `create` or an exec is near: what the kernel needs time for begins now. Returns at once, costs nothing. */
   warm(): void;
   /** Removes what tasks that are in no row left behind (directories, cgroups, runtime state): called once at start with the ids to keep. */
   sweep(keep: ReadonlySet<string>): Promise<void>;
