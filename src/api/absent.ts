@@ -28,45 +28,55 @@ export function noPlugins(): Answer {
   return json([]);
 }
 
+/** Any plugin by its name. */
 export function noSuchPlugin(call: Call): Answer {
   throw new LighterError("not-found", `plugin "${param(call, "name")}" not found`);
 }
 
+/** `docker plugin install`, `create` and what they ask first. */
 export function pluginsUnsupported(): Answer {
   throw new LighterError("unsupported", "Cannot install a plugin: this version of Lighter runs its own drivers only");
 }
 
+/** `docker build` with the classic builder. */
 export function buildUnsupported(): Answer {
   throw new LighterError("unsupported", "Cannot build: this version of Lighter has no builder yet");
 }
 
+/** `docker commit`. */
 export function commitUnsupported(): Answer {
   throw new LighterError("unsupported", "Cannot commit: this version of Lighter cannot make an image of a container yet");
 }
 
+/** `docker search`. */
 export function searchUnsupported(): Answer {
   throw new LighterError("unsupported", "Cannot search: this version of Lighter does not ask registries for lists of images");
 }
 
+/** `docker stats`; an unknown container is told first. */
 export function statsUnsupported(call: Call): Answer {
   call.engine.containers.terminal(param(call, "id"));
   throw new LighterError("unsupported", "Cannot measure: this version of Lighter has no statistics of containers yet");
 }
 
+/** `docker update`; an unknown container is told first. */
 export function updateUnsupported(call: Call): Answer {
   call.engine.containers.terminal(param(call, "id"));
   throw new LighterError("unsupported", "Cannot update: this version of Lighter does not change a container after it was made");
 }
 
+/** Attach over a WebSocket; an unknown container is told first. */
 export function webSocketUnsupported(call: Call): Answer {
   call.engine.containers.terminal(param(call, "id"));
   throw new LighterError("unsupported", "Cannot attach over a WebSocket: this version of Lighter attaches by connection upgrade only");
 }
 
+/** BuildKit's session and gRPC. */
 export function sessionUnsupported(): Answer {
   throw new LighterError("unsupported", "Cannot open a build session: this version of Lighter has no builder yet");
 }
 
+/** An image's attestations. */
 export function attestationsUnsupported(): Answer {
   throw new LighterError("unsupported", "Cannot read attestations: this version of Lighter does not look into them");
 }
@@ -76,10 +86,12 @@ export function nothingToPrune(): Answer {
   return json({ CachesDeleted: [], SpaceReclaimed: 0 });
 }
 
+/** Updates of cluster volumes. */
 export function clusterVolumesUnsupported(): Answer {
   throw new LighterError("unavailable", NO_SWARM);
 }
 
+/** What a registry knows of an image. */
 export function distributionUnsupported(): Answer {
   throw new LighterError("unsupported", "Cannot ask the registry: this version of Lighter does so for pulls only");
 }

@@ -5,6 +5,7 @@ import { createBody } from "./create-body.ts";
 import { readJson } from "./read-json.ts";
 import { terminalSize } from "./resize.ts";
 
+/** `docker ps`. */
 export async function list(call: Call): Promise<Answer> {
   const { query } = call;
   const limit = query.integer("limit") ?? 0;
@@ -38,6 +39,7 @@ const LIST_FILTERS = [
   "volume",
 ];
 
+/** Makes a container; 201 with its id and warnings. */
 export async function create(call: Call): Promise<Answer> {
   const body = await readJson<CreateBody & { MacAddress?: string }>(call, createBody);
   if (body === undefined || Object.keys(body).length === 0) {
@@ -70,10 +72,12 @@ function moveMacAddress(body: CreateBody & { MacAddress?: string }): void {
   endpoint.MacAddress = mac;
 }
 
+/** Everything about one container. */
 export async function inspect(call: Call): Promise<Answer> {
   return json(await call.engine.containers.inspect(param(call, "id"), { size: call.query.flag("size") }));
 }
 
+/** Starts a container; 304 when it runs already. A body is refused, as since 1.24. */
 export async function start(call: Call): Promise<Answer> {
   if ((call.body.length ?? 0) > 7) {
     throw new LighterError("invalid", "starting container with non-empty request body was deprecated since API v1.22 and removed in v1.24");
@@ -82,11 +86,13 @@ export async function start(call: Call): Promise<Answer> {
   return done();
 }
 
+/** Stops a container; 304 when it does not run. */
 export async function stop(call: Call): Promise<Answer> {
   await call.engine.containers.stop(param(call, "id"), stopOptions(call));
   return done();
 }
 
+/** Stops and starts a container. */
 export async function restart(call: Call): Promise<Answer> {
   await call.engine.containers.restart(param(call, "id"), stopOptions(call));
   return done();
@@ -99,21 +105,25 @@ function stopOptions(call: Call): { timeout?: number; signal?: string } {
   return { ...(timeout !== undefined && { timeout }), ...(signal !== undefined && { signal }) };
 }
 
+/** Sends a signal. */
 export async function kill(call: Call): Promise<Answer> {
   await call.engine.containers.kill(param(call, "id"), call.query.text("signal") ?? "SIGKILL");
   return done();
 }
 
+/** Freezes all processes. */
 export async function pause(call: Call): Promise<Answer> {
   await call.engine.containers.pause(param(call, "id"));
   return done();
 }
 
+/** Thaws all processes. */
 export async function unpause(call: Call): Promise<Answer> {
   await call.engine.containers.unpause(param(call, "id"));
   return done();
 }
 
+/** Gives a container another name. */
 export async function rename(call: Call): Promise<Answer> {
   const name = call.query.text("name");
   if (name === undefined) throw new LighterError("invalid", "Neither old nor new names may be empty");
@@ -121,6 +131,7 @@ export async function rename(call: Call): Promise<Answer> {
   return done();
 }
 
+/** Removes a container, with `v` its anonymous volumes too. */
 export async function remove(call: Call): Promise<Answer> {
   const { query } = call;
   await call.engine.containers.remove(param(call, "id"), {
@@ -131,6 +142,7 @@ export async function remove(call: Call): Promise<Answer> {
   return done();
 }
 
+/** Sets the terminal's size. */
 export function resize(call: Call): Answer {
   call.engine.containers.resize(param(call, "id"), terminalSize(call));
   return done(200);
@@ -160,14 +172,17 @@ export function wait(call: Call): Answer {
   };
 }
 
+/** The processes, as `ps` shows them. */
 export async function top(call: Call): Promise<Answer> {
   return json(await call.engine.containers.top(param(call, "id"), call.query.text("ps_args") ?? "-ef"));
 }
 
+/** What the container changed in its root file system. */
 export async function changes(call: Call): Promise<Answer> {
   return json(await call.engine.containers.changes(param(call, "id")));
 }
 
+/** Removes all stopped containers. */
 export async function prune(call: Call): Promise<Answer> {
   const { deleted, bytes } = await call.engine.containers.prune(call.query.filters(["label", "label!", "until"]));
   return json({ ContainersDeleted: deleted, SpaceReclaimed: bytes });

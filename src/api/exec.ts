@@ -57,11 +57,13 @@ function consoleSize(size: number[] | undefined): TerminalSize | undefined {
   return height > 0 && width > 0 ? { height, width } : undefined;
 }
 
+/** Sets the size of an exec's terminal. */
 export function resizeExec(call: Call): Answer {
   call.engine.containers.resizeExec(param(call, "id"), terminalSize(call));
   return done(200);
 }
 
+/** Everything about one exec; clients ask here for its exit code. */
 export function inspectExec(call: Call): Answer {
   return json(call.engine.containers.inspectExec(param(call, "id")));
 }

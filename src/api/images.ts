@@ -8,6 +8,7 @@ import { registryAuth } from "./registry-auth.ts";
 
 const LIST_FILTERS = ["before", "dangling", "label", "label!", "reference", "since", "until"];
 
+/** `docker images`. */
 export async function list(call: Call): Promise<Answer> {
   const { query } = call;
   const filters = new Map(query.filters(LIST_FILTERS));
@@ -82,6 +83,7 @@ async function download(source: string, signal: AbortSignal): Promise<ReadableSt
   return answer.body;
 }
 
+/** Everything about one image. */
 export async function inspect(call: Call): Promise<Answer> {
   const platform = call.version >= 49 ? platformOf(call) : undefined;
   const manifests = call.version >= 48 && call.query.flag("manifests");
@@ -90,11 +92,13 @@ export async function inspect(call: Call): Promise<Answer> {
   return json(await call.engine.images.inspect(param(call, "name"), { manifests, ...(platform && { platform }) }));
 }
 
+/** The steps an image was made by. */
 export async function history(call: Call): Promise<Answer> {
   const platform = call.version >= 48 ? platformOf(call) : undefined;
   return json(await call.engine.images.history(param(call, "name"), platform ? { platform } : {}));
 }
 
+/** Pushes an image, telling its progress. */
 export async function push(call: Call): Promise<Answer> {
   const name = param(call, "name");
   const tag = call.query.text("tag");
@@ -109,6 +113,7 @@ export async function push(call: Call): Promise<Answer> {
   );
 }
 
+/** Gives an image a further name. */
 export async function tag(call: Call): Promise<Answer> {
   const repository = call.query.text("repo") ?? "";
   const name = call.query.text("tag");
@@ -117,6 +122,7 @@ export async function tag(call: Call): Promise<Answer> {
   return done(201);
 }
 
+/** Removes a name, and the image with its last one. */
 export async function remove(call: Call): Promise<Answer> {
   const { query } = call;
   const platforms = platformsOf(query.list("platforms"));
@@ -129,6 +135,7 @@ export async function remove(call: Call): Promise<Answer> {
   );
 }
 
+/** Removes images that nothing uses. */
 export async function prune(call: Call): Promise<Answer> {
   const { deleted, bytes } = await call.engine.images.prune(call.query.filters(["dangling", "label", "label!", "until"]));
   return json({ ImagesDeleted: deleted, SpaceReclaimed: bytes });
@@ -144,6 +151,7 @@ export async function save(call: Call): Promise<Answer> {
   return { status: 200, headers: { "Content-Type": "application/x-tar" }, stream: (out) => pour(tar, out) };
 }
 
+/** Loads images of a tar stream, telling their progress. */
 export async function load(call: Call): Promise<Answer> {
   const { query, signal } = call;
   const platforms = platformsOf(query.list("platform"));

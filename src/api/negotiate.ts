@@ -1,8 +1,9 @@
 import { LighterError } from "../base/errors.ts";
 import type { ApiVersion } from "./call.ts";
 
-/** The newest and the oldest API version, both spoken: 1.56 and 1.24. */
+/** The newest API version: 1.56. */
 export const NEWEST: ApiVersion = 56;
+/** The oldest API version spoken: 1.24. */
 export const OLDEST: ApiVersion = 24;
 
 /** Splits `/v1.43/containers/json` into version and path; without a version it is the newest. Throws `invalid` with Docker's texts. */

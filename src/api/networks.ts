@@ -6,10 +6,12 @@ import { endpoint } from "./create-body.ts";
 import { readJson } from "./read-json.ts";
 import { anything, flag, listOf, mapOf, object, text } from "./shape.ts";
 
+/** `docker network ls`. */
 export function list(call: Call): Answer {
   return json(call.engine.networks.list(call.query.filters(["dangling", "driver", "id", "label", "label!", "name", "scope", "type"])));
 }
 
+/** Everything about one network. */
 export function inspect(call: Call): Answer {
   return json(call.engine.networks.inspect(param(call, "id"), { verbose: call.query.flag("verbose") }));
 }
@@ -52,6 +54,7 @@ const createBody = object({
   Labels: mapOf(text),
 });
 
+/** Makes a network; 201 with its id. */
 export async function create(call: Call): Promise<Answer> {
   const body = await readJson<CreateBody>(call, createBody);
   if (body?.Name === undefined || body.Name.trim() === "") throw new LighterError("invalid", "invalid network name: name is empty");
@@ -91,17 +94,20 @@ function createOptions(name: string, body: CreateBody): NetworkCreateOptions {
   };
 }
 
+/** Removes a network that nobody is in. */
 export async function remove(call: Call): Promise<Answer> {
   await call.engine.networks.remove(param(call, "id"));
   return done();
 }
 
+/** Removes networks that nobody is in. */
 export async function prune(call: Call): Promise<Answer> {
   return json({ NetworksDeleted: await call.engine.networks.prune(call.query.filters(["label", "label!", "until"])) });
 }
 
 const connectBody = object({ Container: text, EndpointConfig: endpoint });
 
+/** Puts a container into a network. */
 export async function connect(call: Call): Promise<Answer> {
   const body = await readJson<{ Container?: string; EndpointConfig?: EndpointSettings }>(call, connectBody);
   const container = await containerId(call, body?.Container);
@@ -111,6 +117,7 @@ export async function connect(call: Call): Promise<Answer> {
 
 const disconnectBody = object({ Container: text, Force: flag });
 
+/** Takes a container out of a network. */
 export async function disconnect(call: Call): Promise<Answer> {
   const body = await readJson<{ Container?: string; Force?: boolean }>(call, disconnectBody);
   const container = await containerId(call, body?.Container);

@@ -4,6 +4,7 @@ import type { OutputSink, StreamId } from "../wire/stream.ts";
 
 /** How output is told to clients. https://docs.docker.com/reference/api/engine/ "Stream format" */
 export const RAW_STREAM = "application/vnd.docker.raw-stream";
+/** Frames with a header each. */
 export const MULTIPLEXED_STREAM = "application/vnd.docker.multiplexed-stream";
 
 /** The content type of a process's output: clients before 1.42 know one name for both forms. */

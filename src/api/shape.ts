@@ -17,16 +17,19 @@ function wrong(value: unknown, path: string, wanted: string): LighterError {
   return new LighterError("invalid", `invalid JSON: cannot take ${kind} for ${path === "" ? "the body" : path}: expected ${wanted}`);
 }
 
+/** A string. */
 export const text: Shape = (value, path) => {
   if (typeof value === "string") return value;
   throw wrong(value, path, "a string");
 };
 
+/** True or false. */
 export const flag: Shape = (value, path) => {
   if (typeof value === "boolean") return value;
   throw wrong(value, path, "true or false");
 };
 
+/** A whole number. */
 export const integer: Shape = (value, path) => {
   if (typeof value === "number" && Number.isInteger(value)) return value;
   throw wrong(value, path, "a whole number");

@@ -12,6 +12,7 @@ const PING_HEADERS = {
   Swarm: "inactive",
 };
 
+/** The first thing that every client asks: is somebody there, and which versions. */
 export function ping(): Answer {
   return { status: 200, headers: PING_HEADERS, text: "OK" };
 }
@@ -21,10 +22,12 @@ export function pingHead(): Answer {
   return { status: 200, headers: { ...PING_HEADERS, "Content-Type": "text/plain; charset=utf-8", "Content-Length": "0" } };
 }
 
+/** The daemon's version and those of its parts. */
 export function version(call: Call): Answer {
   return json(call.engine.version());
 }
 
+/** Everything about the daemon and its host. */
 export async function info(call: Call): Promise<Answer> {
   return json(await call.engine.info());
 }
@@ -57,6 +60,7 @@ export async function auth(call: Call): Promise<Answer> {
 const DF_TYPES = ["container", "image", "volume", "build-cache"] as const;
 type DfType = (typeof DF_TYPES)[number];
 
+/** What takes how much of the disk; old clients want every object listed. */
 export async function diskUsage(call: Call): Promise<Answer> {
   const types = call.query.list("type");
   const wrong = types.find((type) => !DF_TYPES.includes(type as DfType));

@@ -4,6 +4,7 @@ import { done, json, param, type Answer, type Call } from "./call.ts";
 import { readJson } from "./read-json.ts";
 import { anything, mapOf, object, text } from "./shape.ts";
 
+/** `docker volume ls`. */
 export function list(call: Call): Answer {
   const volumes = call.engine.volumes.list(call.query.filters(["dangling", "driver", "label", "label!", "name"]));
   return json({ Volumes: volumes, Warnings: null });
@@ -11,6 +12,7 @@ export function list(call: Call): Answer {
 
 const createBody = object({ Name: text, Driver: text, DriverOpts: mapOf(text), Labels: mapOf(text), ClusterVolumeSpec: anything });
 
+/** Makes a volume, or shows the one that is there. */
 export async function create(call: Call): Promise<Answer> {
   const body = (await readJson<VolumeCreateRequest>(call, createBody)) ?? {};
   if (body.ClusterVolumeSpec !== undefined)
@@ -24,10 +26,12 @@ export async function create(call: Call): Promise<Answer> {
   return json(volume, 201);
 }
 
+/** Everything about one volume. */
 export function inspect(call: Call): Answer {
   return json(call.engine.volumes.inspect(param(call, "name")));
 }
 
+/** Removes a volume that no container has. */
 export async function remove(call: Call): Promise<Answer> {
   await call.engine.volumes.remove(param(call, "name"), { force: call.query.flag("force") });
   return done();

@@ -4,6 +4,7 @@ import type { ByteStream } from "./byte-stream.ts";
 import type { Connection } from "./connection.ts";
 import { hasToken, type RequestHead } from "./head.ts";
 
+/** Header names as they are sent, and their values. */
 export type Headers = Readonly<Record<string, string>>;
 
 /** An answer that is written piece by piece. */

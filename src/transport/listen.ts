@@ -15,6 +15,7 @@ export interface Listener extends AsyncDisposable {
   close(): Promise<void>;
 }
 
+/** Who answers, and who may come in. */
 export interface ListenOptions {
   handler: Handler;
   /** Group of the unix socket, by name; ignored where the host has no such group. Default `docker`. */

@@ -36,6 +36,7 @@ function fromStored({ created, anonymous, config_json, ...row }: Stored): Volume
   return { ...row, created: BigInt(created), anonymous: anonymous === 1, config: JSON.parse(config_json) as VolumeConfig };
 }
 
+/** The volume of a name, if there is one. */
 export function findVolume(reader: Reader, name: string): VolumeRow | undefined {
   const row = reader.get<Stored>(`SELECT ${COLUMNS} FROM volumes WHERE name = ?`, name);
   return row && fromStored(row);
@@ -46,6 +47,7 @@ export function allVolumes(reader: Reader): VolumeRow[] {
   return reader.all<Stored>(`SELECT ${COLUMNS} FROM volumes ORDER BY name`).map(fromStored);
 }
 
+/** Stores a new volume; a name in use is `conflict`. */
 export function insertVolume(tx: Tx, row: VolumeRow): void {
   tx.run(
     "INSERT INTO volumes (name, driver, created, anonymous, populated, config_json) VALUES (?, ?, ?, ?, ?, ?)",
@@ -58,10 +60,12 @@ export function insertVolume(tx: Tx, row: VolumeRow): void {
   );
 }
 
+/** Forgets a volume that nothing refers to. */
 export function deleteVolume(tx: Tx, name: string): void {
   tx.run("DELETE FROM volumes WHERE name = ?", name);
 }
 
+/** Notes how far the copy of the image has come. */
 export function setPopulated(tx: Tx, name: string, populated: number): void {
   tx.run("UPDATE volumes SET populated = ? WHERE name = ?", populated, name);
 }
@@ -87,6 +91,7 @@ export function userCounts(reader: Reader): Map<string, number> {
   return new Map(rows.map(({ volume, users }) => [volume, users]));
 }
 
+/** Names of the anonymous volumes that a container mounts. */
 export function anonymousOf(reader: Reader, container: string): string[] {
   return reader
     .all<{ name: string }>(
@@ -103,6 +108,7 @@ export function insertRemoval(tx: Tx, name: string): void {
   tx.run("INSERT OR REPLACE INTO effects (kind, key, owner, data_json) VALUES (?, ?, ?, '{}')", REMOVAL, name, name);
 }
 
+/** Notes that the directory is gone. */
 export function deleteRemoval(tx: Tx, name: string): void {
   tx.run("DELETE FROM effects WHERE kind = ? AND key = ?", REMOVAL, name);
 }
