@@ -81,7 +81,7 @@ setup_install_packages() {
 	setup_apt_install && return 0
 	setup_say "refreshing the package lists"
 	setup_run "apt-get update" "Check /etc/apt and the network, then run this again." apt-get update || return 1
-	setup_run "apt-get install$setup_packages" "Install these packages by hand, then run this again." setup_apt_install
+	setup_run "apt-get install$setup_packages" "Check /etc/apt and the network, then run this again." setup_apt_install
 }
 
 # shellcheck disable=SC2086 # a list of words
