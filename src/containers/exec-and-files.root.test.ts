@@ -96,6 +96,15 @@ describe.skipIf(!root)("exec", () => {
     expect((await failure(fixture.containers.startExec(id, { tty: false }))).message).toBe(`exec ${id} has already run`);
   });
 
+  test("an unknown user is a refusal in the stream: 126 in inspect", async () => {
+    const id = await fixture.containers.createExec(running, { Cmd: ["true"], User: "bob" });
+    expect(await failure(fixture.containers.startExec(id, { tty: false }))).toMatchObject({
+      kind: "runtime",
+      message: "unable to find user bob: no matching entries in passwd file",
+    });
+    expect(fixture.containers.inspectExec(id).ExitCode).toBe(126);
+  });
+
   test("detached; ends with its container", async () => {
     const other = await started(["sleep", "1000"]);
     const id = await fixture.containers.createExec(other, { Cmd: ["sleep", "500"] });

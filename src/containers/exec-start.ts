@@ -39,11 +39,11 @@ export async function startExec(
   const task = live.task;
   if (task === undefined) throw new LighterError("conflict", `container ${row.id} is not running`);
   const trace = traceOf("exec", row.id);
-  const spec = execSpecOf(context, row, exec, options);
   const command = exec.body.Cmd ?? [];
   starting.add(exec.id);
   try {
     context.needs.state.write((tx) => tell(tx, row, `exec_start: ${command.join(" ")}`, { execID: exec.id }), { durable: false });
+    const spec = execSpecOf(context, row, exec, options);
     const running = await trace.span("runtime", () => task.exec(spec));
     context.needs.state.write((tx) => setExecRunning(tx, exec.id, running.record), { durable: false });
     const told = watchExec(context, live, exec.id, running);
@@ -56,9 +56,9 @@ export async function startExec(
     };
     return endingAfter(running.attach(lateEnd(options.sink, told), streams), told);
   } catch (error) {
-    const failure = startError(error, command[0] ?? "", "exec");
+    const failure = asRefusal(startError(error, command[0] ?? "", "exec"));
     context.needs.state.write((tx) => tx.run("UPDATE execs SET status = 'running' WHERE id = ?", exec.id), { durable: false });
-    recordExecExit(context, exec.id, { code: startExitCode(messageOf(failure)), time: now() });
+    recordExecExit(context, exec.id, { code: execFailureCode(messageOf(failure)), time: now() });
     throw failure;
   } finally {
     starting.delete(exec.id);
@@ -66,6 +66,16 @@ export async function startExec(
 }
 
 const starting = new Set<string>();
+
+/** Clients expect what is wrong with the process itself (its user, say) in the stream, as Docker tells it: it is a refusal like the runtime's own. */
+function asRefusal(error: unknown): unknown {
+  return error instanceof LighterError && error.kind === "invalid" ? new LighterError("runtime", error.message, { cause: error }) : error;
+}
+
+/** 127 for a missing program, 126 for everything else that keeps an exec from running. */
+function execFailureCode(message: string): number {
+  return startExitCode(message) === 127 ? 127 : 126;
+}
 
 /** A client that sees the end of the stream asks for the exit code at once: the end is held back until the row knows it. */
 function lateEnd(sink: OutputSink, told: Promise<void>): OutputSink {

@@ -24,7 +24,7 @@ export function startError(error: unknown, program: string, act: "create" | "exe
 }
 
 function programSentence(message: string, program: string): string | undefined {
-  const text = message.toLowerCase();
+  const text = message.replace(/^OCI runtime \w+ failed: /, "").toLowerCase();
   const absolute = program.includes("/");
   // crun: "executable file `x` not found in $PATH: No such file or directory", "open executable: Permission denied"; runc: `exec: "x": executable file not found in $PATH`
   const aboutProgram = /executable|exec(?:ve)?\b|exec:/.test(text);
@@ -35,7 +35,8 @@ function programSentence(message: string, program: string): string | undefined {
     return absolute ? `stat ${program}: no such file or directory` : "executable file not found in $PATH";
   if (/exec format error/.test(text)) return "exec format error";
   if (/is a directory/.test(text)) return "is a directory";
-  if (/permission denied/.test(text)) return "permission denied";
+  // crun says "Operation not permitted" of a directory.
+  if (/permission denied|operation not permitted/.test(text)) return "permission denied";
   if (/not a directory/.test(text)) return "not a directory";
   return undefined;
 }
