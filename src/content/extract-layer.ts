@@ -121,7 +121,7 @@ export class LayerExtractor implements TarSink {
       const found = (directory.replaced && directory.late !== true) || this.#hidden(path) ? undefined : lower.entry(path);
       if (found?.stat.type === S_IFLNK && this.#lower === undefined) return false;
       directory.metadata ??=
-        found?.stat.type === S_IFDIR && !directory.replaced
+        found?.stat.type === S_IFDIR
           ? metadataOf(found.stat, xattrsOf(HERE, found.path))
           : { mode: 0o755, uid: 0, gid: 0, mtime: directory.implied };
     }

@@ -36,7 +36,12 @@ export class FileIngest implements Ingest {
     options.state.write((tx) => touchIngest(tx, options.ref), { durable: false });
     const path = ingestFile(options.places, options.ref);
     const ingest = new FileIngest(options, await open(path, (await exists(path)) ? "r+" : "wx+", 0o600));
-    await ingest.#rehash();
+    try {
+      await ingest.#rehash();
+    } catch (error) {
+      await ingest.#file.close();
+      throw error;
+    }
     return ingest;
   }
 
@@ -81,6 +86,7 @@ export class FileIngest implements Ingest {
       await rename(this.path, blobFile(this.#options.places, expected.digest));
       await syncDirectory(this.#options.places.blobs);
     } catch (error) {
+      await this.#file.close().catch(() => {});
       throw spaced(error, `Cannot store ${expected.digest}`);
     } finally {
       this.#close();
