@@ -5,20 +5,24 @@ import { json, param, type Answer, type Call } from "./call.ts";
 const NO_SWARM =
   'This node is not a swarm manager. Use "docker swarm init" or "docker swarm join" to connect this node to swarm and try again.';
 
+/** 503, which clients take as "no swarm here". */
+export function noManager(message: string): Answer {
+  return { status: 503, json: { message } };
+}
+
 /** Services, tasks, nodes, secrets, configs. */
 export function noSwarm(): Answer {
-  throw new LighterError("unavailable", NO_SWARM);
+  return noManager(NO_SWARM);
 }
 
 /** `docker swarm leave` on a node that is in none. */
 export function notInSwarm(): Answer {
-  throw new LighterError("unavailable", "This node is not part of a swarm");
+  return noManager("This node is not part of a swarm");
 }
 
 /** `docker swarm init` and `join`: no home-made cluster here. */
 export function noCluster(): Answer {
-  throw new LighterError(
-    "unavailable",
+  return noManager(
     "Lighter has no swarm: to run containers on several machines, use it under Kubernetes, which reaches it through the Container Runtime Interface",
   );
 }
@@ -88,7 +92,7 @@ export function nothingToPrune(): Answer {
 
 /** Updates of cluster volumes. */
 export function clusterVolumesUnsupported(): Answer {
-  throw new LighterError("unavailable", NO_SWARM);
+  return noManager(NO_SWARM);
 }
 
 /** What a registry knows of an image. */

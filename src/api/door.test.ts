@@ -43,7 +43,7 @@ test("every kind of error has its status", async () => {
     "not-modified": 304,
     "too-many": 429,
     unsupported: 501,
-    unavailable: 503,
+    unavailable: 500,
     "no-space": 500,
     cancelled: 499,
     runtime: 400,

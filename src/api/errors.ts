@@ -11,7 +11,8 @@ const STATUS: Readonly<Record<ErrorKind, number>> = {
   "not-modified": 304,
   "too-many": 429,
   unsupported: 501,
-  unavailable: 503,
+  // A registry that cannot be reached: the API's definition knows 500 for it. 503 is the answer of a node outside of a swarm (absent.ts).
+  unavailable: 500,
   "no-space": 500,
   cancelled: 499,
   runtime: 400,

@@ -1,6 +1,7 @@
 import { LighterError } from "../base/errors.ts";
 import type { NetworkCreateOptions } from "../networks/networks.ts";
 import type { EndpointSettings } from "../wire/engine-api.ts";
+import { noManager } from "./absent.ts";
 import { done, json, param, type Answer, type Call } from "./call.ts";
 import { endpoint } from "./create-body.ts";
 import { readJson } from "./read-json.ts";
@@ -59,10 +60,7 @@ export async function create(call: Call): Promise<Answer> {
   const body = await readJson<CreateBody>(call, createBody);
   if (body?.Name === undefined || body.Name.trim() === "") throw new LighterError("invalid", "invalid network name: name is empty");
   if (body.Scope === "swarm" || body.Ingress === true || body.Driver === "overlay") {
-    throw new LighterError(
-      "unavailable",
-      "This node is not a swarm manager, and overlay networks need one: Lighter leaves clusters to Kubernetes",
-    );
+    return noManager("This node is not a swarm manager, and overlay networks need one: Lighter leaves clusters to Kubernetes");
   }
   const { id, warning } = await call.engine.networks.create(createOptions(body.Name, body));
   return json({ Id: id, Warning: warning }, 201);

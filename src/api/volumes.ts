@@ -1,5 +1,5 @@
-import { LighterError } from "../base/errors.ts";
 import type { VolumeCreateRequest } from "../wire/engine-api.ts";
+import { noManager } from "./absent.ts";
 import { done, json, param, type Answer, type Call } from "./call.ts";
 import { readJson } from "./read-json.ts";
 import { anything, mapOf, object, text } from "./shape.ts";
@@ -15,8 +15,7 @@ const createBody = object({ Name: text, Driver: text, DriverOpts: mapOf(text), L
 /** Makes a volume, or shows the one that is there. */
 export async function create(call: Call): Promise<Answer> {
   const body = (await readJson<VolumeCreateRequest>(call, createBody)) ?? {};
-  if (body.ClusterVolumeSpec !== undefined)
-    throw new LighterError("unavailable", "cluster volumes need a swarm, which this engine does not have");
+  if (body.ClusterVolumeSpec !== undefined) return noManager("cluster volumes need a swarm, which this engine does not have");
   const volume = await call.engine.volumes.create({
     ...(body.Name ? { name: body.Name } : {}),
     ...(body.Driver ? { driver: body.Driver } : {}),
