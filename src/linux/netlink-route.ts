@@ -31,6 +31,7 @@ const IFLA = {
   mtu: 4,
   master: 10,
   protinfo: 12,
+  operstate: 16,
   linkinfo: 18,
   afSpec: 26,
   group: 27,
@@ -48,6 +49,7 @@ const AF_INET = 2;
 const AF_INET6 = 10;
 const AF_BRIDGE = 7;
 const IFF_UP = 1;
+const IF_OPER_UP = 6;
 const RTN_UNICAST = 1;
 const RTPROT_BOOT = 3;
 const RT_TABLE_MAIN = 254;
@@ -61,6 +63,8 @@ export interface Link {
   kind: string;
   mtu: number;
   up: boolean;
+  /** Whether it carries packets: it is up, so is its other end, and the kernel has taken notice, which happens a little later on a thread of its own. */
+  operational: boolean;
   /** The index of the bridge that it is a port of; 0 for none. */
   master: number;
   address: Uint8Array;
@@ -244,6 +248,7 @@ function readLink(body: Uint8Array): Link {
   return {
     index: view.getInt32(4, true),
     up: (view.getUint32(8, true) & IFF_UP) !== 0,
+    operational: numberOf(found.get(IFLA.operstate)) === IF_OPER_UP,
     name: textOf(found.get(IFLA.ifname)),
     kind: info === undefined ? "" : textOf(attributes(info).get(IFLA.kind)),
     mtu: numberOf(found.get(IFLA.mtu)),

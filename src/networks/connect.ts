@@ -2,7 +2,7 @@ import { LighterError } from "../base/errors.ts";
 import { newId } from "../base/ids.ts";
 import type { EndpointSettings } from "../wire/engine-api.ts";
 import { checkPlace } from "./check.ts";
-import { type Context, gatewaysOf, rewriteTable, wireOf } from "./context.ts";
+import { type Context, gatewaysOf, rewriteTable, whenUp, wireOf } from "./context.ts";
 import { gatewayPlace } from "./plan.ts";
 import { networkEvent, takePlace } from "./reserve.ts";
 import {
@@ -80,6 +80,7 @@ async function connectRunning(
   );
   try {
     await context.kernel.do("attach", { namespace: `/proc/${target.pid}/ns/net`, wire: wireOf(context, network, endpoint) });
+    await whenUp(context, [endpoint.hostName]);
     if (leads && context.open.has(target.id)) await rewriteTable(context);
   } catch (error) {
     context.state.write(

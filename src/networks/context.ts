@@ -174,3 +174,12 @@ function rulesOf({ bridge, config }: NetworkRow): NetworkRules[] {
 export async function rewriteTable(context: Context): Promise<void> {
   await context.kernel.do("writeTable", { table: context.options.table, model: firewallModel(context) });
 }
+
+/** How long to wait for links at most, in ms: a machine that is this slow loses a packet and sends it again. */
+const UP_PATIENCE = 1000;
+
+/** Resolves when links carry packets: mostly at once, on a busy machine some milliseconds later. */
+export async function whenUp(context: Context, links: string[]): Promise<void> {
+  const deadline = performance.now() + UP_PATIENCE;
+  while (!(await context.kernel.do("areUp", links)) && performance.now() < deadline) await Bun.sleep(1);
+}

@@ -1,6 +1,6 @@
 import { shortId } from "../base/ids.ts";
 import { libc } from "../linux/libc.ts";
-import { type Context, gatewayOf, heldOf, rewriteTable, wireOf } from "./context.ts";
+import { type Context, gatewayOf, heldOf, rewriteTable, whenUp, wireOf } from "./context.ts";
 import { hostHosts, hostHostsFile, hostResolvConf, hostsFile, resolvConfFile } from "./files.ts";
 import { isCarried } from "./firewall.ts";
 import type { NetworkRequest, Sandbox } from "./networks.ts";
@@ -53,7 +53,12 @@ async function namespaceFor(context: Context, container: string, endpoints: Endp
     return network?.bridge === undefined ? [] : [wireOf(context, network, endpoint)];
   });
   if (wires.length === 0) return context.barePool.take() ?? (await context.kernel.do("sandbox", []));
-  return context.kernel.do("sandbox", wires);
+  const fd = await context.kernel.do("sandbox", wires);
+  await whenUp(
+    context,
+    wires.map(({ hostName }) => hostName),
+  );
+  return fd;
 }
 
 /** Closes the daemon's own hold on a container's namespace, if it still has one. */

@@ -53,6 +53,8 @@ export interface Jobs {
   sandbox: [Wire[], number];
   /** Adds a wire to a namespace given by path. */
   attach: [{ namespace: string; wire: Wire }, void];
+  /** Whether links carry packets by now; until a bridge has seen its port come up, it drops what comes in there. */
+  areUp: [string[], boolean];
   /** Sets the default gateways of a namespace given by path. */
   gateways: [{ namespace: string; name: string; gateways: string[] }, void];
   /** Opens the sockets of a resolver in a namespace, given by descriptor or path. */

@@ -4,7 +4,7 @@
  */
 import { messageOf } from "../base/errors.ts";
 import { openNft } from "../linux/nft.ts";
-import { openRoute } from "../linux/netlink-route.ts";
+import { findLink, openRoute } from "../linux/netlink-route.ts";
 import { attachWire, deleteLinks, enslave, ensureBridge, makeSandbox, setGateways, survey } from "./links.ts";
 import { changePorts, dropTable, writeTable } from "./firewall.ts";
 import { openConntrack } from "../linux/netlink-conntrack.ts";
@@ -26,6 +26,7 @@ const does: { [Name in keyof Jobs]: (argument: Jobs[Name][0]) => Jobs[Name][1] }
   enslave: ({ bridge, links }) => enslave(route, bridge, links),
   sandbox: (wires) => makeSandbox(route, wires),
   attach: ({ namespace, wire }) => attachWire(route, namespace, wire),
+  areUp: (names) => names.every((name) => findLink(route, name)?.operational !== false),
   gateways: ({ namespace, name, gateways }) => setGateways(namespace, name, gateways),
   resolver: (namespace) => openResolverSockets(namespace),
   writeTable: ({ table, model }) => writeTable(nft, table, model),
