@@ -1,4 +1,4 @@
-import { readFileSync, statSync } from "node:fs";
+import { readFileSync, readlinkSync, statSync } from "node:fs";
 import { closeFd, writeAll } from "./fd.ts";
 import { check, cstr, errno, ERRNO, libc } from "./libc.ts";
 
@@ -33,7 +33,7 @@ export class SealedProgram {
       this.#fd = fresh;
       this.#identity = identity;
     }
-    return `/proc/${process.pid}/fd/${this.#fd}`;
+    return `/proc/${readlinkSync("/proc/self")}/fd/${this.#fd}`;
   }
 
   close(): void {

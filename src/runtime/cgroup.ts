@@ -5,6 +5,8 @@ import { type CgroupHost, cgroupDirectories } from "./cgroup-host.ts";
 
 /** How long freezing may take before it is called off. */
 const FREEZE_MILLISECONDS = 10_000;
+/** How many milliseconds processes get before they are let go once more. */
+const FREEZE_TRIES = 25;
 
 /** The control group of one container, by its path below the roots. All reads are of files that the kernel makes up: they do not block. */
 export class Cgroup {
@@ -49,18 +51,29 @@ export class Cgroup {
     const v2 = this.#host.version === 2;
     const directory = this.#directory(v2 ? "" : "freezer");
     if (directory === undefined) throw new LighterError("unsupported", "Cannot pause: this host has no freezer cgroup");
-    const wanted = frozen ? "FROZEN" : "THAWED";
-    if (v2) writeFileOnce(`${directory}/cgroup.freeze`, frozen ? "1" : "0");
-    else writeFileOnce(`${directory}/freezer.state`, wanted);
+    const set = (freeze: boolean): void =>
+      v2
+        ? writeFileOnce(`${directory}/cgroup.freeze`, freeze ? "1" : "0")
+        : writeFileOnce(`${directory}/freezer.state`, freeze ? "FROZEN" : "THAWED");
     const reached = (): boolean =>
       v2
         ? new RegExp(`^frozen ${frozen ? 1 : 0}$`, "m").test(readOr(`${directory}/cgroup.events`))
-        : readOr(`${directory}/freezer.state`).trim() === wanted;
-    for (const started = performance.now(); !reached(); await Bun.sleep(1)) {
-      if (performance.now() - started > FREEZE_MILLISECONDS)
+        : readOr(`${directory}/freezer.state`).trim() === (frozen ? "FROZEN" : "THAWED");
+    set(frozen);
+    const begun = performance.now();
+    for (let tries = 1; !reached(); tries++) {
+      if (performance.now() - begun > FREEZE_MILLISECONDS) {
+        set(false);
         throw new LighterError("internal", `Cannot ${frozen ? "pause" : "resume"}: the processes did not follow within 10 s`);
-      // v1: a process that forks meanwhile keeps the state at FREEZING until it is asked again.
-      if (!v2 && frozen) writeFileOnce(`${directory}/freezer.state`, wanted);
+      }
+      await Bun.sleep(1);
+      // v1 never gets there while a process forks on, or waits in execve for threads that are frozen already: now and then all go on for a moment.
+      if (v2 || !frozen) continue;
+      if (tries % FREEZE_TRIES === 0) {
+        set(false);
+        await Bun.sleep(10);
+      }
+      set(true);
     }
   }
 

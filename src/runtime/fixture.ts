@@ -1,11 +1,11 @@
 /** What the root tests and the benchmark of this part share: a root of busybox, Docker-like specs, sinks. Not part of the program. */
-import { copyFileSync, mkdirSync, mkdtempSync, rmSync, symlinkSync } from "node:fs";
+import { copyFileSync, existsSync, mkdirSync, readdirSync, mkdtempSync, rmSync, symlinkSync } from "node:fs";
 import { newId } from "../base/ids.ts";
 import { ensureMemory } from "../linux/memory-directory.ts";
 import type { Mount, Process, RuntimeSpec } from "../oci/spec.ts";
 import type { OutputSink, StreamId } from "../wire/stream.ts";
 import { openRuntime } from "./open.ts";
-import type { Runtime, RuntimeOptions, StdinMode, TaskSpec } from "./runtime.ts";
+import type { Exit, Runtime, RuntimeOptions, StdinMode, Task, TaskSpec } from "./runtime.ts";
 
 /** Docker's default capabilities. */
 export const CAPABILITIES =
@@ -171,6 +171,57 @@ export class Collected implements OutputSink {
       this.pieces.filter((piece) => stream === undefined || piece.stream === stream).map((piece) => piece.data),
     ).toString();
   }
+}
+
+/** What {@link runTask} takes beside the fixture. */
+export type RunArguments = [spec: TaskSpec, input?: (task: Task, sink: Collected) => Promise<void>];
+
+/** Runs a task to its end and removes it. */
+export async function runTask(fixture: Fixture, ...[spec, input]: RunArguments): Promise<{ exit: Exit; sink: Collected }> {
+  const task = await fixture.runtime.create(spec);
+  try {
+    const sink = new Collected();
+    const client = task.attach(sink, { stdin: true, stdout: true, stderr: true });
+    await task.start();
+    if (input) await input(task, sink);
+    const exit = await task.exited;
+    await client.ended;
+    return { exit, sink };
+  } finally {
+    await task.delete();
+  }
+}
+
+/** The message of a rejection. */
+export async function failureOf(promise: Promise<unknown>): Promise<string> {
+  return await promise.then(
+    () => "no failure",
+    (error: unknown) => (error as Error).message,
+  );
+}
+
+/** Waits for a condition; throws after 5 s. */
+export async function until(condition: () => boolean): Promise<void> {
+  for (const begun = performance.now(); !condition(); await Bun.sleep(5))
+    if (performance.now() - begun > 5_000) throw new Error("not within 5 s");
+}
+
+/** Everything that a container could have left: directories of the exec root, cgroups, mounts. */
+export function traces({ options }: Fixture): string[] {
+  const list = (path: string): string[] =>
+    existsSync(path)
+      ? readdirSync(path, { withFileTypes: true })
+          .filter((e) => e.isDirectory())
+          .map((e) => `${path}/${e.name}`)
+      : [];
+  const groups = readdirSync("/sys/fs/cgroup").flatMap((name) => list(`/sys/fs/cgroup/${name}${options.cgroupParent}`));
+  const states = list(`${options.execRoot}/state`).flatMap(list);
+  return [
+    ...list(`${options.execRoot}/containers`),
+    ...list(`${options.execRoot}/rootfs`),
+    ...states,
+    ...groups.filter((path) => !path.endsWith("/monitors")),
+  ];
 }
 
 function makeLayer(layer: string): void {
