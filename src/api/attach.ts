@@ -1,4 +1,5 @@
 import { LighterError, messageOf } from "../base/errors.ts";
+import { logOf } from "../base/log.ts";
 import type { ByteStream } from "../transport/byte-stream.ts";
 import type { Attachment } from "../wire/stream.ts";
 import { param, type Answer, type Call } from "./call.ts";
@@ -53,9 +54,10 @@ export async function join(
     if (detached) typed.resolve();
   };
   let over = false;
-  void stream.read(stdin ? take : () => {}).then((how) => {
-    if (how === "end" && stdin && !over) attachment.closeInput();
-  });
+  void stream
+    .read(stdin ? take : () => {})
+    .then((how) => (how === "end" && stdin && !over ? attachment.closeInput() : undefined))
+    .catch((error: unknown) => logOf("api").warn("Cannot end the input: {error}", { error }));
   const how = await Promise.race([
     Promise.race([attachment.ended, sink.ended]).then(() => "ended" as const),
     stream.closed.then(() => "left" as const),

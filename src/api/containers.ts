@@ -1,4 +1,4 @@
-import { LighterError } from "../base/errors.ts";
+import { LighterError, messageOf } from "../base/errors.ts";
 import type { CreateBody } from "../containers/containers.ts";
 import { done, json, param, type Answer, type Call } from "./call.ts";
 import { createBody } from "./create-body.ts";
@@ -158,16 +158,16 @@ export function wait(call: Call): Answer {
   if (condition === undefined) throw new LighterError("invalid", `invalid condition: "${text}"`);
   const { result, cancel } = call.engine.containers.wait(param(call, "id"), condition);
   signal.addEventListener("abort", cancel, { once: true });
+  const answer = result.then(
+    ({ statusCode, error }) => ({ StatusCode: statusCode, ...(error !== undefined && { Error: { Message: error } }) }),
+    (error: unknown) => ({ StatusCode: -1, Error: { Message: messageOf(error) } }),
+  );
   return {
     status: 200,
     headers: { "Content-Type": "application/json" },
     stream: async (out) => {
-      const answer = await result.then(
-        ({ statusCode, error }) => ({ StatusCode: statusCode, ...(error !== undefined && { Error: { Message: error } }) }),
-        (error: unknown) => ({ StatusCode: -1, Error: { Message: (error as Error).message } }),
-      );
+      out.write(`${JSON.stringify(await answer)}\n`);
       signal.removeEventListener("abort", cancel);
-      out.write(`${JSON.stringify(answer)}\n`);
     },
   };
 }
