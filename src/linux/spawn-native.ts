@@ -1,4 +1,4 @@
-import { cc, ptr } from "bun:ffi";
+import { cc, dlopen, ptr } from "bun:ffi";
 import { closeFd, memoryFile, writeAll } from "./fd.ts";
 import { cstr, systemError } from "./libc.ts";
 import { type SpawnArguments, type SpawnOptions, withSpawnArguments } from "./posix-spawn.ts";
@@ -6,36 +6,37 @@ import { type SpawnArguments, type SpawnOptions, withSpawnArguments } from "./po
 /**
  * The steps between two namespaces, as one native call. JavaScript in between could make its engine start a helper thread there (a JIT
  * or collector thread, at any time), which would keep the namespace and the mounts in it for as long as that thread lives.
- * Compiled in memory by the C compiler inside Bun, without headers; takes a few milliseconds, once.
+ * Compiled in memory by the C compiler inside Bun; takes a few milliseconds, once. Machines of users have neither headers nor the libraries
+ * of a C compiler: nothing is linked, and glibc's functions come by their addresses.
  */
 const SOURCE = `
-extern int unshare(int flags);
-extern int setns(int fd, int type);
-extern int mount(const char *source, const char *target, const char *type, unsigned long flags, const void *data);
-extern int umount2(const char *target, int flags);
-extern int posix_spawn(int *pid, const char *path, const void *actions, const void *attributes, char *const *argv, char *const *envp);
-extern long syscall(long number, ...);
-extern int *__errno_location(void);
+#define unshare ((int (*)(int flags)) a[12])
+#define setns ((int (*)(int fd, int type)) a[13])
+#define mount ((int (*)(const char *source, const char *target, const char *type, unsigned long flags, const void *data)) a[14])
+#define umount2 ((int (*)(const char *target, int flags)) a[15])
+#define posix_spawn ((int (*)(int *pid, const char *path, const void *actions, const void *attributes, char *const *argv, char *const *envp)) a[16])
+#define syscall ((long (*)(long number, ...)) a[17])
+#define errno (*((int *(*)(void)) a[18])())
 
-/* Fields: host namespace, hybrid, target, options, detached mount, result; path, actions, attributes, argv, envp of posix_spawn; last step.
+/* Fields: host namespace, hybrid, target, options, detached mount, result; path, actions, attributes, argv, envp of posix_spawn; last step; the functions above.
    Without a path the answer is a detached clone of the mount instead. */
 int lighter_spawn(long *a)
 {
   int host = a[0], hybrid = a[1], detached = a[4], *pid = (int *) a[5];
   const char *target = (const char *) a[2], *options = (const char *) a[3];
   int error = 0;
-  if (unshare(0x20000)) return *__errno_location();
+  if (unshare(0x20000)) return errno;
   a[11] = 1;
-  if (hybrid && (mount(0, "/sys/fs/cgroup", 0, 1 << 18, 0) || umount2("/sys/fs/cgroup/unified", 2))) error = *__errno_location();
+  if (hybrid && (mount(0, "/sys/fs/cgroup", 0, 1 << 18, 0) || umount2("/sys/fs/cgroup/unified", 2))) error = errno;
   if (!error && target) {
     a[11] = 2;
     if (detached >= 0 ? syscall(429, detached, "", -100, target, 4) : mount("overlay", target, "overlay", 0, options))
-      error = *__errno_location();
+      error = errno;
   }
   if (!error && !a[6]) {
     a[11] = 5;
     *pid = syscall(428, -100, target, 0x80001);
-    if (*pid < 0) error = *__errno_location();
+    if (*pid < 0) error = errno;
   }
   else if (!error) {
     a[11] = 3;
@@ -44,7 +45,7 @@ int lighter_spawn(long *a)
   unshare(0x200);
   if (setns(host, 0x20000)) {
     a[11] = 4;
-    return *__errno_location();
+    return errno;
   }
   return error;
 }
@@ -56,16 +57,28 @@ function compile(): (fields: BigInt64Array) => number {
   const file = memoryFile("spawn.c");
   try {
     writeAll(file, Buffer.from(SOURCE));
-    return cc({ source: `/proc/self/fd/${file}`, symbols: { lighter_spawn: { args: ["ptr"], returns: "i32" } } }).symbols.lighter_spawn;
+    const symbols = { lighter_spawn: { args: ["ptr"], returns: "i32" } } as const;
+    return cc({ source: `/proc/self/fd/${file}`, flags: "-nostdlib", symbols }).symbols.lighter_spawn;
   } finally {
     closeFd(file);
   }
 }
 let compiled: ReturnType<typeof compile> | undefined;
 
+/** The functions that the code calls, in the order of its fields. */
+const FUNCTIONS = ["unshare", "setns", "mount", "umount2", "posix_spawn", "syscall", "__errno_location"];
+let addresses: bigint[] | undefined;
+
+/** Where glibc has them; it stays loaded for the life of the process. */
+function addressesOfFunctions(): bigint[] {
+  const { dlsym } = dlopen("libc.so.6", { dlsym: { args: ["ptr", "ptr"], returns: "u64" } }).symbols;
+  return FUNCTIONS.map((name) => BigInt(dlsym(null, cstr(name))));
+}
+
 /** Compiles the native part; later calls cost nothing. */
 export function prepareNative(): void {
   compiled ??= compile();
+  addresses ??= addressesOfFunctions();
 }
 
 export interface PrivateMounts {
@@ -97,7 +110,8 @@ function run(mounts: PrivateMounts, program: SpawnArguments | undefined, name: s
   const text = overlay && "options" in overlay ? cstr(overlay.options) : undefined;
   const result = new Int32Array(1);
   const address = (bytes: NodeJS.TypedArray | undefined): bigint => BigInt(bytes === undefined ? 0 : (ptr(bytes) as number));
-  const fields = new BigInt64Array(12);
+  const fields = new BigInt64Array(12 + FUNCTIONS.length);
+  fields.set(addresses ?? [], 12);
   fields.set([BigInt(mounts.hostMounts), mounts.hybrid ? 1n : 0n, address(target), address(text)]);
   fields[4] = overlay && "detached" in overlay ? BigInt(overlay.detached) : -1n;
   fields.set([result, program?.path, program?.actions, program?.attributes, program?.argv, program?.env].map(address), 5);
