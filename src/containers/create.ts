@@ -33,6 +33,7 @@ export async function createContainer(
   const { needs } = context;
   const id = newId();
   const trace = traceOf("create", id);
+  needs.runtime.warm();
   const given = name === undefined || name === "" ? undefined : validateName(name);
   const image = await trace.span("image", () => needs.images.runnable(body.Image ?? "", options));
   const plan = trace.sync("plan", () => planContainer(context, id, body, image));

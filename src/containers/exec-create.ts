@@ -13,6 +13,7 @@ const KEEP = 300_000_000_000n;
 export function createExec(context: Context, reference: string, body: ExecCreateBody): string {
   const row = find(context, reference);
   requireActive(row);
+  context.needs.runtime.warm();
   const command = body.Cmd ?? [];
   if (command.length === 0) throw new LighterError("invalid", "No exec command specified");
   for (const entry of body.Env ?? []) {

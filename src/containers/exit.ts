@@ -7,6 +7,7 @@ import { removeLocked } from "./remove.ts";
 import { restartDelay, shouldRestart } from "./restart-policy.ts";
 import { type ContainerRow, rowById, setExited, setStatus, type Status } from "./rows.ts";
 import { traceOf } from "./trace.ts";
+import { tellVolumes } from "./volume-events.ts";
 
 const log = logOf("containers");
 
@@ -40,11 +41,12 @@ async function handleExit(context: Context, id: string, live: Live, task: Task, 
   await trace.span("cleanup", () => cleanUp(context, row, task));
   if (next === "removing") {
     const gone = { ...row, status: next, exitCode: exit.code };
+    // `removing` is how removeLocked knows that the volumes were in use until now.
     await trace.span("remove", () => removeLocked(context, gone, live, { volumes: true }));
     trace.end();
     return;
   }
-  releaseNetwork(context, id, next);
+  release(context, row, next);
   live.tellExit({ statusCode: exit.code });
   if (restart) scheduleRestart(context, id, live, Number(exit.time - row.started) / 1e6);
   trace.end();
@@ -85,11 +87,12 @@ async function cleanUp(context: Context, row: ContainerRow, task: Task): Promise
 }
 
 /** The rows of addresses and ports go once the kernel holds them no more. */
-export function releaseNetwork(context: Context, id: string, status: Status): void {
+export function release(context: Context, row: ContainerRow, status: Status): void {
   context.needs.state.write(
     (tx) => {
-      context.needs.networks.release(tx, id);
-      setStatus(tx, id, status);
+      context.needs.networks.release(tx, row.id);
+      tellVolumes(tx, row, "unmount");
+      setStatus(tx, row.id, status);
     },
     { durable: false },
   );

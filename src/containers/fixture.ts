@@ -50,7 +50,7 @@ export async function openFixture(directory = mkdtempSync("/tmp/lighter-containe
     content,
     runtime,
     images: imagesOf(content),
-    networks: hostNetwork(state),
+    networks: hostNetwork(),
     volumes: plainVolumes(state, dataRoot),
     options: {
       dataRoot,
@@ -139,7 +139,7 @@ function imagesOf(content: Content): ContainerImages {
 }
 
 /** Every container shares the host's network: what networks/ does is tested there. */
-function hostNetwork(state: State): ContainerNetworks {
+function hostNetwork(): ContainerNetworks {
   return {
     check: () => undefined,
     reserve: (tx, { containerId }) =>
@@ -152,7 +152,8 @@ function hostNetwork(state: State): ContainerNetworks {
         entered: () => undefined,
       }),
     leave: () => Promise.resolve(),
-    release: () => void state,
+    release: () => undefined,
+    rename: () => undefined,
     settings: () => ({ networks: {}, ports: {}, sandboxId: "", sandboxKey: "" }),
   };
 }

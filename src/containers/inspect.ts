@@ -4,6 +4,7 @@ import { type Context, find } from "./context.ts";
 import { commandOf } from "./desired.ts";
 import { runningExecIds } from "./exec-rows.ts";
 import { mountPoints } from "./mount-points.ts";
+import { networkRequest } from "./network-request.ts";
 import { pathsOf } from "./paths.ts";
 import type { ContainerRow } from "./rows.ts";
 import { sizesOf } from "./size.ts";
@@ -19,7 +20,7 @@ export async function inspectContainer(
   const { images, networks, state } = context.needs;
   const { config, hostConfig, os } = row.desired;
   const paths = pathsOf(context.needs.options, row.id);
-  const settings = networks.settings(state, row.id);
+  const settings = networks.settings(state, row.id, networkRequest(row));
   const descriptor = images.descriptor(row.manifest);
   const [path = "", ...args] = commandOf(config);
   const execs = runningExecIds(state, row.id);

@@ -304,7 +304,9 @@ describe.skipIf(!root)("a container's life", () => {
   test("volumes: copy-up, kept data, anonymous ones go with --rm", async () => {
     expect((await run(["sh", "-c", "cat /data/seed; id -u"], {}, { Image: "volumes" })).out).toBe("seed\n1000\n");
     expect(fixture.state.all("SELECT name FROM volumes")).toEqual([]);
+    const before = fixture.actions().length;
     await run(["sh", "-c", "echo more > /data/more"], { Binds: ["shared:/data"] });
+    expect(fixture.actions().slice(before)).toEqual(["create", "attach", "connect", "mount", "start", "die", "unmount", "destroy"]);
     expect((await run(["sh", "-c", "cat /data/seed /data/more; touch /data/x 2>&1"], { Binds: ["shared:/data:ro"] })).out).toBe(
       "seed\nmore\ntouch: /data/x: Read-only file system\n",
     );

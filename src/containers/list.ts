@@ -5,6 +5,7 @@ import { type Context, find } from "./context.ts";
 import { commandOf } from "./desired.ts";
 import { checkFilters, matchRow, matchSummary } from "./list-filters.ts";
 import { mountPoints } from "./mount-points.ts";
+import { networkRequest } from "./network-request.ts";
 import { portList } from "./port-list.ts";
 import { allRows, type ContainerRow } from "./rows.ts";
 import { sizesOf } from "./size.ts";
@@ -36,7 +37,7 @@ export async function listContainers(
 function summaryOf(context: Context, row: ContainerRow): ContainerSummary {
   const { config, hostConfig } = row.desired;
   const { images, networks, state } = context.needs;
-  const settings = networks.settings(state, row.id);
+  const settings = networks.settings(state, row.id, networkRequest(row));
   const descriptor = images.descriptor(row.manifest);
   return {
     Id: row.id,

@@ -73,9 +73,11 @@ export interface ContainerNetworks {
   ): Promise<{ namespace: string | undefined; hosts: string | undefined; resolvConf: string | undefined; entered(): void }>;
   leave(containerId: string): Promise<void>;
   release(tx: Tx, containerId: string): void;
+  rename(tx: Tx, containerId: string, name: string): void;
   settings(
     reader: Reader,
     containerId: string,
+    asked?: Pick<ContainerNetworkRequest, "mode" | "endpoints">,
   ): { networks: Record<string, EndpointSettings>; ports: PortMap; sandboxId: string; sandboxKey: string };
 }
 

@@ -6,6 +6,7 @@ import type { Live } from "./live.ts";
 import { pathsOf } from "./paths.ts";
 import { type ContainerRow, deleteRow, rowById } from "./rows.ts";
 import { sendSignal } from "./send-signal.ts";
+import { tellVolumes } from "./volume-events.ts";
 
 const log = logOf("containers");
 const SIGKILL = 9;
@@ -69,6 +70,8 @@ export async function removeLocked(context: Context, row: ContainerRow, live: Li
   state.write(
     (tx) => {
       networks.release(tx, row.id);
+      // An exit that is followed by its removal has one transaction less.
+      if (row.status === "removing") tellVolumes(tx, row, "unmount");
       tell(tx, row, "destroy");
       deleteRow(tx, row.id);
     },

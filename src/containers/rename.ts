@@ -15,6 +15,7 @@ export function renameContainer(context: Context, reference: string, name: strin
     context.needs.state.write(
       (tx) => {
         setName(tx, row.id, fresh);
+        context.needs.networks.rename(tx, row.id, fresh);
         tell(tx, { ...row, name: fresh }, "rename", { oldName: `/${row.name}` });
       },
       { durable: true },

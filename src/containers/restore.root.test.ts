@@ -1,39 +1,46 @@
 import { describe, expect, test } from "bun:test";
-import { existsSync } from "node:fs";
+import { existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { eventsAfter } from "../state/events.ts";
 import { type Fixture, openFixture } from "./fixture.ts";
 
 const root = process.getuid?.() === 0;
 
-/** A daemon of containers alone, in a process of its own: makes what the test wants, says so, and is killed. */
+/** A daemon of containers alone, in a process of its own: makes what the test wants, says so, and is killed. Programs end once a file says so. */
 const DAEMON = `
 const { openFixture } = await import(${JSON.stringify(join(import.meta.dir, "fixture.ts"))});
-const fixture = await openFixture(process.argv[1]);
+const directory = process.argv[1];
+const fixture = await openFixture(directory);
 const start = async (name, cmd, host = {}) => {
-  const { id } = await fixture.containers.create(name, { Image: "busybox", Cmd: cmd, HostConfig: { NetworkMode: "host", ...host } }, {});
+  const { id } = await fixture.containers.create(name, { Image: "busybox", Cmd: cmd, HostConfig: { NetworkMode: "host", Binds: [directory + "/go:/go"], ...host } }, {});
   await fixture.containers.start(id);
 };
+const until = "while ! test -e /go/now; do sleep 0.05; done; ";
 await start("ticker", ["sh", "-c", "i=0; while :; do i=$((i+1)); echo line $i; sleep 0.01; done"]);
-await start("nine", ["sh", "-c", "sleep 0.5; exit 9"]);
-await start("again", ["sh", "-c", "sleep 0.5; exit 1"], { RestartPolicy: { Name: "on-failure", MaximumRetryCount: 1 } });
-await start("gone", ["sleep", "0.5"], { AutoRemove: true });
+await start("nine", ["sh", "-c", until + "exit 9"]);
+await start("again", ["sh", "-c", until + "exit 1"], { RestartPolicy: { Name: "on-failure", MaximumRetryCount: 1 } });
+await start("gone", ["sh", "-c", until], { AutoRemove: true });
 await start("quiet", ["sleep", "1000"]);
-const exec = await fixture.containers.createExec("quiet", { Cmd: ["sh", "-c", "sleep 0.5; exit 4"] });
+const exec = await fixture.containers.createExec("quiet", { Cmd: ["sh", "-c", until + "exit 4"] });
 await fixture.containers.startExec(exec, { tty: false });
 await fixture.containers.create("never", { Image: "busybox", Cmd: ["true"], HostConfig: { RestartPolicy: { Name: "always" } } }, {});
-console.log("ready " + exec);
+const pids = [];
+for (const name of ["nine", "again", "gone"]) pids.push((await fixture.containers.inspect(name)).State.Pid);
+console.log("ready " + exec + " " + pids.join(","));
 `;
 
 describe.skipIf(!root)("kill -9 of the daemon", () => {
   test("containers run on; codes, logs, events and policies are right in the next daemon", async () => {
     const directory = (await Bun.$`mktemp -d /tmp/lighter-containers-XXXXXX`.text()).trim();
+    mkdirSync(join(directory, "go"));
     const child = Bun.spawn([process.execPath, "-e", DAEMON, directory], { stdout: "pipe", stderr: "inherit" });
-    const exec = await readyLine(child.stdout);
+    const { exec, pids } = await readyLine(child.stdout);
     const killed = BigInt(Date.now()) * 1_000_000n;
     child.kill("SIGKILL");
     await child.exited;
-    await Bun.sleep(900);
+    writeFileSync(join(directory, "go/now"), "");
+    while (pids.some((pid) => existsSync(`/proc/${pid}`))) await Bun.sleep(20);
+    await Bun.sleep(1000);
     const restarted = BigInt(Date.now()) * 1_000_000n;
     const fixture = await openFixture(directory);
     try {
@@ -42,15 +49,15 @@ describe.skipIf(!root)("kill -9 of the daemon", () => {
       await fixture.remove();
     }
     expect(existsSync(directory)).toBe(false);
-  }, 20_000);
+  }, 30_000);
 });
 
-async function readyLine(stream: ReadableStream<Uint8Array>): Promise<string> {
+async function readyLine(stream: ReadableStream<Uint8Array>): Promise<{ exec: string; pids: number[] }> {
   let text = "";
   for await (const piece of stream) {
     text += Buffer.from(piece).toString();
-    const found = /ready (\w+)/.exec(text)?.[1];
-    if (found !== undefined) return found;
+    const [, exec, pids] = /ready (\w+) ([\d,]+)\n/.exec(text) ?? [];
+    if (exec !== undefined && pids !== undefined) return { exec, pids: pids.split(",").map(Number) };
   }
   throw new Error(`the daemon said: ${text}`);
 }

@@ -7,7 +7,7 @@ import { isAlive } from "../linux/process.ts";
 import { type Context, isRunning, liveOf } from "./context.ts";
 import { recordExecExit, watchExec } from "./exec-end.ts";
 import { runningExecs } from "./exec-rows.ts";
-import { releaseNetwork, watchExit } from "./exit.ts";
+import { release, watchExit } from "./exit.ts";
 import type { Live } from "./live.ts";
 import { removeLocked } from "./remove.ts";
 import { shouldRestart } from "./restart-policy.ts";
@@ -72,7 +72,7 @@ async function finish(context: Context, row: ContainerRow): Promise<void> {
     .leave(row.id)
     .catch((error: unknown) => log.warn("cannot clean the network of {id}: {error}", { id: row.id, error }));
   if (status === "removing" || (row.autoRemove && status !== "starting")) return remove(context, row);
-  releaseNetwork(context, row.id, row.hasRun || status !== "starting" ? "exited" : "created");
+  release(context, row, row.hasRun || status !== "starting" ? "exited" : "created");
 }
 
 async function remove(context: Context, row: ContainerRow): Promise<void> {

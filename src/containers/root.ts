@@ -51,7 +51,7 @@ export async function openView(context: Context, row: ContainerRow): Promise<{ r
 
 function openStopped(context: Context, row: ContainerRow): Promise<number> {
   const { upper, work } = pathsOf(context.needs.options, row.id);
-  return openDetachedOverlay({ lower: layersOf(context, row), upper, work });
+  return context.needs.runtime.openRoot({ lower: layersOf(context, row), upper, work, volatile: false });
 }
 
 function coveringMount(row: ContainerRow, path: string): ContainerRow["desired"]["mounts"][number] | undefined {

@@ -12,6 +12,7 @@ import { removeLocked } from "./remove.ts";
 import { type ContainerRow, setRunning, setStartFailed, setStatus, setStoppedByUser } from "./rows.ts";
 import { startError, startExitCode } from "./start-error.ts";
 import { type Trace, traceOf } from "./trace.ts";
+import { tellVolumes } from "./volume-events.ts";
 
 const log = logOf("containers");
 
@@ -65,6 +66,7 @@ function recordStart(context: Context, row: ContainerRow, task: Task): void {
   context.needs.state.write(
     (tx) => {
       setRunning(tx, row.id, { started: now(), task: task.record, log: row.log ?? { v: 1, files: 0 } });
+      tellVolumes(tx, row, "mount");
       tell(tx, row, "start");
     },
     { durable: false },
