@@ -2,9 +2,9 @@
  * `./test [--full] [--vm] [--list] [name...]`: the gate, the unit tests and every suite under `tests/`, each in namespaces of its own with a
  * deadline. A name picks the steps whose name holds it, or else the tests whose name does. The last line is `N passed, N failed`.
  */
-import { chmod, mkdtemp, rm } from "node:fs/promises";
+import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { basename, join } from "node:path";
+import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { cacheFolder } from "./cache.ts";
 import { commitOf } from "./commit.ts";
@@ -13,67 +13,7 @@ import { countsOf, type Counts } from "./junit.ts";
 import { writeProof } from "./proof.ts";
 import { testImage } from "./test-images.ts";
 import { dockerClient, dockerRegistry } from "./programs.ts";
-
-const root = join(import.meta.dir, "..");
-const MINUTE = 60;
-const SLOW = Number(process.env["LIGHTER_TEST_SLOW"] ?? 1);
-/** What `--vm` runs inside; the others need programs that the machine does not have, or measure. */
-const VM_STEPS = ["hello", "codes", "lifecycle", "exec", "cp", "volumes", "networks", "confinement", "outlive", "background"];
-
-/** One thing that is run and counted. */
-interface Step {
-  name: string;
-  /** `bun test` of these files, or else a command that counts as one test. */
-  files?: string[];
-  command?: string[];
-  /** Seconds. */
-  deadline: number;
-  /** Namespaces of its own; what installs packages needs the machine's network. */
-  isolated: boolean;
-}
-
-interface Options {
-  full: boolean;
-  vm: boolean;
-  seed: number;
-  pattern: string | undefined;
-}
-
-/** The steps in the order they run. A suite names its deadline in its first lines: `Deadline: 240 s`. */
-async function allSteps({ full, vm }: Options): Promise<Step[]> {
-  const suites = (ending: string): string[] => [...new Bun.Glob(`*.${ending}.ts`).scanSync(join(root, "tests"))].sort();
-  const suite = async (file: string, isolate: boolean): Promise<Step> => {
-    const seconds = /Deadline: (\d+) s/.exec(await Bun.file(join(root, "tests", file)).text())?.[1];
-    return {
-      name: basename(file).split(".")[0] ?? file,
-      files: [`./tests/${file}`],
-      deadline: Number(seconds ?? 3 * MINUTE) * (full ? 10 : 1) * SLOW,
-      isolated: isolate,
-    };
-  };
-  const steps: Step[] = [
-    { name: "check", command: [process.execPath, "tools/check.ts"], deadline: 3 * MINUTE, isolated: false },
-    { name: "unit", files: ["./src", "./shipped", "./tools"], deadline: 4 * MINUTE, isolated: true },
-  ];
-  for (const file of suites("suite")) steps.push(await suite(file, true));
-  if (full) for (const file of suites("full")) steps.push(await suite(file, false));
-  if (vm) {
-    const inside = `LIGHTER_TEST_SLOW=20 ${await bunForVm()} tools/test.ts ${VM_STEPS.join(" ")}`;
-    for (const release of ["bookworm", "trixie"]) {
-      const command = [process.execPath, "tools/vm.ts", "--suite", release, inside];
-      steps.push({ name: `vm-${release}`, command, deadline: 90 * MINUTE, isolated: false });
-    }
-  }
-  return steps;
-}
-
-/** Puts this bun where the copy of the clone in a machine without network finds it; the path inside the clone. */
-async function bunForVm(): Promise<string> {
-  const path = join(".cache/bun", Bun.version, "bun");
-  if (!(await Bun.file(join(root, path)).exists())) await Bun.write(join(root, path), Bun.file(process.execPath));
-  await chmod(join(root, path), 0o755);
-  return path;
-}
+import { allSteps, root, SLOW, type Options, type Step } from "./steps.ts";
 
 /** Counts of a command: what its own last line says, when it is a run of tests, else one test. */
 function countsOfCommand(name: string, code: number, output: string): Counts {

@@ -83,7 +83,7 @@ export class Vm {
   }
 
   #type(text: string): void {
-    this.#qemu.stdin.write(text);
+    void this.#qemu.stdin.write(text);
     void this.#qemu.stdin.flush();
   }
 
