@@ -14,6 +14,7 @@ import { testImage } from "../tools/test-images.ts";
 import { interleaved, timed, type Contestant } from "./measure.ts";
 import { runningEngine, startDockerd, type Engine } from "./peer.ts";
 import { plot, table, type Row } from "./report.ts";
+import { splitOf, splitTable } from "./split.ts";
 
 interface Pairing {
   name: string;
@@ -77,6 +78,8 @@ async function prepare(engine: Engine, client: string): Promise<void> {
   await must([client, "run", "-d", "--name", "bench-target", "busybox", "sleep", "3600"], { env });
 }
 
+// Read by the daemon that this bench starts: it then logs the spans of each operation.
+process.env["LIGHTER_TRACE"] = "1";
 const folder = await mkdtemp(join(tmpdir(), "lighter-bench-"));
 try {
   const client = await dockerClient("bookworm");
@@ -103,13 +106,15 @@ try {
     );
   }
   await must([client, "rm", "-f", "bench-target"], { env: { DOCKER_HOST: peer.host } });
-  if (flags.write) await publish(rows);
+  const split = splitTable(await splitOf({ client: LIGHTER, host: engine.host, log: () => ours.log, runs: rounds }));
+  console.log(`\n${split}`);
+  if (flags.write) await publish(rows, split);
 } finally {
   await rm(folder, { recursive: true, force: true });
 }
 
-async function publish(rows: Row[]): Promise<void> {
+async function publish(rows: Row[], split: string): Promise<void> {
   const line = `Measured by \`bun bench/run.ts --write\` on 2 cores, kernel ${(await must(["uname", "-r"])).split("-")[0]?.trim()}: client, engine; medians of interleaved rounds.`;
   await Bun.write(join(import.meta.dir, "../docs/bench/run.svg"), plot(rows, "Milliseconds until it is done (client, engine)"));
-  await replaceSection("README.md", "bench", `${table(rows)}\n\n${line}\n\n![bench](docs/bench/run.svg)`);
+  await replaceSection("README.md", "bench", `${table(rows)}\n\n${line}\n\n![bench](docs/bench/run.svg)\n\n${split}`);
 }

@@ -81,7 +81,7 @@ export class Daemon {
     // The runner removes what is left of these names on the machine.
     if (process.env["LIGHTER_TEST_SCOPES"] !== undefined) await appendFile(process.env["LIGHTER_TEST_SCOPES"], `${this.names.scope}\n`);
     const path = join(this.folder, "daemon.log");
-    const child = Bun.spawn(["sh", "-c", 'exec "$@" >> "$0" 2>&1', path, ...this.command], { stdin: "ignore" });
+    const child = Bun.spawn(["sh", "-c", 'exec "$@" >> "$0" 2>&1', path, ...this.command], { stdin: "ignore", env: process.env });
     this.#child = child;
     try {
       await until("the daemon answers", async () => child.exitCode !== null || (await this.api("GET", "/_ping")).ok, { timeout: 20_000 });
