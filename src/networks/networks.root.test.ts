@@ -135,7 +135,7 @@ labSuite("the default bridge", import.meta.path, (ground) => {
     await second.networks.remove("warned");
     await second.close();
     second.forget();
-    await sh("ip link set out0 mtu 1500; ip link del lighter2; nft delete table inet lighter_2; nft delete table ip filter");
+    await sh("ip link set out0 mtu 1500; nft delete table ip filter");
   });
 
   test("modes none, host and container", async () => {

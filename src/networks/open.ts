@@ -4,6 +4,7 @@ import type { State } from "../state/state.ts";
 import { AddressBook } from "./address-book.ts";
 import { macOf, parseAddress } from "./addresses.ts";
 import { checkRequest } from "./check.ts";
+import { clearHost } from "./clear-host.ts";
 import { connect, disconnect } from "./connect.ts";
 import { type Context, type ReadySandbox, newHostName, wireOf } from "./context.ts";
 import { create } from "./create.ts";
@@ -114,10 +115,11 @@ function dropReady(context: Context, ready: ReadySandbox): void {
   context.book.free(ready.network, ready.address4);
 }
 
-/** Leaves everything that running containers use as it is; drops what is only kept ready. */
+/** Leaves everything that running containers use as it is; drops what is only kept ready, and with no container in it the rest as well. */
 async function close(context: Context): Promise<void> {
   await Promise.all([context.bridgePool.close(), context.barePool.close()]);
   await sweepDoomed(context);
+  await clearHost(context);
   for (const container of context.resolvers.keys()) closeResolver(context, container);
   for (const held of context.held.values()) for (const fd of held.sockets.splice(0)) dropPort(fd);
   context.kernel[Symbol.dispose]();

@@ -19,7 +19,7 @@ labSuite("what a daemon leaves behind", import.meta.path, (ground) => {
     await ground.daemon.close();
     ground.daemon.forget();
     await until(async () => (await links()) === 0);
-    await sh("ip link del lighter0; nft delete table inet lighter");
+    await sh("ip link show lighter0 && exit 1; nft list tables | grep lighter && exit 1; true");
     const dataRoot = `${ground.daemon.options.dataRoot}-killed`;
     const child = ground.lab.spawn([process.execPath, `${import.meta.dir}/lab-daemon.ts`, dataRoot]);
     const { value } = await (child.stdout as ReadableStream<Uint8Array>).getReader().read();
