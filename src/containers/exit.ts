@@ -1,3 +1,4 @@
+import { messageOf } from "../base/errors.ts";
 import { logOf } from "../base/log.ts";
 import type { Exit, Task } from "../runtime/runtime.ts";
 import { type Context, tell } from "./context.ts";
@@ -14,7 +15,10 @@ const log = logOf("containers");
 /** Waits for the process's end and does what follows; `live.exitHandled` resolves after that. */
 export function watchExit(context: Context, id: string, live: Live, task: Task): void {
   const handled = task.exited.then((exit) => live.lock.run(() => handleExit(context, id, live, task, exit)));
-  live.exitHandled = handled.catch((error: unknown) => log.error("after the exit of {id}: {error}", { id, error }));
+  live.exitHandled = handled.catch(async (error: unknown) => {
+    log.error("after the exit of {id}: {error}", { id, error });
+    live.tellExit({ statusCode: (await task.exited).code, error: messageOf(error) });
+  });
   void task.monitorLost.then(() => {
     if (!context.closing && live.task === task) tellMonitorLost(context, id);
   });

@@ -80,8 +80,13 @@ export async function removeLocked(context: Context, row: ContainerRow, live: Li
   for (const waiting of [...live.pending]) waiting.abandon();
   context.live.delete(row.id);
   const { directory, shm } = pathsOf(paths, row.id);
-  await content.discard(directory);
-  if (row.desired.hostConfig.IpcMode === "shareable") await rm(shm, { recursive: true, force: true });
+  try {
+    await content.discard(directory);
+    if (row.desired.hostConfig.IpcMode === "shareable") await rm(shm, { recursive: true, force: true });
+  } catch (error) {
+    // The container is gone for everybody; what is left of its files goes at the daemon's next start.
+    log.warn("cannot remove the files of {id}: {error}", { id: row.id, error });
+  }
   for (const name of anonymous) await removeVolume(context, name);
   live.tellExit({ statusCode: row.exitCode });
   live.tellRemoved({ statusCode: row.exitCode });

@@ -40,11 +40,13 @@ export async function startLocked(
     live.task = task;
     for (const waiting of [...live.pending]) waiting.join(task);
     await trace.span("run", () => task?.start() ?? Promise.resolve());
+    const running = task;
+    // A process that cannot be recorded (a full disk) must not run on unseen.
+    trace.sync("transaction", () => recordStart(context, row, running));
   } catch (error) {
     await failStart(context, row, live, task, error);
     throw startError(error, programOf(row), "create");
   }
-  trace.sync("transaction", () => recordStart(context, row, task));
   watchExit(context, row.id, live, task);
   trace.end();
 }

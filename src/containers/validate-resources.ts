@@ -20,8 +20,13 @@ export interface Machine {
 export function thisMachine(cgroup: { version: 1 | 2; controllers: string[] }): Machine {
   return {
     cpus: availableParallelism(),
-    onlineCpus: readList("/sys/devices/system/cpu/online"),
-    onlineMemoryNodes: readList("/sys/devices/system/node/online"),
+    // Read only for who asks: `--cpuset-cpus` is rare.
+    get onlineCpus() {
+      return readList("/sys/devices/system/cpu/online");
+    },
+    get onlineMemoryNodes() {
+      return readList("/sys/devices/system/node/online");
+    },
     cgroupVersion: cgroup.version,
     controllers: cgroup.controllers,
   };
