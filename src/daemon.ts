@@ -8,6 +8,7 @@ import { logOf } from "./base/log.ts";
 import { applyExecOption, completeConfig, readConfigFile, type EngineConfig } from "./engine/config.ts";
 import { openEngine } from "./engine/open.ts";
 import { lockFile } from "./linux/flock.ts";
+import { ensureMemory, leaveMemory } from "./linux/memory-directory.ts";
 
 const DEFAULT_CONFIG_FILE = "/etc/lighter/daemon.json";
 
@@ -27,27 +28,35 @@ interface DaemonConfig {
  * Resolves with the exit code: 0 after SIGTERM or SIGINT, 1 when it could not start.
  */
 export async function runDaemon(argv: string[]): Promise<number> {
-  const log = logOf("daemon");
   try {
     const config = daemonConfig(argv);
     await openLog(config.logLevel);
     mkdirSync(config.engine.dataRoot, { recursive: true, mode: 0o710 });
-    mkdirSync(config.engine.execRoot, { recursive: true, mode: 0o711 });
     using _root = lockRoot(config.engine.dataRoot);
-    const stopped = nextSignal();
-    await using engine = await openEngine(config.engine);
-    await using _door = await openApi(engine, { hosts: config.hosts, tls: config.tls, allowPlainTcp: config.allowPlainTcp });
-    if (config.pidfile !== undefined) writeFileSync(config.pidfile, `${process.pid}\n`);
-    log.info("ready on {hosts}", { hosts: config.hosts.join(" "), dataRoot: config.engine.dataRoot });
-    const signal = await stopped;
-    log.info("{signal}: closing, containers run on", { signal });
-    if (config.pidfile !== undefined) rmSync(config.pidfile, { force: true });
+    ensureMemory(config.engine.execRoot);
+    const left = await serve(config);
+    if (left === 0) leaveMemory(config.engine.execRoot);
     return 0;
   } catch (error) {
     process.stderr.write(`${messageOf(error)}\n`);
     if (kindOf(error) === "internal" && error instanceof Error && error.stack) process.stderr.write(`${error.stack}\n`);
     return 1;
   }
+}
+
+/** From the open engine to the signal that ends it; resolves with the number of containers that run on. */
+async function serve(config: DaemonConfig): Promise<number> {
+  const log = logOf("daemon");
+  const stopped = nextSignal();
+  await using engine = await openEngine(config.engine);
+  await using _door = await openApi(engine, { hosts: config.hosts, tls: config.tls, allowPlainTcp: config.allowPlainTcp });
+  if (config.pidfile !== undefined) writeFileSync(config.pidfile, `${process.pid}\n`);
+  log.info("ready on {hosts}", { hosts: config.hosts.join(" "), dataRoot: config.engine.dataRoot });
+  const signal = await stopped;
+  log.info("{signal}: closing, containers run on", { signal });
+  if (config.pidfile !== undefined) rmSync(config.pidfile, { force: true });
+  const { running, paused } = engine.containers.counts();
+  return running + paused;
 }
 
 function daemonConfig(argv: string[]): DaemonConfig {

@@ -9,7 +9,7 @@
  * - `not-modified`: nothing to do, the state asked for is there already (304)
  * - `too-many`: a limit was reached, try later (429)
  * - `unsupported`: this build, kernel or runtime cannot do it (501)
- * - `unavailable`: a service that is needed cannot be reached (503)
+ * - `unavailable`: a service that is needed cannot be reached (500 on Docker's wire, as its registries' failures)
  * - `no-space`: the disk or a quota is full (507 inside, 500 on Docker's wire)
  * - `cancelled`: the caller went away or asked to stop (499)
  * - `runtime`: the container's program could not be run (126/127 at the command line)
