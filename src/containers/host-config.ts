@@ -38,9 +38,9 @@ const NULL = null as unknown as undefined;
 export function fillHostConfig(asked: HostConfig, defaults: HostDefaults): HostConfig {
   const privileged = asked.Privileged ?? false;
   const memory = asked.Memory ?? 0;
-  const filled = {
-    ...base(),
-    ...withoutNulls(asked),
+  const filled = base();
+  for (const [key, value] of Object.entries(asked)) if (value !== null && value !== undefined) filled[key] = value;
+  const derived = {
     Privileged: privileged,
     LogConfig: {
       Type: (asked.LogConfig?.Type || defaults.logDriver) as NonNullable<NonNullable<HostConfig["LogConfig"]>["Type"]>,
@@ -57,7 +57,7 @@ export function fillHostConfig(asked: HostConfig, defaults: HostDefaults): HostC
     ReadonlyPaths: asked.ReadonlyPaths ?? (privileged ? NULL : [...READONLY_PATHS]),
     ...(defaults.init && asked.Init === undefined ? { Init: true } : {}),
   };
-  return filled as HostConfig;
+  return Object.assign(filled, derived) as HostConfig;
 }
 
 function base(): Record<string, unknown> {
@@ -115,8 +115,4 @@ function base(): Record<string, unknown> {
     IOMaximumIOps: 0,
     IOMaximumBandwidth: 0,
   };
-}
-
-function withoutNulls(value: object): Record<string, unknown> {
-  return Object.fromEntries(Object.entries(value).filter(([, field]) => field !== null && field !== undefined));
 }

@@ -2,7 +2,6 @@ import { existsSync, mkdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { LighterError } from "../base/errors.ts";
 import { closeFd } from "../linux/fd.ts";
-import { openDetachedOverlay } from "../linux/mount.ts";
 import type { TaskSpec } from "../runtime/runtime.ts";
 import { type Context, find } from "./context.ts";
 import { commandOf, type PlannedMount } from "./desired.ts";
@@ -46,7 +45,7 @@ async function sourceOf(context: Context, row: ContainerRow, mount: PlannedMount
       return bindSource(mount);
     case "volume": {
       const upper = pathsOf(context.needs.options, row.id).upper;
-      const copyFrom = (): Promise<{ path: string; done(): void } | undefined> => imageContent([upper, ...layers], mount.destination);
+      const copyFrom = (): Promise<{ path: string; done(): void } | undefined> => imageContent(context, [upper, ...layers], mount.destination);
       const path = await context.needs.volumes.ready(mount.source, { copyFrom: mount.noCopy ? undefined : copyFrom });
       return mount.subpath === undefined ? path : subpathOf(path, mount.subpath);
     }
@@ -58,12 +57,12 @@ async function sourceOf(context: Context, row: ContainerRow, mount: PlannedMount
 }
 
 /** A directory of the image's root for the copy into a new volume: itself where one layer alone has it, else a mount of all that have it. */
-async function imageContent(layers: string[], destination: string): Promise<{ path: string; done(): void } | undefined> {
+async function imageContent(context: Context, layers: string[], destination: string): Promise<{ path: string; done(): void } | undefined> {
   const directories = mergedDirectories(layers, destination);
   const [only] = directories;
   if (only === undefined) return undefined;
   if (directories.length === 1) return { path: only, done: () => undefined };
-  const fd = await openDetachedOverlay({ lower: directories });
+  const fd = await context.needs.runtime.openRoot({ lower: directories, upper: "", work: "", volatile: false });
   return { path: `/proc/self/fd/${fd}`, done: () => closeFd(fd) };
 }
 

@@ -2,7 +2,6 @@ import { statSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { LighterError } from "../base/errors.ts";
 import { closeFd } from "../linux/fd.ts";
-import { openDetachedOverlay } from "../linux/mount.ts";
 import { cleanPath } from "./bind-spec.ts";
 import { type Context, isRunning } from "./context.ts";
 import type { Live } from "./live.ts";
@@ -45,7 +44,7 @@ export async function openPlace(context: Context, row: ContainerRow, live: Live,
 /** A mount of everything that a container has of its own and of its image, for reading; also while it runs. */
 export async function openView(context: Context, row: ContainerRow): Promise<{ root: string; close(): void }> {
   const { upper } = pathsOf(context.needs.options, row.id);
-  const fd = await openDetachedOverlay({ lower: [upper, ...layersOf(context, row)] });
+  const fd = await context.needs.runtime.openRoot({ lower: [upper, ...layersOf(context, row)], upper: "", work: "", volatile: false });
   return { root: `/proc/self/fd/${fd}`, close: () => closeFd(fd) };
 }
 
