@@ -23,7 +23,7 @@ export function commandHelp(called: string, path: string, command: Command): str
 /** What a management command alone prints: its commands. */
 export function groupHelp(program: string, group: string): string {
   const entries = Object.entries(TABLE)
-    .filter(([path]) => path.startsWith(`${group} `))
+    .filter(([path, entry]) => path.startsWith(`${group} `) && !entry.hidden)
     .map(([path, entry]) => [path.slice(group.length + 1), entry.help] as const)
     .sort(([a], [b]) => (a < b ? -1 : 1));
   const lines = columns(entries);
@@ -38,6 +38,8 @@ export function programHelp(program: string, globals: Flags): string {
     .filter(([path, entry]) => !path.includes(" ") && !SECTIONS.common.includes(path) && !entry.hidden)
     .map(([path, entry]) => [path, entry.help] as const)
     .sort(([a], [b]) => (a < b ? -1 : 1));
+  // docker has no such command: its daemon is a program of its own.
+  if (program !== "docker") rest.unshift(["daemon", "Run the daemon in the foreground"]);
   return [
     `Usage:  ${program} [OPTIONS] COMMAND`,
     "Runs containers",
