@@ -1,3 +1,4 @@
+import { release } from "node:os";
 import { ptr } from "bun:ffi";
 import { O_PATH, closeFd, openFd } from "./fd.ts";
 import { AT_FDCWD, ERRNO, check, cstr, errno, libc, systemError } from "./libc.ts";
@@ -16,6 +17,12 @@ const OPTION_BYTES = 4095;
 /** Fixed for all layers that Lighter makes: an upper directory must stay readable to any other overlay. */
 const FIXED = { redirect_dir: "off", metacopy: "off", index: "off" };
 
+/** `lowerdir+` came with kernel 6.5; older ones write a line about it to their log, at each attempt. */
+export function takesLayersOneByOne(kernel = release()): boolean {
+  const [major = 0, minor = 0] = kernel.split(".").map(Number);
+  return major > 6 || (major === 6 && minor >= 5);
+}
+
 /** How an overlay will be mounted: by the options of `mount(2)`, or from a mount that is attached nowhere yet. */
 export type OverlayPlan = { target: string; options: string } | { target: string; detached: number };
 
@@ -32,13 +39,14 @@ export function withOverlay<T>(overlay: Overlay, use: (plan: OverlayPlan) => T):
     return attempt();
   } catch (error) {
     // An overlay that was mounted `volatile` before leaves a mark that forbids the next mount; its owner asked for that, so it goes.
-    if (!clearVolatileMark(overlay.work)) throw error;
+    if (overlay.work === "" || !clearVolatileMark(overlay.work)) throw error;
     return attempt();
   }
 }
 
-/** An overlay that is attached nowhere: a descriptor of its mount. Throws EINVAL or ENOSYS on kernels before 6.5. */
+/** An overlay that is attached nowhere: a descriptor of its mount. Throws EINVAL on kernels before 6.5. */
 export function detachedOverlay(overlay: Overlay): number {
+  if (!takesLayersOneByOne()) throw systemError("fsconfig", ERRNO.EINVAL, "lowerdir+");
   const type = cstr("overlay");
   const fs = check(libc().syscall(SYS_FSOPEN, ptr(type), FSOPEN_CLOEXEC, 0, 0, 0, 0), "fsopen", "overlay");
   try {
@@ -94,11 +102,14 @@ function optionsOf(overlay: Overlay, lower: string[]): string {
   const escape = (path: string): string => path.replace(/[\\,:]/g, "\\$&");
   return [
     `lowerdir=${lower.map(escape).join(":")}`,
-    `upperdir=${overlay.upper.replace(/[\\,]/g, "\\$&")}`,
-    `workdir=${overlay.work.replace(/[\\,]/g, "\\$&")}`,
+    ...(overlay.upper === "" ? [] : [`upperdir=${escaped(overlay.upper)}`, `workdir=${escaped(overlay.work)}`]),
     ...Object.entries(FIXED).map(([key, value]) => `${key}=${value}`),
     ...(overlay.volatile ? ["volatile"] : []),
   ].join(",");
+}
+
+function escaped(path: string): string {
+  return path.replace(/[\\,]/g, "\\$&");
 }
 
 /** Removes the mark `work/work/incompat/volatile` with the file in it; false when there was none. */

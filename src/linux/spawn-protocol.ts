@@ -1,6 +1,6 @@
 /** Jobs of the spawn Worker: what must happen in a mount namespace of its own, and small blocking work of the kernel. Plain data. */
 
-/** An overlay to mount. All paths are absolute; `lower` has the topmost layer first. */
+/** An overlay to mount. All paths are absolute; `lower` has the topmost layer first; without `upper` and `work` ("") it is read-only. */
 export interface Overlay {
   target: string;
   lower: string[];

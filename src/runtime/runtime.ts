@@ -173,7 +173,8 @@ export interface Runtime {
   adoptExec(record: ExecRecord): Promise<ExecTask>;
   /**
    * The joined root of a container that does not run, as a descriptor of a mount that is attached nowhere; it goes when the caller closes it.
-   * Files are reached by `/proc/self/fd/<fd>/...` or `openat2`. Must not be held while the container runs.
+   * Files are reached by `/proc/self/fd/<fd>/...` or `openat2`. Must not be held while the container runs, unless it has no `upper` and `work`
+   * (""): then it is read-only, and takes two or more of `lower`.
    */
   openRoot(rootfs: Rootfs): Promise<number>;
   /** A hint that a `create` or an exec is near: what the kernel needs time for begins now. Returns at once, costs nothing. */
