@@ -45,7 +45,8 @@ async function sourceOf(context: Context, row: ContainerRow, mount: PlannedMount
       return bindSource(mount);
     case "volume": {
       const upper = pathsOf(context.needs.options, row.id).upper;
-      const copyFrom = (): Promise<{ path: string; done(): void } | undefined> => imageContent(context, [upper, ...layers], mount.destination);
+      const copyFrom = (): Promise<{ path: string; done(): void } | undefined> =>
+        imageContent(context, [upper, ...layers], mount.destination);
       const path = await context.needs.volumes.ready(mount.source, { copyFrom: mount.noCopy ? undefined : copyFrom });
       return mount.subpath === undefined ? path : subpathOf(path, mount.subpath);
     }

@@ -56,7 +56,8 @@ async function adoptExecs(context: Context, containers: ReadonlySet<string>): Pr
     if (exec.task !== undefined && containers.has(exec.container)) {
       const task = await context.needs.runtime.adoptExec(exec.task);
       const live = liveOf(context, exec.container);
-      void watchExec(context, live, exec.id, task);
+      const told = watchExec(context, live, exec.id, task);
+      if (!isAlive(exec.task.process)) await told;
     } else recordExecExit(context, exec.id, { code: 255, time: now() });
   }
 }
