@@ -14,6 +14,8 @@ const SMALL_SUBNET = 24;
 
 /** Closes the ports and lets the namespace go. Links whose address may be back in a moment go at once. */
 export async function leave(context: Context, container: string): Promise<void> {
+  // A reservation that was rolled back in this turn gives back what it took first, see onRollback.
+  await Promise.resolve();
   const endpoints = endpointsOf(context.state, container).filter(({ config }) => config.state === "active");
   const held = context.held.get(container);
   if (held?.ready !== undefined) {
