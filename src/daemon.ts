@@ -9,6 +9,7 @@ import { applyExecOption, completeConfig, readConfigFile, type EngineConfig } fr
 import { openEngine } from "./engine/open.ts";
 import { lockFile } from "./linux/flock.ts";
 import { ensureMemory, leaveMemory } from "./linux/memory-directory.ts";
+import { tellServiceManager } from "./linux/service-manager.ts";
 
 const DEFAULT_CONFIG_FILE = "/etc/lighter/daemon.json";
 
@@ -51,12 +52,23 @@ async function serve(config: DaemonConfig): Promise<number> {
   await using engine = await openEngine(config.engine);
   await using _door = await openApi(engine, { hosts: config.hosts, tls: config.tls, allowPlainTcp: config.allowPlainTcp });
   if (config.pidfile !== undefined) writeFileSync(config.pidfile, `${process.pid}\n`);
+  tellManager("READY=1");
   log.info("ready on {hosts}", { hosts: config.hosts.join(" "), dataRoot: config.engine.dataRoot });
   const signal = await stopped;
+  tellManager("STOPPING=1");
   log.info("{signal}: closing, containers run on", { signal });
   if (config.pidfile !== undefined) rmSync(config.pidfile, { force: true });
   const { running, paused } = engine.containers.counts();
   return running + paused;
+}
+
+/** A manager that does not listen any more is no reason to stop. */
+function tellManager(state: string): void {
+  try {
+    tellServiceManager(state);
+  } catch (error) {
+    logOf("daemon").warn("cannot tell the service manager {state}: {error}", { state, error: messageOf(error) });
+  }
 }
 
 function daemonConfig(argv: string[]): DaemonConfig {
