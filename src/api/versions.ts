@@ -11,7 +11,7 @@ export interface Change {
   route: string;
   /** The field that differs, for people. */
   field: string;
-  /** Changes one object of the answer in place: the answer itself, or each item of a list. */
+  /** Changes one object of the answer in place: the answer itself, or each item of a list. What lies inside may be the engine's own: it is copied. */
   apply(item: Json): void;
 }
 
@@ -73,8 +73,9 @@ export const CHANGES: readonly Change[] = [
     route: "GET /images/:name{.+}/json",
     field: "Config: fields of containers that images never use",
     apply(image) {
-      const config = image["Config"] as Json | null | undefined;
-      if (config === undefined || config === null) return;
+      if (image["Config"] === undefined || image["Config"] === null) return;
+      const config = { ...(image["Config"] as Json) };
+      image["Config"] = config;
       for (const name of ["AttachStderr", "AttachStdin", "AttachStdout", "OpenStdin", "StdinOnce", "Tty"]) config[name] ??= false;
       for (const name of ["Hostname", "Domainname", "Image"]) config[name] ??= "";
     },
@@ -93,8 +94,9 @@ export const CHANGES: readonly Change[] = [
     route: "GET /info",
     field: "RegistryConfig.AllowNondistributableArtifacts*",
     apply(info) {
-      const registries = info["RegistryConfig"] as Json | null | undefined;
-      if (registries === undefined || registries === null) return;
+      if (info["RegistryConfig"] === undefined || info["RegistryConfig"] === null) return;
+      const registries = { ...(info["RegistryConfig"] as Json) };
+      info["RegistryConfig"] = registries;
       registries["AllowNondistributableArtifactsCIDRs"] ??= null;
       registries["AllowNondistributableArtifactsHostnames"] ??= null;
     },
@@ -117,7 +119,7 @@ export const CHANGES: readonly Change[] = [
       const mode = ((container["HostConfig"] ?? {}) as Json)["NetworkMode"];
       const networks = (((container["NetworkSettings"] ?? {}) as Json)["Networks"] ?? {}) as Record<string, Json>;
       const main = networks[mode === "default" ? "bridge" : String(mode)];
-      if (config !== undefined) config["MacAddress"] ??= main?.["MacAddress"] ?? "";
+      if (config !== undefined) container["Config"] = { MacAddress: main?.["MacAddress"] ?? "", ...config };
     },
   },
   {
