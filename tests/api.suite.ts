@@ -101,7 +101,8 @@ test("filters of the container list", async () => {
   expect(await names({ ancestor: ["layered"] })).toEqual(["/created"]);
   expect(await names({ volume: ["named"] })).toEqual(["/full"]);
   expect(await names({ network: ["none"] })).toEqual(["/created"]);
-  expect(await names({ publish: ["80"] })).toEqual(["/full"]);
+  expect(await names({ expose: ["80"] })).toEqual(["/full"]);
+  expect(await names({ publish: ["80"] })).toEqual([]); // the host's port is another one
   expect(await names({ since: ["full"] })).toEqual(["/created", "/ended"]);
   expect(await names({ before: ["ended"] })).toEqual(["/full"]);
   expect(await names({ "is-task": ["true"] })).toEqual([]);
