@@ -41,6 +41,7 @@ const SYMBOLS = {
   epoll_wait: { args: ["i32", "ptr", "i32", "i32"], returns: "i32" },
   inotify_init1: { args: ["i32"], returns: "i32" },
   inotify_add_watch: { args: ["i32", "ptr", "u32"], returns: "i32" },
+  inotify_rm_watch: { args: ["i32", "i32"], returns: "i32" },
 
   mkdirat: { args: ["i32", "ptr", "u32"], returns: "i32" },
   mknodat: { args: ["i32", "ptr", "u32", ULONG], returns: "i32" },

@@ -29,6 +29,11 @@ export class Cgroup {
     return Number(/^oom_kill (\d+)$/m.exec(text)?.[1] ?? 0);
   }
 
+  /** v2: the file in which the kernel counts what happened for want of memory, here and below. */
+  eventsFile(): string | undefined {
+    return this.#host.version === 2 ? `${this.#host.unified}${this.path}/memory.events` : undefined;
+  }
+
   /** Host pids of all processes in it and below, ascending. */
   pids(): number[] {
     const found = new Set<number>();

@@ -11,6 +11,7 @@ import { RuntimeRefusal } from "./conmon.ts";
 import { type Context, mountPoint, stateRoot } from "./context.ts";
 import { startExec } from "./exec.ts";
 import { Monitored } from "./monitored.ts";
+import { OomKills } from "./oom-kills.ts";
 import { refused } from "./refusal.ts";
 import { killAll, removeAll } from "./remove.ts";
 import type { ExecSpec, ExecTask, Exit, RuntimeRecord, Task, TaskRecord } from "./runtime.ts";
@@ -37,9 +38,11 @@ export class ContainerTask implements Task {
     this.#cgroup = new Cgroup(context.host, record.cgroup);
     this.#process = new Monitored({ ...record, keepEarly: false });
     this.monitorLost = this.#process.monitorLost;
+    const oomKills = new OomKills(this.#cgroup, { vanishes: context.driver === "systemd" });
     this.exited = this.#process.exited.then((exit) => {
       context.trace(record.id, "exited");
-      return { ...exit, oomKilled: this.#cgroup.oomKills() > record.oomKills };
+      oomKills.close();
+      return { ...exit, oomKilled: oomKills.count() > record.oomKills };
     });
     context.tasks.set(record.id, this);
   }
