@@ -1,5 +1,6 @@
 import { expect, test } from "bun:test";
-import { imports, violations } from "./layers.ts";
+import { join } from "node:path";
+import { graph, imports, violations } from "./layers.ts";
 
 test("the tree of the sources keeps to the table of layers", async () => {
   const all = await imports();
@@ -19,4 +20,8 @@ test.each([
 
 test("an import of a lower layer is fine", () => {
   expect(violations([{ from: "containers", to: "runtime", file: "containers/x.ts", line: 1 }])).toEqual([]);
+});
+
+test("ARCHITECTURE.md shows the graph as it is (`bun tools/layers.ts --write` draws it)", async () => {
+  expect(await Bun.file(join(import.meta.dir, "../ARCHITECTURE.md")).text()).toContain(graph(await imports()));
 });

@@ -69,16 +69,18 @@ export function violations(all: Import[]): string[] {
   });
 }
 
-/** A Mermaid graph of the folders: an arrow for every pair that imports. */
+/** A Mermaid graph of the folders: an arrow for every pair that imports, `base` left out as everyone imports it. */
 export function graph(all: Import[]): string {
   const pairs = new Set(
     all
-      .filter((i) => i.from !== i.to && !(i.to in RESERVED) && i.from !== "(root)" && !i.file.endsWith(".test.ts"))
+      .filter((i) => i.from !== i.to && i.to !== "base" && !(i.to in RESERVED) && i.from !== "(root)" && !i.file.endsWith(".test.ts"))
       .map((i) => `  ${i.from} --> ${i.to}`),
   );
-  const groups = LAYERS.map(
-    (layer, index) => `  subgraph L${index}[" "]\n    ${layer.filter((name) => all.some((i) => i.from === name)).join("\n    ")}\n  end`,
-  ).toReversed();
+  const groups = LAYERS.slice(1)
+    .map(
+      (layer, index) => `  subgraph L${index}[" "]\n    ${layer.filter((name) => all.some((i) => i.from === name)).join("\n    ")}\n  end`,
+    )
+    .toReversed();
   return ["graph TD", ...groups, ...[...pairs].sort()].join("\n");
 }
 
