@@ -27,6 +27,7 @@ export class Vm {
   readonly folder: string;
   #seen = "";
   #changed = Promise.withResolvers<void>();
+  #ended = false;
 
   constructor(folder: string, qemu: Bun.Subprocess<"pipe", "pipe", "ignore">) {
     this.folder = folder;
@@ -64,7 +65,7 @@ export class Vm {
     for (;;) {
       const text = this.#seen.slice(from);
       if (pattern.test(text)) return text;
-      if (this.#qemu.exitCode !== null) throw new Error(`The machine ended. Its console:\n${text.slice(-3000)}`);
+      if (this.#ended) throw new Error(`The machine ended. Its console:\n${text.slice(-3000)}`);
       const left = deadline - Date.now();
       if (left <= 0) throw new Error(`The machine did not show ${pattern} within ${timeout} ms. Its console:\n${text.slice(-3000)}`);
       await Promise.race([this.#changed.promise, Bun.sleep(Math.min(left, 1000))]);
@@ -94,6 +95,7 @@ export class Vm {
       this.#changed.resolve();
       this.#changed = Promise.withResolvers<void>();
     }
+    this.#ended = true;
     this.#changed.resolve();
   }
 }
