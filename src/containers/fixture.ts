@@ -155,6 +155,7 @@ function hostNetwork(): ContainerNetworks {
     release: () => undefined,
     rename: () => undefined,
     settings: () => ({ networks: {}, ports: {}, sandboxId: "", sandboxKey: "" }),
+    summaries: () => () => ({ networks: {}, ports: {} }),
   };
 }
 

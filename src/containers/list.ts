@@ -5,6 +5,7 @@ import { type Context, find } from "./context.ts";
 import { commandOf } from "./desired.ts";
 import { checkFilters, matchRow, matchSummary } from "./list-filters.ts";
 import { mountPoints } from "./mount-points.ts";
+import type { ContainerNetworks } from "./needs.ts";
 import { networkRequest } from "./network-request.ts";
 import { portList } from "./port-list.ts";
 import { allRows, type ContainerRow } from "./rows.ts";
@@ -22,22 +23,26 @@ export async function listContainers(
   const everything = options.all || limit !== Infinity || filters.has("status");
   const ancestor = await ancestorTest(context, filters);
   const span = spanOf(context, filters);
-  const found: ContainerSummary[] = [];
+  const found: { row: ContainerRow; summary: ContainerSummary }[] = [];
+  const summaries = context.needs.networks.summaries();
   for (const row of allRows(context.needs.state)) {
     if (found.length >= limit) break;
     if (!everything && !["running", "paused", "restarting"].includes(apiStatus(row))) continue;
     if (row.created >= span.before || row.created <= span.since || !matchRow(row, filters) || !ancestor(row)) continue;
-    const summary = summaryOf(context, row);
-    if (!matchSummary(summary, filters)) continue;
-    found.push(options.size ? { ...summary, ...(await sizesOf(context, row)) } : summary);
+    const summary = summaryOf(context, row, summaries(row.id, networkRequest(row)));
+    if (matchSummary(summary, filters)) found.push({ row, summary });
   }
-  return found;
+  if (!options.size) return found.map(({ summary }) => summary);
+  return Promise.all(found.map(async ({ row, summary }) => ({ ...summary, ...(await sizesOf(context, row)) })));
 }
 
-function summaryOf(context: Context, row: ContainerRow): ContainerSummary {
+function summaryOf(
+  context: Context,
+  row: ContainerRow,
+  settings: ReturnType<ReturnType<ContainerNetworks["summaries"]>>,
+): ContainerSummary {
   const { config, hostConfig } = row.desired;
-  const { images, networks, state } = context.needs;
-  const settings = networks.settings(state, row.id, networkRequest(row));
+  const { images } = context.needs;
   const descriptor = images.descriptor(row.manifest);
   return {
     Id: row.id,

@@ -79,6 +79,10 @@ export interface ContainerNetworks {
     containerId: string,
     asked?: Pick<ContainerNetworkRequest, "mode" | "endpoints">,
   ): { networks: Record<string, EndpointSettings>; ports: PortMap; sandboxId: string; sandboxKey: string };
+  summaries(): (
+    containerId: string,
+    asked: Pick<ContainerNetworkRequest, "mode" | "endpoints">,
+  ) => { networks: Record<string, EndpointSettings>; ports: PortMap };
 }
 
 export interface ContainerVolumes {

@@ -61,7 +61,7 @@ export interface Networks {
   rename(tx: Tx, containerId: string, name: string): void;
 
   /**
-   * For inspect and ps: the `Networks` map as it is now, `Ports`, and the sandbox's ids. With `asked` a container that does not run shows the networks
+   * For inspect: the `Networks` map as it is now, `Ports`, and the sandbox's ids. With `asked` a container that does not run shows the networks
    * that it will be in, without addresses, as Docker does (compose compares them).
    */
   settings(
@@ -69,6 +69,15 @@ export interface Networks {
     containerId: string,
     asked?: Pick<NetworkRequest, "mode" | "endpoints">,
   ): { networks: Record<string, EndpointSettings>; ports: PortMap; sandboxId: string; sandboxKey: string };
+
+  /**
+   * For ps: networks and ports as `settings` has them, for many containers at one moment: what they have in common is read once.
+   * The function is of use until the next `await`.
+   */
+  summaries(): (
+    containerId: string,
+    asked: Pick<NetworkRequest, "mode" | "endpoints">,
+  ) => { networks: Record<string, EndpointSettings>; ports: PortMap };
 
   list(filters: Filters): Network[];
   inspect(reference: string, options?: { verbose?: boolean }): NetworkInspect;

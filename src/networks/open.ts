@@ -23,7 +23,7 @@ import { closeResolver } from "./resolve.ts";
 import { reserve } from "./reserve.ts";
 import { restore } from "./restore.ts";
 import { type EndpointRow, networkById } from "./rows.ts";
-import { settings } from "./settings.ts";
+import { settings, summaries } from "./settings.ts";
 
 /** Opens the part: starts its Worker. Nothing of the host is touched before `restore`. */
 export async function openNetworks(parts: { state: State; needs: NetworksNeeds; options: NetworksOptions }): Promise<Networks> {
@@ -37,6 +37,7 @@ export async function openNetworks(parts: { state: State; needs: NetworksNeeds; 
     release: (tx, container) => release(context, tx, container),
     rename: (tx, container, name) => rename(context, tx, container, name),
     settings: (reader, container, asked) => settings(context, reader, container, asked),
+    summaries: () => summaries(context.state),
     list: (filters) => list(context.state, filters),
     inspect: (reference) => inspect(context, reference),
     create: (options) => create(context, options),

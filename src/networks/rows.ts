@@ -274,8 +274,13 @@ function toPort(raw: RawPort): PortRow {
   };
 }
 
+/** What a remembering reader gives twice is parsed once. */
+const parsed = new WeakMap<RawNetwork, NetworkRow>();
+
 function toNetwork(raw: RawNetwork): NetworkRow {
-  return {
+  const known = parsed.get(raw);
+  if (known !== undefined) return known;
+  const row: NetworkRow = {
     id: raw.id,
     name: raw.name,
     driver: raw.driver,
@@ -283,6 +288,8 @@ function toNetwork(raw: RawNetwork): NetworkRow {
     bridge: raw.interface ?? undefined,
     config: JSON.parse(raw.config_json) as NetworkConfig,
   };
+  parsed.set(raw, row);
+  return row;
 }
 
 function toEndpoint(raw: RawEndpoint): EndpointRow {

@@ -1,4 +1,5 @@
 import { kindOf } from "../base/errors.ts";
+import { rememberingReader } from "../state/remember.ts";
 import type { Reader } from "../state/state.ts";
 import type { EndpointSettings, PortMap } from "../wire/engine-api.ts";
 import { type Context, gatewayOf, prefixOf } from "./context.ts";
@@ -7,27 +8,49 @@ import type { NetworkRequest } from "./networks.ts";
 import { planOf } from "./plan.ts";
 import { type EndpointRow, type NetworkRow, endpointsOf, networkById, portsOf } from "./rows.ts";
 
-/** A container's networks and ports as inspect and ps show them. */
+type Asked = Pick<NetworkRequest, "mode" | "endpoints">;
+
+/** A container's networks and ports as inspect shows them. */
 export function settings(
   context: Context,
   reader: Reader,
   container: string,
-  asked?: Pick<NetworkRequest, "mode" | "endpoints">,
+  asked?: Asked,
 ): { networks: Record<string, EndpointSettings>; ports: PortMap; sandboxId: string; sandboxKey: string } {
+  const { networks, ports, first } = placesAndPorts(reader, container, asked);
+  if (first === undefined) return { networks, ports, sandboxId: "", sandboxKey: "" };
+  const sandboxId = new Bun.CryptoHasher("sha256").update(`sandbox ${first.id}`).digest("hex");
+  const { pid } = context.needs.container(container);
+  return { networks, ports, sandboxId, sandboxKey: pid === undefined ? "" : `/proc/${pid}/ns/net` };
+}
+
+/** The networks and ports of many containers at one moment, as ps shows them; of use until the next `await`. */
+export function summaries(
+  state: Reader,
+): (container: string, asked: Asked) => { networks: Record<string, EndpointSettings>; ports: PortMap } {
+  const reader = rememberingReader(state);
+  return (container, asked) => {
+    const { networks, ports } = placesAndPorts(reader, container, asked);
+    return { networks, ports };
+  };
+}
+
+/** Networks and ports, and the first endpoint of a container that runs. */
+function placesAndPorts(
+  reader: Reader,
+  container: string,
+  asked: Asked | undefined,
+): { networks: Record<string, EndpointSettings>; ports: PortMap; first: EndpointRow | undefined } {
   const endpoints = endpointsOf(reader, container).filter(({ config }) => config.state !== "detached");
   const networks: Record<string, EndpointSettings> = {};
   for (const endpoint of endpoints) {
     const network = networkById(reader, endpoint.network);
     if (network !== undefined) networks[network.name] = endpointSettings(network, endpoint);
   }
-  const [first] = endpoints.filter(({ config }) => config.state === "active");
-  if (first === undefined) {
-    const planned = asked === undefined ? {} : plannedNetworks(reader, { containerId: container, ...asked });
-    return { networks: { ...planned, ...networks }, ports: {}, sandboxId: "", sandboxKey: "" };
-  }
-  const sandboxId = new Bun.CryptoHasher("sha256").update(`sandbox ${first.id}`).digest("hex");
-  const { pid } = context.needs.container(container);
-  return { networks, ports: portMap(reader, container, endpoints), sandboxId, sandboxKey: pid === undefined ? "" : `/proc/${pid}/ns/net` };
+  const first = endpoints.find(({ config }) => config.state === "active");
+  if (first !== undefined) return { networks, ports: portMap(reader, container, endpoints), first };
+  const planned = asked === undefined ? {} : plannedNetworks(reader, { containerId: container, ...asked });
+  return { networks: { ...planned, ...networks }, ports: {}, first };
 }
 
 /** The networks of a container that does not run, without addresses; one that was removed since keeps its name and has no id. */
