@@ -13,6 +13,7 @@ function counted(
     make: make ?? (async () => next++),
     drop: (item) => void dropped.push(item),
     failed: (error) => void failures.push(error),
+    wideFor: 20,
   });
   return { pool, dropped, failures, made: () => next };
 }
@@ -32,6 +33,16 @@ test("a pool that ran dry widens", async () => {
   for (const expected of [0, 1, undefined]) expect(pool.take()).toBe(expected);
   await pool.full();
   expect(pool.ready).toBe(4);
+});
+
+test("a widened pool is narrow again after a while without running dry", async () => {
+  const { pool, dropped } = counted(2);
+  await pool.full();
+  for (let taken = 0; taken < 3; taken++) pool.take();
+  await pool.full();
+  await Bun.sleep(40);
+  expect(pool.ready).toBe(2);
+  expect(dropped).toEqual([4, 5]);
 });
 
 test("a closed pool drops all it has, also what was under way and what comes back", async () => {

@@ -1,5 +1,5 @@
 /** How long a pool stays widened after the last time it ran dry, in ms. */
-const WIDE_FOR = 60_000;
+const WIDE_FOR = 30_000;
 const WIDEST = 64;
 
 /**
@@ -11,13 +11,21 @@ export class Pool<Item> {
   readonly #drop: (item: Item) => void;
   readonly #failed: (error: unknown) => void;
   readonly #size: number;
+  readonly #wideFor: number;
   readonly #ready: Item[] = [];
   #target: number;
-  #widened = 0;
+  #narrowing: ReturnType<typeof setTimeout> | undefined;
   #filling: Promise<void> | undefined;
   #closed = false;
 
-  constructor(options: { size: number; make: () => Promise<Item>; drop: (item: Item) => void; failed: (error: unknown) => void }) {
+  constructor(options: {
+    size: number;
+    make: () => Promise<Item>;
+    drop: (item: Item) => void;
+    failed: (error: unknown) => void;
+    wideFor?: number;
+  }) {
+    this.#wideFor = options.wideFor ?? WIDE_FOR;
     this.#size = this.#target = options.size;
     this.#make = options.make;
     this.#drop = options.drop;
@@ -34,8 +42,10 @@ export class Pool<Item> {
     const item = this.#ready.shift();
     if (item === undefined && this.#size > 0) {
       this.#target = Math.min(Math.max(this.#target, 1) * 2, Math.max(WIDEST, this.#size));
-      this.#widened = performance.now();
-    } else if (this.#target > this.#size && performance.now() - this.#widened > WIDE_FOR) this.#target = this.#size;
+      clearTimeout(this.#narrowing);
+      this.#narrowing = setTimeout(() => this.#narrow(), this.#wideFor);
+      this.#narrowing.unref();
+    }
     this.fill();
     return item;
   }
@@ -61,6 +71,7 @@ export class Pool<Item> {
   /** Drops what is ready and makes nothing more. */
   async close(): Promise<void> {
     this.#closed = true;
+    clearTimeout(this.#narrowing);
     await this.#filling;
     for (const item of this.#ready.splice(0)) this.#drop(item);
   }
@@ -68,8 +79,15 @@ export class Pool<Item> {
   /** Drops what is ready and starts again, after what items are made of has changed. */
   async renew(): Promise<void> {
     await this.close();
+    this.#target = this.#size;
     this.#closed = false;
     this.fill();
+  }
+
+  /** Back to the size it was made with: what is ready beyond that goes. */
+  #narrow(): void {
+    this.#target = this.#size;
+    for (const item of this.#ready.splice(this.#size)) this.#drop(item);
   }
 
   async #run(): Promise<void> {
