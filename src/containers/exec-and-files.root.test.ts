@@ -167,6 +167,8 @@ describe.skipIf(!root)("files", () => {
     );
     const { tar } = await fixture.containers.archive(id, "/b/file");
     expect(await tarOf(tar, ["-xO"])).toBe("bound\n");
+    const winding = await fixture.containers.archive(id, "/etc/..//b/./file");
+    expect(await tarOf(winding.tar, ["-xO"])).toBe("bound\n");
     const pack = Bun.spawn(["tar", "-c", "-C", "/bin", "busybox"], { stdout: "pipe" });
     expect(
       await failure(fixture.containers.extract(id, "/b", pack.stdout, { noOverwriteDirNonDir: false, copyUidGid: false })),

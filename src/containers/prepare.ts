@@ -1,5 +1,4 @@
-import { existsSync, mkdirSync, statSync } from "node:fs";
-import { join } from "node:path";
+import { chmodSync, existsSync, mkdirSync, statSync } from "node:fs";
 import { LighterError } from "../base/errors.ts";
 import { closeFd } from "../linux/fd.ts";
 import type { TaskSpec } from "../runtime/runtime.ts";
@@ -14,6 +13,7 @@ import type { ContainerRow } from "./rows.ts";
 import { parseSecurityOptions } from "./security-opt.ts";
 import type { MountSource } from "./spec-mounts.ts";
 import { INIT_PATH, specOf } from "./spec.ts";
+import { subpathOf } from "./subpath.ts";
 
 /** The network as a start found or made it. */
 export interface NetworkPlace {
@@ -33,13 +33,19 @@ export async function prepareMounts(context: Context, row: ContainerRow, layers:
   const sources = new Map<string, MountSource>();
   for (const mount of row.desired.mounts) {
     const source = await sourceOf(context, row, mount, layers);
-    if (source !== undefined)
+    if (typeof source === "object") sources.set(mount.destination, source);
+    else if (source !== undefined)
       sources.set(mount.destination, { path: source, directory: mount.type !== "bind" || statSync(source).isDirectory() });
   }
   return sources;
 }
 
-async function sourceOf(context: Context, row: ContainerRow, mount: PlannedMount, layers: string[]): Promise<string | undefined> {
+async function sourceOf(
+  context: Context,
+  row: ContainerRow,
+  mount: PlannedMount,
+  layers: string[],
+): Promise<MountSource | string | undefined> {
   switch (mount.type) {
     case "bind":
       return bindSource(mount);
@@ -85,13 +91,7 @@ function bindSource(mount: PlannedMount): string {
   return mount.source;
 }
 
-function subpathOf(volume: string, subpath: string): string {
-  const path = join(volume, subpath);
-  if (!existsSync(path)) throw new LighterError("invalid", `cannot access path ${path}: no such file or directory`);
-  return path;
-}
-
-async function imageSource(context: Context, mount: PlannedMount): Promise<string> {
+async function imageSource(context: Context, mount: PlannedMount): Promise<MountSource | string> {
   const { layers } = await context.needs.images.runnable(mount.source);
   const [only] = layers;
   if (layers.length > 1 && mount.subpath !== undefined)
@@ -198,6 +198,8 @@ function sharedShm(context: Context, row: ContainerRow): string | undefined {
     );
   if (mode !== "shareable" && peer === undefined) return undefined;
   const { shm } = pathsOf(context.needs.options, peer?.id ?? row.id);
-  mkdirSync(shm, { recursive: true, mode: 0o1777 });
+  mkdirSync(shm, { recursive: true });
+  // Whatever the umask: everybody in the containers may write there.
+  chmodSync(shm, 0o1777);
   return shm;
 }

@@ -1,7 +1,8 @@
 import { statSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { LighterError } from "../base/errors.ts";
-import { closeFd } from "../linux/fd.ts";
+import { closeFd, O_PATH, openFd } from "../linux/fd.ts";
+import { isAlive, type ProcessName } from "../linux/process.ts";
 import { cleanPath } from "./bind-spec.ts";
 import { type Context, isRunning } from "./context.ts";
 import type { Live } from "./live.ts";
@@ -30,8 +31,10 @@ export async function openPlace(context: Context, row: ContainerRow, live: Live,
   const readOnlyRoot = row.desired.hostConfig.ReadonlyRootfs ?? false;
   const covering = coveringMount(row, cleanPath(absolute));
   const readOnly = covering === undefined ? readOnlyRoot : !covering.rw;
-  if (isRunning(row) && live.task !== undefined)
-    return { root: `/proc/${live.task.record.init.pid}/root`, path: absolute, readOnly, close: () => undefined };
+  if (isRunning(row) && live.task !== undefined) {
+    const fd = openRunning(row, live.task.record.init);
+    return { root: `/proc/self/fd/${fd}`, path: absolute, readOnly, close: () => closeFd(fd) };
+  }
   if (covering !== undefined && (covering.type === "volume" || covering.type === "bind")) {
     const source = covering.type === "volume" ? volumePath(context, covering.source) : covering.source;
     return { ...placeBelow(source, absolute, covering.destination), readOnly, close: () => undefined };
@@ -48,6 +51,19 @@ export async function openView(context: Context, row: ContainerRow): Promise<{ r
   return { root: `/proc/self/fd/${fd}`, close: () => closeFd(fd) };
 }
 
+/** The root of a container's first process. It may end at any time, and its pid be another's: what was opened must have been its own. */
+function openRunning(row: ContainerRow, init: ProcessName): number {
+  let fd = -1;
+  try {
+    fd = openFd(`/proc/${init.pid}/root`, O_PATH);
+  } catch (cause) {
+    if (isAlive(init)) throw cause;
+  }
+  if (fd >= 0 && isAlive(init)) return fd;
+  closeFd(fd);
+  throw new LighterError("conflict", `container ${row.id} is not running`);
+}
+
 function openStopped(context: Context, row: ContainerRow): Promise<number> {
   const { upper, work } = pathsOf(context.needs.options, row.id);
   return context.needs.runtime.openRoot({ lower: layersOf(context, row), upper, work, volatile: false });
@@ -61,7 +77,7 @@ function coveringMount(row: ContainerRow, path: string): ContainerRow["desired"]
 
 /** The place below a mount's source; a source may be a single file. */
 function placeBelow(source: string, path: string, destination: string): { root: string; path: string } {
-  const rest = path.slice(path.indexOf(destination) + destination.length) || "/";
+  const rest = cleanPath(path).slice(destination.length) + (/\/\.?$/.test(path) ? "/." : "") || "/";
   try {
     if (statSync(source).isDirectory()) return { root: source, path: rest };
   } catch (cause) {

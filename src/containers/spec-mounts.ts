@@ -6,6 +6,8 @@ import type { PlannedMount } from "./desired.ts";
 export interface MountSource {
   path: string;
   directory: boolean;
+  /** Of a part of a volume: what must stand at the destination once it is mounted. */
+  identity?: { device: number; inode: bigint };
 }
 
 /** A mount on the container's own terms: what `--tmpfs` and volumes add to the runtime's file systems. */

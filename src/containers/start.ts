@@ -11,6 +11,7 @@ import { layersOf, type NetworkPlace, prepareMounts, programOf, taskSpecOf } fro
 import { removeLocked } from "./remove.ts";
 import { type ContainerRow, setRunning, setStartFailed, setStatus, setStoppedByUser } from "./rows.ts";
 import { startError, startExitCode } from "./start-error.ts";
+import { checkSubpaths } from "./subpath.ts";
 import { type Trace, traceOf } from "./trace.ts";
 import { tellVolumes } from "./volume-events.ts";
 
@@ -93,7 +94,14 @@ async function makeTask(context: Context, row: ContainerRow, signal: AbortSignal
   if (mounts.status === "rejected") throw mounts.reason;
   try {
     const spec = trace.sync("spec", () => taskSpecOf(context, row, layers, mounts.value, network.value satisfies NetworkPlace));
-    return await trace.span("runtime", () => runtime.create(spec, signal === undefined ? {} : { signal }));
+    const task = await trace.span("runtime", () => runtime.create(spec, signal === undefined ? {} : { signal }));
+    try {
+      checkSubpaths(task.record.init.pid, mounts.value);
+    } catch (error) {
+      await task.delete();
+      throw error;
+    }
+    return task;
   } finally {
     network.value.entered();
   }
