@@ -81,6 +81,8 @@ export class FileIngest implements Ingest {
     }
     const blob: Blob = { digest: expected.digest, size: this.#size, mediaType: expected.mediaType };
     try {
+      // Before the file has its name: a collect in between must not take it.
+      lease.addBlob(blob.digest);
       await this.#file.sync();
       await this.#file.close();
       await rename(this.path, blobFile(this.#options.places, expected.digest));

@@ -138,14 +138,9 @@ export class ContentStore implements Content {
     const { state, roots = [] } = this.#options;
     if (options.dryRun === true) return findUnreached(state, roots);
     // Found, forgotten and moved away without a turn of the event loop between: whoever finds content here and takes a lease at once, keeps it.
-    const unreached = state.write(
-      (tx) => {
-        const found = findUnreached(tx, roots);
-        deleteUnreached(tx, found);
-        return found;
-      },
-      { durable: false },
-    );
+    const unreached = findUnreached(state, roots);
+    // On disk before the files go: after a power cut no row may name what is not there.
+    if (unreached.blobs.length + unreached.layers.length > 0) state.write((tx) => deleteUnreached(tx, unreached), { durable: true });
     for (const digest of unreached.blobs) this.#trash.take(this.blobPath(digest));
     for (const chainId of unreached.layers) this.#trash.take(layerDirectory(this.#places, chainId));
     await this.#trash.emptied();

@@ -103,9 +103,9 @@ export class Unpacker {
   async #attempt(options: UnpackOptions, signal: AbortSignal, listeners: Set<Progress>): Promise<Told | "restarted"> {
     const { places } = this.#needs;
     const source = this.#source(options);
+    const parent = this.#below(options.parent);
     const file = openSync(source.path, "r");
     const stop = new AbortController();
-    const parent = this.#below(options.parent);
     const job = startJob(
       "unpackLayer",
       {
