@@ -31,7 +31,10 @@ interface DaemonConfig {
 export async function runDaemon(argv: string[]): Promise<number> {
   try {
     const config = daemonConfig(argv);
+    // Modes are meant as they are written, whoever starts the daemon: containers look at some of them.
+    process.umask(0o022);
     await openLog(config.logLevel);
+    surviveStrayErrors();
     mkdirSync(config.engine.dataRoot, { recursive: true, mode: 0o710 });
     using _root = lockRoot(config.engine.dataRoot);
     ensureMemory(config.engine.execRoot);
@@ -43,6 +46,14 @@ export async function runDaemon(argv: string[]): Promise<number> {
     if (kindOf(error) === "internal" && error instanceof Error && error.stack) process.stderr.write(`${error.stack}\n`);
     return 1;
   }
+}
+
+/** An error that nobody awaited belongs to one client's request: it must not end the daemon for all others. */
+function surviveStrayErrors(): void {
+  const tell = (error: unknown): void =>
+    logOf("daemon").error("an error that nobody took: {error}", { error: error instanceof Error ? (error.stack ?? error.message) : error });
+  process.on("unhandledRejection", tell);
+  process.on("uncaughtException", tell);
 }
 
 /** From the open engine to the signal that ends it; resolves with the number of containers that run on. */
