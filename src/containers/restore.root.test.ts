@@ -2,6 +2,7 @@ import { describe, expect, test } from "bun:test";
 import { existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { eventsAfter } from "../state/events.ts";
+import type { HostConfig } from "../wire/engine-api.ts";
 import { type Fixture, openFixture } from "./fixture.ts";
 
 const root = process.getuid?.() === 0;
@@ -50,6 +51,38 @@ describe.skipIf(!root)("kill -9 of the daemon", () => {
     }
     expect(existsSync(directory)).toBe(false);
   }, 30_000);
+});
+
+describe.skipIf(!root)("what a daemon left half done", () => {
+  test("a pause that was not stored is undone; a first start of --rm is removed", async () => {
+    const first = await openFixture();
+    const create = async (name: string, host: HostConfig): Promise<void> =>
+      void (await first.containers.create(
+        name,
+        { Image: "busybox", Cmd: ["sleep", "100"], HostConfig: { NetworkMode: "host", ...host } },
+        {},
+      ));
+    await create("frozen", {});
+    await create("cut", { AutoRemove: true });
+    await first.containers.start("frozen");
+    await first.containers.pause("frozen");
+    first.state.write(
+      (tx) => {
+        tx.run("UPDATE containers SET status = 'running' WHERE name = 'frozen'");
+        tx.run("UPDATE containers SET status = 'starting' WHERE name = 'cut'");
+      },
+      { durable: false },
+    );
+    await first.close();
+    const next = await openFixture(first.directory);
+    try {
+      await next.containers.stop("frozen", { timeout: 0 });
+      expect((await next.containers.inspect("frozen")).State).toMatchObject({ Status: "exited", ExitCode: 137 });
+      expect(await next.containers.inspect("cut").catch((error: Error) => error.message)).toBe("No such container: cut");
+    } finally {
+      await next.remove();
+    }
+  }, 20_000);
 });
 
 async function readyLine(stream: ReadableStream<Uint8Array>): Promise<{ exec: string; pids: number[] }> {

@@ -4,6 +4,7 @@ import { messageOf } from "../base/errors.ts";
 import { logOf } from "../base/log.ts";
 import { now } from "../base/clock.ts";
 import { isAlive } from "../linux/process.ts";
+import type { Task } from "../runtime/runtime.ts";
 import { type Context, isRunning, liveOf } from "./context.ts";
 import { recordExecExit, watchExec } from "./exec-end.ts";
 import { runningExecs } from "./exec-rows.ts";
@@ -44,10 +45,21 @@ async function adopt(context: Context, row: ContainerRow): Promise<Live> {
   if (row.task === undefined) return live;
   const task = await context.needs.runtime.adopt(row.task);
   live.task = task;
+  await freezeAsStored(row, task);
   // A stop that was under way when the daemon died is the user's wish still.
   live.stopRequested = row.stoppedByUser;
   watchExit(context, row.id, live, task);
   return live;
+}
+
+/** A pause, or its end, that was cut off between the kernel and the row: the row counts, or nobody could thaw what is frozen. */
+async function freezeAsStored(row: ContainerRow, task: Task): Promise<void> {
+  if (!isAlive(task.record.init)) return;
+  try {
+    await (row.status === "paused" ? task.pause() : task.resume());
+  } catch (error) {
+    log.debug("cannot tell whether {id} is paused: {error}", { id: row.id, error });
+  }
 }
 
 async function adoptExecs(context: Context, containers: ReadonlySet<string>): Promise<void> {
@@ -72,7 +84,8 @@ async function finish(context: Context, row: ContainerRow): Promise<void> {
   await context.needs.networks
     .leave(row.id)
     .catch((error: unknown) => log.warn("cannot clean the network of {id}: {error}", { id: row.id, error }));
-  if (status === "removing" || (row.autoRemove && status !== "starting")) return remove(context, row);
+  // The first start of a `--rm` container that was cut off failed, and a failed start removes it.
+  if (status === "removing" || row.autoRemove) return remove(context, row);
   release(context, row, row.hasRun || status !== "starting" ? "exited" : "created");
 }
 
