@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { LighterError } from "../base/errors.ts";
+import { DEFAULT_ADDRESS_POOLS } from "../networks/subnets.ts";
 
 export const DEFAULT_DATA_ROOT = "/var/lib/lighter";
 export const DEFAULT_EXEC_ROOT = "/run/lighter";
@@ -31,12 +32,6 @@ export interface EngineConfig {
   builtinRegistry: boolean;
 }
 
-/** The pools of Docker: /16 networks from 172.17 to 172.31, then /20 in 192.168. */
-const DEFAULT_POOLS = [
-  ...Array.from({ length: 15 }, (_, index) => ({ base: `172.${17 + index}.0.0/16`, size: 16 })),
-  { base: "192.168.0.0/16", size: 20 },
-];
-
 /** Fills in what neither flags nor file say. Names on the host derive from the data root when it is not the default one. */
 export function completeConfig(given: Partial<EngineConfig>): EngineConfig {
   const dataRoot = given.dataRoot ?? DEFAULT_DATA_ROOT;
@@ -53,7 +48,7 @@ export function completeConfig(given: Partial<EngineConfig>): EngineConfig {
     dataRoot,
     execRoot: DEFAULT_EXEC_ROOT,
     bip: undefined,
-    addressPools: DEFAULT_POOLS,
+    addressPools: DEFAULT_ADDRESS_POOLS,
     scope,
     cgroupParent: `/${scope}`,
     cgroupDriver: "auto",

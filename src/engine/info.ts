@@ -4,6 +4,7 @@ import { newId } from "../base/ids.ts";
 import { now, toRfc3339Nano } from "../base/clock.ts";
 import type { Containers } from "../containers/containers.ts";
 import type { Images } from "../images/images.ts";
+import { DEFAULT_ADDRESS_POOLS } from "../networks/subnets.ts";
 import type { Runtime, RuntimeRecord } from "../runtime/runtime.ts";
 import type { State } from "../state/state.ts";
 import type { SystemInfo } from "../wire/engine-api.ts";
@@ -77,7 +78,9 @@ export function systemInfo({ config, state, runtime, containers, images, listene
     RuncCommit: { ID: versionOf(runtime.record("")) },
     InitCommit: { ID: "" },
     SecurityOptions: securityOptions(runtime),
-    DefaultAddressPools: config.addressPools.map(({ base, size }) => ({ Base: base, Size: size })),
+    ...(config.addressPools === DEFAULT_ADDRESS_POOLS
+      ? {}
+      : { DefaultAddressPools: config.addressPools.map(({ base, size }) => ({ Base: base, Size: size })) }),
     CDISpecDirs: ["/etc/cdi", "/var/run/cdi"],
     FirewallBackend: { Driver: "nftables" },
     Warnings: [],

@@ -1,6 +1,6 @@
 import { Database } from "bun:sqlite";
 import { afterEach, beforeEach, expect, test } from "bun:test";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { LighterError } from "../base/errors.ts";
@@ -47,6 +47,11 @@ test("a broken UNIQUE constraint is a conflict", () => {
   } catch (error) {
     expect((error as LighterError).kind).toBe("conflict");
   }
+});
+
+test("nobody but its owner reads it", () => {
+  state.write((tx) => tx.run("INSERT INTO settings VALUES ('k', '1')"), { durable: true });
+  for (const file of [path(), `${path()}-wal`]) expect(statSync(file).mode & 0o777).toBe(0o600);
 });
 
 test("transactions do not nest", () => {

@@ -1,5 +1,5 @@
 import { Database, type SQLQueryBindings, type Statement } from "bun:sqlite";
-import { mkdirSync } from "node:fs";
+import { chmodSync, mkdirSync } from "node:fs";
 import { dirname } from "node:path";
 import { LighterError } from "../base/errors.ts";
 import { MIGRATIONS } from "./migrations.ts";
@@ -42,6 +42,8 @@ export class State implements Reader {
   constructor(path: string) {
     mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
     this.#db = new Database(path, { create: true, strict: true });
+    // Environments of containers are in it; SQLite gives its log the same mode.
+    chmodSync(path, 0o600);
     for (const pragma of [
       "journal_mode=WAL",
       "synchronous=NORMAL",
