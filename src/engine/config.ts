@@ -12,7 +12,7 @@ export interface EngineConfig {
   execRoot: string;
   bridgeName: string;
   bip: string | undefined;
-  addressPools: { base: string; size: number }[];
+  addressPools: readonly { base: string; size: number }[];
   /** nftables table and parent cgroup: `lighter` for the default data root, else with a suffix, so that daemons do not meet. */
   scope: string;
   cgroupParent: string;
