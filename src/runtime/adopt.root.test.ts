@@ -134,12 +134,20 @@ describe.skipIf(process.getuid?.() !== 0)("containers outlive the daemon", () =>
     await task.delete();
   });
 
-  test("sweep leaves what is kept and removes the rest", async () => {
+  test("sweep leaves what is kept and removes the rest, wherever its cgroup is", async () => {
     const keep = await fixture.runtime.create(fixture.spec(["sleep", "100"]));
     const lost = await fixture.runtime.create(fixture.spec(["sleep", "100"]));
     await lost.start();
+    const other = fixture.spec(["sleep", "100"]);
+    other.spec.linux.cgroupsPath = `${lost.record.cgroup.replace(/\/[^/]+$/, "")}/elsewhere/${other.id}`;
+    const elsewhere = await fixture.runtime.create(other);
     await runtime.sweep(new Set([keep.record.id]));
     expect((await lost.exited).code).toBe(137);
+    expect((await elsewhere.exited).code).toBe(137);
+    expect(existsSync(elsewhere.record.directory)).toBe(false);
+    // Its parent is the user's to remove.
+    const parent = elsewhere.record.cgroup.replace(/\/[^/]+$/, "");
+    await Bun.$`sh -c ${`rmdir /sys/fs/cgroup${parent} /sys/fs/cgroup/*${parent}`}`.nothrow().quiet();
     expect(existsSync(lost.record.directory)).toBe(false);
     await keep.start();
     keep.kill(9);

@@ -5,6 +5,7 @@ import { closeFd, openFd } from "../linux/fd.ts";
 import { SealedProgram } from "../linux/sealed-program.ts";
 import { openSpawner } from "../linux/spawner.ts";
 import { defaultDriver, readCgroupHost } from "./cgroup-host.ts";
+import { clearCgroups } from "./clear-cgroups.ts";
 import type { Context } from "./context.ts";
 import { createTask } from "./create.ts";
 import { ExecProcess } from "./exec.ts";
@@ -73,10 +74,10 @@ export async function openRuntime(options: RuntimeOptions): Promise<Runtime> {
     openRoot: (rootfs) => spawner.detachedOverlay({ target: `${execRoot}/rootfs`, ...rootfs, volatile: false }),
     warm: context.warmCgroups,
     sweep: (keep) => sweepExcept(context, keep),
-    [Symbol.asyncDispose]: () => {
+    [Symbol.asyncDispose]: async () => {
       spawner.close();
       closeFd(hostMounts);
-      return Promise.resolve();
+      if (context.tasks.size === 0) await clearCgroups(host, cgroupParent);
     },
   };
 }

@@ -38,7 +38,7 @@ export function openFilters(execRoot: string, compile: Spawner["compileSeccomp"]
     let filter = running.get(name);
     if (!filter) {
       running.set(name, (filter = readOrCompile(`${directory}/${name}`, profile)));
-      void filter.finally(() => running.delete(name));
+      void filter.catch(() => undefined).then(() => running.delete(name));
     }
     return filter;
   }

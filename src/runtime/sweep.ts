@@ -1,6 +1,7 @@
 import { existsSync, readFileSync, readdirSync } from "node:fs";
 import { logOf } from "../base/log.ts";
 import { signalPid } from "../linux/process.ts";
+import type { RuntimeSpec } from "../oci/spec.ts";
 import { Cgroup } from "./cgroup.ts";
 import { cgroupDirectories, cgroupOf } from "./cgroup-host.ts";
 import { type Context, mountPoint } from "./context.ts";
@@ -26,12 +27,28 @@ export async function sweepExcept(context: Context, keep: ReadonlySet<string>): 
     if (id !== undefined && left.has(id)) signalPid(pid, 9);
   }
   for (const id of left) {
-    const { path } = cgroupOf(context.driver, context.cgroupParent, id);
-    await removeAll(context, new Cgroup(context.host, path), [
-      ...states.map((state) => `${state}/${id}`),
-      `${context.execRoot}/containers/${id}`,
-      mountPoint(context, id),
-    ]);
+    const directory = `${context.execRoot}/containers/${id}`;
+    try {
+      await removeAll(context, new Cgroup(context.host, cgroupPathOf(context, id, `${directory}/config.json`)), [
+        ...states.map((state) => `${state}/${id}`),
+        directory,
+        mountPoint(context, id),
+      ]);
+    } catch (error) {
+      // What cannot be ended must not keep the daemon from serving everything else; the next sweep tries again.
+      logOf("runtime").error("cannot remove what container {id} left behind: {error}", { id, error });
+    }
+  }
+}
+
+/** The cgroup that the bundle names, if it is not below our own parent. */
+function cgroupPathOf(context: Context, id: string, bundle: string): string {
+  const own = cgroupOf(context.driver, context.cgroupParent, id).path;
+  try {
+    const { linux } = JSON.parse(readFileSync(bundle, "utf8")) as RuntimeSpec;
+    return context.driver === "cgroupfs" && linux.cgroupsPath?.endsWith(`/${id}`) === true ? linux.cgroupsPath : own;
+  } catch {
+    return own;
   }
 }
 
