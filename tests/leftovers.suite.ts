@@ -6,7 +6,7 @@ import { count } from "./harness/counts.ts";
 import { Daemon } from "./harness/daemon.ts";
 import { figure } from "./harness/figures.ts";
 import { Ground } from "./harness/ground.ts";
-import { leftovers, type Leftovers } from "./harness/leftovers.ts";
+import { leftovers, type Leftovers, onHost } from "./harness/leftovers.ts";
 import { freePort } from "./harness/ports.ts";
 import { until } from "./harness/until.ts";
 
@@ -149,6 +149,38 @@ test("two daemons side by side do not meet", async () => {
   await second.start();
   expect((await ground.lighter.run(["exec", "same", "true"], { env })).code).toBe(0);
   await ground.lighter.must("rm", "-f", "same");
+});
+
+test("a daemon that ends without containers leaves nothing on the host, even after one that was killed; with one, all stays", async () => {
+  await using daemon = new Daemon(ground.path("ending"));
+  const env = { DOCKER_HOST: `unix://${daemon.socket}` };
+  const nothing = { cgroups: [], links: [], mounts: [], tables: [] };
+  await daemon.start();
+  expect((await ground.lighter.run(["run", "--rm", "-p", `${freePort()}:80`, "hello-world"], { env })).code).toBe(0);
+  expect(await daemon.end()).toBe(0);
+  expect(await onHost(daemon)).toEqual(nothing);
+  await daemon.start();
+  expect((await ground.lighter.run(["run", "--rm", "hello-world"], { env })).code).toBe(0);
+  await daemon.end("SIGKILL");
+  expect((await onHost(daemon)).tables).toHaveLength(1);
+  await daemon.start();
+  expect(await daemon.end()).toBe(0);
+  expect(await onHost(daemon)).toEqual(nothing);
+
+  await daemon.start();
+  await ground.lighter.run(
+    ["load", "-i", (await import("../tools/test-images.ts").then(({ testImage }) => testImage("busybox"))).archive],
+    { env },
+  );
+  expect((await ground.lighter.run(["run", "-d", "--name", "on", "busybox", "sleep", "600"], { env })).code).toBe(0);
+  expect(await daemon.end()).toBe(0);
+  const { cgroups, links, tables } = await onHost(daemon);
+  expect([cgroups.length > 0, links.length > 0, tables.length]).toEqual([true, true, 1]);
+  await daemon.start();
+  expect((await ground.lighter.run(["exec", "on", "true"], { env })).code).toBe(0);
+  await ground.lighter.run(["rm", "-f", "on"], { env });
+  expect(await daemon.end()).toBe(0);
+  expect(await onHost(daemon)).toEqual(nothing);
 });
 
 test("a second daemon on the same data root is refused", async () => {

@@ -36,6 +36,22 @@ export async function leftovers(daemon: Daemon): Promise<Leftovers> {
   };
 }
 
+/** What of a daemon is on the host, whether it runs or not: its cgroups, its bridge and links, mounts below its folder, its nftables tables. */
+export async function onHost(daemon: Daemon): Promise<Pick<Leftovers, "cgroups" | "links" | "mounts" | "tables">> {
+  const { bridge, scope } = daemon.names;
+  const roots = ["/sys/fs/cgroup", ...(await readdir("/sys/fs/cgroup")).map((name) => join("/sys/fs/cgroup", name))];
+  const cgroups = await Promise.all(
+    roots.map(async (root) => ((await readdir(root).catch((): string[] => [])).includes(scope) ? [join(root, scope)] : [])),
+  );
+  const lines = (text: string): string[] => text.split("\n");
+  return {
+    cgroups: cgroups.flat().sort(),
+    links: lines((await run(["ip", "-o", "link"])).stdout).filter((line) => line.includes(bridge)),
+    mounts: lines(await Bun.file("/proc/self/mounts").text()).filter((line) => line.includes(daemon.folder)),
+    tables: lines((await run(["nft", "list", "tables"])).stdout).filter((line) => line.includes(scope)),
+  };
+}
+
 /** Names of veth devices are random, their number is what counts. */
 function kindOfLink(name: string): string {
   return name.replace(/^(veth|lv|lgt?v|[a-z]+)[0-9a-f]{4,}$/, "$1*");
