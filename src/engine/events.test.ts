@@ -45,6 +45,18 @@ test("the past comes first, then what happens, none lost or told twice", async (
   expect(seen).toEqual(["aaa1", "aaa2", "aaa3", "aaa4", "aaa5"]);
 });
 
+test("a long past comes whole, in the order of its times, and others have their turn meanwhile", async () => {
+  write(...Array.from({ length: 2500 }, (_, index) => ({ ...container(String(index)), time: BigInt(10 + (index % 2)) })));
+  let turns = 0;
+  const timer = setInterval(() => turns++, 0);
+  const seen = await Array.fromAsync(streamEvents(state, { since: 0n, until: 20n, filters: new Map() }));
+  clearInterval(timer);
+  const numbers = seen.map(({ actor }) => Number(actor));
+  const even = Array.from({ length: 1250 }, (_, index) => index * 2);
+  expect(numbers).toEqual([...even, ...even.map((number) => number + 1)]);
+  expect(turns).toBeGreaterThan(0);
+});
+
 test("a stream with an end ends by itself", async () => {
   write(container("aaa1"));
   const seen = await Array.fromAsync(streamEvents(state, { since: 0n, until: BigInt(Date.now() + 30) * 1_000_000n, filters: new Map() }));

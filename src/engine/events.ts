@@ -21,8 +21,13 @@ export async function* streamEvents(state: Reader, query: EventQuery): AsyncGene
   const timer = query.until === undefined ? undefined : setTimeout(end, Math.max(0, Number((query.until - now()) / 1_000_000n) + 1));
   try {
     if (query.since !== undefined) {
-      for (const event of eventsBetween(state, query.since, query.until ?? now())) {
-        if (event.sequence <= sequence && matches(event, query.filters)) yield event;
+      const until = query.until ?? now();
+      let page = eventsBetween(state, query.since, until);
+      while (page.length > 0 && query.signal?.aborted !== true) {
+        for (const event of page) if (event.sequence <= sequence && matches(event, query.filters)) yield event;
+        // A long past is read in pieces: others have their turn between them.
+        await new Promise<void>((resolve) => void setImmediate(resolve));
+        page = eventsBetween(state, query.since, until, page.at(-1));
       }
     }
     for (;;) {

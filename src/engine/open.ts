@@ -30,6 +30,7 @@ const DAY = 24n * 3600n * 1_000_000_000n;
 /** Events are kept for this long, and this many of them. */
 const EVENT_AGE = 90n * DAY;
 const EVENT_COUNT = 200_000;
+const EVENT_TRIM_MS = 600_000;
 /** Partial downloads that nobody went on with for a week. */
 const PARTIAL_AGE_MS = 7 * 24 * 3600 * 1000;
 
@@ -40,7 +41,9 @@ const PARTIAL_AGE_MS = 7 * 24 * 3600 * 1000;
 export async function openEngine(config: EngineConfig): Promise<Engine> {
   const { dataRoot, execRoot } = config;
   const state = new State(join(dataRoot, "state.db"));
-  state.write((tx) => trimEvents(tx, { before: now() - EVENT_AGE, keep: EVENT_COUNT }), { durable: false });
+  const trim = (): void => state.write((tx) => trimEvents(tx, { before: now() - EVENT_AGE, keep: EVENT_COUNT }), { durable: false });
+  trim();
+  const trimming = setInterval(trim, EVENT_TRIM_MS).unref();
   const [content, runtime] = await Promise.all([
     openContent({ dataRoot, state, roots: [REGISTRY_ROOTS] }),
     openRuntime({
@@ -103,6 +106,7 @@ export async function openEngine(config: EngineConfig): Promise<Engine> {
     version: () => systemVersion(runtime.records().map(({ name, version }) => ({ name, version }))),
     diskUsage: (query) => diskUsage({ containers, images, volumes, content }, query),
     async [Symbol.asyncDispose]() {
+      clearInterval(trimming);
       await containers[Symbol.asyncDispose]();
       await networks[Symbol.asyncDispose]();
       await registry?.[Symbol.asyncDispose]();

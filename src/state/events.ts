@@ -66,9 +66,23 @@ export function eventsAfter(state: Reader, sequence: number, limit = 1000): Stor
   return state.all<Row>(`SELECT ${COLUMNS} FROM events WHERE sequence > ? ORDER BY sequence LIMIT ?`, sequence, limit).map(fromRow);
 }
 
-/** Events of a span of time (both ends included), in the order of their times. */
-export function eventsBetween(state: Reader, since: Nanoseconds, until: Nanoseconds): StoredEvent[] {
-  return state.all<Row>(`SELECT ${COLUMNS} FROM events WHERE time BETWEEN ? AND ? ORDER BY time, sequence`, since, until).map(fromRow);
+/** Events of a span of time (both ends included), in the order of their times; those that follow `after`, a page of them at most. */
+export function eventsBetween(
+  state: Reader,
+  since: Nanoseconds,
+  until: Nanoseconds,
+  after: Pick<StoredEvent, "time" | "sequence"> = { time: since, sequence: 0 },
+  limit = 1000,
+): StoredEvent[] {
+  const rows = state.all<Row>(
+    `SELECT ${COLUMNS} FROM events WHERE time BETWEEN ? AND ? AND (time > ? OR sequence > ?) ORDER BY time, sequence LIMIT ?`,
+    after.time,
+    until,
+    after.time,
+    after.sequence,
+    limit,
+  );
+  return rows.map(fromRow);
 }
 
 /** The newest sequence number, 0 when there is none. */
