@@ -11,6 +11,8 @@ const MSG_DONTWAIT = 0x40;
 /** Questions of one container that may wait for name servers at once; more are refused, so that a flood costs the others nothing. */
 const MAX_WAITING = 256;
 const TCP_IDLE = 10_000;
+/** Connections of one container at once: each takes a descriptor of the daemon's. */
+const MAX_CLIENTS = 64;
 
 /** What a resolver answers from. */
 export interface ResolverSource {
@@ -75,6 +77,7 @@ function serveUdp(fd: number, resolve: (query: Uint8Array) => Promise<Uint8Array
 function serveTcp(fd: number, resolve: (query: Uint8Array) => Promise<Uint8Array>): () => void {
   const clients = new Set<Socket>();
   const server = createServer((socket) => {
+    if (clients.size >= MAX_CLIENTS) return void socket.destroy();
     clients.add(socket);
     let received: Uint8Array = new Uint8Array();
     socket.setTimeout(TCP_IDLE, () => socket.destroy());
@@ -87,7 +90,10 @@ function serveTcp(fd: number, resolve: (query: Uint8Array) => Promise<Uint8Array
         if (query === undefined) return;
         received = rest;
         if (query.length < 12) return void socket.destroy();
-        void resolve(query).then((answer) => socket.write(framed(answer)));
+        void resolve(query).then(
+          (answer) => socket.write(framed(answer)),
+          () => socket.destroy(),
+        );
       }
     });
   });
