@@ -54,7 +54,7 @@ describe.skipIf(!root)("kill -9 of the daemon", () => {
 });
 
 describe.skipIf(!root)("what a daemon left half done", () => {
-  test("a pause that was not stored is undone; a first start of --rm is removed", async () => {
+  test("a pause that was not stored is undone; what of --rm does not run is removed", async () => {
     const first = await openFixture();
     const create = async (name: string, host: HostConfig): Promise<void> =>
       void (await first.containers.create(
@@ -64,6 +64,7 @@ describe.skipIf(!root)("what a daemon left half done", () => {
       ));
     await create("frozen", {});
     await create("cut", { AutoRemove: true });
+    await create("unstarted", { AutoRemove: true });
     await first.containers.start("frozen");
     await first.containers.pause("frozen");
     first.state.write(
@@ -78,7 +79,8 @@ describe.skipIf(!root)("what a daemon left half done", () => {
     try {
       await next.containers.stop("frozen", { timeout: 0 });
       expect((await next.containers.inspect("frozen")).State).toMatchObject({ Status: "exited", ExitCode: 137 });
-      expect(await next.containers.inspect("cut").catch((error: Error) => error.message)).toBe("No such container: cut");
+      for (const name of ["cut", "unstarted"])
+        expect(await next.containers.inspect(name).catch((error: Error) => error.message)).toBe(`No such container: ${name}`);
     } finally {
       await next.remove();
     }

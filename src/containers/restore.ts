@@ -10,6 +10,7 @@ import { recordExecExit, watchExec } from "./exec-end.ts";
 import { runningExecs } from "./exec-rows.ts";
 import { release, watchExit } from "./exit.ts";
 import type { Live } from "./live.ts";
+import { boundLog } from "./log-bound.ts";
 import { removeLocked } from "./remove.ts";
 import { shouldRestart } from "./restart-policy.ts";
 import { allRows, type ContainerRow, rowById } from "./rows.ts";
@@ -49,6 +50,7 @@ async function adopt(context: Context, row: ContainerRow): Promise<Live> {
   // A stop that was under way when the daemon died is the user's wish still.
   live.stopRequested = row.stoppedByUser;
   watchExit(context, row.id, live, task);
+  boundLog(context, row, live, task);
   return live;
 }
 
@@ -78,7 +80,8 @@ async function adoptExecs(context: Context, containers: ReadonlySet<string>): Pr
 async function finish(context: Context, row: ContainerRow): Promise<void> {
   const { status } = row;
   if (status === "created" || status === "exited" || status === "dead") {
-    if (row.autoRemove && row.hasRun) await remove(context, row);
+    // As Docker: one that was made and never started, too, as its client was cut off.
+    if (row.autoRemove) await remove(context, row);
     return;
   }
   await context.needs.networks
