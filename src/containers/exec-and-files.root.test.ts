@@ -156,6 +156,22 @@ describe.skipIf(!root)("files", () => {
     await fixture.containers.remove(stopped, { force: true, volumes: false, link: false });
   });
 
+  test("with copyUIDGID files become the configured user's; without a user, or without it, owners stay", async () => {
+    const cases = [
+      { User: "7:8", copyUidGid: true, owner: "7/8" },
+      { User: "7:8", copyUidGid: false, owner: "1000/1001" },
+      { User: "", copyUidGid: true, owner: "1000/1001" },
+    ];
+    for (const { User, copyUidGid, owner } of cases) {
+      const { id } = await fixture.containers.create(undefined, { Image: "busybox", User, Cmd: ["true"] }, {});
+      const pack = Bun.spawn(["tar", "-c", "-C", "/etc", "--owner=:1000", "--group=:1001", "hostname"], { stdout: "pipe" });
+      await fixture.containers.extract(id, "/root", pack.stdout, { noOverwriteDirNonDir: false, copyUidGid });
+      const { tar } = await fixture.containers.archive(id, "/root/hostname");
+      expect(await tarOf(tar, ["-tv", "--numeric-owner"])).toContain(` ${owner} `);
+      await fixture.containers.remove(id, { force: false, volumes: false, link: false });
+    }
+  });
+
   test("volumes of a stopped container are seen where they will be; read-only targets are refused", async () => {
     const source = join(fixture.directory, "bound");
     mkdirSync(source);
@@ -176,6 +192,35 @@ describe.skipIf(!root)("files", () => {
       kind: "forbidden",
     });
     await fixture.containers.remove(id, { force: false, volumes: false, link: false });
+  });
+
+  test("a client that takes nothing any more does not keep a container from being removed", async () => {
+    const { id } = await fixture.containers.create(undefined, { Image: "busybox", Cmd: ["true"], HostConfig: { NetworkMode: "host" } }, {});
+    const { tar } = await fixture.containers.archive(id, "/bin");
+    await fixture.containers.remove(id, { force: true, volumes: false, link: false });
+    expect(await failure(fixture.containers.stat(id, "/"))).toMatchObject({ kind: "not-found" });
+    await tar.cancel();
+  });
+
+  test("a volume of a container that never ran takes files and has the image's", async () => {
+    const { id } = await fixture.containers.create(
+      undefined,
+      { Image: "busybox", Cmd: ["true"], Volumes: { "/etc": {} }, HostConfig: { NetworkMode: "host" } },
+      {},
+    );
+    const pack = Bun.spawn(["tar", "-c", "-C", "/bin", "busybox"], { stdout: "pipe" });
+    await fixture.containers.extract(id, "/etc", pack.stdout, { noOverwriteDirNonDir: false, copyUidGid: false });
+    const names = (await tarOf((await fixture.containers.archive(id, "/etc")).tar, ["-t"])).split("\n");
+    expect(names).toContain("etc/busybox");
+    expect(names).toContain("etc/passwd");
+    await fixture.containers.remove(id, { force: false, volumes: true, link: false });
+  });
+
+  test("every container has /.dockerenv, which is no change of its own", async () => {
+    const { id } = await fixture.containers.create(undefined, { Image: "busybox", HostConfig: { NetworkMode: "host" } }, {});
+    expect(await fixture.containers.stat(id, "/.dockerenv")).toMatchObject({ name: ".dockerenv", size: 0, mode: 0o755 });
+    expect(await fixture.containers.changes(id)).toEqual([]);
+    await fixture.containers.remove(id, { force: false, volumes: true, link: false });
   });
 
   test("export has the image's and the container's files, and no mounts", async () => {

@@ -4,12 +4,17 @@ import { packTree, statInRoot, unpackTree } from "../content/trees.ts";
 import type { PathStat } from "./containers.ts";
 import { type Context, current, find, isRunning, liveOf, tellAlone } from "./context.ts";
 import { goFileMode } from "./file-mode.ts";
+import { userFiles } from "./image-files.ts";
+import { resolveUser } from "./passwd.ts";
+import { pathsOf } from "./paths.ts";
+import { layersOf } from "./prepare.ts";
 import { openPlace, openView, type Place } from "./root.ts";
 import type { ContainerRow } from "./rows.ts";
+import { beginTransfer } from "./transfers.ts";
 
 /** See `Containers.stat`. */
 export function statPath(context: Context, reference: string, path: string): Promise<PathStat> {
-  return atPlace(context, reference, path, (place, row) => statAt(place, row, path));
+  return atPlace(context, reference, { path }, (place, row) => statAt(place, row, path));
 }
 
 /** See `Containers.archive`: the container stays as it is (a stopped one is not started) until the stream has ended. */
@@ -20,13 +25,13 @@ export async function archivePath(
   options: { signal?: AbortSignal } = {},
 ): Promise<{ stat: PathStat; tar: ReadableStream<Uint8Array> }> {
   const answer = Promise.withResolvers<{ stat: PathStat; tar: ReadableStream<Uint8Array> }>();
-  const done = atPlace(context, reference, path, async (place, row) => {
+  const done = atPlace(context, reference, { path, ...options }, async (place, row, signal) => {
     const stat = await statAt(place, row, path);
     const ended = Promise.withResolvers<void>();
     // A reader that never takes the stream must not hold the container.
-    options.signal?.addEventListener("abort", () => ended.resolve());
+    signal.addEventListener("abort", () => ended.resolve());
     const name = /(?:^|\/)\.$/.test(path) ? "." : stat.name;
-    const tar = packTree({ root: place.root, path: place.path, name }, options);
+    const tar = packTree({ root: place.root, path: place.path, name }, { signal });
     tellAlone(context, row, "archive-path");
     answer.resolve({ stat, tar: withEnd(tar, ended.resolve) });
     await ended.promise;
@@ -43,19 +48,29 @@ export function extractArchive(
   tar: ReadableStream<Uint8Array>,
   options: { noOverwriteDirNonDir: boolean; copyUidGid: boolean; signal?: AbortSignal },
 ): Promise<void> {
-  return atPlace(context, reference, path, async (place, row) => {
+  const wanted = options.signal === undefined ? { path } : { path, signal: options.signal };
+  return atPlace(context, reference, wanted, async (place, row, signal) => {
     if (place.readOnly) throw new LighterError("forbidden", "container rootfs is marked read-only");
+    const owner = options.copyUidGid ? ownerOf(context, row) : undefined;
     try {
       await unpackTree(
-        { root: place.root, path: place.path, noOverwriteDirNonDir: options.noOverwriteDirNonDir },
+        { root: place.root, path: place.path, noOverwriteDirNonDir: options.noOverwriteDirNonDir, ...(owner && { owner }) },
         tar,
-        options.signal === undefined ? {} : { signal: options.signal },
+        { signal },
       );
     } catch (error) {
       throw notFound(error, row, path);
     }
     tellAlone(context, row, "extract-to-dir");
   });
+}
+
+/** With `copyUIDGID` files become the configured user's, as in Docker; a container without one keeps the archive's owners. */
+function ownerOf(context: Context, row: ContainerRow): { uid: number; gid: number } | undefined {
+  const user = row.desired.config.User ?? "";
+  if (user === "") return undefined;
+  const { uid, gid } = resolveUser(user, userFiles(layersOf(context, row), pathsOf(context.needs.options, row.id).upper));
+  return { uid, gid };
 }
 
 /** See `Containers.export`. */
@@ -75,17 +90,19 @@ export async function exportContainer(
 async function atPlace<T>(
   context: Context,
   reference: string,
-  path: string,
-  work: (place: Place, row: ContainerRow) => Promise<T>,
+  wanted: { path: string; signal?: AbortSignal },
+  work: (place: Place, row: ContainerRow, signal: AbortSignal) => Promise<T>,
 ): Promise<T> {
   const found = find(context, reference);
   const live = liveOf(context, found.id);
   const use = async (): Promise<T> => {
     const row = current(context, found.id);
-    const place = await openPlace(context, row, live, path);
+    const place = await openPlace(context, row, live, wanted.path);
+    const { signal, done } = beginTransfer(live, wanted.signal);
     try {
-      return await work(place, row);
+      return await work(place, row, signal);
     } finally {
+      done();
       place.close();
     }
   };
