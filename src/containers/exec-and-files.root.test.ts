@@ -211,6 +211,7 @@ describe.skipIf(!root)("files", () => {
     const pack = Bun.spawn(["tar", "-c", "-C", "/bin", "busybox"], { stdout: "pipe" });
     await fixture.containers.extract(id, "/etc", pack.stdout, { noOverwriteDirNonDir: false, copyUidGid: false });
     const names = (await tarOf((await fixture.containers.archive(id, "/etc")).tar, ["-t"])).split("\n");
+    expect(names[0]).toBe("etc/");
     expect(names).toContain("etc/busybox");
     expect(names).toContain("etc/passwd");
     await fixture.containers.remove(id, { force: false, volumes: true, link: false });

@@ -30,6 +30,7 @@ export async function archivePath(
     const ended = Promise.withResolvers<void>();
     // A reader that never takes the stream must not hold the container.
     signal.addEventListener("abort", () => ended.resolve());
+    if (signal.aborted) ended.resolve();
     const name = /(?:^|\/)\.$/.test(path) ? "." : stat.name;
     const tar = packTree({ root: place.root, path: place.path, name }, { signal });
     tellAlone(context, row, "archive-path");
@@ -97,6 +98,7 @@ async function atPlace<T>(
   const live = liveOf(context, found.id);
   const use = async (): Promise<T> => {
     const row = current(context, found.id);
+    if (live.removing) throw new LighterError("conflict", `removal of container ${reference} is already in progress`);
     const place = await openPlace(context, row, live, wanted.path);
     const { signal, done } = beginTransfer(live, wanted.signal);
     try {
@@ -113,7 +115,7 @@ async function statAt(place: Place, row: ContainerRow, path: string): Promise<Pa
   try {
     const stat = await statInRoot({ root: place.root, path: place.path });
     return {
-      name: stat.name,
+      name: place.name ?? stat.name,
       size: stat.size,
       mode: goFileMode(stat.mode),
       mtime: toRfc3339Nano(stat.mtime),

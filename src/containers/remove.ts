@@ -7,6 +7,7 @@ import { pathsOf } from "./paths.ts";
 import { type ContainerRow, deleteRow, rowById } from "./rows.ts";
 import { sendSignal } from "./send-signal.ts";
 import { tellVolumes } from "./volume-events.ts";
+import { stopTransfers } from "./transfers.ts";
 
 const log = logOf("containers");
 const SIGKILL = 9;
@@ -25,7 +26,10 @@ export async function removeContainer(
   live.removing = true;
   try {
     live.cancelRestart?.();
-    if (options.force) await endProcess(context, row.id, live);
+    if (options.force) {
+      stopTransfers(live);
+      await endProcess(context, row.id, live);
+    }
     await live.lock.run(async () => {
       const now = rowById(context.needs.state, row.id);
       if (now === undefined) return;
