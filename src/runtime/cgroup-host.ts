@@ -41,9 +41,16 @@ export function readCgroupHost(mountinfo = readFileSync("/proc/self/mountinfo", 
   return { version: 2, hybrid: false, mounts, unified: unified === "" ? ROOT : unified, controllers };
 }
 
-/** Docker's choice where none is configured: systemd's on v2 where systemd is pid 1, else cgroupfs. */
-export function defaultDriver(host: CgroupHost): "cgroupfs" | "systemd" {
-  return host.version === 2 && existsSync("/run/systemd/system") ? "systemd" : "cgroupfs";
+/**
+ * Docker's choice where none is configured: systemd's on v2 where systemd is pid 1, else cgroupfs. In a pid namespace of our own systemd
+ * may be there as well, but it takes our numbers of processes for its own.
+ */
+export function defaultDriver(host: CgroupHost, first = commandOf(1)): "cgroupfs" | "systemd" {
+  return host.version === 2 && existsSync("/run/systemd/system") && /^(systemd|init)$/.test(first) ? "systemd" : "cgroupfs";
+}
+
+function commandOf(pid: number): string {
+  return readFileSync(`/proc/${pid}/comm`, "utf8").trim();
 }
 
 /** The directories of one cgroup, one for each hierarchy. */
