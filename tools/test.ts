@@ -129,6 +129,7 @@ async function main(): Promise<number> {
   }
   if (options.full)
     await writeProof(join(root, "docs/proof"), figures, { commit, seed, command: ["./test", ...process.argv.slice(2)].join(" ") });
+  else if (options.vm) await writeProof(join(root, "docs/proof"), figures, { commit, seed, command: "./test --vm" }, ["vm"]);
   if (options.full && total.failed.length === 0) await rm(progress, { force: true });
   for (const name of total.failed) console.log(`failed: ${name}`);
   for (const name of total.skipped) console.log(`skipped: ${name}`);
