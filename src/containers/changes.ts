@@ -6,8 +6,8 @@ import { INIT_PATH } from "./spec.ts";
 
 const KINDS = { C: 0, A: 1, D: 2 } as const;
 
-/** Made by the runtime for mounts that every container has: no change of the container's. */
-const MOUNT_POINTS = ["/etc/hosts", "/etc/hostname", "/etc/resolv.conf", "/dev", "/proc", "/sys", INIT_PATH];
+/** Made for every container, most of them by the runtime for mounts: no change of the container's. */
+const MOUNT_POINTS = ["/.dockerenv", "/etc/hosts", "/etc/hostname", "/etc/resolv.conf", "/dev", "/proc", "/sys", INIT_PATH];
 
 /** One line of `docker diff`: 0 changed, 1 added, 2 deleted. */
 export interface PathChange {

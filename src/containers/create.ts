@@ -1,6 +1,6 @@
 import { hostname as machineName } from "node:os";
 import { now } from "../base/clock.ts";
-import { LighterError } from "../base/errors.ts";
+import { kindOf, LighterError, messageOf } from "../base/errors.ts";
 import { newId, shortId } from "../base/ids.ts";
 import { randomName } from "../base/names.ts";
 import type { Tx } from "../state/state.ts";
@@ -38,7 +38,7 @@ export async function createContainer(
   const image = await trace.span("image", () => needs.images.runnable(body.Image ?? "", options));
   const plan = trace.sync("plan", () => planContainer(context, id, body, image));
   const row = { id, name: chooseName(context, given), created: now(), desired: plan.desired };
-  needs.networks.check(networkRequest(row));
+  asInvalid(() => needs.networks.check(networkRequest(row)));
   trace.sync("transaction", () =>
     needs.state.write(
       (tx) => {
@@ -84,9 +84,9 @@ function planContainer(
   const record = runtime.record(host.Runtime ?? "");
   host.Runtime = record.name;
   if (host.Init) initProgram();
-  checkJoined(context, host);
+  asInvalid(() => nameJoined(context, host));
   const warnings = warningsOf(context, host);
-  const mounts = planMounts(config, host, (other) => find(context, other).desired.mounts);
+  const mounts = asInvalid(() => planMounts(config, host, (other) => find(context, other).desired.mounts));
   config.Hostname = hostnameOf(context, id, config, host);
   const desired: Desired = {
     v: 1,
@@ -126,9 +126,29 @@ function unsupportedDevices(host: HostConfig): LighterError {
   );
 }
 
-/** Namespaces to be shared must belong to containers that exist. */
-function checkJoined(context: Context, host: HostConfig): void {
-  for (const mode of [host.PidMode, host.IpcMode]) if (mode?.startsWith("container:")) find(context, mode.slice("container:".length));
+/** Containers whose namespaces are shared or that are linked must exist; those shared are kept by id, since names change. */
+function nameJoined(context: Context, host: HostConfig): void {
+  for (const key of ["NetworkMode", "PidMode", "IpcMode"] as const) {
+    const mode = host[key];
+    if (mode?.startsWith("container:")) host[key] = `container:${find(context, mode.slice("container:".length)).id}`;
+  }
+  for (const link of host.Links ?? []) {
+    const [other = ""] = link.split(":");
+    asInvalid(
+      () => find(context, other),
+      (why) => `could not get container for ${other}: ${why}`,
+    );
+  }
+}
+
+/** What a request names beside the image and does not exist makes the request wrong: clients take 404 for "no such image", and pull. */
+function asInvalid<T>(work: () => T, say: (why: string) => string = String): T {
+  try {
+    return work();
+  } catch (error) {
+    if (kindOf(error) !== "not-found") throw error;
+    throw new LighterError("invalid", say(messageOf(error)), { cause: error });
+  }
 }
 
 function hostnameOf(context: Context, id: string, config: ContainerConfig, host: HostConfig): string {

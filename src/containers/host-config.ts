@@ -53,6 +53,9 @@ export function fillHostConfig(asked: HostConfig, defaults: HostDefaults): HostC
     ShmSize: asked.ShmSize || defaults.shmSize,
     Runtime: asked.Runtime || defaults.runtime,
     MemorySwap: memory > 0 && !asked.MemorySwap ? memory * 2 : (asked.MemorySwap ?? 0),
+    // Any number that means "no limit" or "as the machine has it" reads as not given.
+    PidsLimit: (asked.PidsLimit ?? 0) > 0 ? asked.PidsLimit : NULL,
+    MemorySwappiness: (asked.MemorySwappiness ?? -1) === -1 ? NULL : asked.MemorySwappiness,
     MaskedPaths: asked.MaskedPaths ?? (privileged ? NULL : [...MASKED_PATHS]),
     ReadonlyPaths: asked.ReadonlyPaths ?? (privileged ? NULL : [...READONLY_PATHS]),
     ...(defaults.init && asked.Init === undefined ? { Init: true } : {}),

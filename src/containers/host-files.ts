@@ -5,10 +5,9 @@ import type { ContainerPaths } from "./paths.ts";
 /** Writes `hosts`, `hostname` and `resolv.conf` into the container's directory: a few bytes each. What is undefined is another container's. */
 export function writeHostFiles(
   paths: ContainerPaths,
-  content: { hostname: string; domainname: string; hosts: string | undefined; resolvConf: string | undefined },
+  content: { hostname: string; hosts: string | undefined; resolvConf: string | undefined },
 ): void {
-  const name = content.domainname === "" ? content.hostname : `${content.hostname}.${content.domainname}`;
-  writeFileSync(paths.hostname, `${name}\n`, { mode: 0o644 });
+  writeFileSync(paths.hostname, `${content.hostname}\n`, { mode: 0o644 });
   if (content.hosts !== undefined) writeFileSync(paths.hosts, content.hosts, { mode: 0o644 });
   if (content.resolvConf !== undefined) writeFileSync(paths.resolvConf, content.resolvConf, { mode: 0o644 });
 }

@@ -289,6 +289,29 @@ describe.skipIf(!root)("a container's life", () => {
     await fixture.containers.remove("ship", { force: false, volumes: false, link: false });
   });
 
+  test("what is named beside the image must exist, else the request is wrong; namespaces are kept by id", async () => {
+    const create = (host: HostConfig): ReturnType<typeof fixture.containers.create> =>
+      fixture.containers.create(undefined, { ...body(["true"]), HostConfig: host }, {});
+    for (const host of [
+      { NetworkMode: "container:lost" },
+      { PidMode: "container:lost" },
+      { IpcMode: "container:lost" },
+      { VolumesFrom: ["lost"] },
+    ])
+      expect(await failure(create(host))).toMatchObject({ kind: "invalid", message: "No such container: lost" });
+    expect((await failure(create({ Links: ["lost:found"] }))).message).toBe("could not get container for lost: No such container: lost");
+    const { id: owner } = await fixture.containers.create("owner", body(["true"]), {});
+    const { id } = await create({ NetworkMode: "container:owner", PidMode: `container:${owner.slice(0, 12)}` });
+    const { HostConfig: kept } = await fixture.containers.inspect(id);
+    expect(kept).toMatchObject({
+      NetworkMode: `container:${owner}`,
+      PidMode: `container:${owner}`,
+      PidsLimit: null,
+      MemorySwappiness: null,
+    });
+    for (const gone of [id, owner]) await fixture.containers.remove(gone, { force: false, volumes: false, link: false });
+  });
+
   test("remove refuses what runs, and takes it with force", async () => {
     const { id } = await fixture.containers.create("runner", body(["sleep", "100"]), {});
     await fixture.containers.start(id);

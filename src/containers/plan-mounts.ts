@@ -4,6 +4,7 @@ import { newId } from "../base/ids.ts";
 import type { ContainerConfig, HostConfig, Mount } from "../wire/engine-api.ts";
 import { checkTarget, checkVolumeName, cleanPath, parseBind, parseVolumeTarget } from "./bind-spec.ts";
 import type { PlannedMount } from "./desired.ts";
+import { checkTmpfsOptions } from "./tmpfs-options.ts";
 
 /**
  * Decides every mount that was asked for: `--volumes-from`, then `-v`, then `--mount`, then what the image or the caller declares as a
@@ -20,7 +21,10 @@ export function planMounts(config: ContainerConfig, host: HostConfig, mountsOf: 
     named.add(mount.destination);
     planned.set(mount.destination, mount);
   };
-  for (const target of Object.keys(host.Tmpfs ?? {})) named.add(checkTarget("tmpfs", target));
+  for (const [target, options] of Object.entries(host.Tmpfs ?? {})) {
+    named.add(checkTarget("tmpfs", target));
+    checkTmpfsOptions(options);
+  }
   const driver = host.VolumeDriver ? { driver: host.VolumeDriver } : {};
   for (const bind of host.Binds ?? []) {
     if (!bind.includes(":")) add(anonymous(parseVolumeTarget(bind), driver));

@@ -49,18 +49,26 @@ async function sourceOf(
   switch (mount.type) {
     case "bind":
       return bindSource(mount);
-    case "volume": {
-      const upper = pathsOf(context.needs.options, row.id).upper;
-      const copyFrom = (): Promise<{ path: string; done(): void } | undefined> =>
-        imageContent(context, [upper, ...layers], mount.destination);
-      const path = await context.needs.volumes.ready(mount.source, { copyFrom: mount.noCopy ? undefined : copyFrom });
-      return mount.subpath === undefined ? path : subpathOf(path, mount.subpath);
-    }
+    case "volume":
+      return volumeSource(context, row, mount, layers);
     case "image":
       return imageSource(context, mount);
     case "tmpfs":
       return undefined;
   }
+}
+
+/** A volume's directory, with the image's content copied into it where it is new. */
+export async function volumeSource(
+  context: Context,
+  row: ContainerRow,
+  mount: PlannedMount,
+  layers: string[],
+): Promise<MountSource | string> {
+  const upper = pathsOf(context.needs.options, row.id).upper;
+  const copyFrom = (): Promise<{ path: string; done(): void } | undefined> => imageContent(context, [upper, ...layers], mount.destination);
+  const path = await context.needs.volumes.ready(mount.source, { copyFrom: mount.noCopy ? undefined : copyFrom });
+  return mount.subpath === undefined ? path : subpathOf(path, mount.subpath);
 }
 
 /** A directory of the image's root for the copy into a new volume: itself where one layer alone has it, else a mount of all that have it. */
@@ -159,7 +167,6 @@ function prepareFiles(
   const { config, hostConfig: host } = row.desired;
   writeHostFiles(paths, {
     hostname: config.Hostname ?? "",
-    domainname: config.Domainname ?? "",
     hosts: network.hosts,
     resolvConf: network.resolvConf,
   });

@@ -6,9 +6,8 @@ import { isAlive, type ProcessName } from "../linux/process.ts";
 import { cleanPath } from "./bind-spec.ts";
 import { type Context, isRunning } from "./context.ts";
 import type { Live } from "./live.ts";
-import { volumePath } from "./mount-points.ts";
 import { pathsOf } from "./paths.ts";
-import { layersOf } from "./prepare.ts";
+import { layersOf, volumeSource } from "./prepare.ts";
 import { ready } from "./ready.ts";
 import type { ContainerRow } from "./rows.ts";
 
@@ -16,6 +15,8 @@ import type { ContainerRow } from "./rows.ts";
 export interface Place {
   root: string;
   path: string;
+  /** What it is called in the container, where `path` does not tell: the place of a mount. */
+  name?: string;
   /** Nothing may be written there. */
   readOnly: boolean;
   /** Lets go of what was opened for it. */
@@ -36,8 +37,12 @@ export async function openPlace(context: Context, row: ContainerRow, live: Live,
     return { root: `/proc/self/fd/${fd}`, path: absolute, readOnly, close: () => closeFd(fd) };
   }
   if (covering !== undefined && (covering.type === "volume" || covering.type === "bind")) {
-    const source = covering.type === "volume" ? volumePath(context, covering.source) : covering.source;
-    return { ...placeBelow(source, absolute, covering.destination), readOnly, close: () => undefined };
+    const source = covering.type === "volume" ? await volumeSource(context, row, covering, layersOf(context, row)) : covering.source;
+    return {
+      ...placeBelow(typeof source === "string" ? source : source.path, absolute, covering.destination),
+      readOnly,
+      close: () => undefined,
+    };
   }
   ready(context, row);
   const fd = await openStopped(context, row);
@@ -76,12 +81,14 @@ function coveringMount(row: ContainerRow, path: string): ContainerRow["desired"]
 }
 
 /** The place below a mount's source; a source may be a single file. */
-function placeBelow(source: string, path: string, destination: string): { root: string; path: string } {
-  const rest = cleanPath(path).slice(destination.length) + (/\/\.?$/.test(path) ? "/." : "") || "/";
+function placeBelow(source: string, path: string, destination: string): Pick<Place, "root" | "path" | "name"> {
+  const below = cleanPath(path).slice(destination.length);
+  const rest = below + (/\/\.?$/.test(path) ? "/." : "") || "/";
+  const name = below === "" ? { name: basename(destination) } : {};
   try {
-    if (statSync(source).isDirectory()) return { root: source, path: rest };
+    if (statSync(source).isDirectory()) return { root: source, path: rest, ...name };
   } catch (cause) {
     throw new LighterError("not-found", `lstat ${join(source, rest)}: no such file or directory`, { cause });
   }
-  return { root: dirname(source), path: `/${basename(source)}` };
+  return { root: dirname(source), path: `/${basename(source)}`, ...name };
 }
