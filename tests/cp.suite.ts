@@ -66,6 +66,25 @@ for (const name of CLIENTS) {
     expect(await client.must("exec", "running", "cat", "/tmp/streamed")).toBe("by tar");
   });
 
+  test(`${name}: a link is followed for its slash and for -L, and must lead somewhere`, async () => {
+    const client = ground.client(name);
+    const folder = ground.path(ground.name());
+    const place = `/tmp/${ground.name()}`;
+    await mkdir(join(folder, "real"), { recursive: true });
+    await Bun.write(join(folder, "real", "file"), "x");
+    await symlink("real", join(folder, "link"));
+    await symlink("nowhere", join(folder, "broken"));
+    for (const [index, args] of [[join(folder, "link/")], ["-L", join(folder, "link")]].entries()) {
+      await client.must("cp", ...args, `running:${place}${index}`);
+      expect(await client.must("exec", "running", "stat", "-c", "%F", `${place}${index}`, `${place}${index}/file`)).toBe(
+        "directory\nregular file",
+      );
+    }
+    expect((await client.run(["cp", "-L", join(folder, "broken"), `running:${place}`])).code).toBe(1);
+    await client.must("cp", join(folder, "broken"), `running:${place}`);
+    expect(await client.must("exec", "running", "readlink", place)).toBe("nowhere");
+  });
+
   test(`${name}: what is not there is said and exits 1`, async () => {
     const client = ground.client(name);
     const missing = await client.run(["cp", "running:/no/such", ground.path("x")]);

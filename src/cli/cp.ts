@@ -89,16 +89,17 @@ async function toContainer(call: CopyCall, connection: Connection, source: strin
     if (!isFolder) throw new LighterError("invalid", `destination "${name}:${target.path}" must be a directory`);
     return putArchive(connection, name, path, Bun.stdin.stream(), options);
   }
-  const real = call.flags["follow-link"] ? await realpath(source).catch(() => resolve(source)) : resolve(source);
-  const slashed = source.endsWith("/");
-  const info = await (slashed ? stat(real) : lstat(real)).catch((error: unknown) => {
-    throw new LighterError("not-found", `lstat ${real}: no such file or directory`, { cause: error });
-  });
+  const follow = call.flags["follow-link"] || source.endsWith("/");
+  const missing = (error: unknown): never => {
+    throw new LighterError("not-found", `lstat ${resolve(source)}: no such file or directory`, { cause: error });
+  };
+  const real = follow ? await realpath(source).catch(missing) : resolve(source);
+  const info = await lstat(real).catch(missing);
   const contents = /(^|\/)\.$/.test(source);
   const place = placeOf(path, there && { directory: isFolder }, {
     directory: info.isDirectory(),
     contents,
-    name: basename(call.flags["follow-link"] ? resolve(source) : real),
+    name: basename(resolve(source)),
     asked: /\/\.?$/.test(target.path),
   });
   const packed = packTar(real, place.name);
