@@ -10,6 +10,7 @@ import { openEngine } from "./engine/open.ts";
 import { lockFile } from "./linux/flock.ts";
 import { ensureMemory, leaveMemory } from "./linux/memory-directory.ts";
 import { tellServiceManager } from "./linux/service-manager.ts";
+import { logRejections } from "./rejections.ts";
 
 const DEFAULT_CONFIG_FILE = "/etc/lighter/daemon.json";
 
@@ -34,6 +35,7 @@ export async function runDaemon(argv: string[]): Promise<number> {
     // Modes are meant as they are written, whoever starts the daemon: containers look at some of them.
     process.umask(0o022);
     await openLog(config.logLevel);
+    using _rejections = logRejections();
     surviveStrayErrors();
     mkdirSync(config.engine.dataRoot, { recursive: true, mode: 0o710 });
     using _root = lockRoot(config.engine.dataRoot);
