@@ -77,6 +77,8 @@ export interface Content {
   layer(chainId: Digest): Layer | undefined;
   /** The stack of unpacked layers of a chain id, topmost first: overlayfs' order. Throws `not-found` when one is missing. */
   layerStack(chainId: Digest): Layer[];
+  /** Notes that a stack is used now: those of its layers that are here. */
+  touch(tx: Tx, chainId: Digest): void;
   /**
    * Unpacks a layer in a Worker, checking its diff id. `source` is a blob that is here, or an ingest under way whose bytes are followed as they arrive;
    * `finished` settles once it is committed or given up.

@@ -57,6 +57,20 @@ export function findStack(state: Reader, chainId: Digest): LayerRow[] {
   );
 }
 
+/** Notes that a stack is used now. */
+export function touchStack(tx: Tx, chainId: Digest): void {
+  tx.run(
+    `WITH RECURSIVE stack(chain_id) AS (
+       VALUES (?)
+       UNION ALL
+       SELECT layers.parent FROM layers JOIN stack ON layers.chain_id = stack.chain_id WHERE layers.parent IS NOT NULL
+     )
+     UPDATE layers SET last_used = ? WHERE chain_id IN (SELECT chain_id FROM stack)`,
+    chainId,
+    now(),
+  );
+}
+
 /** Notes a layer that is unpacked and synced; its parent must be noted already. */
 export function insertLayer(tx: Tx, layer: LayerRow & { inodes: number }): void {
   const time = now();

@@ -69,6 +69,24 @@ describe("blobs", () => {
     }
   });
 
+  test("are kept by the lease before they have their name", async () => {
+    const ingest = await content.ingest("ref");
+    await ingest.write(data);
+    const blobs = join(dataRoot, "content/blobs/sha256");
+    const named: string[][] = [];
+    const watched = Object.create(lease, {
+      addBlob: {
+        value: (of: Digest): void => {
+          lease.addBlob(of);
+          named.push(readdirSync(blobs));
+        },
+      },
+    }) as typeof lease;
+    await ingest.commit({ digest, mediaType: "x" }, watched);
+    expect(named).toEqual([[]]);
+    expect(readdirSync(blobs)).toEqual([digest.slice(7)]);
+  });
+
   test("are written once at a time, resumed after a pause, begun anew on demand", async () => {
     const first = await content.ingest("ref");
     expect(await failure(content.ingest("ref"))).toMatchObject({ kind: "conflict" });

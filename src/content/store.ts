@@ -13,7 +13,7 @@ import { FileIngest, storeBlob } from "./ingest.ts";
 import { RowLease } from "./lease.ts";
 import { packLayer, type PackOptions } from "./pack-layer.ts";
 import { blobFile, ingestFile, layerDirectory, type Places, placesOf } from "./places.ts";
-import { allIngests, deleteIngest, findBlob, findLayer, findStack, insertBlob, insertEdges, type LayerRow } from "./rows.ts";
+import { allIngests, deleteIngest, findBlob, findLayer, findStack, insertBlob, insertEdges, type LayerRow, touchStack } from "./rows.ts";
 import { Trash } from "./trash.ts";
 import { Unpacker, type UnpackOptions } from "./unpack.ts";
 
@@ -124,6 +124,10 @@ export class ContentStore implements Content {
     if (rows.length === 0 || rows.at(-1)?.parent !== null)
       throw new LighterError("not-found", `Cannot use layer ${chainId}: it is not unpacked`);
     return rows.map((row) => this.#layer(row));
+  }
+
+  touch(tx: Tx, chainId: Digest): void {
+    touchStack(tx, chainId);
   }
 
   async unpack(options: UnpackOptions): Promise<Layer> {

@@ -89,7 +89,11 @@ export function openImages({ state, content, distribution, needs }: ImagesOption
   return {
     runnable,
     displayName,
-    touch: (tx, id) => void tx.run("UPDATE images SET last_used = ? WHERE id = ?", now(), id),
+    touch(tx, id) {
+      tx.run("UPDATE images SET last_used = ? WHERE id = ?", now(), id);
+      for (const { chain_id: chainId } of tx.all<{ chain_id: Digest }>("SELECT chain_id FROM image_manifests WHERE image = ?", id))
+        content.touch(tx, chainId);
+    },
     list: (options) => listImages(context, options),
     inspect: (reference, options = {}) => inspectImage(context, reference, options),
     history: (reference, options = {}) => imageHistory(context, reference, options.platform),

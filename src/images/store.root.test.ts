@@ -78,6 +78,20 @@ describe.skipIf(process.getuid?.() !== 0)("images", () => {
     expect((await failure(shop.images.runnable("a"))).kind).toBe("not-found");
   });
 
+  test("use is noted of the image and of every layer below it", async () => {
+    await using registry = await hostileRegistry();
+    await using shop = await workshop();
+    const { digest } = registry.addImage("app", "1", [layerOf({ a: "1" }), layerOf({ b: "2" })]);
+    await shop.images.pull(`${registry.host}/app:1`, { progress: shop.progress });
+    await make(shop, "other");
+    const write = { durable: false };
+    for (const table of ["images", "layers"]) shop.state.write((tx) => tx.run(`UPDATE ${table} SET last_used = 0`), write);
+    shop.state.write((tx) => shop.images.touch(tx, digest), write);
+    const used = (table: string): unknown => shop.state.get(`SELECT COUNT(*) AS all_of_them, SUM(last_used > 0) AS used FROM ${table}`);
+    expect(used("images")).toEqual({ all_of_them: 2, used: 1 });
+    expect(used("layers")).toEqual({ all_of_them: 3, used: 2 });
+  });
+
   test("the list and its filters", async () => {
     await using shop = await workshop();
     const old = await make(shop, "one:1", { a: "1" }, ["LABEL tier=web", "LABEL keep="]);
