@@ -1,9 +1,11 @@
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { LowerStack, lowerLink } from "../content/lower.ts";
-import { S_IFDIR, S_IFREG } from "../linux/files.ts";
+import { O, S_IFDIR, S_IFREG, close, openAt, openInRoot, readAt, statFd } from "../linux/files.ts";
+import { byteString } from "../oci/tar-entry.ts";
 import type { UserFiles } from "./passwd.ts";
 
 const MOST_LINKS = 40;
+const HERE = -100;
 /** Larger files are none that name users. */
 const MOST_BYTES = 4 << 20;
 
@@ -86,7 +88,30 @@ export function userFiles(layers: readonly string[], upper: string): UserFiles {
 function readUserFiles(layers: readonly string[]): UserFiles {
   const read = (path: string): string => {
     const found = lookUp(layers, path, "file");
-    return found === undefined || Bun.file(found).size > MOST_BYTES ? "" : readFileSync(found, "utf8");
+    return found === undefined ? "" : readFound(layers, found);
   };
   return { passwd: read("/etc/passwd"), group: read("/etc/group") };
+}
+
+/**
+ * The text of a file that {@link lookUp} found. A running container may put a link or a fifo in its place meanwhile: nothing leads out of the layer,
+ * and nothing is waited for. Empty for what is no file, or too large.
+ */
+export function readFound(layers: readonly string[], path: string): string {
+  const layer = layers.find((directory) => path.startsWith(`${directory}/`)) ?? "/";
+  const root = openAt(HERE, byteString(layer), O.PATH | O.DIRECTORY);
+  if (root < 0) return "";
+  const fd = openInRoot(root, byteString(path.slice(layer.length + 1)), O.NOFOLLOW | O.NONBLOCK | O.NOCTTY);
+  close(root);
+  if (fd < 0) return "";
+  try {
+    const stat = statFd(fd);
+    if (typeof stat === "number" || stat.type !== S_IFREG || stat.size > MOST_BYTES) return "";
+    const bytes = Buffer.alloc(stat.size);
+    let read = 0;
+    for (let got = 1; got > 0 && read < bytes.length; read += Math.max(got, 0)) got = readAt(fd, bytes.subarray(read), read);
+    return bytes.toString("utf8", 0, read);
+  } finally {
+    close(fd);
+  }
 }

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
-import { lookUp } from "./image-files.ts";
+import { lookUp, readFound } from "./image-files.ts";
 import { resolveUser } from "./passwd.ts";
 
 const files = {
@@ -48,6 +48,18 @@ describe("files of a stopped root", () => {
     expect(lookUp(layers, "/etc/group", "file")).toBe(`${base}/low/usr/lib/group`);
     expect(lookUp(layers, "/etc/../etc/./passwd", "file")).toBe(`${base}/high/etc/passwd`);
     for (const none of ["/etc/loop", "/etc/outside", "/etc", "/none/x"]) expect(lookUp(layers, none, "file")).toBeUndefined();
+    rmSync(base, { recursive: true });
+  });
+
+  test("what a container puts in a file's place is neither followed nor waited for", async () => {
+    const base = mkdtempSync("/tmp/lighter-lookup-");
+    mkdirSync(`${base}/etc`);
+    writeFileSync(`${base}/etc/passwd`, "own");
+    symlinkSync("/etc/passwd", `${base}/etc/link`);
+    symlinkSync("/etc", `${base}/out`);
+    await Bun.$`mkfifo ${base}/etc/fifo`;
+    const texts = ["etc/passwd", "etc/link", "out/passwd", "etc/fifo", "etc", "none"].map((name) => readFound([base], `${base}/${name}`));
+    expect(texts).toEqual(["own", "", "own", "", "", ""]);
     rmSync(base, { recursive: true });
   });
 });
