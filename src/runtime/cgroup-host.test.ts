@@ -1,5 +1,6 @@
 import { expect, test } from "bun:test";
-import { cgroupDirectories, cgroupOf, readCgroupHost } from "./cgroup-host.ts";
+import { existsSync } from "node:fs";
+import { cgroupDirectories, cgroupOf, defaultDriver, readCgroupHost } from "./cgroup-host.ts";
 
 const HYBRID = `31 23 0:28 / /sys/fs/cgroup rw,relatime - tmpfs tmpfs rw,mode=755
 32 31 0:29 / /sys/fs/cgroup/cpu,cpuacct rw,relatime - cgroup cgroup rw,cpu,cpuacct
@@ -37,4 +38,11 @@ test("where a container's cgroup is", () => {
     path: "/lighter.slice/lighter-ab.scope",
   });
   expect(cgroupOf("systemd", "/lighter-12", "ab").path).toBe("/lighter.slice/lighter-12.slice/lighter-ab.scope");
+});
+
+test("systemd's driver needs systemd as the first process that we see", () => {
+  const host = readCgroupHost("31 23 0:28 / /sys/fs/cgroup rw,relatime shared:9 - cgroup2 cgroup2 rw,nsdelegate\n");
+  expect(defaultDriver(host, "sh")).toBe("cgroupfs");
+  expect(defaultDriver(host, "systemd")).toBe(existsSync("/run/systemd/system") ? "systemd" : "cgroupfs");
+  expect(defaultDriver(readCgroupHost(HYBRID), "systemd")).toBe("cgroupfs");
 });
