@@ -18,6 +18,8 @@ export class Live {
   readonly pending = new Set<PendingAttachment>();
   readonly exitWaiters = new Set<(result: WaitResult) => void>();
   readonly removeWaiters = new Set<(result: WaitResult) => void>();
+  /** How often its log was rotated since the daemon began: see `log-chain.ts`. */
+  rotations = 0;
   /** Execs that run, by id. */
   readonly execs = new Map<string, ExecTask>();
   /** Milliseconds to wait before the next restart by policy. */

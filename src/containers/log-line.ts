@@ -13,8 +13,16 @@ export interface LogLine {
 const SPACE = 0x20;
 const NEWLINE = 0x0a;
 
+/** Without the zeros before a line: a hole of a file that was truncated under its writer. */
+export function withoutHole(line: Uint8Array): Uint8Array {
+  if (line[0] !== 0) return line;
+  const from = line.findIndex((byte) => byte !== 0);
+  return from < 0 ? new Uint8Array(0) : line.subarray(from);
+}
+
 /** Takes a line (without its newline) apart; undefined for what is none. */
-export function parseLogLine(line: Uint8Array): LogLine | undefined {
+export function parseLogLine(raw: Uint8Array): LogLine | undefined {
+  const line = withoutHole(raw);
   const first = line.indexOf(SPACE);
   const second = line.indexOf(SPACE, first + 1);
   const third = line.indexOf(SPACE, second + 1);

@@ -1,10 +1,10 @@
-import type { FileHandle } from "node:fs/promises";
 import { now } from "../base/clock.ts";
 import { LighterError } from "../base/errors.ts";
 import type { OutputSink } from "../wire/stream.ts";
 import type { LogEntry, LogOptions } from "./containers.ts";
 import { type Context, find, isRunning, liveOf } from "./context.ts";
-import { LineReader, logFileNames, openLog } from "./log-files.ts";
+import { LogChain } from "./log-chain.ts";
+import { type LogFile, LineReader } from "./log-files.ts";
 import { bytesOf, parseLogLine } from "./log-line.ts";
 import { findTail } from "./log-tail.ts";
 import { pathsOf } from "./paths.ts";
@@ -23,73 +23,98 @@ export async function* readLogs(context: Context, row: ContainerRow, options: Lo
     throw new LighterError("unsupported", "configured logging driver does not support reading");
   const { log } = pathsOf(context.needs.options, row.id);
   const follower = options.follow ? followerOf(context, row, options) : undefined;
+  const chain = new LogChain(log, liveOf(context, row.id));
   try {
-    const start = await startOf(logFileNames(log, row.log?.files ?? 0), options);
+    const { skip, offset } = await startOf(chain, options);
     // A line whose first piece was given goes on with the next: no new time stamp is due.
-    const continues = new Map<number, boolean>();
-    for (const [index, { path, offset }] of start.entries()) {
-      const file = await openLog(path);
-      if (file === undefined) continue;
-      try {
-        yield* readFile(file, offset, options, continues, index === start.length - 1 ? follower : undefined);
-      } finally {
-        await file.close();
-      }
+    const reading = { options, continues: new Map<number, boolean>(), over: false };
+    for (const [index, file] of chain.files.entries()) {
+      if (index >= skip) yield* readFile(file, index === skip ? offset : 0, reading, chain, follower);
+      file.close();
+      if (reading.over) return;
     }
   } finally {
+    chain.close();
     follower?.close();
   }
 }
 
-interface Place {
-  path: string;
-  offset: number;
-}
-
-/** Which files to read, and from where: all of them, or from where the tail begins. */
-async function startOf(paths: string[], options: LogOptions): Promise<Place[]> {
-  if (options.tail === undefined || options.tail < 0) return paths.map((path) => ({ path, offset: 0 }));
-  const places: Place[] = [];
-  let left = options.tail;
-  for (const path of paths.toReversed()) {
-    const file = await openLog(path);
-    if (file === undefined) continue;
-    try {
-      const { offset, missing } = await findTail(file, left, options);
-      places.unshift({ path, offset });
-      if (missing === 0) break;
-      left = missing;
-    } finally {
-      await file.close();
-    }
+/** Where to begin: at the oldest file, or where the tail begins. Files that were written before the time that is asked for are passed over. */
+async function startOf(chain: LogChain, options: LogOptions): Promise<{ skip: number; offset: number }> {
+  const { files } = chain;
+  let left = options.tail ?? -1;
+  if (left < 0) return { skip: await filesBefore(files, options.since), offset: 0 };
+  const open = new Map<number, boolean>();
+  let start = { skip: files.length, offset: 0 };
+  for (const [index, file] of [...files.entries()].toReversed()) {
+    const { offset, missing, found } = await findTail(file, left, options, open);
+    start = { skip: index, offset };
+    if (found) break;
+    left = missing;
   }
-  return places;
+  return start;
 }
 
+/** The kernel's times of files may be some milliseconds too early. */
+const CLOCK_SLACK_MILLISECONDS = 1000;
+
+async function filesBefore(files: LogFile[], since: bigint | undefined): Promise<number> {
+  if (since === undefined) return 0;
+  let count = 0;
+  for (const file of files.slice(0, -1)) {
+    const { mtimeMs } = await file.stat();
+    if (mtimeMs + CLOCK_SLACK_MILLISECONDS >= Number(since / 1_000_000n)) break;
+    count++;
+  }
+  return count;
+}
+
+/** What goes on from file to file. */
+interface Reading {
+  options: LogOptions;
+  continues: Map<number, boolean>;
+  /** The time until which lines are wanted is past. */
+  over: boolean;
+}
+
+/** The entries of one file; of the last one, when it is followed, all until the next one has been begun. */
 async function* readFile(
-  file: FileHandle,
+  file: LogFile,
   offset: number,
-  options: LogOptions,
-  continues: Map<number, boolean>,
+  reading: Reading,
+  chain: LogChain,
   follower: Follower | undefined,
 ): AsyncGenerator<LogEntry> {
   const reader = new LineReader(file, offset);
+  let last = follower !== undefined && file === chain.files.at(-1);
   for (;;) {
     // Asked before reading: what comes between the read and the wait must wake the wait.
-    const more = follower?.ticket();
+    const more = last ? follower?.ticket() : undefined;
     const lines = await reader.next();
-    for (const line of lines) {
-      const parsed = parseLogLine(line);
-      if (parsed === undefined || options.signal?.aborted) continue;
-      if (options.until !== undefined && parsed.time > options.until) return;
-      const goesOn = continues.get(parsed.stream) ?? false;
-      continues.set(parsed.stream, !parsed.full);
-      if (!(parsed.stream === 1 ? options.stdout : options.stderr)) continue;
-      if (options.since !== undefined && parsed.time < options.since) continue;
-      yield { stream: parsed.stream, time: parsed.time, data: bytesOf(parsed), ...(goesOn ? { continues: true } : {}) };
-    }
+    yield* entriesOf(lines, reading);
+    if (reading.over || reading.options.signal?.aborted) return;
     if (lines.length > 0) continue;
-    if (more === undefined || options.signal?.aborted || !(await more)) return;
+    if (!last) return;
+    // What came into this file before the next one was begun is still to be read.
+    if (chain.next() !== undefined) last = false;
+    else if (!(await more)) return;
+  }
+}
+
+function* entriesOf(lines: Uint8Array[], reading: Reading): Generator<LogEntry> {
+  const { options, continues } = reading;
+  for (const line of lines) {
+    const parsed = parseLogLine(line);
+    if (parsed === undefined || options.signal?.aborted) continue;
+    if (options.until !== undefined && parsed.time > options.until) {
+      reading.over = true;
+      return;
+    }
+    const goesOn = continues.get(parsed.stream) ?? false;
+    continues.set(parsed.stream, !parsed.full);
+    if (!(parsed.stream === 1 ? options.stdout : options.stderr)) continue;
+    if (options.since !== undefined && parsed.time < options.since) continue;
+    yield { stream: parsed.stream, time: parsed.time, data: bytesOf(parsed), ...(goesOn ? { continues: true } : {}) };
   }
 }
 

@@ -5,7 +5,9 @@ import type { Task } from "../runtime/runtime.ts";
 import { change, type Context, current, tell } from "./context.ts";
 import { watchExit } from "./exit.ts";
 import type { Live } from "./live.ts";
+import { boundLog } from "./log-bound.ts";
 import { networkRequest } from "./network-request.ts";
+import { checkPeers } from "./peers.ts";
 import { ready } from "./ready.ts";
 import { layersOf, type NetworkPlace, prepareMounts, programOf, taskSpecOf } from "./prepare.ts";
 import { removeLocked } from "./remove.ts";
@@ -40,6 +42,7 @@ export async function startLocked(
     task = await makeTask(context, row, options.signal, trace);
     live.task = task;
     for (const waiting of [...live.pending]) waiting.join(task);
+    boundLog(context, row, live, task);
     await trace.span("run", () => task?.start() ?? Promise.resolve());
     const running = task;
     // A process that cannot be recorded (a full disk) must not run on unseen.
@@ -97,6 +100,7 @@ async function makeTask(context: Context, row: ContainerRow, signal: AbortSignal
     const task = await trace.span("runtime", () => runtime.create(spec, signal === undefined ? {} : { signal }));
     try {
       checkSubpaths(task.record.init.pid, mounts.value);
+      checkPeers(context, row);
     } catch (error) {
       await task.delete();
       throw error;

@@ -1,4 +1,5 @@
 import { LighterError } from "../base/errors.ts";
+import { logLimits } from "./log-limits.ts";
 import type { ContainerConfig, HostConfig } from "../wire/engine-api.ts";
 import { validateRestartPolicy } from "./restart-policy.ts";
 import { parseSecurityOptions } from "./security-opt.ts";
@@ -100,6 +101,7 @@ function checkNetwork(config: ContainerConfig, host: HostConfig): void {
 function checkLogging(host: HostConfig): void {
   const driver: string = host.LogConfig?.Type ?? "";
   if (driver !== "" && !LOG_DRIVERS.has(driver)) throw invalid(`logger: no log driver named '${driver}' is registered`);
+  if (driver !== "none") logLimits(host.LogConfig);
   const config = host.LogConfig?.Config ?? {};
   if (driver === "json-file" || driver === "local") {
     for (const key of Object.keys(config)) {

@@ -1,0 +1,148 @@
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { createHash } from "node:crypto";
+import { appendFileSync, existsSync, readdirSync, statSync, truncateSync } from "node:fs";
+import { join } from "node:path";
+import { type Fixture, openFixture } from "./fixture.ts";
+
+const root = process.getuid?.() === 0;
+
+/** Starts a program with log options. */
+async function start(fixture: Fixture, name: string, script: string, config: Record<string, string>): Promise<string> {
+  const { id } = await fixture.containers.create(
+    name,
+    {
+      Image: "busybox",
+      Cmd: ["sh", "-c", script],
+      HostConfig: { NetworkMode: "host", LogConfig: { Type: "json-file", Config: config } },
+    },
+    {},
+  );
+  await fixture.containers.start(id);
+  return id;
+}
+
+function directoryOf(fixture: Fixture, id: string): string {
+  return join(fixture.directory, "data/containers", id, "log");
+}
+
+function sizes(directory: string): Record<string, number> {
+  const found: Record<string, number> = {};
+  for (const name of readdirSync(directory).sort()) found[name] = statSync(join(directory, name), { throwIfNoEntry: false })?.size ?? 0;
+  return found;
+}
+
+function total(directory: string): number {
+  return Object.values(sizes(directory)).reduce((sum, size) => sum + size, 0);
+}
+
+/** The hash and length of what `logs` gives. */
+async function readHash(fixture: Fixture, name: string, follow: boolean): Promise<{ hash: string; bytes: number }> {
+  const hash = createHash("sha256");
+  let bytes = 0;
+  for await (const { data } of fixture.containers.logs(name, { stdout: true, stderr: true, follow })) {
+    hash.update(data);
+    bytes += data.length;
+  }
+  return { hash: hash.digest("hex"), bytes };
+}
+
+/** What `seq first last` writes. */
+function hashOfNumbers(last: number): { hash: string; bytes: number } {
+  const hash = createHash("sha256");
+  let bytes = 0;
+  for (let from = 1; from <= last; from += 10_000) {
+    const text = Array.from({ length: Math.min(10_000, last - from + 1) }, (_, index) => `${from + index}\n`).join("");
+    hash.update(text);
+    bytes += text.length;
+  }
+  return { hash: hash.digest("hex"), bytes };
+}
+
+describe.skipIf(!root)("logs have bounds", () => {
+  let fixture: Fixture;
+  beforeAll(async () => void (fixture = await openFixture()));
+  afterAll(async () => await fixture.remove());
+
+  test("a program that writes as fast as it can stays within its files and one more", async () => {
+    for (const { name, script, size } of [
+      // Each line of two bytes is one of 47 in the log: what pipe and socket hold of it is some megabytes there.
+      { name: "yes", script: "yes", size: 5_000_000 },
+      { name: "long", script: "while :; do dd if=/dev/zero bs=64k count=16384 2>/dev/null; done", size: 5_000_000 },
+      // A file of this size is full in two milliseconds: some more come until it is noticed, and go once it is.
+      { name: "small", script: "while :; do dd if=/dev/zero bs=64k count=16384 2>/dev/null; done", size: 256_000 },
+    ]) {
+      const id = await start(fixture, name, script, { "max-size": String(size), "max-file": "5" });
+      const directory = directoryOf(fixture, id);
+      let most = 0;
+      for (const end = performance.now() + 2000; performance.now() < end; await Bun.sleep(5)) most = Math.max(most, total(directory));
+      await stopped(fixture, name);
+      expect(most).toBeGreaterThan(4 * size);
+      expect(most).toBeLessThan(Math.max(6 * size, 16_000_000));
+      for (let tries = 0; tries < 100 && total(directory) >= 6 * size; tries++) await Bun.sleep(20);
+      expect(total(directory)).toBeLessThan(6 * size);
+      expect(Object.keys(sizes(directory)).every((file) => /^current(\.[1-5])?$/.test(file))).toBe(true);
+    }
+  }, 30_000);
+
+  test("follow gives every byte once while files are rotated away under it", async () => {
+    const last = 600_000;
+    const id = await start(fixture, "follow", `seq 1 ${last}`, { "max-size": "500k", "max-file": "400" });
+    const followed = await readHash(fixture, id, true);
+    expect(followed).toEqual(hashOfNumbers(last));
+    expect(Object.keys(sizes(directoryOf(fixture, id))).length).toBeGreaterThan(5);
+    expect(await readHash(fixture, id, false)).toEqual(followed);
+    let tail = "";
+    for await (const { data } of fixture.containers.logs(id, { stdout: true, stderr: true, follow: false, tail: 30_000 }))
+      tail += Buffer.from(data).toString();
+    expect(tail.startsWith(`${last - 30_000 + 1}\n`)).toBe(true);
+    expect(tail.trimEnd().split("\n").length).toBe(30_000);
+  }, 30_000);
+
+  test("truncate of the log's path works under follow, also after a rotation", async () => {
+    const id = await start(fixture, "cut", "i=0; while [ $i -lt 400 ]; do i=$((i+1)); echo number $i; sleep 0.005; done", {
+      "max-size": "3k",
+      "max-file": "3",
+    });
+    const directory = directoryOf(fixture, id);
+    const lines: number[] = [];
+    const reading = (async () => {
+      for await (const { data } of fixture.containers.logs(id, { stdout: true, stderr: true, follow: true })) {
+        const [, number] = /^number (\d+)\n$/.exec(Buffer.from(data).toString()) ?? [];
+        lines.push(Number(number));
+      }
+    })();
+    while (!existsSync(join(directory, "current.2"))) await Bun.sleep(10);
+    for (let times = 0; times < 5; times++) {
+      await Bun.sleep(60);
+      truncateSync(join(directory, "current"));
+    }
+    await reading;
+    expect(lines.length).toBeGreaterThan(350);
+    expect(lines.at(-1)).toBe(400);
+    expect(lines).toEqual([...new Set(lines)].sort((a, b) => a - b));
+  }, 30_000);
+
+  test("what is too large when a container starts again goes, from its beginning", async () => {
+    const id = await start(fixture, "again", "echo hello", { "max-size": "10k", "max-file": "3" });
+    await fixture.containers.wait(id, "not-running").result;
+    const directory = directoryOf(fixture, id);
+    const line = "2026-11-22T19:30:00.000000007+02:00 stdout F";
+    for (let n = 0; n < 2000; n++) appendFileSync(join(directory, "current"), `${line} ${n}\n`);
+    await fixture.containers.start(id);
+    await fixture.containers.wait(id, "not-running").result;
+    for (let tries = 0; tries < 100 && total(directory) > 11_000; tries++) await Bun.sleep(20);
+    expect(total(directory)).toBeLessThan(11_000);
+    const found: string[] = [];
+    for await (const { data } of fixture.containers.logs(id, { stdout: true, stderr: true, follow: false }))
+      found.push(Buffer.from(data).toString());
+    expect(found.at(-1)).toBe("hello\n");
+    expect(found.at(-2)).toBe("1999\n");
+    expect(found.length).toBeGreaterThan(150);
+  }, 30_000);
+});
+
+async function stopped(fixture: Fixture, name: string): Promise<void> {
+  const { result } = fixture.containers.wait(name, "not-running");
+  await fixture.containers.kill(name, "KILL");
+  await result;
+}

@@ -1,0 +1,99 @@
+import { messageOf } from "../base/errors.ts";
+import { logOf } from "../base/log.ts";
+import { isAlive } from "../linux/process.ts";
+import type { Task } from "../runtime/runtime.ts";
+import type { OutputSink } from "../wire/stream.ts";
+import type { Context } from "./context.ts";
+import type { Live } from "./live.ts";
+import { cutLog } from "./log-cut.ts";
+import { type LogLimits, logLimits } from "./log-limits.ts";
+import { dropLogs, reopen, rotateLog, sizeOfLog } from "./log-rotate.ts";
+import { pathsOf } from "./paths.ts";
+import type { ContainerRow } from "./rows.ts";
+
+const log = logOf("containers");
+
+/** What one byte of output can be in the log: its own line, with time (35), stream (6), mark, three spaces and newline. */
+const LOG_BYTES_PER_BYTE = 48;
+/** The size is not looked at more often than after these bytes of log. */
+const LEAST_BUDGET = 4096;
+/** A monitor may still have the last daemon's message to begin a new file. */
+const LAST_MESSAGE_MILLISECONDS = 1000;
+/** After a rotation that failed, the next try waits for this. */
+const RETRY_MILLISECONDS = 2000;
+
+/**
+ * Keeps the log of a running container within its limits, from now to its end. The output that passes by is counted at the most that it can be in the
+ * log, and the file's size asked for only when that could have reached the limit: a container that writes nothing costs nothing.
+ */
+export function boundLog(context: Context, row: ContainerRow, live: Live, task: Task): void {
+  const limits = limitsOf(row);
+  if (row.desired.hostConfig.LogConfig?.Type === "none" || limits.maxSize === Infinity) return;
+  const path = pathsOf(context.needs.options, row.id).log;
+  let ended = false;
+  const over = (): boolean => ended || context.closing;
+  let budget = 0;
+  let busy = false;
+
+  const look = (): void => {
+    if (busy || over()) return;
+    const size = sizeOfLog(path);
+    // Without a monitor nothing comes any more.
+    if (!isAlive(task.record.monitor)) budget = Infinity;
+    else if (size !== undefined && size < limits.maxSize) budget = Math.max(LEAST_BUDGET, limits.maxSize - size);
+    else {
+      busy = true;
+      void (size === undefined ? recover() : rotateLog(path, live, task, limits, over)).then(rest, failed);
+    }
+  };
+  const rest = (): void => {
+    busy = false;
+    look();
+  };
+  const failed = (error: unknown): void => {
+    if (over()) return;
+    log.warn("cannot rotate the log of {id}: {error}", { id: row.id, error: messageOf(error) });
+    setTimeout(rest, RETRY_MILLISECONDS).unref();
+  };
+  /** The last daemon had put the log aside when it ended. */
+  const recover = async (): Promise<void> => {
+    const until = performance.now() + LAST_MESSAGE_MILLISECONDS;
+    while (sizeOfLog(path) === undefined && performance.now() < until && !over()) await Bun.sleep(20);
+    if (sizeOfLog(path) === undefined && !over()) await reopen(path, task, over);
+    await dropLogs(path, limits, 1);
+  };
+
+  const count: OutputSink = {
+    write: (_stream, data) => {
+      budget -= data.length * LOG_BYTES_PER_BYTE;
+      if (budget <= 0) look();
+      return true;
+    },
+    drained: () => Promise.resolve(),
+    end: () => undefined,
+  };
+  task.attach(count, { stdin: false, stdout: true, stderr: true });
+  void task.exited
+    .then(() => {
+      ended = true;
+      return live.lock.run(() => (live.task === undefined ? boundEnded(path, limits) : Promise.resolve()));
+    })
+    .catch((error: unknown) => log.warn("cannot shorten the log of {id}: {error}", { id: row.id, error: messageOf(error) }));
+  look();
+}
+
+/** Options are checked when a container is made; rows of an older version may hold others. */
+function limitsOf(row: ContainerRow): LogLimits {
+  const logging = row.desired.hostConfig.LogConfig;
+  try {
+    return logLimits(logging);
+  } catch {
+    return logLimits(undefined);
+  }
+}
+
+/** The rest of a log whose writer is gone. */
+async function boundEnded(path: string, limits: LogLimits): Promise<void> {
+  if ((sizeOfLog(path) ?? 0) > limits.maxFiles * limits.maxSize) await cutLog(path, limits.maxSize);
+  await dropLogs(path, limits, 1);
+}
