@@ -1,6 +1,6 @@
 /** Files in and out of containers. Deadline: 120 s. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { chmod, mkdir, readlink, stat, symlink } from "node:fs/promises";
+import { chmod, chown, mkdir, readlink, stat, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { CLIENTS, Ground } from "./harness/ground.ts";
 
@@ -85,12 +85,32 @@ for (const name of CLIENTS) {
     expect(await client.must("exec", "running", "readlink", place)).toBe("nowhere");
   });
 
+  test(`${name}: with -a files become the user's that the container is configured with`, async () => {
+    const client = ground.client(name);
+    await mkdir(ground.path("owned"), { recursive: true });
+    const file = join(ground.path("owned"), "file");
+    await writeFile(file, "x");
+    await chown(file, 1000, 1001);
+    for (const [user, flags, owner] of [
+      ["7:8", ["-a"], "7:8"],
+      ["7:8", [], "1000:1001"],
+      ["", ["-a"], "1000:1001"],
+    ] as const) {
+      const id = (await client.must("run", "-d", ...(user === "" ? [] : ["--user", user]), "busybox", "sleep", "600")).trim();
+      await client.must("cp", ...flags, file, `${id}:/tmp/file`);
+      expect((await client.must("exec", id, "stat", "-c", "%u:%g", "/tmp/file")).trim()).toBe(owner);
+      await client.must("rm", "-f", id);
+    }
+  });
+
   test(`${name}: what is not there is said and exits 1`, async () => {
     const client = ground.client(name);
     const missing = await client.run(["cp", "running:/no/such", ground.path("x")]);
     expect(missing.code).toBe(1);
     expect(missing.stderr).toMatch(/Could not find the file \/no\/such in container running|No such container:path: running:\/no\/such/);
     expect((await client.run(["cp", ground.path("no-such"), "running:/tmp"])).code).toBe(1);
+    const nowhere = await client.run(["cp", import.meta.path, "running:"]);
+    expect([nowhere.code, nowhere.stderr]).toEqual([1, expect.stringContaining("no such directory")]);
     expect((await client.run(["cp", "nobody:/etc/passwd", ground.path("x")])).stderr).toMatch(/No such container(:path)?: nobody/);
   });
 }

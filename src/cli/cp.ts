@@ -80,6 +80,7 @@ async function fromContainer(call: CopyCall, connection: Connection, source: End
 }
 
 async function toContainer(call: CopyCall, connection: Connection, source: string, target: End): Promise<void> {
+  if (target.path === "") throw new LighterError("invalid", "no such directory");
   const name = target.container ?? "";
   const path = await resolvedInside(connection, name, target.path);
   const there = await statOrNothing(connection, name, path);
