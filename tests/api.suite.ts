@@ -1,6 +1,7 @@
 /** Every answer of the Engine API is what its definition says; versions are negotiated as Docker does. Deadline: 120 s. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { Ground } from "./harness/ground.ts";
+import { until } from "./harness/until.ts";
 
 let ground: Ground;
 beforeAll(async () => {
@@ -106,6 +107,70 @@ test("filters of the container list", async () => {
   expect(await names({ since: ["full"] })).toEqual(["/created", "/ended"]);
   expect(await names({ before: ["ended"] })).toEqual(["/full"]);
   expect(await names({ "is-task": ["true"] })).toEqual([]);
+});
+
+test("fields of old clients that the newest version does not define are taken and not shown", async () => {
+  const { daemon } = ground;
+  const mac = "02:42:ac:11:00:77";
+  const HostConfig = { NetworkMode: "bridge", KernelMemory: 67_108_864, KernelMemoryTCP: 1 };
+  const body = { Image: "busybox", MacAddress: mac, HostConfig };
+  const { Id } = await daemon.json<{ Id: string }>("POST", "/containers/create?name=aged", { version: "1.41", body });
+  interface Shown {
+    Config: { MacAddress?: string };
+    HostConfig: object;
+    NetworkSettings: { Networks: Record<string, { MacAddress: string }> };
+  }
+  for (const version of ["1.56", "1.44", "1.43"]) {
+    const shown = (await (await daemon.api("GET", `/containers/${Id}/json`, { version })).json()) as Shown;
+    expect(shown.HostConfig).not.toHaveProperty("KernelMemory");
+    expect(shown.HostConfig).not.toHaveProperty("KernelMemoryTCP");
+    expect(shown.NetworkSettings.Networks["bridge"]?.MacAddress).toBe(mac);
+    expect(shown.Config.MacAddress).toBe(version === "1.43" ? mac : undefined);
+  }
+  await daemon.api("DELETE", `/containers/${Id}`);
+});
+
+test("disk usage: old clients count and add up what new ones are told", async () => {
+  const { daemon } = ground;
+  interface Usage {
+    [kind: `${string}Usage`]: { ActiveCount: number; TotalCount: number; TotalSize: number };
+  }
+  interface OldUsage {
+    LayersSize: number;
+    Images: { Containers: number; Size: number; SharedSize: number }[];
+    Containers: { State: string; SizeRw: number }[];
+    Volumes: { Name: string; UsageData: { RefCount: number; Size: number } }[];
+    BuildCache: unknown[];
+  }
+  const fresh = await daemon.json<Usage>("GET", "/system/df");
+  const old = (await (await daemon.api("GET", "/system/df", { version: "1.41" })).json()) as OldUsage;
+  expect(old.LayersSize).toBe(fresh["ImageUsage"]?.TotalSize ?? -1);
+  expect([old.Images.length, old.Images.filter(({ Containers }) => Containers > 0).length]).toEqual([
+    fresh["ImageUsage"]?.TotalCount ?? -1,
+    fresh["ImageUsage"]?.ActiveCount ?? -1,
+  ]);
+  expect(old.Images.reduce((sum, { Containers }) => sum + Containers, 0)).toBe(old.Containers.length);
+  expect([old.Containers.length, old.Containers.filter(({ State }) => State === "running").length]).toEqual([3, 1]);
+  expect([fresh["ContainerUsage"]?.TotalCount, fresh["ContainerUsage"]?.ActiveCount]).toEqual([3, 1]);
+  expect(old.Volumes.find(({ Name }) => Name === "named")?.UsageData.RefCount).toBe(1);
+  // What a client of old calls reclaimable: everything but the images in use.
+  const used = old.Images.filter(({ Containers }) => Containers > 0).reduce((sum, { Size, SharedSize }) => sum + Size - SharedSize, 0);
+  expect(old.LayersSize - used).toBeGreaterThanOrEqual(0);
+});
+
+test("disk usage: a container between two runs is in use", async () => {
+  const { daemon, lighter } = ground;
+  const active = async (): Promise<number | undefined> =>
+    (await daemon.json<{ ContainerUsage?: { ActiveCount?: number } }>("GET", "/system/df?type=container")).ContainerUsage?.ActiveCount;
+  const before = await active();
+  await lighter.must("run", "-d", "--name", "again", "--restart", "always", "busybox", "false");
+  // From the fourth on the pauses are long enough to look at one.
+  await until("a pause", async () => {
+    const { RestartCount, State } = await daemon.json<{ RestartCount: number; State: { Status: string } }>("GET", "/containers/again/json");
+    return RestartCount >= 4 && State.Status === "restarting";
+  });
+  expect(await active()).toBe((before ?? 0) + 1);
+  await lighter.must("rm", "-f", "again");
 });
 
 test("ping tells the newest version without one in the path, HEAD likewise", async () => {

@@ -38,7 +38,7 @@ export async function diskUsage(sources: UsageSources, query: UsageQuery): Promi
     };
   }
   if (wants("container")) {
-    const stopped = containers.filter((container) => container.State !== "running" && container.State !== "paused");
+    const stopped = containers.filter(({ State }) => State !== "running" && State !== "paused" && State !== "restarting");
     answer.ContainerUsage = {
       ActiveCount: containers.length - stopped.length,
       TotalCount: containers.length,
