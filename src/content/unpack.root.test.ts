@@ -49,6 +49,26 @@ function expectNothingLeft(): void {
   expect(readdirSync(join(dataRoot, "content/unpack"))).toEqual([]);
 }
 
+describe.if(root)("a layer on one that is not here", () => {
+  test("is refused, leaves no descriptor open and no rejection unhandled", async () => {
+    const rejections: unknown[] = [];
+    const tell = (reason: unknown): void => void rejections.push(reason);
+    process.on("unhandledRejection", tell);
+    const lost = { digest: digestOf("lost") };
+    await add(undefined, [{ path: "a", data: "a" }]);
+    const open = (): number => readdirSync("/proc/self/fd").length;
+    const before = open();
+    for (let n = 0; n < 20; n++) {
+      const parent = { chainId: lost.digest, parent: undefined, diffId: lost.digest, size: 0, directory: "" };
+      expect(await failure(add(parent, [{ path: "b", data: `${n}` }]))).toMatchObject({ kind: "not-found" });
+    }
+    await Bun.sleep(5);
+    process.off("unhandledRejection", tell);
+    expect(open() - before).toBeLessThan(10);
+    expect(rejections).toEqual([]);
+  });
+});
+
 describe.if(root)("a layer by itself", () => {
   test("keeps owners, modes, times, attributes, links, devices and long names", async () => {
     const capability = Uint8Array.from([1, 0, 0, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
