@@ -230,6 +230,20 @@ describe.skipIf(!root)("a container's life", () => {
     for (const id of [polite, deaf]) await fixture.containers.remove(id, { force: false, volumes: false, link: false });
   });
 
+  test("stop, restart and rm -f take a process that ends at that very moment", async () => {
+    const id = await started(["sleep", "100"]);
+    fixture.containers.resize(id, { height: 10, width: 20 });
+    for (let turn = 0; turn < 6; turn++) {
+      await fixture.containers.stop(id, { timeout: 0, signal: "KILL" });
+      expect(await exited(id)).toBe(137);
+      await fixture.containers.start(id);
+      await fixture.containers.restart(id, { timeout: 0, signal: "KILL" });
+    }
+    const asked = await fixture.containers.inspect(id);
+    process.kill(asked.State?.Pid ?? 0, "SIGKILL");
+    await fixture.containers.remove(id, { force: true, volumes: false, link: false });
+  });
+
   test("restart policy on-failure: as many times as asked, then rest", async () => {
     const id = await started(["sh", "-c", "echo x; exit 2"], { RestartPolicy: { Name: "on-failure", MaximumRetryCount: 2 } });
     for (let tries = 0; tries < 100; tries++) {

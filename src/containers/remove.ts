@@ -57,7 +57,7 @@ async function endProcess(context: Context, id: string, live: Live): Promise<voi
     if (row === undefined || !isRunning(row) || live.task === undefined) return undefined;
     live.stopRequested = true;
     live.task.drainOutput();
-    await sendSignal(context, row, live, SIGKILL);
+    await sendSignal(context, row, live, SIGKILL, { mayBeGone: true });
     // In an object: a bare promise would be awaited under the lock, which the end of the process needs.
     return { handled: live.exitHandled };
   });

@@ -50,14 +50,14 @@ async function askToStop(context: Context, row: ContainerRow, live: Live, option
   live.stopRequested = true;
   context.needs.state.write((tx) => setStoppedByUser(tx, row.id, true), { durable: false });
   live.task.drainOutput();
-  await sendSignal(context, row, live, signal, { ends: true });
+  await sendSignal(context, row, live, signal, { ends: true, mayBeGone: true });
   return { row, live, ended: live.exitHandled ?? Promise.resolve() };
 }
 
 async function killNow(context: Context, id: string, live: Live): Promise<void> {
   await live.lock.run(async () => {
     const row = rowById(context.needs.state, id);
-    if (row !== undefined && isRunning(row) && live.task !== undefined) await sendSignal(context, row, live, SIGKILL);
+    if (row !== undefined && isRunning(row) && live.task !== undefined) await sendSignal(context, row, live, SIGKILL, { mayBeGone: true });
   });
 }
 
