@@ -23,7 +23,11 @@ export async function* readLogs(context: Context, row: ContainerRow, options: Lo
     throw new LighterError("unsupported", "configured logging driver does not support reading");
   const { log } = pathsOf(context.needs.options, row.id);
   const follower = options.follow ? followerOf(context, row, options) : undefined;
-  const chain = new LogChain(log, liveOf(context, row.id));
+  yield* readChain(new LogChain(log, liveOf(context, row.id)), options, follower);
+}
+
+/** The entries of a log's files, oldest first; with a follower also what comes later. Closes both. */
+export async function* readChain(chain: LogChain, options: LogOptions, follower: Follower | undefined): AsyncGenerator<LogEntry> {
   try {
     const { skip, offset } = await startOf(chain, options);
     // A line whose first piece was given goes on with the next: no new time stamp is due.
@@ -122,7 +126,7 @@ function* entriesOf(lines: Uint8Array[], reading: Reading): Generator<LogEntry> 
 const LONGEST_WAIT = 2 ** 31 - 1;
 
 /** Tells a reader when it is worth reading again. */
-interface Follower {
+export interface Follower {
   /** Resolves true when more may have come since the call, false when nothing can come any more. */
   ticket(): Promise<boolean>;
   close(): void;
