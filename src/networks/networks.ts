@@ -115,7 +115,7 @@ export interface NetworksOptions {
   /** nftables table, `lighter` or derived. */
   table: string;
   /** Subnets to choose from: the first that no route or address of the host overlaps. */
-  addressPools: { base: string; size: number }[];
+  addressPools: readonly { base: string; size: number }[];
   /** Fixed address of the default bridge (`--bip`), in CIDR form. */
   bip: string | undefined;
   /** How many namespaces of the default bridge are kept ready. */
