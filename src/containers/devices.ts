@@ -5,7 +5,10 @@ import type { HostConfig } from "../wire/engine-api.ts";
 
 type Device = NonNullable<Linux["devices"]>[number];
 
-/** What every container may do: nothing, but make any node, and use the harmless ones (null, zero, full, random, urandom, tty, console, pts). */
+/**
+ * What every container may do: nothing, but make any node, and use the harmless ones (null, zero, full, random, urandom, tty, console, pts).
+ * One rule denies, and it is the first: systemd's driver cannot express others (crun 1.21 refuses them).
+ */
 const DEFAULT_RULES: readonly DeviceRule[] = [
   { allow: false, access: "rwm" },
   ...[
@@ -16,7 +19,6 @@ const DEFAULT_RULES: readonly DeviceRule[] = [
     [5, 0],
     [5, 1],
   ].map(([major = 0, minor = 0]) => ({ allow: true, type: "c" as const, major, minor, access: "rwm" })),
-  { allow: false, type: "c", major: 10, minor: 229, access: "rwm" },
 ];
 
 /** Device nodes that are the runtime's to make, or no devices of the host's. */
