@@ -34,6 +34,7 @@ export function boundLog(context: Context, row: ContainerRow, live: Live, task: 
   const over = (): boolean => ended || context.closing;
   let budget = 0;
   let busy = false;
+  let work = Promise.resolve();
 
   const look = (): void => {
     if (busy || over()) return;
@@ -43,7 +44,7 @@ export function boundLog(context: Context, row: ContainerRow, live: Live, task: 
     else if (size !== undefined && size < limits.maxSize) budget = Math.max(LEAST_BUDGET, limits.maxSize - size);
     else {
       busy = true;
-      void (size === undefined ? recover() : rotateLog(path, live, task, limits, over)).then(rest, failed);
+      work = (size === undefined ? recover() : rotateLog(path, live, task, limits, over)).then(rest, failed);
     }
   };
   const rest = (): void => {
@@ -74,8 +75,10 @@ export function boundLog(context: Context, row: ContainerRow, live: Live, task: 
   };
   task.attach(count, { stdin: false, stdout: true, stderr: true });
   void task.exited
-    .then(() => {
+    .then(async () => {
       ended = true;
+      // What is being rotated away comes to its end first.
+      await work;
       return live.lock.run(() => (live.task === undefined ? boundEnded(path, limits) : Promise.resolve()));
     })
     .catch((error: unknown) => log.warn("cannot shorten the log of {id}: {error}", { id: row.id, error: messageOf(error) }));
@@ -92,8 +95,9 @@ function limitsOf(row: ContainerRow): LogLimits {
   }
 }
 
-/** The rest of a log whose writer is gone. */
+/** The rest of a log whose writer is gone. What lies before a file that loses its beginning goes with it. */
 async function boundEnded(path: string, limits: LogLimits): Promise<void> {
-  if ((sizeOfLog(path) ?? 0) > limits.maxFiles * limits.maxSize) await cutLog(path, limits.maxSize);
-  await dropLogs(path, limits, 1);
+  const huge = (sizeOfLog(path) ?? 0) > limits.maxFiles * limits.maxSize;
+  await dropLogs(path, huge ? { ...limits, maxFiles: 1 } : limits, 1);
+  if (huge) await cutLog(path, limits.maxSize);
 }

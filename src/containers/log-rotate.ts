@@ -58,12 +58,14 @@ export async function dropLogs(current: string, { maxFiles, maxSize }: LogLimits
   // Files are a little larger than they should be: together they may be by half a file.
   const bound = (maxFiles - 0.5) * maxSize;
   let bytes = Math.max(0, (sizeOfLog(current) ?? 0) - maxSize);
+  const surplus: { path: string; cut: boolean }[] = [];
   for (const [index, number] of rotatedNumbers(current).toReversed().entries()) {
     const path = `${current}.${number}`;
     const size = sizeOfLog(path) ?? 0;
     bytes += size;
     if (number < first || (bytes <= bound && index + 1 < maxFiles)) continue;
-    if (index > 0 || maxFiles === 1 || size <= 2 * maxSize) await rm(path, { force: true });
-    else await cutLog(path, maxSize);
+    surplus.push({ path, cut: index === 0 && maxFiles > 1 && size > 2 * maxSize });
   }
+  // The oldest first: whoever opens the files meanwhile, or after a crash, finds no gap between them.
+  for (const { path, cut } of surplus.toReversed()) await (cut ? cutLog(path, maxSize) : rm(path, { force: true }));
 }
