@@ -160,7 +160,7 @@ function accelerator(root: string): Promise<string[]> {
 }
 
 async function trialBoot(root: string): Promise<string[]> {
-  // Without cmpxchg16b: kernel 6.12 dies in its allocator of memory when QEMU 7.2 emulates that.
+  // Without cmpxchg16b, next to which kernel 6.12 panicked under QEMU 7.2: docs/decisions/0010-debian-12-and-13-booted.md.
   const emulated = ["-accel", "tcg,thread=multi", "-cpu", "max,-cx16"];
   if (
     !(await Bun.file("/dev/kvm")
