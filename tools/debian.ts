@@ -20,8 +20,19 @@ export async function sourceLine(suite: Suite): Promise<string> {
   return `deb [signed-by=${KEYRING}] ${await debianMirror()} ${suite} main`;
 }
 
-/** Options that make apt work in a folder of its own, for a suite that need not be the machine's. Nothing of the machine's state changes. */
-async function privateApt(suite: Suite): Promise<string[]> {
+const prepared = new Map<Suite, Promise<string[]>>();
+
+/**
+ * Options that make apt work in a folder of its own, for a suite that need not be the machine's. Nothing of the machine's state changes.
+ * Made once a process: apt holds a lock while it reads its lists.
+ */
+function privateApt(suite: Suite): Promise<string[]> {
+  let options = prepared.get(suite);
+  if (options === undefined) prepared.set(suite, (options = preparePrivateApt(suite)));
+  return options;
+}
+
+async function preparePrivateApt(suite: Suite): Promise<string[]> {
   const folder = await cacheFolder("apt", suite);
   const sources = join(folder, "sources.list");
   const options = {
