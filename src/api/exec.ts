@@ -25,7 +25,7 @@ interface StartBody {
 
 /**
  * Starts an exec, on the connection itself or detached. A program that cannot be run is told in the stream (docker's client prints it and asks for the
- * exit code), everything that is wrong before that as a status.
+ * exit code), everything that is wrong before that as a status. The head leaves before the process is made: docker-py loses output that comes with it.
  */
 export async function startExec(call: Call): Promise<Answer> {
   const id = param(call, "id");
@@ -40,16 +40,23 @@ export async function startExec(call: Call): Promise<Answer> {
   const terminal = containers.execTerminal(id);
   const keys = terminal ? detachKeys(inspected.DetachKeys) : undefined;
   const sink = new ClientSink({ framed: !terminal });
-  const hijack = { "Content-Type": streamType(call.version, terminal) };
-  try {
-    const attachment = await containers.startExec(id, { sink, tty: terminal, ...(size && { size }) });
-    if (attachment === undefined) throw new LighterError("internal", `Cannot join exec ${id}: it gave no streams`);
-    return { hijack, run: (stream) => join(stream, { sink, attachment, stdin: inspected.OpenStdin ?? false, ...(keys && { keys }) }) };
-  } catch (error) {
-    if (kindOf(error) !== "runtime") throw error;
-    const text = Buffer.from(`${messageOf(error)}\r\n`);
-    return { hijack, run: async (stream) => void stream.write(terminal ? text : encodeFrame(STREAM.stdout, text)) };
-  }
+  const begun = Promise.withResolvers<void>();
+  const started = containers.startExec(id, { sink, tty: terminal, begun: begun.resolve, ...(size && { size }) });
+  const outcome = started.then(
+    (attachment) => ({ attachment, error: undefined }),
+    (error: unknown) => ({ attachment: undefined, error }),
+  );
+  const early = await Promise.race([begun.promise, outcome]);
+  if (early?.error !== undefined && kindOf(early.error) !== "runtime") throw early.error;
+  return {
+    hijack: { "Content-Type": streamType(call.version, terminal) },
+    run: async (stream) => {
+      const { attachment, error } = await outcome;
+      if (attachment !== undefined) return join(stream, { sink, attachment, stdin: inspected.OpenStdin ?? false, ...(keys && { keys }) });
+      const text = Buffer.from(`${error === undefined ? `Cannot join exec ${id}: it gave no streams` : messageOf(error)}\r\n`);
+      stream.write(terminal ? text : encodeFrame(STREAM.stdout, text));
+    },
+  };
 }
 
 function consoleSize(size: number[] | undefined): TerminalSize | undefined {

@@ -44,8 +44,8 @@ function attachable(terminal: boolean): { process: Process; engine: ReturnType<t
       inspectExec: () => ({ OpenStdin: true, ID: "x" }) as never,
       execTerminal: () => terminal,
       startExec: (id, { sink }) => {
-        if (id === "broken") throw new LighterError("runtime", "exec: no such file");
-        if (id === "gone") throw new LighterError("conflict", "container is not running");
+        if (id === "broken") return Promise.reject(new LighterError("runtime", "exec: no such file"));
+        if (id === "gone") return Promise.reject(new LighterError("conflict", "container is not running"));
         process.sink = sink;
         return Promise.resolve(process);
       },
@@ -126,6 +126,24 @@ test("exec: a program that cannot run is told in the stream, other failures by s
   await done;
   expect(client.received).toBe("\x01\0\0\0\0\0\0\x16exec: no such file\r\n".replace("\x16", "\x14"));
   expect((await request(engine, "POST /exec/gone/start", { body: "{}" })).status).toBe(409);
+});
+
+test("exec start: the head leaves before the process is there, and what fails then is told in the stream", async () => {
+  const process = Promise.withResolvers<Process>();
+  const engine = engineWith({
+    containers: {
+      inspectExec: () => ({ OpenStdin: false, ID: "x" }) as never,
+      execTerminal: () => true,
+      startExec: (_id, { begun }) => {
+        begun?.();
+        return process.promise;
+      },
+    },
+  });
+  const { client, done } = await open(engine, "POST /exec/x/start", "{}");
+  process.reject(new LighterError("conflict", "the container has ended"));
+  await done;
+  expect(client.received).toBe("the container has ended\r\n");
 });
 
 test("exec start joins input and output", async () => {

@@ -124,8 +124,14 @@ export interface Containers {
   export(reference: string, options?: { signal?: AbortSignal }): Promise<ReadableStream<Uint8Array>>;
 
   createExec(reference: string, body: ExecCreateBody): Promise<string>;
-  /** Starts an exec and joins it; without a sink it runs detached. Resolves once it runs. */
-  startExec(id: string, options: { sink?: OutputSink; tty: boolean; size?: TerminalSize }): Promise<Attachment | undefined>;
+  /**
+   * Starts an exec and joins it; without a sink it runs detached. Resolves once it runs.
+   * @param options.begun is called when nothing but the process itself can fail any more, before it is made
+   */
+  startExec(
+    id: string,
+    options: { sink?: OutputSink; tty: boolean; size?: TerminalSize; begun?: () => void },
+  ): Promise<Attachment | undefined>;
   resizeExec(id: string, size: TerminalSize): void;
   inspectExec(id: string): ExecInspectResponse;
   execTerminal(id: string): boolean;

@@ -28,7 +28,7 @@ export function findExec(context: Context, id: string): ExecRow {
 export async function startExec(
   context: Context,
   id: string,
-  options: { sink?: OutputSink; tty: boolean; size?: TerminalSize },
+  options: { sink?: OutputSink; tty: boolean; size?: TerminalSize; begun?: () => void },
 ): Promise<Attachment | undefined> {
   const exec = findExec(context, id);
   if (exec.status === "running" || starting.has(exec.id)) throw new LighterError("conflict", `exec ${exec.id} is already running`);
@@ -41,6 +41,7 @@ export async function startExec(
   const trace = traceOf("exec", row.id);
   const command = exec.body.Cmd ?? [];
   starting.add(exec.id);
+  options.begun?.();
   try {
     context.needs.state.write((tx) => tell(tx, row, `exec_start: ${command.join(" ")}`, { execID: exec.id }), { durable: false });
     const spec = execSpecOf(context, row, exec, options);
