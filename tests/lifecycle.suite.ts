@@ -112,7 +112,7 @@ for (const name of CLIENTS) {
     const client = ground.client(name);
     const container = ground.name();
     const id = await client.must("create", "--name", container, "busybox");
-    for (const word of [container, id, id.slice(0, 12), id.slice(0, 6)]) {
+    for (const word of [container, `/${container}`, id, id.slice(0, 12), id.slice(0, 6)]) {
       expect(await client.must("inspect", "--format", "{{.Id}}", word)).toBe(id);
     }
     await client.must("rm", id.slice(0, 12));

@@ -25,7 +25,12 @@ export interface Size {
   width: number;
 }
 
-const at = (id: string, verb = ""): string => `/containers/${encodeURIComponent(id)}${verb === "" ? "" : `/${verb}`}`;
+/** A container's name or id as a part of a path; inspect shows names with a leading slash, and people paste them. */
+export function containerSegment(id: string): string {
+  return encodeURIComponent(id.replace(/^\//, ""));
+}
+
+const at = (id: string, verb = ""): string => `/containers/${containerSegment(id)}${verb === "" ? "" : `/${verb}`}`;
 
 /** Makes a container. */
 export function createContainer(

@@ -1,6 +1,6 @@
 import type { ExecInspectResponse, IdResponse } from "../wire/engine-api.ts";
 import type { Connection } from "./connection.ts";
-import type { Size } from "./containers.ts";
+import { containerSegment, type Size } from "./containers.ts";
 import type { Hijacked } from "./upgrade.ts";
 
 /** What is to run in a container that runs. */
@@ -20,7 +20,7 @@ export interface ExecBody {
 
 /** Registers a command for a container; nothing runs yet. */
 export async function createExec(connection: Connection, container: string, body: ExecBody): Promise<string> {
-  const { Id } = await connection.json<IdResponse>("POST", `/containers/${encodeURIComponent(container)}/exec`, { json: body });
+  const { Id } = await connection.json<IdResponse>("POST", `/containers/${containerSegment(container)}/exec`, { json: body });
   return Id;
 }
 
