@@ -101,9 +101,9 @@ const CASES: Record<string, Case> = {
     status: 400,
     message: /[Uu]nknown (or invalid )?runtime/,
   },
-  "an unknown network mode": {
-    request: ["POST", "/containers/create", { Image: "busybox", HostConfig: { NetworkMode: "container:nobody" } }],
-    status: 404,
+  "an unknown container to share processes with": {
+    request: ["POST", "/containers/create", { Image: "busybox", HostConfig: { PidMode: "container:nobody" } }],
+    status: 400,
     message: /No such container: nobody/,
   },
   "removal of no image": { request: ["DELETE", "/images/nothing"], status: 404, message: /No such image: nothing(:latest)?/ },

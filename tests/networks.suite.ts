@@ -169,11 +169,16 @@ test("--network none has a loopback device alone, host is the machine's, contain
   await ground.lighter.must("rm", "-f", first);
 });
 
-test("an unknown network is 404 with Docker's text, and the name is free again", async () => {
-  const { code, stderr } = await ground.lighter.run(["run", "--name", "nowhere", "--network", "no-such", "busybox", "true"]);
+test.each([
+  ["a network", "no-such", "network no-such not found"],
+  ["a container's network", "container:no-such", "No such container: no-such"],
+])("%s that is not there fails the start, not the create, as with Docker", async (_, network, text) => {
+  const { code, stderr } = await ground.lighter.run(["run", "--name", "nowhere", "--network", network, "busybox", "true"]);
   expect(code).toBe(125);
-  expect(stderr).toContain("network no-such not found");
-  await ground.lighter.run(["rm", "-f", "nowhere"]);
+  expect(stderr).toContain(text);
+  expect(stderr).not.toContain("Unable to find image");
+  expect(await ground.daemon.failure("POST", "/containers/nowhere/start")).toEqual({ status: 404, message: text });
+  await ground.lighter.must("rm", "-f", "nowhere");
 });
 
 test("--add-host and --dns are in the container's files", async () => {

@@ -16,7 +16,7 @@ import { mergeConfig } from "./merge-config.ts";
 import { networkRequest } from "./network-request.ts";
 import { planMounts } from "./plan-mounts.ts";
 import { readySoon } from "./ready.ts";
-import { idOfName, insertRow } from "./rows.ts";
+import { type ContainerRow, idOfName, insertRow } from "./rows.ts";
 import { oomScoreOf } from "./spec.ts";
 import { traceOf } from "./trace.ts";
 import { rlimitsOf } from "./ulimits.ts";
@@ -38,7 +38,7 @@ export async function createContainer(
   const image = await trace.span("image", () => needs.images.runnable(body.Image ?? "", options));
   const plan = trace.sync("plan", () => planContainer(context, id, body, image));
   const row = { id, name: chooseName(context, given), created: now(), desired: plan.desired };
-  asInvalid(() => needs.networks.check(networkRequest(row)));
+  ifThere(() => needs.networks.check(networkRequest(row)));
   trace.sync("transaction", () =>
     needs.state.write(
       (tx) => {
@@ -126,11 +126,17 @@ function unsupportedDevices(host: HostConfig): LighterError {
   );
 }
 
-/** Containers whose namespaces are shared or that are linked must exist; those shared are kept by id, since names change. */
+/**
+ * Containers whose namespaces are shared or that are linked must exist; those shared are kept by id, since names change.
+ * The one whose network is joined may come later, as with Docker: the start asks for it again.
+ */
 function nameJoined(context: Context, host: HostConfig): void {
   for (const key of ["NetworkMode", "PidMode", "IpcMode"] as const) {
     const mode = host[key];
-    if (mode?.startsWith("container:")) host[key] = `container:${find(context, mode.slice("container:".length)).id}`;
+    if (!mode?.startsWith("container:")) continue;
+    const named = (): ContainerRow => find(context, mode.slice("container:".length));
+    const joined = key === "NetworkMode" ? ifThere(named) : named();
+    if (joined !== undefined) host[key] = `container:${joined.id}`;
   }
   for (const link of host.Links ?? []) {
     const [other = ""] = link.split(":");
@@ -151,12 +157,22 @@ function asInvalid<T>(work: () => T, say: (why: string) => string = String): T {
   }
 }
 
+/** A network, or the container whose network is joined, that is not there yet: the start says so, as Docker's does. */
+function ifThere<T>(work: () => T): T | undefined {
+  try {
+    return work();
+  } catch (error) {
+    if (kindOf(error) !== "not-found") throw error;
+    return undefined;
+  }
+}
+
 function hostnameOf(context: Context, id: string, config: ContainerConfig, host: HostConfig): string {
   if (config.Hostname) return config.Hostname;
   if (host.NetworkMode === "host" || host.UTSMode === "host") return machineName();
-  if (host.NetworkMode?.startsWith("container:"))
-    return find(context, host.NetworkMode.slice("container:".length)).desired.config.Hostname ?? shortId(id);
-  return shortId(id);
+  const joined = host.NetworkMode?.startsWith("container:") ? host.NetworkMode.slice("container:".length) : undefined;
+  if (joined === undefined) return shortId(id);
+  return ifThere(() => find(context, joined))?.desired.config.Hostname ?? shortId(id);
 }
 
 function chooseName(context: Context, given: string | undefined): string {
