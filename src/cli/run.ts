@@ -131,13 +131,14 @@ async function foreground({ call, connection, id, stream, waiting, body, detachK
 
 async function startDetached({ flags, app, called }: RunCall, connection: Connection, id: string): Promise<number> {
   const waiting = flags.rm ? await waitContainer(connection, id, "removed") : undefined;
+  // The container is there, whether it starts or not.
+  app.out(`${id}\n`);
   try {
     await startContainer(connection, id);
   } catch (error) {
     await waiting?.result.catch(() => {});
     return runFailure(app, called, error, startFailureCode(error));
   }
-  app.out(`${id}\n`);
   return 0;
 }
 
