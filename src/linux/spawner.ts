@@ -27,12 +27,16 @@ export async function openSpawner(setup: SpawnerSetup): Promise<Spawner> {
     if (reply.error) caller?.reject(revived(reply.error));
     else caller?.resolve(reply);
   });
+  let broken: Error | undefined;
   worker.addEventListener("error", (event) => {
-    for (const { reject } of waiting.values()) reject(new Error(`The spawn thread failed: ${event.message}`));
+    // The thread is gone: whoever asks it later is told at once, and holds no lock for ever.
+    broken = new Error(`The spawn thread failed: ${event.message}`);
+    for (const { reject } of waiting.values()) reject(broken);
     waiting.clear();
   });
   const ask = (id: number, message: unknown): Promise<SpawnerReply> =>
     new Promise((resolve, reject) => {
+      if (broken !== undefined) return reject(broken);
       if (waiting.size === 0) worker.ref();
       waiting.set(id, { resolve, reject });
       worker.postMessage(message);

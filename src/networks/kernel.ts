@@ -11,6 +11,8 @@ export class Kernel {
   readonly #worker: Worker;
   readonly #waiting = new Map<number, { resolve(value: unknown): void; reject(error: Error): void }>();
   #next = 1;
+  /** Why the Worker does no more jobs: they are refused at once, so that nobody holds a lock for ever. */
+  #broken: string | undefined;
 
   constructor() {
     this.#worker = new Worker(new URL("./network.worker.ts", import.meta.url));
@@ -20,6 +22,7 @@ export class Kernel {
 
   /** Has a job done; jobs are done one after another. Throws `internal` with the errno's name as `code` where the kernel refuses. */
   async do<Name extends keyof Jobs>(job: Name, argument: Jobs[Name][0]): Promise<Jobs[Name][1]> {
+    if (this.#broken !== undefined) throw failure(this.#broken);
     const { promise, resolve, reject } = Promise.withResolvers<unknown>();
     const id = this.#next++;
     this.#waiting.set(id, { resolve, reject });
@@ -40,7 +43,12 @@ export class Kernel {
   }
 
   #fail(message: string): void {
-    for (const { reject } of this.#waiting.values()) reject(new LighterError("internal", `Cannot change the network: ${message}`));
+    this.#broken = message;
+    for (const { reject } of this.#waiting.values()) reject(failure(message));
     this.#waiting.clear();
   }
+}
+
+function failure(message: string): LighterError {
+  return new LighterError("internal", `Cannot change the network: ${message}`);
 }
