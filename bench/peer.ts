@@ -1,5 +1,7 @@
 import { mkdir, rm } from "node:fs/promises";
 import { join } from "node:path";
+import { dockerDaemon } from "../tools/programs.ts";
+import { must } from "../tools/shell.ts";
 import { until } from "../tests/harness/until.ts";
 
 /** A running engine that speaks Docker. */
@@ -13,20 +15,23 @@ export interface Engine {
 }
 
 /**
- * Starts Debian's dockerd in mount and network namespaces of its own, so that its iptables rules and bridges never meet ours.
+ * Starts Debian's dockerd, unpacked and not installed, in mount and network namespaces of its own, so that its iptables rules and bridges never meet ours.
  * @param folder a directory of its own for data, sockets and log
  */
 export async function startDockerd(folder: string): Promise<Engine> {
   await mkdir(folder, { recursive: true });
   const socket = join(folder, "docker.sock");
+  const { path, env } = await dockerDaemon();
+  if (Bun.which("iptables") === null) await must(["apt-get", "install", "-y", "--no-install-recommends", "iptables"]);
   const script = [
     "mount --make-rprivate /",
     // Docker 20.10 takes the hybrid hierarchy for plain cgroup v1 once the unified mount is out of sight.
     "umount /sys/fs/cgroup/unified 2>/dev/null",
     "ip link set lo up",
-    'exec dockerd --data-root "$1/data" --exec-root "$1/run" --pidfile "$1/pid" -H "unix://$1/docker.sock" > "$1/log" 2>&1',
+    'exec "$2" --data-root "$1/data" --exec-root "$1/run" --pidfile "$1/pid" -H "unix://$1/docker.sock" > "$1/log" 2>&1',
   ].join("\n");
-  const child = Bun.spawn(["unshare", "--mount", "--net", "sh", "-c", script, "dockerd", folder], {
+  const child = Bun.spawn(["unshare", "--mount", "--net", "sh", "-c", script, "dockerd", folder, path], {
+    env: { ...process.env, ...env },
     stdin: "ignore",
     stdout: "ignore",
     stderr: "ignore",

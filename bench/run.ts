@@ -1,6 +1,6 @@
 /**
  * `bun bench/run.ts [--peer unix:///path] [--rounds N] [--only TEXT] [--write]`: how soon a container starts, ours against another engine, interleaved.
- * Without `--peer` it starts Debian's dockerd in namespaces of its own. `--write` puts the table and the plot into the README.
+ * Without `--peer` it fetches and starts Debian's dockerd in namespaces of its own. `--write` puts the table and the plot into the README.
  */
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";

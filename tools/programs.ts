@@ -1,4 +1,4 @@
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { unpackedPackage, type Suite } from "./debian.ts";
 
 /** Debian's docker command, unmodified: 20.10 of bookworm, 26.1 of trixie. Absolute path. */
@@ -14,4 +14,15 @@ export async function dockerRegistry(): Promise<string> {
 /** A static busybox. Absolute path. */
 export async function staticBusybox(): Promise<string> {
   return join(await unpackedPackage("bookworm", "busybox-static"), "bin/busybox");
+}
+
+/** Debian's dockerd 20.10 with what it starts (containerd, runc, docker-proxy): its path, and the environment it needs. */
+export async function dockerDaemon(): Promise<{ path: string; env: Record<string, string> }> {
+  const docker = await unpackedPackage("bookworm", "docker.io");
+  const folders = [docker, await unpackedPackage("bookworm", "containerd"), await unpackedPackage("bookworm", "runc")];
+  const mapper = await unpackedPackage("bookworm", "libdevmapper1.02.1");
+  const programs = folders.flatMap((folder) => [join(folder, "usr/sbin"), join(folder, "usr/bin")]);
+  const libraries = [...new Bun.Glob("**/libdevmapper.so.*").scanSync({ cwd: mapper, absolute: true })].map((file) => dirname(file));
+  const env = { PATH: [...programs, process.env["PATH"] ?? ""].join(":"), LD_LIBRARY_PATH: libraries[0] ?? "" };
+  return { path: join(docker, "usr/sbin/dockerd"), env };
 }

@@ -306,14 +306,12 @@ describe.skipIf(!root)("a container's life", () => {
   test("what is named beside the image must exist, else the request is wrong; namespaces are kept by id", async () => {
     const create = (host: HostConfig): ReturnType<typeof fixture.containers.create> =>
       fixture.containers.create(undefined, { ...body(["true"]), HostConfig: host }, {});
-    for (const host of [
-      { NetworkMode: "container:lost" },
-      { PidMode: "container:lost" },
-      { IpcMode: "container:lost" },
-      { VolumesFrom: ["lost"] },
-    ])
+    for (const host of [{ PidMode: "container:lost" }, { IpcMode: "container:lost" }, { VolumesFrom: ["lost"] }])
       expect(await failure(create(host))).toMatchObject({ kind: "invalid", message: "No such container: lost" });
     expect((await failure(create({ Links: ["lost:found"] }))).message).toBe("could not get container for lost: No such container: lost");
+    // As with Docker, the container whose network is joined is asked for by the start.
+    const { id: alone } = await create({ NetworkMode: "container:lost" });
+    expect(await failure(fixture.containers.start(alone))).toMatchObject({ kind: "not-found", message: "No such container: lost" });
     const { id: owner } = await fixture.containers.create("owner", body(["true"]), {});
     const { id } = await create({ NetworkMode: "container:owner", PidMode: `container:${owner.slice(0, 12)}` });
     const { HostConfig: kept } = await fixture.containers.inspect(id);
@@ -323,7 +321,7 @@ describe.skipIf(!root)("a container's life", () => {
       PidsLimit: null,
       MemorySwappiness: null,
     });
-    for (const gone of [id, owner]) await fixture.containers.remove(gone, { force: false, volumes: false, link: false });
+    for (const gone of [id, alone, owner]) await fixture.containers.remove(gone, { force: false, volumes: false, link: false });
   });
 
   test("remove refuses what runs, and takes it with force", async () => {
