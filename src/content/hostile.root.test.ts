@@ -99,7 +99,8 @@ test.if(root)(
       }
       expect([...(await describeTree(outside))]).toEqual(before);
     }
-    expect(unpacked).toBeGreaterThan(105);
+    // Of the boxes all come to be (a refused archive leaves one), of the layers about one in ten.
+    expect(unpacked).toBeGreaterThan(100);
     store.close();
   },
   60_000,

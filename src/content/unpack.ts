@@ -28,6 +28,8 @@ interface Shared {
   controller: AbortController;
   waiting: number;
   listeners: Set<Progress>;
+  /** It follows a download, and fails with it. */
+  follows: boolean;
 }
 
 type Told = { bytes: number; inodes: number };
@@ -49,8 +51,14 @@ export class Unpacker {
       const here = this.#needs.layer(options.chainId);
       if (here !== undefined) return here;
       const running = this.#shared.get(options.chainId);
-      if (running?.controller.signal.aborted !== true) return await this.#join(running ?? this.#begin(options), options);
-      await running.result.catch(() => {});
+      if (running === undefined) return await this.#join(this.#begin(options), options);
+      if (running.controller.signal.aborted) await running.result.catch(() => {});
+      else if (running.follows && "blob" in options.source) {
+        // Who has the whole blob is not to fail with somebody else's download.
+        await this.#join(running, options).catch((error: unknown) => {
+          if (options.signal?.aborted === true) throw error;
+        });
+      } else return await this.#join(running, options);
     }
   }
 
@@ -60,7 +68,7 @@ export class Unpacker {
     const result = this.#run(options, controller.signal, listeners).finally(() => this.#shared.delete(options.chainId));
     // Whoever waits hears of a failure; nobody may be left to.
     result.catch(() => {});
-    const shared: Shared = { result, controller, waiting: 0, listeners };
+    const shared: Shared = { result, controller, waiting: 0, listeners, follows: "ingest" in options.source };
     this.#shared.set(options.chainId, shared);
     return shared;
   }
@@ -161,7 +169,11 @@ export class Unpacker {
     if (parent === undefined) return [];
     const stack = (): string[] => this.#needs.layerStack(parent).map((layer) => layer.directory);
     const running = this.#shared.get(parent);
-    return running === undefined ? stack() : running.result.then(stack);
+    if (running === undefined) return stack();
+    const stacked = running.result.then(stack);
+    // The job hears of a failure; where there comes to be no job, nobody does.
+    stacked.catch(() => {});
+    return stacked;
   }
 
   #source({ source }: UnpackOptions): Source {
