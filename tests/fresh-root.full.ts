@@ -1,4 +1,4 @@
-/** The two commands in a Debian that has nothing of what they need. Needs the package sources. Deadline: 900 s. */
+/** The two commands in a Debian that has nothing of what they need. Needs the package sources. Deadline: 1200 s. */
 import { expect, test } from "bun:test";
 import { mkdir, symlink } from "node:fs/promises";
 import { join } from "node:path";
@@ -43,6 +43,26 @@ for (const suite of ["bookworm", "trixie"] as const) {
       expect(docker.stdout).toMatch(/^Docker version /);
     },
     2 * MINUTES_10,
+  );
+}
+
+for (const suite of ["bookworm", "trixie"] as const) {
+  test(
+    `${suite}: ./test, from nothing`,
+    async () => {
+      await using root = await freshRoot(suite);
+      const begin = performance.now();
+      const { code, stdout } = await root.run("./test", { network: "host", timeout: 6 * MINUTES_10 });
+      const last = stdout.trimEnd().split("\n").at(-1) ?? "";
+      expect({ code, output: code === 0 ? "" : stdout.slice(-8000) }).toEqual({ code: 0, output: "" });
+      expect(last).toMatch(/^[1-9]\d* passed, 0 failed/);
+      await figure(
+        "fresh-machine",
+        `${suite}: ./test from a clone`,
+        `${last}, ${((performance.now() - begin) / 60_000).toFixed(0)} minutes`,
+      );
+    },
+    6 * MINUTES_10,
   );
 }
 
