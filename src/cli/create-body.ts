@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { LighterError } from "../base/errors.ts";
+import { parseExactly } from "../base/exact-json.ts";
 import type { CreateBody } from "../client/containers.ts";
 import type { ContainerConfig, EndpointSettings, HealthConfig, HostConfig, RestartPolicy } from "../wire/engine-api.ts";
 import { CONTAINER_FLAGS } from "./container-flags.ts";
@@ -295,7 +296,7 @@ function seccompProfile(path: string): string {
     });
   }
   try {
-    return JSON.stringify(JSON.parse(text));
+    return JSON.stringify(parseExactly(text));
   } catch (error) {
     throw new LighterError("invalid", `compacting json for seccomp profile (${path}) failed: ${(error as Error).message}`, {
       cause: error,

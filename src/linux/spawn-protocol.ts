@@ -53,7 +53,12 @@ export interface SeccompFilter {
   defaultErrno: number;
   /** `SCMP_ARCH_*` beside the native one. */
   architectures: string[];
-  rules: { names: string[]; action: string; errno: number; args: { index: number; value: number; valueTwo: number; op: string }[] }[];
+  rules: {
+    names: string[];
+    action: string;
+    errno: number;
+    args: { index: number; value: number | bigint; valueTwo: number | bigint; op: string }[];
+  }[];
 }
 
 export type SpawnerJob = SpawnJob | RemoveJob | DetachedJob | SeccompJob;

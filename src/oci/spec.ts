@@ -1,3 +1,5 @@
+import type { RawNumber } from "../base/exact-json.ts";
+
 /**
  * The OCI runtime specification, as far as we use it. https://github.com/opencontainers/runtime-spec/blob/main/config.md
  */
@@ -111,10 +113,12 @@ export interface Seccomp {
   defaultErrnoRet?: number;
   architectures?: string[];
   flags?: string[];
+  listenerPath?: string;
+  listenerMetadata?: string;
   syscalls?: {
     names: string[];
     action: string;
     errnoRet?: number;
-    args?: { index: number; value: number; valueTwo?: number; op: string }[];
+    args?: { index: number; value: number | RawNumber; valueTwo?: number | RawNumber; op: string }[];
   }[];
 }

@@ -41,6 +41,14 @@ test("the conditions of a user's profile", () => {
   expect(names(["CAP_KILL", "CAP_CHOWN"])).toEqual(["read", "close", "lseek"]);
 });
 
+test("arguments past 2^53 are compared to the last bit", () => {
+  const json =
+    '{"defaultAction":"SCMP_ACT_ALLOW","syscalls":[{"names":["lseek"],"action":"SCMP_ACT_ERRNO","args":[{"index":1,"value":9007199254740993,"valueTwo":18446744073709551615,"op":"SCMP_CMP_EQ"}]}]}';
+  const profile = resolveProfile(json, []);
+  expect(JSON.stringify(profile)).toContain('"value":9007199254740993,"valueTwo":18446744073709551615');
+  expect(toFilter(profile).rules[0]?.args[0]).toMatchObject({ value: 9007199254740993n, valueTwo: 18446744073709551615n });
+});
+
 test("profiles that make no sense are refused", () => {
   for (const json of [
     "",

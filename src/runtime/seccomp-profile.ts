@@ -1,6 +1,7 @@
 import { release } from "node:os";
 import { LighterError, messageOf } from "../base/errors.ts";
 import type { SeccompFilter } from "../linux/spawn-protocol.ts";
+import { exactly, parseExactly, type RawNumber } from "../base/exact-json.ts";
 import type { Seccomp } from "../oci/spec.ts";
 import { DEFAULT_PROFILE } from "./seccomp-default.ts";
 
@@ -18,7 +19,7 @@ export interface DockerRule {
   name?: string;
   action: string;
   errnoRet?: number;
-  args?: { index: number; value: number; valueTwo?: number; op: string }[] | null;
+  args?: { index: number; value: number | RawNumber; valueTwo?: number | RawNumber; op: string }[] | null;
   includes?: Condition;
   excludes?: Condition;
 }
@@ -30,6 +31,8 @@ export interface DockerProfile {
   architectures?: string[];
   archMap?: { architecture: string; subArchitectures?: string[] | null }[];
   flags?: string[];
+  listenerPath?: string;
+  listenerMetadata?: string;
   syscalls?: DockerRule[] | null;
 }
 
@@ -60,6 +63,8 @@ export function resolveProfile(json: string | undefined, capabilities: readonly 
     ...(profile.defaultErrnoRet === undefined ? {} : { defaultErrnoRet: profile.defaultErrnoRet }),
     architectures: mapped ? [mapped.architecture, ...(mapped.subArchitectures ?? [])] : (profile.architectures ?? []),
     ...(profile.flags?.length ? { flags: profile.flags } : {}),
+    ...(profile.listenerPath ? { listenerPath: profile.listenerPath } : {}),
+    ...(profile.listenerMetadata ? { listenerMetadata: profile.listenerMetadata } : {}),
     syscalls: (profile.syscalls ?? []).filter(counts).map(({ names, name, action, errnoRet, args }) => ({
       names: names ?? (name === undefined ? [] : [name]),
       action,
@@ -80,7 +85,7 @@ export function toFilter(profile: Seccomp): SeccompFilter {
       names,
       action,
       errno: errnoRet,
-      args: args.map((arg) => ({ ...arg, valueTwo: arg.valueTwo ?? 0 })),
+      args: args.map((arg) => ({ ...arg, value: exactly(arg.value), valueTwo: exactly(arg.valueTwo ?? 0) })),
     })),
   };
 }
@@ -88,7 +93,7 @@ export function toFilter(profile: Seccomp): SeccompFilter {
 function parseProfile(json: string): DockerProfile {
   let profile: DockerProfile;
   try {
-    profile = JSON.parse(json) as DockerProfile;
+    profile = parseExactly(json) as DockerProfile;
   } catch (error) {
     throw new LighterError("invalid", `Decoding seccomp profile failed: ${messageOf(error)}`, { cause: error });
   }
