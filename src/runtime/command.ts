@@ -4,15 +4,20 @@ import { ended } from "./conmon.ts";
 import { type Context, globalArguments, needsOwnMounts } from "./context.ts";
 import type { RuntimeRecord } from "./runtime.ts";
 
-/** Runs one of an OCI runtime's own commands to its end, away from the main thread; for everything that no system call replaces. */
-export async function runCommand(context: Context, runtime: RuntimeRecord, command: string[]): Promise<{ code: number; output: string }> {
+/** Runs one of an OCI runtime's own commands to its end, away from the main thread; for everything that no system call replaces. `input` is a descriptor for its stdin. */
+export async function runCommand(
+  context: Context,
+  runtime: RuntimeRecord,
+  command: string[],
+  options: { input?: number } = {},
+): Promise<{ code: number; output: string }> {
   const output = memoryFile("runtime");
   try {
     const pid = await context.spawner.spawn({
       argv: [context.programOf(runtime), ...globalArguments(context, runtime), ...command],
       env: ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"],
       cwd: "/",
-      fds: [-1, output, output],
+      fds: [options.input ?? -1, output, output],
       privateMounts: needsOwnMounts(context, runtime),
     });
     const status = await ended(pid);

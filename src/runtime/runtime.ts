@@ -1,5 +1,5 @@
 import type { Nanoseconds } from "../base/clock.ts";
-import type { RuntimeSpec } from "../oci/spec.ts";
+import type { Resources, RuntimeSpec } from "../oci/spec.ts";
 import type { Attachment, OutputSink, TerminalSize } from "../wire/stream.ts";
 
 /** A process, named so that a reused pid or a reboot can never be mistaken for it. */
@@ -117,6 +117,8 @@ export interface Task {
   /** Freezes or thaws the cgroup. */
   pause(): Promise<void>;
   resume(): Promise<void>;
+  /** Changes limits of the cgroup while it runs; only what is set changes, `devices` never. Throws `runtime` with the runtime's or the kernel's sentence. */
+  update(resources: Resources): Promise<void>;
   /** From now on, output that clients do not take is dropped: stop, kill or remove is under way. */
   drainOutput(): void;
   /** Makes conmon close and open its log file anew after the daemon has renamed it. */

@@ -2,8 +2,9 @@ import { constants, existsSync, readFileSync } from "node:fs";
 import { LighterError } from "../base/errors.ts";
 import { closeFd, openFd, unlinkPath, writeAll } from "../linux/fd.ts";
 import type { SystemError } from "../linux/libc.ts";
+import { oomKillLogged } from "../linux/kernel-log.ts";
 import { signalPid } from "../linux/process.ts";
-import type { RuntimeSpec } from "../oci/spec.ts";
+import type { Resources, RuntimeSpec } from "../oci/spec.ts";
 import type { Attachment, OutputSink, TerminalSize } from "../wire/stream.ts";
 import { Cgroup } from "./cgroup.ts";
 import { runCommand } from "./command.ts";
@@ -16,8 +17,12 @@ import { refused } from "./refusal.ts";
 import { killAll, removeAll } from "./remove.ts";
 import type { ExecSpec, ExecTask, Exit, RuntimeRecord, Task, TaskRecord } from "./runtime.ts";
 import { isKnownCrun } from "./runtimes.ts";
+import { updateLimits } from "./update.ts";
 
 const SIGKILL = 9;
+const KILLED = 128 + SIGKILL;
+/** In a second: `sysconf(_SC_CLK_TCK)`, which Linux shows to programs on every machine. */
+const CLOCK_TICKS = 100;
 const REOPEN_MILLISECONDS = 2_000;
 
 /** One container's process. */
@@ -29,6 +34,8 @@ export class ContainerTask implements Task {
   readonly #runtime: RuntimeRecord;
   readonly #process: Monitored;
   readonly #cgroup: Cgroup;
+  /** By us. */
+  #killed = false;
   #deleted: Promise<void> | undefined;
 
   constructor(context: Context, runtime: RuntimeRecord, record: TaskRecord) {
@@ -38,11 +45,14 @@ export class ContainerTask implements Task {
     this.#cgroup = new Cgroup(context.host, record.cgroup);
     this.#process = new Monitored({ ...record, keepEarly: false });
     this.monitorLost = this.#process.monitorLost;
-    const oomKills = new OomKills(this.#cgroup, { vanishes: context.driver === "systemd" });
+    const vanishes = context.driver === "systemd";
+    const oomKills = new OomKills(this.#cgroup, { vanishes });
     this.exited = this.#process.exited.then((exit) => {
       context.trace(record.id, "exited");
       oomKills.close();
-      return { ...exit, oomKilled: oomKills.count() > record.oomKills };
+      const counted = oomKills.count() > record.oomKills;
+      const unclear = !counted && vanishes && exit.code === KILLED && !this.#killed;
+      return { ...exit, oomKilled: counted || (unclear && oomKillLogged(record.cgroup, record.init.startTime / CLOCK_TICKS)) };
     });
     context.tasks.set(record.id, this);
   }
@@ -63,6 +73,7 @@ export class ContainerTask implements Task {
   }
 
   kill(signal: number, options: { all?: boolean } = {}): void {
+    this.#killed ||= signal === SIGKILL;
     if (!this.#process.alive) throw new LighterError("conflict", `Cannot signal container "${this.record.id}": it is not running`);
     if (options.all !== true) {
       if (!this.#process.signal(signal))
@@ -85,6 +96,10 @@ export class ContainerTask implements Task {
 
   async resume(): Promise<void> {
     await this.#cgroup.freeze(false);
+  }
+
+  update(resources: Resources): Promise<void> {
+    return updateLimits(this.#context, this.#runtime, this.record, resources);
   }
 
   drainOutput(): void {
@@ -125,6 +140,7 @@ export class ContainerTask implements Task {
     const { id, directory } = this.record;
     this.#process.drainOutput();
     if (this.#process.alive) {
+      this.#killed = true;
       killAll(this.#cgroup);
       this.#process.signal(SIGKILL);
     }
