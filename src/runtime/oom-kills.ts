@@ -6,7 +6,7 @@ const LATER_MILLISECONDS = 4;
 
 /**
  * Counts the kills for want of memory in a cgroup. systemd removes a scope as soon as its last process has gone, so its counter cannot be
- * read after the end: it is read at each change. Other cgroups stay until they are removed by us, and are read when asked.
+ * read after the end: it is read at each change, and where systemd was quicker the kernel's log knows (`linux/kernel-log.ts`). Other cgroups stay until they are removed by us, and are read when asked.
  */
 export class OomKills {
   readonly #cgroup: Cgroup;
