@@ -108,8 +108,9 @@ export async function bootVm(suite: Suite): Promise<Vm> {
   return await boot(root, folder);
 }
 
-/** Boots a machine whose power was cut from the disk it left. */
+/** Boots a machine whose power was cut, or that switched itself off, from the disk it left. */
 export async function bootAgain(vm: Vm, suite: Suite): Promise<Vm> {
+  await vm.cutPower();
   return await boot(await rootFolder(suite), vm.folder);
 }
 
