@@ -47,11 +47,6 @@ export function buildUnsupported(): Answer {
   throw new LighterError("unsupported", "Cannot build: this version of Lighter has no builder yet");
 }
 
-/** `docker commit`. */
-export function commitUnsupported(): Answer {
-  throw new LighterError("unsupported", "Cannot commit: this version of Lighter cannot make an image of a container yet");
-}
-
 /** `docker search`. */
 export function searchUnsupported(): Answer {
   throw new LighterError("unsupported", "Cannot search: this version of Lighter does not ask registries for lists of images");

@@ -2,6 +2,7 @@ import * as absent from "./absent.ts";
 import { exportRoot, getArchive, putArchive, statPath } from "./archive.ts";
 import { attach } from "./attach.ts";
 import type { Handle } from "./call.ts";
+import { commit } from "./commit.ts";
 import * as containers from "./containers.ts";
 import { events } from "./events.ts";
 import { createExec, inspectExec, resizeExec, startExec } from "./exec.ts";
@@ -71,7 +72,7 @@ export const ROUTES: readonly Route[] = [
   route("POST", "/images/:name{.+}/push", images.push),
   route("POST", "/images/:name{.+}/tag", images.tag),
   route("DELETE", "/images/:name{.+}", images.remove),
-  route("POST", "/commit", absent.commitUnsupported),
+  route("POST", "/commit", commit),
   route("GET", "/distribution/:name{.+}/json", absent.distributionUnsupported, 30),
 
   route("POST", "/build", absent.buildUnsupported),

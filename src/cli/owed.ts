@@ -5,8 +5,6 @@
  */
 export const OWED: Readonly<Record<string, 4 | 5 | 6 | "later" | "never">> = {
   "checkpoint *": 4,
-  commit: 4,
-  "container commit": 4,
   stats: 4,
   "container stats": 4,
   update: 4,

@@ -118,6 +118,16 @@ export function removeImage(
   return connection.json("DELETE", at(name, ""), { query });
 }
 
+/** Makes an image of a container. */
+export function commitContainer(
+  connection: Connection,
+  options: { container: string; repo: string; tag: string; author: string; comment: string; changes: readonly string[]; pause: boolean },
+): Promise<{ Id: string }> {
+  const { container, repo, tag, author, comment, changes, pause } = options;
+  const query: Query = { container, repo, tag, author, comment, changes, pause: pause ? undefined : "0" };
+  return connection.json("POST", "/commit", { query });
+}
+
 export function pruneImages(
   connection: Connection,
   filters?: Filters,

@@ -15,20 +15,21 @@ export interface PathChange {
   Kind: 0 | 1 | 2;
 }
 
-/** What a container has changed in its image's files. */
-export async function containerChanges(context: Context, reference: string): Promise<PathChange[]> {
+/** What a container has changed in its image's files. `copied` names files that were only copied up, too. */
+export async function containerChanges(context: Context, reference: string, options: { copied?: boolean } = {}): Promise<PathChange[]> {
   const row = find(context, reference);
   const { upper } = pathsOf(context.needs.options, row.id);
-  const changes = await diffUpper({ upper, lower: layersOf(context, row) });
-  return withoutMountPoints(changes.map(({ path, kind }) => ({ Path: path, Kind: KINDS[kind] })));
+  const changes = await diffUpper({ upper, lower: layersOf(context, row), mountPoints: MOUNT_POINTS, ...options });
+  return changes.map(({ path, kind }) => ({ Path: path, Kind: KINDS[kind] }));
 }
 
-/** Leaves out mount points, and parents that are there for their sake alone. */
-export function withoutMountPoints(changes: PathChange[]): PathChange[] {
-  const own = changes.filter(({ Path }) => !MOUNT_POINTS.includes(Path));
-  if (own.length === changes.length) return own;
-  return own.filter(({ Path, Kind }) => {
-    const forMounts = MOUNT_POINTS.some((point) => point.startsWith(`${Path}/`));
-    return Kind === 2 || !forMounts || own.some((other) => other.Path.startsWith(`${Path}/`));
-  });
+/** What of the upper directory is there for mounts alone, given all that was changed: a layer made of it leaves that out. Absolute paths. */
+export function mountPathsBeside(changes: readonly PathChange[]): string[] {
+  const kept = new Set(changes.map(({ Path }) => Path));
+  return MOUNT_PATHS.filter((path) => !kept.has(path));
 }
+
+/** The mount points and all directories on the way to them. */
+const MOUNT_PATHS: readonly string[] = [
+  ...new Set(MOUNT_POINTS.flatMap((point) => point.split("/").map((_, index, parts) => parts.slice(0, index + 1).join("/")))),
+].filter((path) => path !== "");

@@ -8,6 +8,7 @@ import type {
   NetworkingConfig,
 } from "../wire/engine-api.ts";
 import type { Filters } from "../wire/filters.ts";
+import type { CommitRequest } from "./commit.ts";
 import type { Attachment, OutputSink, TerminalSize } from "../wire/stream.ts";
 
 /** The body of `/containers/create`. */
@@ -107,6 +108,8 @@ export interface Containers {
   top(reference: string, psArguments: string): Promise<{ Titles: string[]; Processes: string[][] }>;
   changes(reference: string): Promise<{ Path: string; Kind: 0 | 1 | 2 }[]>;
   prune(filters: Filters): Promise<{ deleted: string[]; bytes: number }>;
+  /** Makes an image of what the container has changed, running or not; returns its id. Event `commit`, in the image's own transaction. */
+  commit(reference: string, request: CommitRequest): Promise<string>;
 
   /** Files: of the running container through init's root, of a stopped one through a detached mount. Links never lead out of the root. */
   stat(reference: string, path: string): Promise<PathStat>;

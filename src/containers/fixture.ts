@@ -135,6 +135,7 @@ function imagesOf(content: Content): ContainerImages {
     touch: () => undefined,
     displayName: (reference) => reference,
     descriptor: () => undefined,
+    commit: () => Promise.reject(new LighterError("not-found", "No images are made here")),
   };
 }
 

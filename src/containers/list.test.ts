@@ -1,6 +1,5 @@
 import { describe, expect, test } from "bun:test";
 import type { ContainerSummary } from "../wire/engine-api.ts";
-import { withoutMountPoints } from "./changes.ts";
 import type { Desired } from "./desired.ts";
 import { goFileMode } from "./file-mode.ts";
 import { checkFilters, matchRow, matchSummary } from "./list-filters.ts";
@@ -188,17 +187,5 @@ describe("small words", () => {
     const text = "UID   PID  CMD\nroot  12  sleep 5\nroot  13  other\n";
     expect(parsePs(text, new Set([12]))).toEqual({ Titles: ["UID", "PID", "CMD"], Processes: [["root", "12", "sleep 5"]] });
     expect(() => parsePs("USER CMD\n", new Set())).toThrow("Couldn't find PID field in ps output");
-  });
-
-  test("mount points are no changes", () => {
-    const mounts = [
-      { Path: "/etc", Kind: 0 as const },
-      { Path: "/etc/hosts", Kind: 1 as const },
-    ];
-    expect(withoutMountPoints([...mounts, { Path: "/x", Kind: 1 }])).toEqual([{ Path: "/x", Kind: 1 }]);
-    expect(withoutMountPoints([...mounts, { Path: "/etc/own", Kind: 1 }])).toEqual([
-      { Path: "/etc", Kind: 0 },
-      { Path: "/etc/own", Kind: 1 },
-    ]);
   });
 });

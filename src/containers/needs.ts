@@ -2,7 +2,7 @@ import type { Content } from "../content/content.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import type { State, Tx, Reader } from "../state/state.ts";
 import type { EndpointSettings, NetworkingConfig, PortMap } from "../wire/engine-api.ts";
-import type { Digest, ImageConfig, Platform } from "../oci/image.ts";
+import type { Digest, ImageConfig, Platform, RunConfig } from "../oci/image.ts";
 
 /** What containers/ asks of others; filled in by engine/. The siblings' own interfaces satisfy these as they are. */
 export interface ContainersNeeds {
@@ -44,6 +44,18 @@ export interface ContainerImages {
   }>;
   touch(tx: Tx, id: Digest): void;
   displayName(reference: string, id: Digest): string;
+  commit(options: {
+    base: Digest;
+    layer: { directory: string; except: readonly string[] } | undefined;
+    config(changed: (from: RunConfig) => RunConfig): RunConfig;
+    changes: readonly string[];
+    author: string;
+    comment: string;
+    createdBy: string;
+    name?: { repository: string; tag?: string };
+    recorded?(tx: Tx, image: { id: Digest; name: string }): void;
+    signal?: AbortSignal;
+  }): Promise<Digest>;
   descriptor(manifest: Digest): { mediaType: string; digest: Digest; size: number; platform?: Platform } | undefined;
 }
 

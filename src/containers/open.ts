@@ -1,5 +1,6 @@
 import { attachContainer } from "./attach.ts";
 import { containerChanges } from "./changes.ts";
+import { commitContainer } from "./commit.ts";
 import type { Containers } from "./containers.ts";
 import { type Context, find } from "./context.ts";
 import { createContainer } from "./create.ts";
@@ -55,6 +56,7 @@ export function openContainers(needs: ContainersNeeds): Containers {
     inspect: (reference, options) => inspectContainer(context, reference, options),
     top: (reference, psArguments) => topContainer(context, reference, psArguments),
     changes: (reference) => containerChanges(context, reference),
+    commit: (reference, request) => commitContainer(context, reference, request),
     prune: (filters) => pruneContainers(context, filters),
     stat: async (reference, path) => statPath(context, reference, path),
     archive: (reference, path, options) => archivePath(context, reference, path, options),

@@ -103,6 +103,8 @@ export interface Content {
     directory: string;
     lease: Lease;
     onto?: Digest | null;
+    /** Absolute paths inside of the directory that are left out with all below. */
+    except?: readonly string[];
     signal?: AbortSignal;
   }): Promise<{ blob: Blob; diffId: Digest; layer?: Layer }>;
 

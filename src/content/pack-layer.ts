@@ -47,7 +47,8 @@ async function packBlob(content: Content, options: PackOptions): Promise<{ blob:
     await ingest.write(member);
   };
   try {
-    const pieces = packTree({ root: options.directory, path: "/", name: "", layer: true, wholeSeconds: true }, signalOf(options));
+    const { directory: root, except = [] } = options;
+    const pieces = packTree({ root, path: "/", name: "", layer: true, wholeSeconds: true, except }, signalOf(options));
     for await (const piece of pieces) {
       plain.update(piece);
       const member = gzipAsync(piece, { level: 1 });

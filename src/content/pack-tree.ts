@@ -35,6 +35,8 @@ export interface PackArgs extends PlaceInRoot {
   layer?: boolean;
   /** Cut times to whole seconds. */
   wholeSeconds?: boolean;
+  /** Absolute paths, as seen from the top, that are left out with all below. */
+  except?: readonly string[];
 }
 
 const CHUNK = 1 << 20;
@@ -89,6 +91,8 @@ interface Walk {
   output: TarOutput;
   /** Where the first name of a hard-linked inode stands in the archive. */
   links: Map<string, ByteString>;
+  /** Names in the archive that are left out. */
+  except: ReadonlySet<ByteString>;
   turn: () => Promise<void>;
 }
 
@@ -97,7 +101,8 @@ export async function packTreeJob(args: PackArgs, context: JobContext): Promise<
   const root = openRoot(args.root);
   try {
     const found = findInRoot(root, args.path, args.follow);
-    const walk: Walk = { args, output: new TarOutput(context.port), links: new Map(), turn: turns(context.signal) };
+    const except = new Set((args.except ?? []).map((path) => byteString(`${args.name}${path}`).replace(/^\//, "")));
+    const walk: Walk = { args, output: new TarOutput(context.port), links: new Map(), except, turn: turns(context.signal) };
     try {
       const self = `/proc/self/fd/${found.fd}`;
       if (found.stat.type === S_IFDIR) {
@@ -126,6 +131,7 @@ async function packChildren(walk: Walk, dir: number, base: ByteString, name: Byt
       const stat = statAt(fd, child);
       if (typeof stat === "number") continue;
       const path = name === "" || name === "/" ? child : joinPath(name.replace(/\/$/, ""), child);
+      if (walk.except.has(path)) continue;
       if (stat.type !== S_IFDIR) {
         await packLeaf(walk, fd, child, stat, path);
         continue;

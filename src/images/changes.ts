@@ -1,6 +1,7 @@
 import { LighterError } from "../base/errors.ts";
 import { parseDuration } from "../base/units.ts";
 import type { RunConfig } from "../oci/image.ts";
+import { oneWord, splitWords } from "./words.ts";
 
 type Apply = (config: RunConfig, rest: string) => void;
 
@@ -9,49 +10,48 @@ const INSTRUCTIONS: Readonly<Record<string, Apply>> = {
   CMD: (config, rest) => void (config.Cmd = commandOf(config, rest)),
   ENTRYPOINT: (config, rest) => void (config.Entrypoint = commandOf(config, rest)),
   ENV: (config, rest) => {
-    for (const [key, value] of pairsOf("ENV", rest)) {
-      const others = (config.Env ?? []).filter((each) => !each.startsWith(`${key}=`));
-      config.Env = [...others, `${key}=${value}`];
-    }
+    for (const [key, value] of pairsOf("ENV", rest, config)) config.Env = withVariable(config.Env ?? [], key, value);
   },
   EXPOSE: (config, rest) => {
-    for (const port of wordsOf(rest)) Object.assign((config.ExposedPorts ??= {}), exposed(port));
+    for (const port of some("EXPOSE", rest, config)) Object.assign((config.ExposedPorts ??= {}), exposed(port));
   },
-  LABEL: (config, rest) => void (config.Labels = { ...config.Labels, ...Object.fromEntries(pairsOf("LABEL", rest)) }),
-  USER: (config, rest) => void (config.User = one("USER", rest)),
+  LABEL: (config, rest) => void (config.Labels = { ...config.Labels, ...Object.fromEntries(pairsOf("LABEL", rest, config)) }),
+  USER: (config, rest) => void (config.User = one("USER", rest, config)),
   VOLUME: (config, rest) => {
-    for (const path of jsonList(rest) ?? wordsOf(rest)) config.Volumes = { ...config.Volumes, [path]: {} };
+    for (const path of some("VOLUME", rest, config)) config.Volumes = { ...config.Volumes, [path]: {} };
   },
   WORKDIR: (config, rest) => {
-    const path = one("WORKDIR", rest);
+    const path = one("WORKDIR", rest, config);
     config.WorkingDir = path.startsWith("/") ? path : `${(config.WorkingDir || "/").replace(/\/$/, "")}/${path}`;
   },
-  ONBUILD: (config, rest) => void (config.OnBuild = [...(config.OnBuild ?? []), nonEmpty("ONBUILD", rest)]),
-  STOPSIGNAL: (config, rest) => void (config.StopSignal = one("STOPSIGNAL", rest)),
-  SHELL: (config, rest) => {
-    const shell = jsonList(rest);
-    if (shell === undefined) throw new LighterError("invalid", "SHELL requires the arguments to be in JSON form");
-    config.Shell = shell;
-  },
-  HEALTHCHECK: (config, rest) => void (config.Healthcheck = healthcheckOf(rest)),
+  ONBUILD: (config, rest) => void (config.OnBuild = [...(config.OnBuild ?? []), triggerOf(rest)]),
+  STOPSIGNAL: (config, rest) => void (config.StopSignal = one("STOPSIGNAL", rest, config)),
+  HEALTHCHECK: (config, rest) => void (config.Healthcheck = healthcheckOf(nonEmpty("HEALTHCHECK", rest))),
 };
 
-/** Applies Dockerfile instructions, one each, to a copy of a configuration. Throws `invalid` for those that cannot be applied to an image. */
+/**
+ * Applies Dockerfile instructions, one each, to a copy of a configuration. An entrypoint given alone drops the command that stood before.
+ * Throws `invalid` for those that cannot be applied to an image.
+ */
 export function applyChanges(config: RunConfig, changes: readonly string[]): RunConfig {
   const changed: RunConfig = structuredClone(config);
-  for (const line of changes) {
+  const words = new Set<string>();
+  for (const line of changes.flatMap((text) => text.split("\n"))) {
     const [, word = "", rest = ""] = /^\s*(\S+)\s*([\s\S]*?)\s*$/.exec(line) ?? [];
-    if (word === "") continue;
-    const apply = INSTRUCTIONS[word.toUpperCase()];
-    if (apply === undefined) throw new LighterError("invalid", `${word.toUpperCase()} is not a valid change command`);
+    if (word === "" || word.startsWith("#")) continue;
+    const name = word.toUpperCase();
+    const apply = INSTRUCTIONS[name];
+    if (apply === undefined) throw new LighterError("invalid", `${word.toLowerCase()} is not a valid change command`);
     apply(changed, rest);
+    words.add(name);
   }
+  if (words.has("ENTRYPOINT") && !words.has("CMD")) delete changed.Cmd;
   return changed;
 }
 
 /** Exec form as it is; shell form through the image's shell. */
 function commandOf(config: RunConfig, rest: string): string[] {
-  return jsonList(rest) ?? [...(config.Shell ?? ["/bin/sh", "-c"]), rest];
+  return jsonList(rest) ?? [...(config.Shell ?? ["/bin/sh", "-c"]), rest].filter((word) => word !== "");
 }
 
 function jsonList(text: string): string[] | undefined {
@@ -64,24 +64,13 @@ function jsonList(text: string): string[] | undefined {
   }
 }
 
-/** Words with quotes and backslashes taken away, as ENV and LABEL read them. */
-function wordsOf(text: string): string[] {
-  const words: string[] = [];
-  for (const [word] of text.matchAll(/(?:"(?:\\[\s\S]|[^"\\])*"|'[^']*'|\\[\s\S]|[^\s"'\\])+/g)) {
-    words.push(
-      word.replace(/"((?:\\[\s\S]|[^"\\])*)"|'([^']*)'|\\([\s\S])/g, (_, double?: string, single?: string, escaped?: string) =>
-        double === undefined ? (single ?? escaped ?? "") : double.replace(/\\(["\\$])/g, "$1"),
-      ),
-    );
-  }
-  return words;
-}
-
 /** `key=value ...`, or the old form `key value with blanks`. */
-function pairsOf(name: string, text: string): [string, string][] {
-  const first = /^[^\s="']+(?=\s)/.exec(text)?.[0];
-  if (first !== undefined) return [[first, text.slice(first.length).trim()]];
-  const words = wordsOf(nonEmpty(name, text));
+function pairsOf(name: string, text: string, { Env }: RunConfig): [string, string][] {
+  const environment = Env ?? [];
+  const first = /^[^\s="']+(?=\s)/.exec(nonEmpty(name, text))?.[0];
+  if (first !== undefined) return [[first, oneWord(text.slice(first.length).trim(), environment)]];
+  const words = splitWords(text, environment);
+  if (words.length === 1 && !text.includes("=")) throw new LighterError("invalid", `${name} must have two arguments`);
   return words.map((word) => {
     const equals = word.indexOf("=");
     if (equals <= 0) throw new LighterError("invalid", `Syntax error - can't find = in "${word}". Must be of the form: name=value`);
@@ -89,11 +78,25 @@ function pairsOf(name: string, text: string): [string, string][] {
   });
 }
 
+/** A variable that is there keeps its place. */
+function withVariable(environment: readonly string[], key: string, value: string): string[] {
+  const at = environment.findIndex((entry) => entry.startsWith(`${key}=`));
+  return at < 0 ? [...environment, `${key}=${value}`] : environment.with(at, `${key}=${value}`);
+}
+
+function triggerOf(text: string): string {
+  const [word = ""] = nonEmpty("ONBUILD", text).split(/\s/);
+  const name = word.toUpperCase();
+  if (name === "ONBUILD") throw new LighterError("invalid", "Chaining ONBUILD via `ONBUILD ONBUILD` isn't allowed");
+  if (name === "FROM" || name === "MAINTAINER") throw new LighterError("invalid", `${name} isn't allowed as an ONBUILD trigger`);
+  return text;
+}
+
 function exposed(port: string): Record<string, object> {
   const match = /^(\d+)(?:-(\d+))?(?:\/(tcp|udp|sctp))?$/i.exec(port);
   const from = Number(match?.[1]);
   const to = Number(match?.[2] ?? match?.[1]);
-  if (match === null || from < 1 || to > 65535 || to < from) throw new LighterError("invalid", `invalid containerPort: ${port}`);
+  if (match === null || from < 1 || to > 65535 || to < from) throw new LighterError("invalid", `Invalid containerPort: ${port}`);
   const protocol = (match[3] ?? "tcp").toLowerCase();
   return Object.fromEntries(Array.from({ length: to - from + 1 }, (_, index) => [`${from + index}/${protocol}`, {}]));
 }
@@ -132,8 +135,14 @@ function nonEmpty(name: string, text: string): string {
   return text;
 }
 
-function one(name: string, text: string): string {
-  const words = wordsOf(text);
-  if (words.length !== 1 && name !== "WORKDIR") throw new LighterError("invalid", `${name} requires exactly one argument`);
-  return name === "WORKDIR" ? nonEmpty(name, text) : (words[0] ?? "");
+function one(name: string, text: string, { Env }: RunConfig): string {
+  if (text === "") throw new LighterError("invalid", `${name} requires exactly one argument`);
+  return oneWord(text, Env ?? []);
+}
+
+/** At least one word, or a list in JSON. */
+function some(name: string, text: string, { Env }: RunConfig): string[] {
+  const words = jsonList(text) ?? splitWords(text, Env ?? []);
+  if (words.length === 0) throw new LighterError("invalid", `${name} requires at least one argument`);
+  return words;
 }

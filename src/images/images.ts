@@ -3,7 +3,10 @@ import type { ImageDeleteResponseItem, ImageHistoryResponseItem, ImageInspect, I
 import type { Credentials } from "../distribution/distribution.ts";
 import type { Filters } from "../wire/filters.ts";
 import type { ProgressSink } from "../wire/progress.ts";
+import type { Reference } from "../base/reference.ts";
 import type { Tx } from "../state/state.ts";
+import type { CommitOptions } from "./commit.ts";
+import type { PresentImage } from "./record.ts";
 
 /** One runnable platform of an image, chosen and unpacked: what a container needs to know. */
 export interface RunnableImage {
@@ -70,6 +73,13 @@ export interface Images {
       signal?: AbortSignal;
     },
   ): Promise<Digest>;
+  /** `docker commit`: a layer of a directory of changes on top of an image that is here. Returns the new image's id. */
+  commit(options: CommitOptions): Promise<Digest>;
+  /**
+   * Stores an image of our own making, its content here under the caller's lease, in the caller's transaction, and gives it names (with Docker's `tag` events).
+   * What was remembered of names is forgotten once that transaction is committed. The lease may be released after it.
+   */
+  record(tx: Tx, image: PresentImage, names: readonly Reference[]): void;
   login(registry: string, credentials: Credentials): Promise<{ status: string; identityToken: string }>;
   /** Numbers for `info` and `system df`. */
   count(): number;

@@ -2,8 +2,10 @@ import type { Content } from "../content/content.ts";
 import type { Distribution } from "../distribution/distribution.ts";
 import { now } from "../base/clock.ts";
 import { shortId } from "../base/ids.ts";
+import type { Reference } from "../base/reference.ts";
 import type { Digest } from "../oci/image.ts";
-import type { State } from "../state/state.ts";
+import type { State, Tx } from "../state/state.ts";
+import { commitImage, nameImage } from "./commit.ts";
 import type { DescribeContext } from "./describe.ts";
 import { Documents } from "./documents.ts";
 import { Downloads } from "./downloads.ts";
@@ -17,6 +19,7 @@ import type { ImagesNeeds } from "./needs.ts";
 import { pruneImages } from "./prune.ts";
 import { pull } from "./pull.ts";
 import { push } from "./push.ts";
+import { recordImage, type PresentImage } from "./record.ts";
 import { removeImage, removePlatforms, type RemoveContext } from "./remove.ts";
 import { countImages } from "./rows.ts";
 import { findRunnable, platformFrom } from "./runnable.ts";
@@ -86,6 +89,12 @@ export function openImages({ state, content, distribution, needs }: ImagesOption
     return found;
   }
 
+  function record(tx: Tx, image: PresentImage, names: readonly Reference[]): void {
+    recordImage(tx, content, image);
+    nameImage(tx, image.target.digest, names, image.manifests[0]?.config);
+    tx.afterCommit(changed);
+  }
+
   return {
     runnable,
     displayName,
@@ -113,6 +122,8 @@ export function openImages({ state, content, distribution, needs }: ImagesOption
     save: (references, options = {}) => saveImages(context, references, options),
     load: (archive, options) => loadImages(context, archive, options),
     import: (archive, options) => importImage(context, archive, options),
+    commit: (options) => commitImage({ ...context, record }, options),
+    record,
     login: (registry, credentials) => distribution.login(registry, credentials),
     count: () => countImages(state),
     descriptor,
