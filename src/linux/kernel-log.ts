@@ -30,7 +30,7 @@ function* kernelLog(): Generator<string> {
   try {
     for (let length = 1; length > 0;) {
       length = readRecord(file, buffer);
-      yield buffer.latin1Slice(0, length);
+      yield buffer.toString("latin1", 0, length);
     }
   } finally {
     closeSync(file);
