@@ -46,6 +46,7 @@ setup_wants_of_tests() {
 	setup_has tmux || setup_want tmux "tests: the terminals of interactive commands"
 	setup_has mmdebstrap || setup_want mmdebstrap "tests: makes Debian images and fresh machines"
 	[ -e /usr/share/keyrings/debian-archive-keyring.gpg ] || setup_want debian-archive-keyring "tests: to trust Debian's packages"
+	python3 -m pip --version >/dev/null 2>&1 || setup_want python3-pip "tests: fetches docker-py"
 	setup_has runc || setup_want runc "tests: the second OCI runtime"
 }
 

@@ -15,7 +15,7 @@ const RECIPES = "1";
 const PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 const TIME = "@1767225600";
 
-export type TestImageName = "busybox" | "debian" | "layered";
+export type TestImageName = "busybox" | "debian" | "layered" | "postgres" | "ryuk";
 
 /** An image on disk: an OCI layout (a folder) and the same as `docker save` writes it (a tar archive); both name it `<name>:latest`. */
 export interface TestImage {
@@ -24,12 +24,25 @@ export interface TestImage {
   archive: string;
 }
 
+/** As the well-known image of this name is used: settings in the environment, data in a volume, ready when it has said so twice. */
+const POSTGRES: RunConfig = {
+  Entrypoint: ["/usr/local/bin/postgres-entrypoint"],
+  Cmd: ["postgres"],
+  Env: [`${PATH}:/usr/lib/postgresql/15/bin`, "PGDATA=/var/lib/postgresql/data"],
+  ExposedPorts: { "5432/tcp": {} },
+  Volumes: { "/var/lib/postgresql/data": {} },
+  StopSignal: "SIGINT",
+};
+const RYUK: RunConfig = { Cmd: ["/usr/local/bin/ryuk"], Env: [PATH], ExposedPorts: { "8080/tcp": {} } };
+
 type Layers = (work: string) => Promise<Uint8Array<ArrayBuffer>[]>;
 
 const IMAGES: Record<TestImageName, { layers: Layers; config: RunConfig }> = {
   busybox: { layers: async (work) => [await busybox(work)], config: { Cmd: ["sh"], Env: [PATH] } },
   debian: { layers: async (work) => [await debian(work)], config: { Cmd: ["bash"], Env: [PATH] } },
   layered: { layers: layered, config: { Cmd: ["sh"], Env: [PATH, "LAYERED=yes"], WorkingDir: "/data", Volumes: { "/volume": {} } } },
+  postgres: { layers: postgres, config: POSTGRES },
+  ryuk: { layers: async (work) => [await debian(work), await programLayer(work, "ryuk")], config: RYUK },
 };
 
 /** The image, made when the cache has none. */
@@ -128,6 +141,39 @@ async function debian(work: string): Promise<Uint8Array<ArrayBuffer>> {
     { env: { SOURCE_DATE_EPOCH: TIME.slice(1) } },
   );
   return await Bun.file(out).bytes();
+}
+
+/** Debian with PostgreSQL, without what compiles queries at run time (100 MB), and a program that starts it. */
+async function postgres(work: string): Promise<Uint8Array<ArrayBuffer>[]> {
+  const paths = ["doc", "man", "info", "locale"].map((name) => `/usr/share/${name}/*`);
+  paths.push("/usr/lib/llvm-*", "/usr/lib/*/libLLVM*", "/usr/lib/postgresql/*/lib/bitcode/*");
+  const out = join(work, "postgres.tar");
+  const folder = '"$1/etc/postgresql-common"';
+  await must(
+    [
+      "mmdebstrap",
+      "--quiet",
+      "--variant=minbase",
+      "--include=postgresql-15",
+      ...paths.map((path) => `--dpkgopt=path-exclude=${path}`),
+      `--essential-hook=mkdir -p ${folder} && echo create_main_cluster=false > ${folder}/createcluster.conf`,
+      "bookworm",
+      out,
+      await sourceLine("bookworm"),
+    ],
+    { env: { SOURCE_DATE_EPOCH: TIME.slice(1) } },
+  );
+  return [await Bun.file(out).bytes(), await programLayer(work, "postgres-entrypoint")];
+}
+
+/** A layer with one program of `tests/images/` in `/usr/local/bin`. */
+async function programLayer(work: string, name: string): Promise<Uint8Array<ArrayBuffer>> {
+  const root = join(work, `layer-${name}`);
+  const path = join(root, "usr/local/bin", name);
+  await mkdir(join(path, ".."), { recursive: true });
+  await copyFile(join(import.meta.dir, "../tests/images", name), path);
+  await chmod(path, 0o755);
+  return await archiveOf(root);
 }
 
 /** Six layers on busybox with what unpacking has to get right: overwritten, removed and hidden files, links, modes, owners, long names. */

@@ -12,6 +12,7 @@ import { isolated, removeCgroups } from "./isolate.ts";
 import { countsOf, type Counts } from "./junit.ts";
 import { writeProof } from "./proof.ts";
 import { testImage } from "./test-images.ts";
+import { nodePackages, pythonPackages } from "./foreign.ts";
 import { dockerClient, dockerRegistry } from "./programs.ts";
 import { allSteps, root, SLOW, type Options, type Step } from "./steps.ts";
 
@@ -76,6 +77,10 @@ async function prepare(steps: Step[]): Promise<void> {
   await Promise.all([dockerClient("bookworm"), dockerRegistry()]);
   await dockerClient("trixie");
   for (const name of ["busybox", "layered", "debian"] as const) await testImage(name);
+  const has = (name: string): boolean => steps.some((step) => step.name === name);
+  if (has("docker-py")) await pythonPackages();
+  if (has("dockerode") || has("testcontainers")) await nodePackages();
+  if (has("testcontainers")) for (const name of ["postgres", "ryuk"] as const) await testImage(name);
 }
 
 async function main(): Promise<number> {

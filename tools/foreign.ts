@@ -1,0 +1,42 @@
+import { copyFile, mkdir, rename, rm } from "node:fs/promises";
+import { join } from "node:path";
+import { cacheFolder } from "./cache.ts";
+import { must } from "./shell.ts";
+
+const FOLDER = join(import.meta.dir, "../tests/foreign");
+
+/** The npm packages of `tests/foreign/bun.lock` and a node of their own: that node, and the folder in which programs find them. */
+export async function nodePackages(): Promise<{ node: string; folder: string }> {
+  const folder = await made("npm", ["package.json", "bun.lock"], (work) =>
+    must([process.execPath, "install", "--frozen-lockfile", "--ignore-scripts", "--no-progress"], { cwd: work }),
+  );
+  return { node: join(folder, `node_modules/node-linux-${process.arch}/bin/node`), folder };
+}
+
+/** The PyPI packages of `tests/foreign/requirements.txt`: the folder for PYTHONPATH. They hold no compiled code. */
+export async function pythonPackages(): Promise<string> {
+  return await made("pypi", ["requirements.txt"], (work) => {
+    const options = ["--quiet", "--no-deps", "--only-binary=:all:", "--platform=any", "--root-user-action=ignore"];
+    return must(["python3", "-m", "pip", "install", ...options, "--target", work, "-r", join(work, "requirements.txt")]);
+  });
+}
+
+/** A folder of the cache, filled by `fill` once for each content of the files that say what it holds. */
+async function made(kind: string, files: readonly string[], fill: (work: string) => Promise<unknown>): Promise<string> {
+  const hasher = new Bun.CryptoHasher("sha256");
+  for (const file of files) hasher.update(await Bun.file(join(FOLDER, file)).bytes());
+  const folder = join(await cacheFolder("foreign"), `${kind}-${hasher.digest("hex").slice(0, 12)}`);
+  if (await Bun.file(join(folder, "ready")).exists()) return folder;
+  const work = `${folder}.${process.pid}`;
+  await mkdir(work, { recursive: true });
+  try {
+    for (const file of files) await copyFile(join(FOLDER, file), join(work, file));
+    await fill(work);
+    await Bun.write(join(work, "ready"), "");
+    await rm(folder, { recursive: true, force: true });
+    await rename(work, folder);
+  } finally {
+    await rm(work, { recursive: true, force: true });
+  }
+  return folder;
+}
