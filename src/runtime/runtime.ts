@@ -1,6 +1,7 @@
 import type { Nanoseconds } from "../base/clock.ts";
 import type { Resources, RuntimeSpec } from "../oci/spec.ts";
 import type { Attachment, OutputSink, TerminalSize } from "../wire/stream.ts";
+import type { Meter } from "./usage.ts";
 
 /** A process, named so that a reused pid or a reboot can never be mistaken for it. */
 export interface ProcessId {
@@ -130,6 +131,8 @@ export interface Task {
   exec(spec: ExecSpec): Promise<ExecTask>;
   /** Processes of the container, from its cgroup: host pids. */
   pids(): number[];
+  /** What it uses; tells nothing any more once init is gone. */
+  readonly meter: Meter;
   /** Removes the runtime's state, cgroup and directory; kills what is left. Idempotent. */
   delete(): Promise<void>;
 }

@@ -11,6 +11,7 @@ import { runCommand } from "./command.ts";
 import { RuntimeRefusal } from "./conmon.ts";
 import { type Context, mountPoint, stateRoot } from "./context.ts";
 import { startExec } from "./exec.ts";
+import { type ClosableMeter, openMeter } from "./meter.ts";
 import { Monitored } from "./monitored.ts";
 import { OomKills } from "./oom-kills.ts";
 import { refused } from "./refusal.ts";
@@ -30,6 +31,7 @@ export class ContainerTask implements Task {
   readonly record: TaskRecord;
   readonly exited: Promise<Exit>;
   readonly monitorLost: Promise<void>;
+  readonly meter: ClosableMeter;
   readonly #context: Context;
   readonly #runtime: RuntimeRecord;
   readonly #process: Monitored;
@@ -45,11 +47,13 @@ export class ContainerTask implements Task {
     this.#cgroup = new Cgroup(context.host, record.cgroup);
     this.#process = new Monitored({ ...record, keepEarly: false });
     this.monitorLost = this.#process.monitorLost;
+    this.meter = openMeter(context.host, record.cgroup, record.init.pid);
     const vanishes = context.driver === "systemd";
     const oomKills = new OomKills(this.#cgroup, { vanishes });
     this.exited = this.#process.exited.then((exit) => {
       context.trace(record.id, "exited");
       oomKills.close();
+      this.meter.close();
       const counted = oomKills.count() > record.oomKills;
       const unclear = !counted && vanishes && exit.code === KILLED && !this.#killed;
       return { ...exit, oomKilled: counted || (unclear && oomKillLogged(record.cgroup, record.init.startTime / CLOCK_TICKS)) };

@@ -1,0 +1,128 @@
+import { now } from "../base/clock.ts";
+import { KernelFile } from "../linux/kernel-file.ts";
+import type { Count, CpuUsage, MemoryUsage, Meter, Usage } from "./usage.ts";
+import type { NetworkMeter } from "./network-meter.ts";
+import { countOf, ioStat, keyed, numberOf } from "./usage-text.ts";
+
+const MICROSECOND = 1000;
+/** What Docker shows for a cgroup without a limit of processes. */
+const NO_PIDS_LIMIT = 2n ** 64n - 1n;
+
+/** Those of `memory.stat` that Docker passes on; what a kernel does not count is 0. */
+const MEMORY_KEYS = [
+  "active_anon",
+  "active_file",
+  "anon",
+  "anon_thp",
+  "file",
+  "file_dirty",
+  "file_mapped",
+  "file_writeback",
+  "inactive_anon",
+  "inactive_file",
+  "kernel_stack",
+  "pgactivate",
+  "pgdeactivate",
+  "pgfault",
+  "pglazyfree",
+  "pglazyfreed",
+  "pgmajfault",
+  "pgrefill",
+  "pgscan",
+  "pgsteal",
+  "shmem",
+  "slab",
+  "slab_reclaimable",
+  "slab_unreclaimable",
+  "sock",
+  "thp_collapse_alloc",
+  "thp_fault_alloc",
+  "unevictable",
+  "workingset_activate",
+  "workingset_nodereclaim",
+  "workingset_refault",
+];
+
+/**
+ * The meter of a cgroup in the one tree of v2.
+ * @see https://www.kernel.org/doc/html/latest/admin-guide/cgroup-v2.html
+ */
+export class MeterV2 implements Meter {
+  readonly #directory: string;
+  readonly #network: NetworkMeter;
+  readonly #kept = new Map<string, KernelFile>();
+
+  /** @param directory the cgroup's directory */
+  constructor(directory: string, network: NetworkMeter) {
+    this.#directory = directory;
+    this.#network = network;
+  }
+
+  read(): Usage | undefined {
+    const cpu = cpuOf(this.#keep("cpu.stat"));
+    if (cpu === undefined) return undefined;
+    const networks = this.#network.read();
+    return {
+      time: now(),
+      cpu,
+      memory: this.#memory(),
+      pids: { current: numberOf(this.#keep("pids.current")), limit: pidsLimit(this.#once("pids.max")) },
+      blockBytes: ioStat(this.#keep("io.stat")),
+      ...(networks === undefined ? {} : { networks }),
+    };
+  }
+
+  cpu(): CpuUsage | undefined {
+    return cpuOf(this.#once("cpu.stat"));
+  }
+
+  rest(): void {
+    this.#network.rest();
+    for (const file of this.#kept.values()) file.rest();
+  }
+
+  #memory(): MemoryUsage {
+    const limit = numberOf(this.#once("memory.max"));
+    const all = keyed(this.#keep("memory.stat"));
+    return {
+      usage: numberOf(this.#keep("memory.current")),
+      ...(limit === 0 ? {} : { limit }),
+      stats: all.size === 0 ? {} : Object.fromEntries(MEMORY_KEYS.map((key) => [key, countOf(all.get(key) ?? "0")])),
+    };
+  }
+
+  #keep(name: string): string | undefined {
+    let file = this.#kept.get(name);
+    if (file === undefined) this.#kept.set(name, (file = new KernelFile(`${this.#directory}/${name}`)));
+    return file.read();
+  }
+
+  #once(name: string): string | undefined {
+    const file = new KernelFile(`${this.#directory}/${name}`);
+    try {
+      return file.read();
+    } finally {
+      file.rest();
+    }
+  }
+}
+
+/** `cpu.stat`; without the cpu controller the kernel tells the times there all the same, and no periods. */
+function cpuOf(text: string | undefined): CpuUsage | undefined {
+  if (text === undefined) return undefined;
+  const all = keyed(text);
+  const microseconds = (key: string): number => numberOf(all.get(key)) * MICROSECOND;
+  return {
+    total: microseconds("usage_usec"),
+    user: microseconds("user_usec"),
+    system: microseconds("system_usec"),
+    periods: numberOf(all.get("nr_periods")),
+    throttledPeriods: numberOf(all.get("nr_throttled")),
+    throttledTime: microseconds("throttled_usec"),
+  };
+}
+
+function pidsLimit(text: string | undefined): Count {
+  if (text === undefined) return 0;
+  return text.trim() === "max" ? NO_PIDS_LIMIT : countOf(text.trim());
+}
