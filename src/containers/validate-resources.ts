@@ -1,7 +1,8 @@
 import { availableParallelism } from "node:os";
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { LighterError } from "../base/errors.ts";
 import type { HostConfig } from "../wire/engine-api.ts";
+import { discardLimits } from "./discard-limits.ts";
 
 const SIX_MB = 6 * 1024 * 1024;
 
@@ -14,6 +15,8 @@ export interface Machine {
   cgroupVersion: 1 | 2;
   /** Names of the controllers in force. */
   controllers: readonly string[];
+  /** Whether a controller of cgroup v1 has a file of this name here. */
+  has(controller: string, file: string): boolean;
 }
 
 /** The machine as it is now. */
@@ -29,6 +32,7 @@ export function thisMachine(cgroup: { version: 1 | 2; controllers: string[] }): 
     },
     cgroupVersion: cgroup.version,
     controllers: cgroup.controllers,
+    has: (controller, file) => existsSync(`/sys/fs/cgroup/${controller}/${file}`),
   };
 }
 
@@ -53,7 +57,7 @@ export function validateResources(host: HostConfig, machine: Machine): string[] 
   if ((host.OomScoreAdj ?? 0) < -1000 || (host.OomScoreAdj ?? 0) > 1000)
     throw invalid(`Invalid value ${host.OomScoreAdj}, range for oom score adj is [-1000, 1000]`);
   if ((host.ShmSize ?? 0) < 0) throw invalid("SHM size can not be less than 0");
-  return dropUnsupported(host, machine);
+  return discardLimits(host, machine);
 }
 
 function checkMemory(host: HostConfig): void {
@@ -115,48 +119,6 @@ function checkBlkio(host: HostConfig): void {
     if (!inRange(Weight)) throw invalid(`range of blkio weight device is from 10 to 1000: ${Path}:${Weight}`);
   }
   if (host.IOMaximumBandwidth || host.IOMaximumIOps) throw invalid("invalid option: IO limits by maximum are not supported on Linux");
-}
-
-/** Drops limits whose controller is missing here; sentences as Docker's. */
-function dropUnsupported(host: HostConfig, machine: Machine): string[] {
-  const warnings: string[] = [];
-  const has = (name: string): boolean => machine.controllers.includes(name);
-  const drop = (text: string, ...fields: (keyof HostConfig)[]): void => {
-    if (fields.every((field) => !host[field])) return;
-    warnings.push(text);
-    for (const field of fields) (host as Record<string, unknown>)[field] = typeof host[field] === "string" ? "" : 0;
-  };
-  if (!has("memory"))
-    drop(
-      "Your kernel does not support memory limit capabilities or the cgroup is not mounted. Limitation discarded.",
-      "Memory",
-      "MemorySwap",
-      "MemoryReservation",
-    );
-  if (!has("pids"))
-    drop("Your kernel does not support PIDs limit capabilities or the cgroup is not mounted. PIDs limit discarded.", "PidsLimit");
-  if (!has("cpu")) {
-    drop("Your kernel does not support CPU shares or the cgroup is not mounted. Shares discarded.", "CpuShares");
-    drop(
-      "Your kernel does not support CPU CFS scheduler or the cgroup is not mounted. Quota discarded.",
-      "CpuQuota",
-      "CpuPeriod",
-      "NanoCpus",
-    );
-  }
-  if (!has("cpuset"))
-    drop("Your kernel does not support cpuset or the cgroup is not mounted. CPUset discarded.", "CpusetCpus", "CpusetMems");
-  if (!has(machine.cgroupVersion === 2 ? "io" : "blkio"))
-    drop("Your kernel does not support Block I/O weight or the cgroup is not mounted. Weight discarded.", "BlkioWeight");
-  if (machine.cgroupVersion === 2 && host.OomKillDisable) {
-    host.OomKillDisable = false;
-    warnings.push("Your kernel does not support OomKillDisable. OomKillDisable discarded.");
-  }
-  if (machine.cgroupVersion === 1 && host.OomKillDisable && !host.Memory)
-    warnings.push(
-      "OOM killer is disabled for the container, but no memory limit is set, this can result in the system running out of resources.",
-    );
-  return warnings;
 }
 
 function invalid(text: string): LighterError {

@@ -17,6 +17,7 @@ const machine: Machine = {
   onlineMemoryNodes: "0",
   cgroupVersion: 1,
   controllers: ["memory", "cpu", "cpuset", "pids", "blkio"],
+  has: () => true,
 };
 
 const MB = 1 << 20;
@@ -46,11 +47,36 @@ describe("limits", () => {
   test("what no controller can enforce is dropped with Docker's warning", () => {
     const host: HostConfig = { Memory: 64 * MB, PidsLimit: 5, NanoCpus: 1e9 };
     const warnings = validateResources(host, { ...machine, controllers: ["cpu"] });
-    expect(host).toEqual({ Memory: 0, PidsLimit: 0, NanoCpus: 1e9, MemorySwap: 0, MemoryReservation: 0 } as HostConfig);
+    expect<unknown>(host).toEqual({ Memory: 0, MemorySwap: 0, PidsLimit: null, NanoCpus: 1e9 });
     expect(warnings).toEqual([
       "Your kernel does not support memory limit capabilities or the cgroup is not mounted. Limitation discarded.",
       "Your kernel does not support PIDs limit capabilities or the cgroup is not mounted. PIDs limit discarded.",
     ]);
+  });
+
+  test("what this kernel's controllers have no file for is dropped with Docker's warning", () => {
+    const host = {
+      Memory: 64 * MB,
+      MemorySwap: 128 * MB,
+      BlkioWeight: 300,
+      BlkioWeightDevice: [{ Path: "/dev/null", Weight: 100 }],
+      OomKillDisable: true,
+    };
+    const warnings = validateResources(host, { ...machine, has: (_controller, file) => !/weight|memsw|oom/.test(file) });
+    expect<unknown>(host).toEqual({ Memory: 64 * MB, MemorySwap: -1, BlkioWeight: 0, BlkioWeightDevice: [], OomKillDisable: null });
+    expect(warnings).toEqual([
+      "Your kernel does not support Block I/O weight or the cgroup is not mounted. Weight discarded.",
+      "Your kernel does not support Block I/O weight_device or the cgroup is not mounted. Weight-device discarded.",
+      "Your kernel does not support swap limit capabilities or the cgroup is not mounted. Memory limited without swap.",
+      "Your kernel does not support OomKillDisable. OomKillDisable discarded.",
+    ]);
+  });
+
+  test("cgroup v2 has the limits of its controllers, but no oom-kill-disable", () => {
+    const host = { Memory: 64 * MB, BlkioWeight: 300, OomKillDisable: true };
+    const v2 = { ...machine, cgroupVersion: 2 as const, controllers: ["memory", "cpu", "cpuset", "pids", "io"], has: () => false };
+    expect(validateResources(host, v2)).toEqual(["Your kernel does not support OomKillDisable. OomKillDisable discarded."]);
+    expect(host.BlkioWeight).toBe(300);
   });
 
   test("sets of numbers", () => {
