@@ -95,6 +95,7 @@ function daemonConfig(argv: string[]): DaemonConfig {
   if (flags["default-runtime"] !== undefined) given.defaultRuntime = flags["default-runtime"];
   if (flags["registry-mirror"] !== undefined) given.registryMirrors = flags["registry-mirror"];
   if (flags["insecure-registry"] !== undefined) given.insecureRegistries = flags["insecure-registry"];
+  if (flags["own-cgroup"] !== undefined) given.ownCgroup = flags["own-cgroup"];
   for (const option of flags["exec-opt"] ?? []) applyExecOption(given, option);
   for (const runtime of flags["add-runtime"] ?? []) {
     const [name = "", path = ""] = runtime.split("=");
@@ -132,6 +133,7 @@ function parseFlags(argv: string[]) {
         "bridge-name": text,
         bip: text,
         "exec-opt": texts,
+        "own-cgroup": flag,
         "add-runtime": texts,
         "default-runtime": text,
         "registry-mirror": texts,

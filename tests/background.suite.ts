@@ -53,6 +53,7 @@ test("the first command starts it, in a session of its own, and it stays", async
   expect(session).not.toBe(own);
   expect(await readlink(`/proc/${pid}/cwd`)).toBe("/");
   expect(await readlink(`/proc/${pid}/fd/0`)).toBe("/dev/null");
+  expect(await Bun.file(`/proc/${pid}/cgroup`).text()).toMatch(/^\d+:.*:\/lighter\/daemon$/m);
   expect((await lighter("ps", "-q")).code).toBe(0);
   expect(await daemons()).toEqual([pid]);
 });

@@ -35,11 +35,11 @@ export async function startDaemon(socket: string): Promise<void> {
   );
 }
 
-/** The executable starts itself; a run from source starts Bun with the same entry file. */
+/** The executable starts itself, out of the caller's cgroup, which may end with the caller's session; a run from source starts Bun with the same entry file. */
 function daemonCommand(): string[] {
   const entry = process.argv[1] ?? "";
   const compiled = entry.startsWith("/$bunfs/");
-  return compiled ? [process.execPath, "daemon"] : [process.execPath, entry, "daemon"];
+  return [process.execPath, ...(compiled ? [] : [entry]), "daemon", "--own-cgroup"];
 }
 
 function openLog(): { fd: number; path: string } {

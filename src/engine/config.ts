@@ -17,6 +17,8 @@ export interface EngineConfig {
   scope: string;
   cgroupParent: string;
   cgroupDriver: "auto" | "cgroupfs" | "systemd";
+  /** The daemon moves into a cgroup of its own. */
+  ownCgroup: boolean;
   runtimes: Record<string, { path: string; runtimeArgs?: string[] }>;
   defaultRuntime: string | undefined;
   insecureRegistries: string[];
@@ -52,6 +54,7 @@ export function completeConfig(given: Partial<EngineConfig>): EngineConfig {
     scope,
     cgroupParent: `/${scope}`,
     cgroupDriver: "auto",
+    ownCgroup: false,
     runtimes: {},
     defaultRuntime: undefined,
     insecureRegistries: [],

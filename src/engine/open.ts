@@ -49,6 +49,7 @@ export async function openEngine(config: EngineConfig): Promise<Engine> {
     openRuntime({
       execRoot,
       cgroupParent: config.cgroupParent,
+      ownCgroup: config.ownCgroup,
       cgroupDriver: config.cgroupDriver,
       runtimes: config.runtimes,
       defaultRuntime: config.defaultRuntime,

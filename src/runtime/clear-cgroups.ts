@@ -2,18 +2,19 @@ import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { logOf } from "../base/log.ts";
 import { unlinkPath } from "../linux/fd.ts";
 import { type CgroupHost, cgroupDirectories } from "./cgroup-host.ts";
+import { ownCgroup } from "./own-cgroup.ts";
 
 /** A monitor whose container has just ended needs a moment to end, too. */
 const TRIES = 20;
 const PAUSE_MILLISECONDS = 10;
 
 /**
- * Removes the monitors' cgroup and the one around it, which holds nothing more then. Threads of ours that stand there (on v1 the spawn thread,
+ * Removes the monitors' cgroup, the daemon's and the one around them, which holds nothing more then. Threads of ours that stand there (on v1 the spawn thread,
  * and helpers that JavaScript's engine started from it) go back to where the daemon was started. Cgroups that somebody else is in stay.
  */
 export async function clearCgroups(host: CgroupHost, parent: string): Promise<void> {
   const homes = host.version === 1 ? homesOf(host) : new Map<string, string>();
-  const left = new Set([...cgroupDirectories(host, `${parent}/monitors`), ...cgroupDirectories(host, parent)]);
+  const left = new Set([`${parent}/monitors`, ownCgroup(parent), parent].flatMap((path) => cgroupDirectories(host, path)));
   for (let turn = 0; left.size > 0 && turn < TRIES; turn++) {
     if (turn > 0) await Bun.sleep(PAUSE_MILLISECONDS);
     for (const [directory, home] of homes) moveThreads(`${directory}${parent}/monitors/tasks`, `${directory}${home}/tasks`);

@@ -9,6 +9,7 @@ import { clearCgroups } from "./clear-cgroups.ts";
 import type { Context } from "./context.ts";
 import { createTask } from "./create.ts";
 import { ExecProcess } from "./exec.ts";
+import { enterOwnCgroup, leaveOwnCgroup } from "./own-cgroup.ts";
 import { isShared, makeCgroup } from "./prepare-host.ts";
 import type { Runtime, RuntimeOptions, Task, TaskRecord } from "./runtime.ts";
 import { findRuntimes, recordOf } from "./runtimes.ts";
@@ -31,6 +32,7 @@ export async function openRuntime(options: RuntimeOptions): Promise<Runtime> {
   mkdirSync(`${execRoot}/rootfs`, { recursive: true, mode: 0o711 });
   for (const name of ["containers", "state"]) mkdirSync(`${execRoot}/${name}`, { recursive: true, mode: 0o700 });
   const monitors = makeCgroup(host, `${cgroupParent}/monitors`);
+  if (options.ownCgroup === true) enterOwnCgroup(host, cgroupParent);
   const hostMounts = openFd("/proc/self/ns/mnt", constants.O_RDONLY);
   const [records, spawner] = await Promise.all([
     findRuntimes(options.runtimes),
@@ -77,7 +79,9 @@ export async function openRuntime(options: RuntimeOptions): Promise<Runtime> {
     [Symbol.asyncDispose]: async () => {
       spawner.close();
       closeFd(hostMounts);
-      if (context.tasks.size === 0) await clearCgroups(host, cgroupParent);
+      if (context.tasks.size > 0) return;
+      if (options.ownCgroup === true) leaveOwnCgroup(host, cgroupParent);
+      await clearCgroups(host, cgroupParent);
     },
   };
 }

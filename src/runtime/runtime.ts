@@ -196,6 +196,8 @@ export interface RuntimeOptions {
   /** Parent of all cgroups made here, `/lighter` or `/lighter-<hash>` for a data root that is not the default. */
   cgroupParent: string;
   cgroupDriver: "auto" | "cgroupfs" | "systemd";
+  /** Move this process into `<cgroupParent>/daemon`: it is started from a login session, not by a service manager. */
+  ownCgroup?: boolean;
   /** Further runtimes by name, from daemon.json's `runtimes`. */
   runtimes: Record<string, { path: string; runtimeArgs?: string[] }>;
   defaultRuntime: string | undefined;
