@@ -1,5 +1,5 @@
 /** Jobs of the spawn Worker: what must happen in a mount namespace of its own, and small blocking work of the kernel. Plain data. */
-
+import type { ProcessName } from "./process.ts";
 /** An overlay to mount. All paths are absolute; `lower` has the topmost layer first; without `upper` and `work` ("") it is read-only. */
 export interface Overlay {
   target: string;
@@ -61,7 +61,32 @@ export interface SeccompFilter {
   }[];
 }
 
-export type SpawnerJob = SpawnJob | RemoveJob | DetachedJob | SeccompJob;
+/** What a mount shows: a place of the host, a file system in memory with its options, or layers joined read-only (topmost first). */
+export type MountSource =
+  { bind: string; recursive: boolean; identity?: { device: number; inode: bigint } } | { tmpfs: string[] } | { layers: string[] };
+
+/** Mounts something for a running process and all that share its mount namespace. */
+export interface MountJob {
+  kind: "mount";
+  process: ProcessName;
+  /** Below the process's root, absolute. */
+  destination: string;
+  source: MountSource;
+  /** The mount alone, or all that is mounted below it, too. */
+  readOnly: "no" | "top" | "all";
+  /** `rprivate`, `rslave` ...; empty for `rprivate`. */
+  propagation: string;
+}
+
+/** Takes such a mount of a place of the host away; the answer is 1, or 0 where something else stands there. */
+export interface UnmountJob {
+  kind: "unmount";
+  process: ProcessName;
+  destination: string;
+  source: string;
+}
+
+export type SpawnerJob = SpawnJob | RemoveJob | DetachedJob | SeccompJob | MountJob | UnmountJob;
 
 export interface SpawnerSetup {
   /** A descriptor of the host's mount namespace. */

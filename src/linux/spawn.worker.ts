@@ -5,6 +5,7 @@
 import { constants, rmSync } from "node:fs";
 import { openFd, unlinkPath, writeFileOnce } from "./fd.ts";
 import { type SystemError, check, cstr, libc } from "./libc.ts";
+import { mountInto, unmountFrom } from "./mount-into.ts";
 import { detachedOverlay, withOverlay } from "./overlay.ts";
 import { posixSpawn } from "./posix-spawn.ts";
 import { compileSeccomp } from "./seccomp.ts";
@@ -30,6 +31,8 @@ self.onmessage = (message: MessageEvent<SpawnerSetup | SpawnerRequest>) => {
   if (job.kind === "spawn") answer(id, () => ({ value: spawn(job) }));
   else if (job.kind === "remove") answer(id, () => remove(job));
   else if (job.kind === "detached") answer(id, () => ({ value: detached(job) }));
+  else if (job.kind === "mount") answer(id, () => mountInto(job, (setup as SpawnerSetup).hostMounts));
+  else if (job.kind === "unmount") answer(id, () => ({ value: unmountFrom(job, (setup as SpawnerSetup).hostMounts) ? 1 : 0 }));
   else answer(id, () => ({ value: 0, data: compileSeccomp(job.filter) }));
 };
 

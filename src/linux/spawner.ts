@@ -1,4 +1,14 @@
-import type { Overlay, RemoveJob, SeccompFilter, SpawnJob, SpawnerJob, SpawnerReply, SpawnerSetup } from "./spawn-protocol.ts";
+import type {
+  MountJob,
+  Overlay,
+  RemoveJob,
+  SeccompFilter,
+  SpawnJob,
+  SpawnerJob,
+  SpawnerReply,
+  SpawnerSetup,
+  UnmountJob,
+} from "./spawn-protocol.ts";
 import { type SystemError, ERRNO } from "./libc.ts";
 
 /** The thread that starts programs in mount namespaces of their own; see `spawn-protocol.ts` for what it is given. */
@@ -11,6 +21,10 @@ export interface Spawner {
   detachedOverlay(overlay: Overlay): Promise<number>;
   /** Compiles a seccomp filter to BPF. */
   compileSeccomp(filter: SeccompFilter): Promise<Uint8Array>;
+  /** Mounts something in the namespace of a running process. Rejects with a system error. */
+  mountInto(job: Omit<MountJob, "kind">): Promise<void>;
+  /** Unmounts it; false where something else stands there. Rejects with EBUSY while it is in use. */
+  unmountFrom(job: Omit<UnmountJob, "kind">): Promise<boolean>;
   close(): void;
 }
 
@@ -48,6 +62,8 @@ export async function openSpawner(setup: SpawnerSetup): Promise<Spawner> {
     remove: async (job) => void (await run({ kind: "remove", ...job })),
     detachedOverlay: async (overlay) => (await run({ kind: "detached", overlay })).value,
     compileSeccomp: async (filter) => (await run({ kind: "seccomp", filter })).data ?? new Uint8Array(),
+    mountInto: async (job) => void (await run({ kind: "mount", ...job })),
+    unmountFrom: async (job) => (await run({ kind: "unmount", ...job })).value === 1,
     close: () => worker.terminate(),
   };
 }

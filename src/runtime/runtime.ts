@@ -73,6 +73,17 @@ export interface TaskSpec {
   size?: TerminalSize;
 }
 
+/** A mount for a container that runs. */
+export interface LiveMount {
+  destination: string;
+  /** A place of the host, a file system in memory with its options, or layers joined read-only (topmost first). */
+  source: { bind: string; recursive: boolean; identity?: { device: number; inode: bigint } } | { tmpfs: string[] } | { layers: string[] };
+  /** The mount alone, or all that is mounted below it, too. */
+  readOnly: "no" | "top" | "all";
+  /** `rprivate`, `rslave` ...; empty for `rprivate`. */
+  propagation: string;
+}
+
 /** A further process in a running container. */
 export interface ExecSpec {
   id: string;
@@ -122,6 +133,13 @@ export interface Task {
   update(resources: Resources): Promise<void>;
   /** From now on, output that clients do not take is dropped: stop, kill or remove is under way. */
   drainOutput(): void;
+  /**
+   * Mounts something in the running container; its place is made where it is missing, and what stands there already is left alone.
+   * Throws a system error where kernel or container do not allow it (`code` is the errno's name).
+   */
+  mount(mount: LiveMount): Promise<void>;
+  /** Takes a mount of `source`, a place of the host, away; false where something else stands there. Throws a system error EBUSY while it is in use. */
+  unmount(destination: string, source: string): Promise<boolean>;
   /** Makes conmon close and open its log file anew after the daemon has renamed it. */
   reopenLog(): Promise<void>;
   /** Resolves when init is gone and the monitor is gone or drained: all output is in the log and with the clients. Never rejects. */

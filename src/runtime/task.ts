@@ -16,7 +16,7 @@ import { Monitored } from "./monitored.ts";
 import { OomKills } from "./oom-kills.ts";
 import { refused } from "./refusal.ts";
 import { killAll, removeAll } from "./remove.ts";
-import type { ExecSpec, ExecTask, Exit, RuntimeRecord, Task, TaskRecord } from "./runtime.ts";
+import type { ExecSpec, ExecTask, Exit, LiveMount, RuntimeRecord, Task, TaskRecord } from "./runtime.ts";
 import { isKnownCrun } from "./runtimes.ts";
 import { updateLimits } from "./update.ts";
 
@@ -104,6 +104,14 @@ export class ContainerTask implements Task {
 
   update(resources: Resources): Promise<void> {
     return updateLimits(this.#context, this.#runtime, this.record, resources);
+  }
+
+  mount(mount: LiveMount): Promise<void> {
+    return this.#context.spawner.mountInto({ ...mount, process: this.record.init });
+  }
+
+  unmount(destination: string, source: string): Promise<boolean> {
+    return this.#context.spawner.unmountFrom({ destination, source, process: this.record.init });
   }
 
   drainOutput(): void {
