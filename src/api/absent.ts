@@ -52,12 +52,6 @@ export function searchUnsupported(): Answer {
   throw new LighterError("unsupported", "Cannot search: this version of Lighter does not ask registries for lists of images");
 }
 
-/** `docker stats`; an unknown container is told first. */
-export function statsUnsupported(call: Call): Answer {
-  call.engine.containers.terminal(param(call, "id"));
-  throw new LighterError("unsupported", "Cannot measure: this version of Lighter has no statistics of containers yet");
-}
-
 /** `docker update`; an unknown container is told first. */
 export function updateUnsupported(call: Call): Answer {
   call.engine.containers.terminal(param(call, "id"));

@@ -2,6 +2,7 @@ import type { Nanoseconds } from "../base/clock.ts";
 import type {
   ContainerConfig,
   ContainerInspectResponse,
+  ContainerStatsResponse,
   ContainerSummary,
   ExecInspectResponse,
   HostConfig,
@@ -106,6 +107,16 @@ export interface Containers {
   list(options: { all: boolean; limit?: number; size: boolean; filters: Filters }): Promise<ContainerSummary[]>;
   inspect(reference: string, options?: { size?: boolean }): Promise<ContainerInspectResponse>;
   top(reference: string, psArguments: string): Promise<{ Titles: string[]; Processes: string[][] }>;
+  /**
+   * What it uses: now, and with `stream` each second until it is removed. Zeros while it does not run. The answer carries an earlier sample of processor
+   * time to compare with, unless `oneShot` asks for none.
+   */
+  stats(
+    reference: string,
+    options: { stream: boolean; oneShot: boolean; signal?: AbortSignal },
+  ): AsyncGenerator<ContainerStatsResponse, void, undefined>;
+  /** What all running containers use (with `all` every container; or those that `references` name), in one cheap call: newest first. */
+  allStats(options: { all: boolean; references?: readonly string[] }): Promise<ContainerStatsResponse[]>;
   changes(reference: string): Promise<{ Path: string; Kind: 0 | 1 | 2 }[]>;
   prune(filters: Filters): Promise<{ deleted: string[]; bytes: number }>;
   /** Makes an image of what the container has changed, running or not; returns its id. Event `commit`, in the image's own transaction. */

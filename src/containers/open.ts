@@ -8,6 +8,7 @@ import { createExec } from "./exec-create.ts";
 import { inspectExec, resizeExec } from "./exec-inspect.ts";
 import { findExec, startExec } from "./exec-start.ts";
 import { archivePath, exportContainer, extractArchive, statPath } from "./files.ts";
+import { openHealth } from "./health.ts";
 import { inspectContainer } from "./inspect.ts";
 import { killContainer } from "./kill.ts";
 import { listContainers } from "./list.ts";
@@ -22,6 +23,7 @@ import { restartContainer } from "./restart.ts";
 import { restoreContainers } from "./restore.ts";
 import { statusCounts } from "./rows.ts";
 import { startContainer, startLocked } from "./start.ts";
+import { Stats } from "./stats.ts";
 import { stopContainer } from "./stop.ts";
 import { topContainer } from "./top.ts";
 import { waitContainer } from "./wait.ts";
@@ -33,11 +35,19 @@ export function openContainers(needs: ContainersNeeds): Containers {
     live: new Map(),
     finishedExecs: new Map(),
     startAgain: (row, live) => startLocked(context, row, live, { automatic: true }),
+    health: openHealth(() => context),
     closing: false,
   };
+  const stats = new Stats(context);
   return {
-    restore: () => restoreContainers(context),
-    [Symbol.asyncDispose]: () => close(context),
+    restore: async () => {
+      await restoreContainers(context);
+      stats.start();
+    },
+    [Symbol.asyncDispose]: () => {
+      stats.stop();
+      return close(context);
+    },
     create: (name, body, options) => createContainer(context, name, body, options),
     start: async (reference, options) => startContainer(context, reference, options),
     stop: (reference, options) => stopContainer(context, reference, options),
@@ -55,6 +65,8 @@ export function openContainers(needs: ContainersNeeds): Containers {
     list: (options) => listContainers(context, options),
     inspect: (reference, options) => inspectContainer(context, reference, options),
     top: (reference, psArguments) => topContainer(context, reference, psArguments),
+    stats: (reference, options) => stats.of(reference, options),
+    allStats: (options) => stats.all(options),
     changes: (reference) => containerChanges(context, reference),
     commit: (reference, request) => commitContainer(context, reference, request),
     prune: (filters) => pruneContainers(context, filters),
@@ -74,6 +86,7 @@ export function openContainers(needs: ContainersNeeds): Containers {
 /** Stops watching; what runs, runs on. */
 async function close(context: Context): Promise<void> {
   context.closing = true;
+  context.health.close();
   for (const live of context.live.values()) live.cancelRestart?.();
   // What is under way comes to its end, so that no transaction meets a closed database.
   await Promise.all([...context.live.values()].map((live) => live.lock.run(() => Promise.resolve())));
