@@ -57,6 +57,19 @@ export interface Networks {
   /** Deletes the rows that `reserve` made (fixed addresses asked for at create stay in the container's own configuration). */
   release(tx: Tx, containerId: string): void;
 
+  /**
+   * Brings the host ports of a running container to what the request asks: rows and sockets in the transaction, what stays is not touched. The answer
+   * opens and closes them in the kernel, to be called after the commit; undefined while the container is in no network that leads out.
+   */
+  republish(tx: Tx, request: NetworkRequest): (() => Promise<void>) | undefined;
+  /** Gives a container other names in a network; `kept` tells whether they are kept here from run to run, else its own configuration has to. */
+  changeAliases(
+    tx: Tx,
+    request: Pick<NetworkRequest, "containerId" | "containerName" | "mode" | "endpoints">,
+    network: string,
+    change: { add: string[]; remove: string[] },
+  ): { network: string; id: string; aliases: string[]; kept: boolean };
+
   /** Gives a container's places its new name, for inspect and for name look-ups. */
   rename(tx: Tx, containerId: string, name: string): void;
 

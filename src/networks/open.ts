@@ -2,6 +2,7 @@ import { logOf } from "../base/log.ts";
 import { libc } from "../linux/libc.ts";
 import type { State } from "../state/state.ts";
 import { AddressBook } from "./address-book.ts";
+import { changeAliases } from "./aliases.ts";
 import { macOf, parseAddress } from "./addresses.ts";
 import { checkRequest } from "./check.ts";
 import { clearHost } from "./clear-host.ts";
@@ -17,6 +18,7 @@ import type { NetworksNeeds } from "./needs.ts";
 import type { Networks, NetworksOptions } from "./networks.ts";
 import { Pool } from "./pool.ts";
 import { dropPort } from "./port-sockets.ts";
+import { republish } from "./publish.ts";
 import { rename } from "./rename.ts";
 import { prune, remove } from "./remove.ts";
 import { closeResolver } from "./resolve.ts";
@@ -35,6 +37,8 @@ export async function openNetworks(parts: { state: State; needs: NetworksNeeds; 
     enter: (request) => enter(context, request),
     leave: (container) => leave(context, container),
     release: (tx, container) => release(context, tx, container),
+    republish: (tx, request) => republish(context, tx, request),
+    changeAliases: (tx, request, network, change) => changeAliases(context, tx, request, network, change),
     rename: (tx, container, name) => rename(context, tx, container, name),
     settings: (reader, container, asked) => settings(context, reader, container, asked),
     summaries: () => summaries(context.state),

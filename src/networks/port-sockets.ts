@@ -8,6 +8,7 @@ const IPPROTO = { tcp: 6, udp: 17, sctp: 132 } as const;
 const SOCK_CLOEXEC = 0o2000000;
 const SOL_SOCKET = 1;
 const SO_REUSEADDR = 2;
+const SO_PROTOCOL = 38;
 const IPPROTO_IPV6 = 41;
 const IPV6_V6ONLY = 26;
 const ON = Int32Array.of(1);
@@ -32,14 +33,32 @@ export function holdPort({ protocol, hostAddress, hostPort }: HostPort): number 
   // Without it, connections that ended a minute ago would still count as the port's users; UDP has none, and would share the port.
   if (protocol !== "udp") c.setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, ON, 4);
   if (address.family === 6) c.setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, ON, 4);
-  const name = address.family === 4 ? new Uint8Array(16) : new Uint8Array(28);
-  new DataView(name.buffer).setUint16(0, address.family === 4 ? AF_INET : AF_INET6, true);
-  new DataView(name.buffer).setUint16(2, hostPort, false);
-  name.set(addressBytes(address), address.family === 4 ? 4 : 8);
+  const name = socketName(address, hostPort);
   if (c.bind(fd, name, name.length) === 0 && (protocol === "udp" || c.listen(fd, 1) === 0)) return fd;
   const failed = errnoName(errno());
   c.close(fd);
   return failed;
+}
+
+/** The `sockaddr` of an address and a port. */
+function socketName(address: NonNullable<ReturnType<typeof parseAddress>>, port: number): Uint8Array<ArrayBuffer> {
+  const name = address.family === 4 ? new Uint8Array(16) : new Uint8Array(28);
+  new DataView(name.buffer).setUint16(0, address.family === 4 ? AF_INET : AF_INET6, true);
+  new DataView(name.buffer).setUint16(2, port, false);
+  name.set(addressBytes(address), address.family === 4 ? 4 : 8);
+  return name;
+}
+
+/** Whether a descriptor is the socket that holds a port. */
+export function holdsPort(fd: number, { protocol, hostAddress, hostPort }: HostPort): boolean {
+  const address = parseAddress(hostAddress);
+  if (fd < 0 || address === undefined) return false;
+  const wanted = socketName(address, hostPort);
+  const name = new Uint8Array(28);
+  const value = Int32Array.of(0);
+  if (libc().getsockname(fd, name, Int32Array.of(name.length)) !== 0) return false;
+  if (libc().getsockopt(fd, SOL_SOCKET, SO_PROTOCOL, value, Int32Array.of(4)) !== 0 || value[0] !== IPPROTO[protocol]) return false;
+  return wanted.every((byte, index) => name[index] === byte);
 }
 
 /** Lets a port go. */

@@ -10,12 +10,20 @@ let nextEphemeral: number = EPHEMERAL.first;
 
 /** Takes the host ports of a container: a row and a bound socket each. Throws `conflict` with Docker's texts for one in use. */
 export function reservePorts(context: Context, tx: Tx, request: NetworkRequest, endpoint: EndpointRow): void {
-  const sockets = heldOf(context, request.containerId).sockets;
+  reserveBindings(context, tx, { container: request.containerId, endpoint, bindings: bindingsOf(request) });
+}
+
+/** As {@link reservePorts}, for some of a container's wishes. */
+export function reserveBindings(
+  context: Context,
+  tx: Tx,
+  { container, endpoint, bindings }: { container: string; endpoint: EndpointRow; bindings: readonly Binding[] },
+): void {
+  const sockets = heldOf(context, container).sockets;
   const before = sockets.length;
   onRollback(tx, () => {
     for (const fd of sockets.splice(before)) dropPort(fd);
   });
-  const bindings = bindingsOf(request);
   if (bindings.length === 0) return;
   const defaultAddress = networkById(tx, endpoint.network)?.config.options[OPTION.hostBinding] ?? "0.0.0.0";
   for (const binding of bindings) {
@@ -26,7 +34,7 @@ export function reservePorts(context: Context, tx: Tx, request: NetworkRequest, 
         protocol: binding.protocol,
         hostAddress,
         hostPort,
-        container: request.containerId,
+        container,
         containerPort: binding.containerPort,
         endpoint: endpoint.id,
       });

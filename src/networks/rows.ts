@@ -224,6 +224,11 @@ export function insertPort(tx: Tx, port: PortRow): void {
   );
 }
 
+/** Forgets one published port. */
+export function deletePort(tx: Tx, { protocol, hostAddress, hostPort }: PortRow): void {
+  tx.run("DELETE FROM ports WHERE protocol = ? AND host_address = ? AND host_port = ?", protocol, hostAddress, hostPort);
+}
+
 /** Lets a container's published ports lead to another of its endpoints, or to none for now. */
 export function movePorts(tx: Tx, container: string, endpoint: string | undefined): void {
   tx.run("UPDATE ports SET endpoint = ? WHERE container = ?", endpoint ?? null, container);

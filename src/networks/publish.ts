@@ -1,0 +1,88 @@
+import { messageOf } from "../base/errors.ts";
+import type { Tx } from "../state/state.ts";
+import { type Binding, bindingsOf } from "./bindings.ts";
+import { type Context, heldOf, onRollback, rewriteTable } from "./context.ts";
+import type { NetworkRequest } from "./networks.ts";
+import { dropPort, holdPort, holdsPort } from "./port-sockets.ts";
+import { reserveBindings } from "./reserve-ports.ts";
+import { type PortRow, deletePort, endpointsOf, portRules, portsOf, updateEndpoint } from "./rows.ts";
+
+/**
+ * Brings the host ports of a running container to what the request asks: rows and sockets at once, what stays is not touched. The answer opens and
+ * closes them in the kernel, to be called after the commit; undefined, and nothing done, while the container is in no network that leads out.
+ * Throws `conflict` with Docker's texts for a port in use.
+ */
+export function republish(context: Context, tx: Tx, request: NetworkRequest): (() => Promise<void>) | undefined {
+  const { containerId } = request;
+  const gateway = endpointsOf(tx, containerId).find(({ config }) => config.state === "active" && config.gateway);
+  if (gateway === undefined || gateway.hostName === "") return undefined;
+  const before = portsOf(tx, containerId);
+  const { gone, open } = compare(before, bindingsOf(request));
+  for (const port of gone) letGo(context, tx, port);
+  reserveBindings(context, tx, { container: containerId, endpoint: gateway, bindings: open });
+  const exposed = [...new Set([...request.exposed, ...Object.keys(request.portBindings)])];
+  updateEndpoint(tx, { ...gateway, config: { ...gateway.config, exposed } });
+  const added = portsOf(tx, containerId).filter(
+    (port) => !before.some((old) => isSame(old, port)) || gone.some((old) => isSame(old, port)),
+  );
+  return () => apply(context, containerId, { gone, added });
+}
+
+/** Which ports no wish asks for any more, and which wishes no port answers. A wish for every address is answered by one port for each family. */
+function compare(ports: readonly PortRow[], bindings: readonly Binding[]): { gone: PortRow[]; open: Binding[] } {
+  const wishes = bindings.map((wish) => ({ wish, answers: [] as PortRow[] }));
+  const gone: PortRow[] = [];
+  for (const port of ports) {
+    const fitting = wishes.filter(({ wish, answers }) => fits(wish, port) && answers.every((other) => isSibling(other, port)));
+    // A half-answered wish first, then one that names the port, then one that takes any.
+    const best = fitting.find(({ answers }) => answers.length > 0) ?? fitting.find(({ wish }) => wish.first !== 0) ?? fitting[0];
+    if (best === undefined) gone.push(port);
+    else best.answers.push(port);
+  }
+  return { gone, open: wishes.filter(({ answers }) => answers.length === 0).map(({ wish }) => wish) };
+}
+
+function fits(wish: Binding, port: PortRow): boolean {
+  const named = wish.first !== 0;
+  const inRange = port.hostPort >= wish.first && port.hostPort <= wish.last;
+  const address = wish.hostAddress === "" || wish.hostAddress === port.hostAddress;
+  return wish.protocol === port.protocol && wish.containerPort === port.containerPort && address && (!named || inRange);
+}
+
+/** The same port of the other address family. */
+function isSibling(one: PortRow, other: PortRow): boolean {
+  return one.hostPort === other.hostPort && one.hostAddress !== other.hostAddress;
+}
+
+function letGo(context: Context, tx: Tx, port: PortRow): void {
+  const { sockets } = heldOf(context, port.container);
+  const index = sockets.findIndex((fd) => holdsPort(fd, port));
+  if (index >= 0) {
+    for (const fd of sockets.splice(index, 1)) dropPort(fd);
+    onRollback(tx, () => {
+      const held = holdPort(port);
+      if (typeof held === "number") sockets.push(held);
+    });
+  }
+  deletePort(tx, port);
+}
+
+function isSame(one: PortRow, other: PortRow): boolean {
+  return one.protocol === other.protocol && one.hostAddress === other.hostAddress && one.hostPort === other.hostPort;
+}
+
+async function apply(context: Context, container: string, change: { gone: PortRow[]; added: PortRow[] }): Promise<void> {
+  const endpoints = new Map(endpointsOf(context.state, container).map((endpoint) => [endpoint.id, endpoint]));
+  if (portsOf(context.state, container).length > 0) context.open.add(container);
+  else context.open.delete(container);
+  const remove = portRules(change.gone, endpoints);
+  const add = portRules(change.added, endpoints);
+  if (remove.length + add.length === 0) return;
+  try {
+    await context.kernel.do("changePorts", { table: context.options.table, add, remove });
+  } catch (error) {
+    // Somebody emptied or removed the table: the rows say what belongs in it.
+    context.log.warn("rewriting table {table}: {error}", { table: context.options.table, error: messageOf(error) });
+    await rewriteTable(context);
+  }
+}
