@@ -14,8 +14,18 @@ export interface Context {
   readonly finishedExecs: Map<string, Nanoseconds>;
   /** Starts a container again by its policy; the lock is held. Here, because what follows an exit is a part of what follows a start. */
   startAgain(row: ContainerRow, live: Live): Promise<void>;
+  readonly health: HealthWatch;
   /** Set when the daemon ends: exits that are seen from now on are the next daemon's business. */
   closing: boolean;
+}
+
+/** The watch over the health of containers; see `health.ts`. */
+export interface HealthWatch {
+  /** A container runs (it was started, thawed, or found again): its checks begin when its row says. Nothing happens for one without checks. */
+  begin(id: string): void;
+  /** It has ended, or was frozen: a check that is under way is killed and counts for nothing. */
+  end(id: string): void;
+  close(): void;
 }
 
 /** The container that a reference means. Throws `not-found`. */

@@ -24,11 +24,16 @@ export function createExec(context: Context, reference: string, body: ExecCreate
     (tx) => {
       for (const old of forgotten(context)) deleteExec(tx, old);
       insertExec(tx, { id, container: row.id, created: now(), body });
-      tell(tx, row, `exec_create: ${command.join(" ")}`, { execID: id });
+      tell(tx, row, `exec_create: ${commandText(command)}`, { execID: id });
     },
     { durable: false },
   );
   return id;
+}
+
+/** A command as Docker's events have it: a blank follows the program, even where no argument does. */
+export function commandText([program = "", ...args]: readonly string[]): string {
+  return `${program} ${args.join(" ")}`;
 }
 
 /** Throws Docker's `conflict` unless execs can run in a container now. */

@@ -20,6 +20,12 @@ export function watchExec(context: Context, live: Live, id: string, task: ExecTa
   });
 }
 
+/** Stores that an exec could not be made: Docker has no event for that. */
+export function recordExecFailure(context: Context, id: string, code: number): void {
+  context.finishedExecs.set(id, now());
+  context.needs.state.write((tx) => setExecExited(tx, id, code), { durable: false });
+}
+
 /** Stores how an exec ended, with its event. A container that is gone has taken its execs along. */
 export function recordExecExit(context: Context, id: string, exit: Pick<Exit, "code" | "time">): void {
   const exec = execRow(context.needs.state, id);

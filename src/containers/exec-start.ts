@@ -1,11 +1,10 @@
-import { now } from "../base/clock.ts";
 import { LighterError, messageOf } from "../base/errors.ts";
 import { hostname as machineName } from "node:os";
 import type { ExecSpec } from "../runtime/runtime.ts";
 import type { Attachment, OutputSink, TerminalSize } from "../wire/stream.ts";
 import { type Context, current, liveOf, tell } from "./context.ts";
-import { requireActive } from "./exec-create.ts";
-import { recordExecExit, watchExec } from "./exec-end.ts";
+import { commandText, requireActive } from "./exec-create.ts";
+import { recordExecFailure, watchExec } from "./exec-end.ts";
 import { type ExecRow, execRow, setExecRunning } from "./exec-rows.ts";
 import { execEnvironment } from "./environment.ts";
 import { userFiles } from "./image-files.ts";
@@ -43,7 +42,7 @@ export async function startExec(
   starting.add(exec.id);
   options.begun?.();
   try {
-    context.needs.state.write((tx) => tell(tx, row, `exec_start: ${command.join(" ")}`, { execID: exec.id }), { durable: false });
+    context.needs.state.write((tx) => tell(tx, row, `exec_start: ${commandText(command)}`, { execID: exec.id }), { durable: false });
     const spec = execSpecOf(context, row, exec, options);
     const running = await trace.span("runtime", () => task.exec(spec));
     context.needs.state.write((tx) => setExecRunning(tx, exec.id, running.record), { durable: false });
@@ -58,8 +57,7 @@ export async function startExec(
     return endingAfter(running.attach(lateEnd(options.sink, told), streams), told);
   } catch (error) {
     const failure = asRefusal(startError(error, command[0] ?? "", "exec"));
-    context.needs.state.write((tx) => tx.run("UPDATE execs SET status = 'running' WHERE id = ?", exec.id), { durable: false });
-    recordExecExit(context, exec.id, { code: execFailureCode(messageOf(failure)), time: now() });
+    recordExecFailure(context, exec.id, execFailureCode(messageOf(failure)));
     throw failure;
   } finally {
     starting.delete(exec.id);

@@ -3,10 +3,12 @@ import { logOf } from "../base/log.ts";
 import type { Exit, Task } from "../runtime/runtime.ts";
 import { type Context, tell } from "./context.ts";
 import { endExecs } from "./exec-end.ts";
+import { healthStops } from "./health-rows.ts";
 import type { Live } from "./live.ts";
 import { removeLocked } from "./remove.ts";
 import { restartDelay, shouldRestart } from "./restart-policy.ts";
 import { type ContainerRow, rowById, setExited, setStatus, type Status } from "./rows.ts";
+import { dropSharedShm } from "./shared-shm.ts";
 import { traceOf } from "./trace.ts";
 import { tellVolumes } from "./volume-events.ts";
 
@@ -36,6 +38,7 @@ async function handleExit(context: Context, id: string, live: Live, task: Task, 
   const row = rowById(context.needs.state, id);
   if (context.closing || row === undefined || live.task !== task) return;
   const trace = traceOf("exit", id);
+  context.health.end(id);
   const restart = !live.stopRequested && !live.removing && wantsRestart(row, exit.code);
   const next: Status = restart ? "restarting" : row.autoRemove && !live.restartRequested ? "removing" : "exited";
   trace.sync("transaction", () => recordExit(context, row, exit, next));
@@ -76,6 +79,7 @@ function recordExit(context: Context, row: ContainerRow, exit: Exit, next: Statu
         oomKilled: exit.oomKilled,
         restartCount: next === "restarting" ? row.restartCount + 1 : row.restartCount,
       });
+      healthStops(tx, row);
       if (exit.oomKilled) tell(tx, row, "oom", {}, exit.time);
       const seconds = (exit.time - row.started) / 1_000_000_000n;
       tell(tx, row, "die", { exitCode: String(exit.code), execDuration: String(seconds < 0n ? 0n : seconds) }, exit.time);
@@ -85,6 +89,7 @@ function recordExit(context: Context, row: ContainerRow, exit: Exit, next: Statu
 }
 
 async function cleanUp(context: Context, row: ContainerRow, task: Task): Promise<void> {
+  dropSharedShm(context, row);
   const results = await Promise.allSettled([task.delete(), context.needs.networks.leave(row.id)]);
   for (const result of results)
     if (result.status === "rejected") log.warn("after the exit of {id}: {error}", { id: row.id, error: result.reason });

@@ -3,6 +3,7 @@ import type { ContainerInspectResponse, ContainerState } from "../wire/engine-ap
 import { type Context, find } from "./context.ts";
 import { commandOf } from "./desired.ts";
 import { runningExecIds } from "./exec-rows.ts";
+import { healthChecks } from "./health-rows.ts";
 import { mountPoints } from "./mount-points.ts";
 import { networkRequest } from "./network-request.ts";
 import { pathsOf } from "./paths.ts";
@@ -29,7 +30,7 @@ export async function inspectContainer(
     Created: toRfc3339Nano(row.created),
     Path: path,
     Args: args,
-    State: stateOf(row),
+    State: stateOf(context, row),
     Image: row.image,
     ResolvConfPath: paths.resolvConf,
     HostnamePath: paths.hostname,
@@ -59,9 +60,10 @@ export async function inspectContainer(
   return options.size ? { ...answer, ...(await sizesOf(context, row)) } : answer;
 }
 
-function stateOf(row: ContainerRow): ContainerState {
+function stateOf(context: Context, row: ContainerRow): ContainerState {
   const status = apiStatus(row);
   const health = row.health as NonNullable<NonNullable<ContainerState>["Health"]> | undefined;
+  const log = health && (healthChecks(context.needs.state, row.id)?.log ?? []);
   return {
     Status: status,
     Running: status === "running" || status === "paused" || status === "restarting",
@@ -74,6 +76,6 @@ function stateOf(row: ContainerRow): ContainerState {
     Error: row.error,
     StartedAt: toRfc3339Nano(row.started),
     FinishedAt: toRfc3339Nano(row.finished),
-    ...(health === undefined ? {} : { Health: health }),
+    ...(health === undefined ? {} : { Health: { ...health, Log: log ?? [] } }),
   };
 }

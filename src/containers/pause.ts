@@ -1,5 +1,6 @@
 import { LighterError } from "../base/errors.ts";
 import { change, type Context, tell } from "./context.ts";
+import { healthResumes, healthStops } from "./health-rows.ts";
 import { type ContainerRow, setStatus } from "./rows.ts";
 
 /** Freezes all processes of a container. */
@@ -11,10 +12,12 @@ export function pauseContainer(context: Context, reference: string): Promise<voi
     context.needs.state.write(
       (tx) => {
         setStatus(tx, row.id, "paused");
+        healthStops(tx, row);
         tell(tx, row, "pause");
       },
       { durable: false },
     );
+    context.health.end(row.id);
   });
 }
 
@@ -26,10 +29,12 @@ export function unpauseContainer(context: Context, reference: string): Promise<v
     context.needs.state.write(
       (tx) => {
         setStatus(tx, row.id, "running");
+        healthResumes(tx, row);
         tell(tx, row, "unpause");
       },
       { durable: false },
     );
+    context.health.begin(row.id);
   });
 }
 

@@ -4,6 +4,7 @@ import { logOf } from "../base/log.ts";
 import type { Task } from "../runtime/runtime.ts";
 import { change, type Context, current, tell } from "./context.ts";
 import { watchExit } from "./exit.ts";
+import { healthStarts } from "./health-rows.ts";
 import type { Live } from "./live.ts";
 import { boundLog } from "./log-bound.ts";
 import { networkRequest } from "./network-request.ts";
@@ -12,6 +13,7 @@ import { ready } from "./ready.ts";
 import { layersOf, type NetworkPlace, prepareMounts, programOf, taskSpecOf } from "./prepare.ts";
 import { removeLocked } from "./remove.ts";
 import { type ContainerRow, setRunning, setStartFailed, setStatus, setStoppedByUser } from "./rows.ts";
+import { dropSharedShm } from "./shared-shm.ts";
 import { startError, startExitCode } from "./start-error.ts";
 import { checkSubpaths } from "./subpath.ts";
 import { type Trace, traceOf } from "./trace.ts";
@@ -52,6 +54,7 @@ export async function startLocked(
     throw startError(error, programOf(row), "create");
   }
   watchExit(context, row.id, live, task);
+  context.health.begin(row.id);
   trace.end();
 }
 
@@ -72,6 +75,7 @@ function recordStart(context: Context, row: ContainerRow, task: Task): void {
   context.needs.state.write(
     (tx) => {
       setRunning(tx, row.id, { started: now(), task: task.record, log: row.log ?? { v: 1, files: 0 } });
+      healthStarts(tx, row);
       tellVolumes(tx, row, "mount");
       tell(tx, row, "start");
     },
@@ -116,6 +120,7 @@ async function failStart(context: Context, row: ContainerRow, live: Live, task: 
   const error = startError(cause, programOf(row), "create");
   const exitCode = startExitCode(messageOf(error));
   live.task = undefined;
+  dropSharedShm(context, row);
   const undone = await Promise.allSettled([task?.delete(), context.needs.networks.leave(row.id)]);
   for (const result of undone)
     if (result.status === "rejected") log.warn("after a failed start of {id}: {error}", { id: row.id, error: result.reason });

@@ -1,6 +1,7 @@
 import { LighterError } from "../base/errors.ts";
 import { logLimits } from "./log-limits.ts";
 import type { ContainerConfig, HostConfig } from "../wire/engine-api.ts";
+import { validateHealthAction } from "./health-label.ts";
 import { validateRestartPolicy } from "./restart-policy.ts";
 import { parseSecurityOptions } from "./security-opt.ts";
 import { signalNumber } from "./signals.ts";
@@ -29,6 +30,7 @@ export function validateConfig(config: ContainerConfig, host: HostConfig): void 
   if ((config.Hostname ?? "").length > 63) throw invalid(`invalid hostname: ${config.Hostname}: longer than 63 characters`);
   for (const port of Object.keys(config.ExposedPorts ?? {})) checkPort(port);
   checkHealth(config);
+  validateHealthAction(config.Labels);
   checkModes(config, host);
   checkNetwork(config, host);
   validateRestartPolicy(host.RestartPolicy ?? {}, host.AutoRemove ?? false);

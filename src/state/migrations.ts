@@ -220,4 +220,15 @@ export const MIGRATIONS: readonly string[] = [
   ) WITHOUT ROWID;
   CREATE INDEX registry_links_digest ON registry_links(digest);
   `,
+  `
+  -- Health checks: when the next one is due, which exec is under way, and the last results.
+  CREATE TABLE health_checks (
+    container TEXT PRIMARY KEY REFERENCES containers(id) ON DELETE CASCADE,
+    due INTEGER NOT NULL,
+    exec TEXT,
+    log_json TEXT NOT NULL
+  ) WITHOUT ROWID;
+  -- Events of execs, of which health checks make the most: they are trimmed apart, so that they do not push out all others.
+  CREATE INDEX events_exec ON events(sequence) WHERE action >= 'exec_' AND action < 'exec\`';
+  `,
 ];
