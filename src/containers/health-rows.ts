@@ -64,9 +64,14 @@ function setDue(tx: Tx, container: string, due: Nanoseconds): void {
   );
 }
 
-/** A check is under way. */
-export function setChecking(tx: Tx, container: string, exec: string): void {
-  tx.run("UPDATE health_checks SET exec = ? WHERE container = ?", exec, container);
+/** The checks that were under way when they were last heard of. */
+export function checksUnderWay(reader: Reader): { container: string; exec: string }[] {
+  return reader.all("SELECT container, exec FROM health_checks WHERE exec IS NOT NULL");
+}
+
+/** A check is under way, or (undefined) none any more. */
+export function setChecking(tx: Tx, container: string, exec: string | undefined): void {
+  tx.run("UPDATE health_checks SET exec = ? WHERE container = ?", exec ?? null, container);
 }
 
 /** A check is over. */

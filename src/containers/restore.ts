@@ -9,11 +9,13 @@ import { type Context, isRunning, liveOf } from "./context.ts";
 import { recordExecExit, watchExec } from "./exec-end.ts";
 import { runningExecs } from "./exec-rows.ts";
 import { release, watchExit } from "./exit.ts";
+import { restoreHealth } from "./health-restore.ts";
 import type { Live } from "./live.ts";
 import { boundLog } from "./log-bound.ts";
 import { removeLocked } from "./remove.ts";
 import { shouldRestart } from "./restart-policy.ts";
 import { allRows, type ContainerRow, rowById } from "./rows.ts";
+import { sweepSharedShm } from "./shared-shm.ts";
 import { startLocked } from "./start.ts";
 
 const log = logOf("containers");
@@ -36,8 +38,10 @@ export async function restoreContainers(context: Context): Promise<void> {
   await adoptExecs(context, adopted);
   // The exits are handled in the order in which they were adopted; each one's event carries its own time.
   for (const { live } of ended.sort((a, b) => (a.time < b.time ? -1 : 1))) await live.exitHandled;
+  restoreHealth(context, adopted);
   for (const row of rows) if (!adopted.has(row.id)) await finish(context, row);
   await sweepDirectories(context);
+  sweepSharedShm(context);
   startByPolicy(context);
 }
 
