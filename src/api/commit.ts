@@ -1,4 +1,5 @@
 import { LighterError } from "../base/errors.ts";
+import { parseReference } from "../base/reference.ts";
 import type { ContainerConfig } from "../wire/engine-api.ts";
 import { json, type Answer, type Call } from "./call.ts";
 import { createBody } from "./create-body.ts";
@@ -12,6 +13,7 @@ export async function commit(call: Call): Promise<Answer> {
   const config = await readJson<ContainerConfig>(call, createBody);
   const repository = query.text("repo");
   const tag = query.text("tag");
+  if (repository !== undefined) parseReference(tag === undefined ? repository : `${repository}:${tag}`);
   const id = await call.engine.containers.commit(container, {
     ...(repository === undefined ? {} : { name: { repository, ...(tag === undefined ? {} : { tag }) } }),
     author: query.text("author") ?? "",

@@ -1,4 +1,5 @@
 import { LighterError } from "../base/errors.ts";
+import { logOf } from "../base/log.ts";
 import type { Digest, RunConfig } from "../oci/image.ts";
 import type { ContainerConfig } from "../wire/engine-api.ts";
 import { containerChanges, mountPathsBeside } from "./changes.ts";
@@ -8,6 +9,8 @@ import { mergeConfig } from "./merge-config.ts";
 import { pathsOf } from "./paths.ts";
 import { type ContainerRow, rowById } from "./rows.ts";
 import { beginTransfer } from "./transfers.ts";
+
+const log = logOf("containers");
 
 /** What `docker commit` says of the image to be made. */
 export interface CommitRequest {
@@ -51,12 +54,17 @@ export async function commitContainer(context: Context, reference: string, reque
 async function frozen<T>(context: Context, row: ContainerRow, live: Live, work: (row: ContainerRow) => Promise<T>): Promise<T> {
   const { task } = live;
   if (task === undefined) return work(row);
-  await task.pause();
-  tellAlone(context, row, "pause");
+  const thawed = Promise.withResolvers<void>();
+  live.thawed = thawed.promise;
   try {
+    await task.pause();
+    tellAlone(context, row, "pause");
     return await work(row);
   } finally {
-    await task.resume();
+    // One that was killed meanwhile has nothing left to thaw.
+    await task.resume().catch((error: unknown) => log.debug("cannot thaw {id}: {error}", { id: row.id, error }));
+    live.thawed = undefined;
+    thawed.resolve();
     const now = rowById(context.needs.state, row.id);
     if (now !== undefined && isRunning(now)) tellAlone(context, now, "unpause");
   }
@@ -69,7 +77,10 @@ async function makeImage(context: Context, row: ContainerRow, request: CommitReq
   return context.needs.images.commit({
     base: row.manifest,
     layer: changes.length === 0 ? undefined : { directory: upper, except: mountPathsBeside(changes) },
-    config: (changed) => runConfigOf(mergeConfig(changed(runConfigOf(request.config ?? config)) as ContainerConfig, config as RunConfig)),
+    config(changed) {
+      const asked = changed(runConfigOf(request.config ?? config));
+      return runConfigOf({ ...mergeConfig(asked as ContainerConfig, config as RunConfig), OnBuild: asked.OnBuild ?? null });
+    },
     changes: request.changes,
     author: request.author,
     comment: request.comment,

@@ -42,6 +42,7 @@ export async function startExec(
   starting.add(exec.id);
   options.begun?.();
   try {
+    await live.thawed;
     context.needs.state.write((tx) => tell(tx, row, `exec_start: ${commandText(command)}`, { execID: exec.id }), { durable: false });
     const spec = execSpecOf(context, row, exec, options);
     const running = await trace.span("runtime", () => task.exec(spec));

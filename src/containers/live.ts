@@ -32,6 +32,8 @@ export class Live {
   restartRequested = false;
   /** Remove is under way: a second one is refused. */
   removing = false;
+  /** Set while a commit has it frozen: resolves when it goes on. */
+  thawed: Promise<void> | undefined;
   /** Resolves once all that an exit entails is done; undefined while nothing runs. */
   exitHandled: Promise<void> | undefined;
 
