@@ -104,6 +104,7 @@ export const CONTAINER_FLAGS = {
   "group-add": list("Add a group to the process"),
   "health-cmd": string("Command that tells whether it is healthy"),
   "health-interval": duration("Time between two checks", { shown: "0s" }),
+  "health-on-failure": string("What happens when it becomes unhealthy: none, kill, restart or stop"),
   "health-retries": int("Failures in a row that mean unhealthy"),
   "health-start-interval": duration("Time between two checks while it starts", { shown: "0s" }),
   "health-start-period": duration("Time it may take to start before failures count", { shown: "0s" }),

@@ -88,3 +88,11 @@ test("what only Windows knows is refused with docker's sentence", () => {
     '"--cpu-count" is only supported on a Docker daemon running on windows, but the Docker daemon is running on linux',
   ]);
 });
+
+test("what happens to an unhealthy container travels as a label", () => {
+  expect(build(["--health-on-failure", "kill", "--label", "a=b", "busybox"])).toHaveProperty("Labels", {
+    a: "b",
+    "lighter.health-on-failure": "kill",
+  });
+  expect(() => build(["--health-on-failure", "panic", "busybox"])).toThrow("use none, kill, restart or stop");
+});

@@ -4,6 +4,7 @@ import { LighterError } from "../base/errors.ts";
 import { parseExactly } from "../base/exact-json.ts";
 import type { CreateBody } from "../client/containers.ts";
 import type { ContainerConfig, EndpointSettings, HealthConfig, HostConfig, RestartPolicy } from "../wire/engine-api.ts";
+import { HEALTH_ACTION_LABEL, HEALTH_ACTIONS } from "../wire/labels.ts";
 import { CONTAINER_FLAGS } from "./container-flags.ts";
 import { isCdiName, parseDevice } from "./device-flags.ts";
 import { readKeyValueFile } from "./env-file.ts";
@@ -230,6 +231,10 @@ function labels(flags: ContainerValues): Record<string, string> {
   const all: Record<string, string> = {};
   for (const path of flags["label-file"]) for (const line of readKeyValueFile(path, () => undefined)) Object.assign(all, keyValue(line));
   for (const label of flags.label) Object.assign(all, keyValue(label));
+  const action = flags["health-on-failure"];
+  if (action !== "" && !HEALTH_ACTIONS.some((known) => known === action))
+    throw new LighterError("invalid", `invalid --health-on-failure '${action}': use none, kill, restart or stop`);
+  if (action !== "") all[HEALTH_ACTION_LABEL] = action;
   return all;
 }
 
