@@ -5,7 +5,7 @@ import { configure, getLogfmtFormatter, getStreamSink, isLogLevel, type LogLevel
 import { openApi } from "./api/open.ts";
 import { kindOf, LighterError, messageOf } from "./base/errors.ts";
 import { logOf } from "./base/log.ts";
-import { applyExecOption, completeConfig, readConfigFile, type EngineConfig } from "./engine/config.ts";
+import { applyExecOption, applyLogOption, completeConfig, readConfigFile, type EngineConfig } from "./engine/config.ts";
 import { openEngine } from "./engine/open.ts";
 import { lockFile } from "./linux/flock.ts";
 import { ensureMemory, leaveMemory } from "./linux/memory-directory.ts";
@@ -97,6 +97,8 @@ function daemonConfig(argv: string[]): DaemonConfig {
   if (flags["insecure-registry"] !== undefined) given.insecureRegistries = flags["insecure-registry"];
   if (flags["own-cgroup"] !== undefined) given.ownCgroup = flags["own-cgroup"];
   for (const option of flags["exec-opt"] ?? []) applyExecOption(given, option);
+  if (flags["log-driver"] !== undefined) given.logDriver = flags["log-driver"];
+  for (const option of flags["log-opt"] ?? []) applyLogOption(given, option);
   for (const runtime of flags["add-runtime"] ?? []) {
     const [name = "", path = ""] = runtime.split("=");
     given.runtimes = { ...given.runtimes, [name]: { path } };
@@ -133,6 +135,8 @@ function parseFlags(argv: string[]) {
         "bridge-name": text,
         bip: text,
         "exec-opt": texts,
+        "log-driver": text,
+        "log-opt": texts,
         "own-cgroup": flag,
         "add-runtime": texts,
         "default-runtime": text,

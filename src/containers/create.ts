@@ -10,6 +10,7 @@ import type { CreateBody } from "./containers.ts";
 import { type Context, find, tell } from "./context.ts";
 import type { Desired } from "./desired.ts";
 import { devicesOf } from "./devices.ts";
+import { checkCgroupParent } from "./cgroup-parent.ts";
 import { fillHostConfig } from "./host-config.ts";
 import { initProgram } from "./init-program.ts";
 import { mergeConfig } from "./merge-config.ts";
@@ -18,6 +19,7 @@ import { planMounts } from "./plan-mounts.ts";
 import { readySoon } from "./ready.ts";
 import { type ContainerRow, idOfName, insertRow } from "./rows.ts";
 import { oomScoreOf } from "./spec.ts";
+import { refuseNul } from "./strings.ts";
 import { traceOf } from "./trace.ts";
 import { rlimitsOf } from "./ulimits.ts";
 import { thisMachine, validateResources } from "./validate-resources.ts";
@@ -33,6 +35,7 @@ export async function createContainer(
   const { needs } = context;
   const id = newId();
   const trace = traceOf("create", id);
+  refuseNul(body);
   needs.runtime.warm();
   const given = name === undefined || name === "" ? undefined : validateName(name);
   const image = await trace.span("image", () => needs.images.runnable(body.Image ?? "", options));
@@ -74,6 +77,7 @@ function planContainer(
   const { options, runtime } = context.needs;
   const host = fillHostConfig(askedHost ?? {}, {
     logDriver: options.defaultLogDriver,
+    logOptions: options.defaultLogOptions,
     shmSize: options.defaultShmSize,
     runtime: options.defaultRuntime,
     cgroupVersion: runtime.cgroup.version,
@@ -82,7 +86,8 @@ function planContainer(
   const config = mergeConfig(askedConfig, image.config.config ?? {});
   validateConfig(config, host);
   const record = runtime.record(host.Runtime ?? "");
-  host.Runtime = record.name;
+  host.Runtime ||= record.name;
+  checkCgroupParent(host, runtime.cgroup.driver);
   if (host.Init) initProgram();
   asInvalid(() => nameJoined(context, host));
   const warnings = warningsOf(context, host);

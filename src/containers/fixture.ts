@@ -58,6 +58,7 @@ export async function openFixture(directory = mkdtempSync("/tmp/lighter-containe
       cgroupParent,
       defaultStopTimeout: 10,
       defaultLogDriver: "json-file",
+      defaultLogOptions: {},
       defaultShmSize: 64 << 20,
       defaultRuntime: "",
       init: false,

@@ -22,6 +22,7 @@ export const READONLY_PATHS: readonly string[] = ["/proc/bus", "/proc/fs", "/pro
 /** What the defaults depend on. */
 export interface HostDefaults {
   logDriver: string;
+  logOptions: Readonly<Record<string, string>>;
   shmSize: number;
   runtime: string;
   cgroupVersion: 1 | 2;
@@ -42,10 +43,7 @@ export function fillHostConfig(asked: HostConfig, defaults: HostDefaults): HostC
   for (const [key, value] of Object.entries(asked)) if (value !== null && value !== undefined) filled[key] = value;
   const derived = {
     Privileged: privileged,
-    LogConfig: {
-      Type: (asked.LogConfig?.Type || defaults.logDriver) as NonNullable<NonNullable<HostConfig["LogConfig"]>["Type"]>,
-      Config: asked.LogConfig?.Config ?? {},
-    },
+    LogConfig: logConfigOf(asked.LogConfig, defaults),
     NetworkMode: !asked.NetworkMode || asked.NetworkMode === "default" ? "bridge" : asked.NetworkMode,
     RestartPolicy: { Name: asked.RestartPolicy?.Name || ("no" as const), MaximumRetryCount: asked.RestartPolicy?.MaximumRetryCount ?? 0 },
     CgroupnsMode: asked.CgroupnsMode || (defaults.cgroupVersion === 2 && !privileged ? "private" : "host"),
@@ -53,6 +51,7 @@ export function fillHostConfig(asked: HostConfig, defaults: HostDefaults): HostC
     ShmSize: asked.ShmSize || defaults.shmSize,
     Runtime: asked.Runtime || defaults.runtime,
     MemorySwap: memory > 0 && !asked.MemorySwap ? memory * 2 : (asked.MemorySwap ?? 0),
+    SecurityOpt: withoutLabels(asked) ? [...(asked.SecurityOpt ?? []), "label=disable"] : (asked.SecurityOpt ?? NULL),
     // Any number that means "no limit" or "as the machine has it" reads as not given.
     PidsLimit: (asked.PidsLimit ?? 0) > 0 ? asked.PidsLimit : NULL,
     MemorySwappiness: (asked.MemorySwappiness ?? -1) === -1 ? NULL : asked.MemorySwappiness,
@@ -61,6 +60,19 @@ export function fillHostConfig(asked: HostConfig, defaults: HostDefaults): HostC
     ...(defaults.init && asked.Init === undefined ? { Init: true } : {}),
   };
   return Object.assign(filled, derived) as HostConfig;
+}
+
+/** Where a namespace of processes is the host's, or everything is allowed, SELinux would only be in the way: so Docker says. */
+function withoutLabels({ SecurityOpt, IpcMode, PidMode, Privileged }: HostConfig): boolean {
+  if ((SecurityOpt ?? []).some((option) => /^label(?:=|$)/.test(option))) return false;
+  return IpcMode === "host" || PidMode === "host" || (Privileged ?? false);
+}
+
+/** The daemon's options hold for containers of the daemon's driver, each where the container says nothing. */
+function logConfigOf(asked: HostConfig["LogConfig"], defaults: HostDefaults): HostConfig["LogConfig"] {
+  const driver = asked?.Type || defaults.logDriver;
+  const Config = { ...(driver === defaults.logDriver ? defaults.logOptions : {}), ...asked?.Config };
+  return { Type: driver as NonNullable<NonNullable<HostConfig["LogConfig"]>["Type"]>, Config };
 }
 
 function base(): Record<string, unknown> {

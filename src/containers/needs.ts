@@ -24,6 +24,8 @@ export interface ContainersOptions {
   defaultStopTimeout: number;
   /** Defaults for `HostConfig.LogConfig`, ulimits, shm size, runtime. */
   defaultLogDriver: string;
+  /** Options of the default driver, where a container gives none of its own. */
+  defaultLogOptions: Readonly<Record<string, string>>;
   defaultShmSize: number;
   defaultRuntime: string;
   init: boolean;
@@ -86,6 +88,13 @@ export interface ContainerNetworks {
   leave(containerId: string): Promise<void>;
   release(tx: Tx, containerId: string): void;
   rename(tx: Tx, containerId: string, name: string): void;
+  republish(tx: Tx, request: ContainerNetworkRequest): (() => Promise<void>) | undefined;
+  changeAliases(
+    tx: Tx,
+    request: ContainerNetworkRequest,
+    network: string,
+    change: { add: string[]; remove: string[] },
+  ): { network: string; id: string; aliases: string[]; kept: boolean };
   settings(
     reader: Reader,
     containerId: string,
@@ -110,6 +119,7 @@ export interface ContainerVolumes {
       destination: string;
     },
   ): void;
+  unreference(tx: Tx, container: string): void;
   ready(name: string, options: { copyFrom: (() => Promise<{ path: string; done(): void } | undefined>) | undefined }): Promise<string>;
   anonymousOf(container: string): string[];
   remove(name: string, options: { force: boolean }): Promise<void>;

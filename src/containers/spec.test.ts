@@ -11,7 +11,7 @@ function spec(
   more: Partial<SpecInputs> & { mounts?: PlannedMount[] } = {},
 ): ReturnType<typeof specOf> {
   const { mounts = [], ...inputs } = more;
-  const filled = fillHostConfig(host, { logDriver: "json-file", shmSize: 64 << 20, runtime: "crun", cgroupVersion: 2, init: false });
+  const filled = fillHostConfig(host, { logDriver: "json-file", logOptions: {}, shmSize: 64 << 20, runtime: "crun", cgroupVersion: 2, init: false });
   return specOf({
     id: "f".repeat(64),
     desired: {

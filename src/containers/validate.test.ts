@@ -96,7 +96,7 @@ describe("limits", () => {
 
 describe("configuration", () => {
   const check = (config: ContainerConfig, host: HostConfig = {}): void => {
-    const filled = fillHostConfig(host, { logDriver: "json-file", shmSize: MB, runtime: "", cgroupVersion: 1, init: false });
+    const filled = fillHostConfig(host, { logDriver: "json-file", logOptions: {}, shmSize: MB, runtime: "", cgroupVersion: 1, init: false });
     validateConfig(mergeConfig({ Cmd: ["x"], ...config }, {}), filled);
   };
   const cases: [ContainerConfig, HostConfig, string][] = [
@@ -118,7 +118,7 @@ describe("configuration", () => {
     [{}, { SecurityOpt: ["what"] }, 'invalid --security-opt 1: "what"'],
     [{}, { SecurityOpt: ["what=ever"] }, 'invalid --security-opt 2: "what=ever"'],
     [{}, { SecurityOpt: ["seccomp={"] }, "Decoding seccomp profile failed"],
-    [{}, { LogConfig: { Type: "papyrus" as "none" } }, "logger: no log driver named 'papyrus' is registered"],
+    [{}, { LogConfig: { Type: "papyrus" as "none" } }, "error looking up logging plugin papyrus: plugin \"papyrus\" not found"],
     [{}, { LogConfig: { Type: "json-file", Config: { size: "1" } } }, "unknown log opt 'size' for json-file log driver"],
     [{}, { Ulimits: [{ Name: "files", Soft: 1, Hard: 1 }] }, "invalid ulimit type: files"],
     [{}, { Ulimits: [{ Name: "nofile", Soft: 2, Hard: 1 }] }, "ulimit soft limit must be less than or equal to hard limit: 2 > 1"],

@@ -1,5 +1,5 @@
 import { LighterError } from "../base/errors.ts";
-import { logLimits } from "./log-limits.ts";
+import { validateLogging } from "./log-options.ts";
 import type { ContainerConfig, HostConfig } from "../wire/engine-api.ts";
 import { validateHealthAction } from "./health-label.ts";
 import { validateRestartPolicy } from "./restart-policy.ts";
@@ -8,7 +8,6 @@ import { signalNumber } from "./signals.ts";
 import { rlimitName } from "./ulimits.ts";
 
 const NAME = /^[a-zA-Z0-9][a-zA-Z0-9_.-]+$/;
-const LOG_DRIVERS = new Set(["json-file", "local", "none", "syslog", "journald", "fluentd", "gelf"]);
 
 /** Checks a container's name with Docker's text; returns it without a leading slash. */
 export function validateName(name: string): string {
@@ -35,7 +34,7 @@ export function validateConfig(config: ContainerConfig, host: HostConfig): void 
   checkNetwork(config, host);
   validateRestartPolicy(host.RestartPolicy ?? {}, host.AutoRemove ?? false);
   parseSecurityOptions(host.SecurityOpt ?? [], host.Privileged ?? false);
-  checkLogging(host);
+  validateLogging(host.LogConfig);
   for (const ulimit of host.Ulimits ?? []) {
     rlimitName(ulimit.Name ?? "");
     const { Soft = 0, Hard = 0 } = ulimit;
@@ -45,12 +44,15 @@ export function validateConfig(config: ContainerConfig, host: HostConfig): void 
   for (const extra of host.ExtraHosts ?? []) {
     if (!/^[^:=]+[:=].+$/.test(extra)) throw invalid(`bad format for add-host: "${extra}"`);
   }
-  if (host.Isolation && host.Isolation !== "default") throw invalid(`invalid isolation: "${host.Isolation}" is not supported on linux`);
+  if (host.Isolation && host.Isolation !== "default")
+    throw invalid(`invalid isolation: "${host.Isolation}" - linux only supports 'default'`);
   for (const [name] of Object.entries(host.Sysctls ?? {})) {
     if (name.startsWith("net.") && host.NetworkMode === "host") throw invalid(`sysctl '${name}' is not allowed in host network mode`);
   }
-  if (Object.keys(host.StorageOpt ?? {}).length > 0)
-    throw invalid("--storage-opt is supported only for overlay over xfs with 'pquota' mount option");
+  const storage = Object.keys(host.StorageOpt ?? {});
+  const unknown = storage.find((option) => option !== "size");
+  if (unknown !== undefined) throw invalid(`Unknown option ${unknown}`);
+  if (storage.length > 0) throw invalid("--storage-opt is supported only for overlay over xfs with 'pquota' mount option");
 }
 
 function checkPort(spec: string): void {
@@ -98,19 +100,6 @@ function checkNetwork(config: ContainerConfig, host: HostConfig): void {
     ],
   ];
   for (const [given, text] of conflicts) if (given) throw invalid(text);
-}
-
-function checkLogging(host: HostConfig): void {
-  const driver: string = host.LogConfig?.Type ?? "";
-  if (driver !== "" && !LOG_DRIVERS.has(driver)) throw invalid(`logger: no log driver named '${driver}' is registered`);
-  if (driver !== "none") logLimits(host.LogConfig);
-  const config = host.LogConfig?.Config ?? {};
-  if (driver === "json-file" || driver === "local") {
-    for (const key of Object.keys(config)) {
-      if (!["max-file", "max-size", "compress", "labels", "labels-regex", "env", "env-regex", "tag"].includes(key))
-        throw invalid(`unknown log opt '${key}' for ${driver} log driver`);
-    }
-  }
 }
 
 function invalid(text: string): LighterError {

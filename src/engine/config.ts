@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
-import { LighterError } from "../base/errors.ts";
+import { LighterError, messageOf } from "../base/errors.ts";
+import { validateLogging } from "../containers/log-options.ts";
 import { DEFAULT_ADDRESS_POOLS } from "../networks/subnets.ts";
 
 export const DEFAULT_DATA_ROOT = "/var/lib/lighter";
@@ -25,6 +26,7 @@ export interface EngineConfig {
   registryMirrors: string[];
   labels: string[];
   logDriver: string;
+  logOptions: Record<string, string>;
   shmSize: number;
   stopTimeout: number;
   init: boolean;
@@ -46,7 +48,7 @@ export function completeConfig(given: Partial<EngineConfig>): EngineConfig {
       `Cannot use bridge name "${bridgeName}": a network interface has 1 to 15 letters, digits, "_", "." or "-"`,
     );
   }
-  return {
+  const complete: EngineConfig = {
     dataRoot,
     execRoot: DEFAULT_EXEC_ROOT,
     bip: undefined,
@@ -61,6 +63,7 @@ export function completeConfig(given: Partial<EngineConfig>): EngineConfig {
     registryMirrors: [],
     labels: [],
     logDriver: "json-file",
+    logOptions: {},
     shmSize: 64 * 2 ** 20,
     stopTimeout: 10,
     init: false,
@@ -69,6 +72,17 @@ export function completeConfig(given: Partial<EngineConfig>): EngineConfig {
     ...given,
     bridgeName,
   };
+  checkLogDefaults(complete);
+  return complete;
+}
+
+/** What containers get where they say nothing of their log; throws `invalid` with Docker's sentence. */
+function checkLogDefaults({ logDriver, logOptions }: Pick<EngineConfig, "logDriver" | "logOptions">): void {
+  try {
+    validateLogging({ Type: logDriver as "none", Config: logOptions });
+  } catch (cause) {
+    throw new LighterError("invalid", `failed to set log opts: ${messageOf(cause)}`, { cause });
+  }
 }
 
 /** Settings of a daemon that are not the engine's: its doors and its log. */
@@ -112,6 +126,11 @@ function fromJson(json: Record<string, unknown>, path: string): FileConfig {
     if (!Array.isArray(value) || !value.every((item) => typeof item === "string")) throw wrong(key, "a list of strings");
     return value;
   };
+  const textMap = (key: string, value: unknown): Record<string, string> => {
+    const isMap = typeof value === "object" && value !== null && !Array.isArray(value);
+    if (!isMap || !Object.values(value).every((item) => typeof item === "string")) throw wrong(key, "an object of strings");
+    return value as Record<string, string>;
+  };
   const keys: Record<string, (value: unknown, key: string) => void> = {
     "data-root": (value, key) => (engine.dataRoot = text(key, value)),
     "exec-root": (value, key) => (engine.execRoot = text(key, value)),
@@ -125,6 +144,7 @@ function fromJson(json: Record<string, unknown>, path: string): FileConfig {
     "registry-mirrors": (value, key) => (engine.registryMirrors = texts(key, value)),
     labels: (value, key) => (engine.labels = texts(key, value)),
     "log-driver": (value, key) => (engine.logDriver = text(key, value)),
+    "log-opts": (value, key) => (engine.logOptions = textMap(key, value)),
     "shutdown-timeout": () => {},
     init: (value) => (engine.init = value === true),
     hosts: (value, key) => (file.hosts = texts(key, value)),
@@ -139,6 +159,13 @@ function fromJson(json: Record<string, unknown>, path: string): FileConfig {
     apply(value, key);
   }
   return file;
+}
+
+/** One `--log-opt KEY=VALUE`; a key alone has no value. */
+export function applyLogOption(engine: Partial<EngineConfig>, option: string): void {
+  const at = option.indexOf("=");
+  const [key, value] = at < 0 ? [option, ""] : [option.slice(0, at), option.slice(at + 1)];
+  engine.logOptions = { ...engine.logOptions, [key]: value };
 }
 
 /** One `--exec-opt`: `native.cgroupdriver=systemd|cgroupfs`. Throws `invalid` for others. */

@@ -3,6 +3,7 @@ import { cpus, hostname, release, totalmem } from "node:os";
 import { newId } from "../base/ids.ts";
 import { now, toRfc3339Nano } from "../base/clock.ts";
 import type { Containers } from "../containers/containers.ts";
+import { LOG_DRIVERS } from "../containers/log-options.ts";
 import type { Images } from "../images/images.ts";
 import { DEFAULT_ADDRESS_POOLS } from "../networks/subnets.ts";
 import type { Runtime, RuntimeRecord } from "../runtime/runtime.ts";
@@ -39,7 +40,7 @@ export function systemInfo({ config, state, runtime, containers, images, listene
       Volume: ["local"],
       Network: ["bridge", "host", "null"],
       Authorization: [],
-      Log: ["json-file"],
+      Log: [...LOG_DRIVERS],
     },
     ...limits(runtime),
     IPv4Forwarding: readFlag("/proc/sys/net/ipv4/ip_forward"),

@@ -80,6 +80,7 @@ export async function openEngine(config: EngineConfig): Promise<Engine> {
       cgroupParent: config.cgroupParent,
       defaultStopTimeout: config.stopTimeout,
       defaultLogDriver: config.logDriver,
+      defaultLogOptions: config.logOptions,
       defaultShmSize: config.shmSize,
       defaultRuntime: config.defaultRuntime ?? "",
       init: config.init,
