@@ -81,9 +81,8 @@ async function group(app: App, name: string, args: string[]): Promise<number> {
   }
   const path = resolve(`${name} ${word}`);
   if (path !== undefined) return invoke(app, path, `${name} ${word}`, args.slice(args.indexOf(word) + 1));
-  const called = `${app.program} ${name}`;
-  app.err(`${app.program}: unknown command: ${called} ${word}\n\nUsage:  ${called}\n\nRun '${called} --help' for more information\n`);
-  return 1;
+  const { unknownCommand } = await import("./unknown-command.ts");
+  return unknownCommand(app, word, name);
 }
 
 async function invoke(app: App, path: string, words: string, args: string[]): Promise<number> {

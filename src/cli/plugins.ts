@@ -42,9 +42,8 @@ function isExecutable(path: string): boolean {
 export async function runPlugin(app: App, name: string, words: string[]): Promise<number> {
   const path = findPlugin(app, name);
   if (path === undefined) {
-    const called = app.program;
-    app.err(`${called}: unknown command: ${called} ${name}\n\nRun '${called} --help' for more information\n`);
-    return 1;
+    const { unknownCommand } = await import("./unknown-command.ts");
+    return unknownCommand(app, name);
   }
   const env: NodeJS.ProcessEnv = { ...process.env, DOCKER_CLI_PLUGIN_ORIGINAL_CLI_COMMAND: process.execPath };
   const chosen =

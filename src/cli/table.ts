@@ -115,9 +115,22 @@ export const TABLE: Readonly<Record<string, Entry>> = {
   "volume ls": { help: "Show volumes", load: async () => (await import("./volume-ls.ts")).volumeLs },
   "volume prune": { help: "Remove volumes that nothing uses", load: async () => (await import("./volume-prune.ts")).volumePrune },
   "volume rm": { help: "Remove volumes", load: async () => (await import("./volume-rm.ts")).volumeRm },
+  "context create": { help: "Give a daemon a name", load: async () => (await import("./context-create.ts")).contextCreate },
+  "context export": {
+    help: "Write a context to a file or to standard output",
+    load: async () => (await import("./context-export.ts")).contextExport,
+  },
+  "context import": { help: "Take in a context that was exported", load: async () => (await import("./context-import.ts")).contextImport },
+  "context inspect": {
+    help: "Show everything about contexts as JSON",
+    load: async () => (await import("./context-inspect.ts")).contextInspect,
+  },
+  "context rm": { help: "Forget names of daemons", load: async () => (await import("./context-rm.ts")).contextRm },
+  "context update": { help: "Change what a name stands for", load: async () => (await import("./context-update.ts")).contextUpdate },
   "context ls": { help: "Show the daemons that have a name", load: async () => (await import("./context-ls.ts")).contextLs },
   "context show": { help: "Print the name of the context in use", load: async () => (await import("./context-show.ts")).contextShow },
   "context use": { help: "Choose the context for the calls to come", load: async () => (await import("./context-use.ts")).contextUse },
+  "plugin ls": { help: "Show the engine's plugins", load: async () => (await import("./plugin-ls.ts")).pluginLs },
   "system dial-stdio": {
     help: "Join standard input and output to the daemon's socket",
     load: async () => (await import("./dial-stdio.ts")).dialStdio,
@@ -131,6 +144,7 @@ export const GROUPS: Readonly<Record<string, string>> = {
   context: "Work with the daemons that have a name",
   image: "Work with images",
   network: "Work with networks",
+  plugin: "Work with the engine's plugins",
   system: "Work with the daemon itself",
   volume: "Work with volumes",
 };
@@ -149,6 +163,8 @@ const ALIASES: readonly (readonly string[])[] = [
   ["volume ls", "volume list"],
   ["volume rm", "volume remove"],
   ["context ls", "context list"],
+  ["context rm", "context remove"],
+  ["plugin ls", "plugin list"],
 ];
 
 /** The entry under which the words of a command line are found: `container list` is `container ls`. */

@@ -1,4 +1,4 @@
-import type { AuthResponse, EventMessage, SystemInfo, SystemVersion } from "../wire/engine-api.ts";
+import type { AuthResponse, EventMessage, Plugin, SystemInfo, SystemVersion } from "../wire/engine-api.ts";
 import { decodeMessages } from "../wire/jsonstream.ts";
 import type { Connection } from "./connection.ts";
 import type { Filters } from "./filters.ts";
@@ -9,6 +9,11 @@ export function systemInfo(connection: Connection): Promise<SystemInfo> {
 
 export function systemVersion(connection: Connection): Promise<SystemVersion> {
   return connection.json("GET", "/version");
+}
+
+/** The engine's plugins. */
+export function listPlugins(connection: Connection, filters?: Filters): Promise<Plugin[]> {
+  return connection.json("GET", "/plugins", { query: { filters } });
 }
 
 /** Checks a login with a registry. */
