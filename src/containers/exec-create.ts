@@ -5,6 +5,7 @@ import type { ExecCreateBody } from "./containers.ts";
 import { type Context, find, tell } from "./context.ts";
 import { deleteExec, insertExec } from "./exec-rows.ts";
 import type { ContainerRow } from "./rows.ts";
+import { refuseNul } from "./strings.ts";
 
 /** Nanoseconds for which the row of an exec that has ended is kept. */
 const KEEP = 300_000_000_000n;
@@ -13,6 +14,7 @@ const KEEP = 300_000_000_000n;
 export function createExec(context: Context, reference: string, body: ExecCreateBody): string {
   const row = find(context, reference);
   requireActive(row);
+  refuseNul(body);
   context.needs.runtime.warm();
   const command = body.Cmd ?? [];
   if (command.length === 0) throw new LighterError("invalid", "No exec command specified");

@@ -15,7 +15,7 @@ export function networkRequest(container: { id: string; name: string; desired: D
     exposed: Object.keys(config.ExposedPorts ?? {}),
     publishAll: host.PublishAllPorts ?? false,
     dns: host.Dns ?? [],
-    dnsOptions: host.DnsOptions ?? [],
+    dnsOptions: (host.DnsOptions ?? []).filter((option) => option !== ""),
     dnsSearch: host.DnsSearch ?? [],
     extraHosts: host.ExtraHosts ?? [],
     links: host.Links ?? [],

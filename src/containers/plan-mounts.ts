@@ -1,5 +1,5 @@
 import { existsSync } from "node:fs";
-import { LighterError } from "../base/errors.ts";
+import { LighterError, messageOf } from "../base/errors.ts";
 import { newId } from "../base/ids.ts";
 import type { ContainerConfig, HostConfig, Mount } from "../wire/engine-api.ts";
 import { checkTarget, checkVolumeName, cleanPath, parseBind, parseVolumeTarget } from "./bind-spec.ts";
@@ -22,7 +22,7 @@ export function planMounts(config: ContainerConfig, host: HostConfig, mountsOf: 
     planned.set(mount.destination, mount);
   };
   for (const [target, options] of Object.entries(host.Tmpfs ?? {})) {
-    named.add(checkTarget("tmpfs", target));
+    named.add(checkTmpfsTarget(target));
     checkTmpfsOptions(options);
   }
   const driver = host.VolumeDriver ? { driver: host.VolumeDriver } : {};
@@ -39,6 +39,15 @@ export function planMounts(config: ContainerConfig, host: HostConfig, mountsOf: 
     if (!planned.has(target) && !named.has(target)) planned.set(target, anonymous(target, driver));
   }
   return [...planned.values()];
+}
+
+/** Docker's texts for `--tmpfs` are those of a mount without its kind. */
+function checkTmpfsTarget(target: string): string {
+  try {
+    return checkTarget("tmpfs", target);
+  } catch (error) {
+    throw new LighterError("invalid", messageOf(error).replace('invalid mount config for type "tmpfs": ', ""), { cause: error });
+  }
 }
 
 function anonymous(destination: string, driver: { driver?: string }): PlannedMount {
@@ -62,7 +71,7 @@ function fromContainer(spec: string, mountsOf: (container: string) => PlannedMou
   const readOnly = mode.split(",").includes("ro");
   return mountsOf(container).map((mount) => {
     const { anonymous: _own, ...shared } = mount;
-    return { ...shared, rw: mount.rw && !readOnly };
+    return { ...shared, rw: mount.rw && !readOnly, mode: "", ...(mount.type === "volume" ? { noCopy: true } : {}) };
   });
 }
 

@@ -1,4 +1,4 @@
-import { chmodSync, existsSync, mkdirSync, statSync } from "node:fs";
+import { existsSync, mkdirSync, statSync } from "node:fs";
 import { LighterError } from "../base/errors.ts";
 import { closeFd } from "../linux/fd.ts";
 import type { TaskSpec } from "../runtime/runtime.ts";
@@ -11,6 +11,7 @@ import { type ContainerPaths, pathsOf } from "./paths.ts";
 import { resolveUser } from "./passwd.ts";
 import type { ContainerRow } from "./rows.ts";
 import { parseSecurityOptions } from "./security-opt.ts";
+import { sharedShm } from "./shared-shm.ts";
 import type { MountSource } from "./spec-mounts.ts";
 import { INIT_PATH, specOf } from "./spec.ts";
 import { subpathOf } from "./subpath.ts";
@@ -191,22 +192,4 @@ function joinedNamespaces(context: Context, row: ContainerRow): { pid?: string; 
     ...(pid === undefined ? {} : { pid: `/proc/${pid}/ns/pid` }),
     ...(ipc === undefined ? {} : { ipc: `/proc/${ipc}/ns/ipc` }),
   };
-}
-
-/** The directory behind a /dev/shm that several containers see: on the exec root, which is memory. */
-function sharedShm(context: Context, row: ContainerRow): string | undefined {
-  const mode = row.desired.hostConfig.IpcMode ?? "";
-  if (mode === "host") return "/dev/shm";
-  const peer = mode.startsWith("container:") ? find(context, mode.slice("container:".length)) : undefined;
-  if (peer !== undefined && peer.desired.hostConfig.IpcMode !== "shareable")
-    throw new LighterError(
-      "invalid",
-      `cannot join IPC namespace of container ${peer.id}: non-shareable IPC (hint: use IpcMode:shareable for the donor container)`,
-    );
-  if (mode !== "shareable" && peer === undefined) return undefined;
-  const { shm } = pathsOf(context.needs.options, peer?.id ?? row.id);
-  mkdirSync(shm, { recursive: true });
-  // Whatever the umask: everybody in the containers may write there.
-  chmodSync(shm, 0o1777);
-  return shm;
 }

@@ -1,11 +1,11 @@
 import { LighterError, kindOf } from "../base/errors.ts";
-import { rm } from "node:fs/promises";
 import { logOf } from "../base/log.ts";
 import { type Context, find, isRunning, liveOf, tell } from "./context.ts";
 import type { Live } from "./live.ts";
 import { pathsOf } from "./paths.ts";
 import { type ContainerRow, deleteRow, rowById } from "./rows.ts";
 import { sendSignal } from "./send-signal.ts";
+import { dropSharedShm } from "./shared-shm.ts";
 import { tellVolumes } from "./volume-events.ts";
 import { stopTransfers } from "./transfers.ts";
 
@@ -83,10 +83,10 @@ export async function removeLocked(context: Context, row: ContainerRow, live: Li
   );
   for (const waiting of [...live.pending]) waiting.abandon();
   context.live.delete(row.id);
-  const { directory, shm } = pathsOf(paths, row.id);
+  const { directory } = pathsOf(paths, row.id);
   try {
     await content.discard(directory);
-    if (row.desired.hostConfig.IpcMode === "shareable") await rm(shm, { recursive: true, force: true });
+    dropSharedShm(context, row);
   } catch (error) {
     // The container is gone for everybody; what is left of its files goes at the daemon's next start.
     log.warn("cannot remove the files of {id}: {error}", { id: row.id, error });

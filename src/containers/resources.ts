@@ -39,7 +39,7 @@ function cpuOf(host: HostConfig): NonNullable<Resources["cpu"]> {
     ...(CpuShares > 0 ? { shares: CpuShares } : {}),
     ...(NanoCpus > 0 ? { period: PERIOD, quota: Math.floor((NanoCpus * PERIOD) / 1e9) } : {}),
     ...(CpuPeriod > 0 ? { period: CpuPeriod } : {}),
-    ...(CpuQuota !== 0 ? { quota: CpuQuota } : {}),
+    ...(CpuQuota !== 0 ? { quota: Math.max(CpuQuota, -1) } : {}),
     ...(CpuRealtimePeriod > 0 ? { realtimePeriod: CpuRealtimePeriod } : {}),
     ...(CpuRealtimeRuntime > 0 ? { realtimeRuntime: CpuRealtimeRuntime } : {}),
     ...(host.CpusetCpus ? { cpus: host.CpusetCpus } : {}),
@@ -70,6 +70,6 @@ function numbersOf(path: string): { major: number; minor: number } {
   try {
     return deviceNumbers(statSync(path).rdev);
   } catch (cause) {
-    throw new LighterError("invalid", `${path}: no such file or directory`, { cause });
+    throw new LighterError("invalid", `stat ${path}: no such file or directory`, { cause });
   }
 }

@@ -10,6 +10,8 @@ export interface SecurityOptions {
   apparmor: string | undefined;
   /** `systempaths=unconfined`: nothing of /proc and /sys is masked. */
   systemPathsUnconfined: boolean;
+  /** `writable-cgroups`: whether /sys/fs/cgroup can be written to; undefined for what `--privileged` entails. */
+  writableCgroups: boolean | undefined;
 }
 
 /** Reads the values of `--security-opt`. SELinux labels are accepted and have no effect where SELinux is absent. Throws `invalid` with Docker's texts. */
@@ -19,6 +21,7 @@ export function parseSecurityOptions(values: readonly string[], privileged: bool
     seccomp: { kind: privileged ? "unconfined" : "default" },
     apparmor: undefined,
     systemPathsUnconfined: false,
+    writableCgroups: undefined,
   };
   for (const value of values) {
     if (value === "no-new-privileges") result.noNewPrivileges = true;
@@ -43,19 +46,25 @@ function takePair(value: string, result: SecurityOptions): void {
       result.seccomp = seccompOf(text);
       return;
     case "no-new-privileges":
-      if (!/^(?:true|false|1|0|t|f|T|F|TRUE|FALSE|True|False)$/.test(text))
-        throw new LighterError("invalid", `invalid --security-opt 2: "${value}"`);
-      result.noNewPrivileges = /^(?:1|t)/i.test(text);
+      result.noNewPrivileges = switchOf(text, value);
       return;
     case "systempaths":
       if (text !== "unconfined") throw new LighterError("invalid", `invalid --security-opt 2: "${value}"`);
       result.systemPathsUnconfined = true;
       return;
     case "writable-cgroups":
+      result.writableCgroups = switchOf(text, value);
       return;
     default:
       throw new LighterError("invalid", `invalid --security-opt 2: "${value}"`);
   }
+}
+
+/** What Go reads as a boolean. */
+function switchOf(text: string, option: string): boolean {
+  if (!/^(?:true|false|1|0|t|f|T|F|TRUE|FALSE|True|False)$/.test(text))
+    throw new LighterError("invalid", `invalid --security-opt 2: "${option}"`);
+  return /^(?:1|t)/i.test(text);
 }
 
 function seccompOf(text: string): TaskSpec["seccomp"] {

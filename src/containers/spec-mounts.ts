@@ -1,6 +1,7 @@
 import type { Mount } from "../oci/spec.ts";
 import type { HostConfig } from "../wire/engine-api.ts";
 import type { PlannedMount } from "./desired.ts";
+import { parseSecurityOptions } from "./security-opt.ts";
 
 /** A host path (several layers of an image: joined by colons), and whether it is a directory. */
 export interface MountSource {
@@ -38,7 +39,9 @@ function depth(path: string): number {
 }
 
 function systemMounts({ host, sharedShm }: MountInputs): Mount[] {
-  const access = host.Privileged ? "rw" : "ro";
+  const access = host.Privileged && !host.ReadonlyRootfs ? "rw" : "ro";
+  const writable = parseSecurityOptions(host.SecurityOpt ?? [], host.Privileged ?? false).writableCgroups;
+  const cgroups = writable === undefined ? access : writable ? "rw" : "ro";
   const guarded = ["nosuid", "noexec", "nodev"];
   const mounts: Mount[] = [
     { destination: "/proc", type: "proc", source: "proc", options: guarded },
@@ -50,7 +53,7 @@ function systemMounts({ host, sharedShm }: MountInputs): Mount[] {
       options: ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"],
     },
     { destination: "/sys", type: "sysfs", source: "sysfs", options: [...guarded, access] },
-    { destination: "/sys/fs/cgroup", type: "cgroup", source: "cgroup", options: [access, ...guarded] },
+    { destination: "/sys/fs/cgroup", type: "cgroup", source: "cgroup", options: [cgroups, ...guarded] },
     { destination: "/dev/mqueue", type: "mqueue", source: "mqueue", options: guarded },
   ];
   const shm = shmMount(host, sharedShm);
@@ -60,8 +63,7 @@ function systemMounts({ host, sharedShm }: MountInputs): Mount[] {
 
 function shmMount(host: HostConfig, shared: string | undefined): Mount | undefined {
   if (host.IpcMode === "none") return undefined;
-  if (shared !== undefined)
-    return { destination: "/dev/shm", type: "bind", source: shared, options: ["rbind", "rprivate", "nosuid", "noexec", "nodev"] };
+  if (shared !== undefined) return { destination: "/dev/shm", type: "bind", source: shared, options: ["rbind", "rprivate"] };
   return {
     destination: "/dev/shm",
     type: "tmpfs",
@@ -88,7 +90,8 @@ function tmpfsMounts(host: HostConfig): Mount[] {
   );
 }
 
-function tmpfsMount(destination: string, given: string[]): Mount {
+/** A file system in memory with Docker's defaults. */
+export function tmpfsMount(destination: string, given: string[]): Mount {
   const opposite: Record<string, string> = { exec: "noexec", suid: "nosuid", dev: "nodev" };
   const dropped = new Set(given.map((option) => opposite[option]));
   const defaults = ["nosuid", "noexec", "nodev"].filter((option) => !dropped.has(option));

@@ -1,4 +1,5 @@
 import { readFileSync } from "node:fs";
+import { posix } from "node:path";
 import type { Process, RuntimeSpec } from "../oci/spec.ts";
 import type { ContainerConfig, HostConfig } from "../wire/engine-api.ts";
 import { capabilitiesOf, grantableCapabilities } from "./capabilities.ts";
@@ -122,5 +123,6 @@ function cgroupPath(host: HostConfig, { id, cgroup }: SpecInputs): string | unde
   const parent = host.CgroupParent;
   if (!parent) return undefined;
   if (cgroup.driver === "systemd") return `${parent}:lighter:${id}`;
-  return `${parent.startsWith("/") ? parent : `/${parent}`}/${id}`;
+  // Nothing leads out of the hierarchy, and the runtime's path is the one that is read later.
+  return posix.join("/", parent, id);
 }

@@ -8,5 +8,5 @@ test("flags and settings of tmpfs are taken", () => {
 
 test("anything else is named", () => {
   expect(() => checkTmpfsOptions("size=1m,foo=bar")).toThrow('invalid tmpfs option ["foo" "bar"]');
-  expect(() => checkTmpfsOptions("ro,foo")).toThrow('invalid tmpfs option "foo"');
+  expect(() => checkTmpfsOptions("ro,foo")).toThrow('invalid tmpfs option ["foo"]');
 });

@@ -12,7 +12,7 @@ export function checkTmpfsOptions(options: string): void {
   for (const option of options === "" ? [] : options.split(",")) {
     if (FLAGS.has(option)) continue;
     const [key = "", ...value] = option.split("=");
-    if (value.length === 0) throw new LighterError("invalid", `invalid tmpfs option ${JSON.stringify(option)}`);
+    if (value.length === 0) throw new LighterError("invalid", `invalid tmpfs option [${JSON.stringify(option)}]`);
     if (!SETTINGS.has(key))
       throw new LighterError("invalid", `invalid tmpfs option [${JSON.stringify(key)} ${JSON.stringify(value.join("="))}]`);
   }

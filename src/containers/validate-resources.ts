@@ -49,6 +49,7 @@ function readList(path: string): string {
  * @returns Docker's warnings
  */
 export function validateResources(host: HostConfig, machine: Machine): string[] {
+  const warnings = discardLimits(host, machine);
   checkMemory(host);
   checkCpu(host, machine);
   checkBlkio(host);
@@ -57,7 +58,7 @@ export function validateResources(host: HostConfig, machine: Machine): string[] 
   if ((host.OomScoreAdj ?? 0) < -1000 || (host.OomScoreAdj ?? 0) > 1000)
     throw invalid(`Invalid value ${host.OomScoreAdj}, range for oom score adj is [-1000, 1000]`);
   if ((host.ShmSize ?? 0) < 0) throw invalid("SHM size can not be less than 0");
-  return discardLimits(host, machine);
+  return warnings;
 }
 
 function checkMemory(host: HostConfig): void {
@@ -91,7 +92,7 @@ function checkCpu(host: HostConfig, machine: Machine): void {
 function checkSet(asked: string, online: string, name: string, what: string): void {
   if (asked === "") return;
   const wanted = parseSet(asked);
-  if (wanted === undefined) throw invalid(`Invalid value ${asked} for ${name}`);
+  if (wanted === undefined) throw invalid(`Invalid value ${asked} for ${name}: invalid format: ${asked}`);
   const available = parseSet(online) ?? new Set();
   for (const number of wanted) {
     if (!available.has(number)) throw invalid(`Requested ${what} are not available - requested ${asked}, available: ${online}`);
