@@ -27,7 +27,8 @@ function programSentence(message: string, program: string): string | undefined {
   const text = message.replace(/^OCI runtime \w+ failed: /, "").toLowerCase();
   const absolute = program.includes("/");
   // crun: "executable file `x` not found in $PATH: No such file or directory", "open executable: Permission denied"; runc: `exec: "x": executable file not found in $PATH`
-  const aboutProgram = /executable|exec(?:ve)?\b|exec:/.test(text);
+  // crun 1.21: "the path `/etc` is not a regular file: Operation not permitted"
+  const aboutProgram = /executable|exec(?:ve)?\b|exec:|is not a regular file/.test(text);
   if (!aboutProgram) return undefined;
   if (/not found in \$path/.test(text))
     return absolute ? `stat ${program}: no such file or directory` : "executable file not found in $PATH";
