@@ -1,5 +1,5 @@
 import { LighterError } from "../base/errors.ts";
-import { change, type Context, isRunning, tell } from "./context.ts";
+import { change, type Context, isRunning } from "./context.ts";
 import { setStatus, setStoppedByUser } from "./rows.ts";
 import { sendSignal } from "./send-signal.ts";
 import { signalNumber } from "./signals.ts";
@@ -19,7 +19,6 @@ export async function killContainer(context: Context, reference: string, signal:
         (tx) => {
           setStoppedByUser(tx, row.id, true);
           setStatus(tx, row.id, "exited");
-          tell(tx, row, "kill", { signal: String(number) });
         },
         { durable: false },
       );

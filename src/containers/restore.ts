@@ -6,6 +6,7 @@ import { now } from "../base/clock.ts";
 import { isAlive } from "../linux/process.ts";
 import type { Task } from "../runtime/runtime.ts";
 import { type Context, isRunning, liveOf } from "./context.ts";
+import { undoEdits } from "./edit-effects.ts";
 import { recordExecExit, watchExec } from "./exec-end.ts";
 import { runningExecs } from "./exec-rows.ts";
 import { release, watchExit } from "./exit.ts";
@@ -14,7 +15,7 @@ import type { Live } from "./live.ts";
 import { boundLog } from "./log-bound.ts";
 import { removeLocked } from "./remove.ts";
 import { shouldRestart } from "./restart-policy.ts";
-import { allRows, type ContainerRow, rowById } from "./rows.ts";
+import { allRows, type ContainerRow, rowById, setStatus } from "./rows.ts";
 import { sweepSharedShm } from "./shared-shm.ts";
 import { startLocked } from "./start.ts";
 
@@ -36,6 +37,7 @@ export async function restoreContainers(context: Context): Promise<void> {
   }
   await context.needs.runtime.sweep(adopted);
   await adoptExecs(context, adopted);
+  await undoEdits(context);
   // The exits are handled in the order in which they were adopted; each one's event carries its own time.
   for (const { live } of ended.sort((a, b) => (a.time < b.time ? -1 : 1))) await live.exitHandled;
   restoreHealth(context, adopted);
@@ -93,6 +95,7 @@ async function finish(context: Context, row: ContainerRow): Promise<void> {
     .catch((error: unknown) => log.warn("cannot clean the network of {id}: {error}", { id: row.id, error }));
   // The first start of a `--rm` container that was cut off failed, and a failed start removes it.
   if (status === "removing" || row.autoRemove) return remove(context, row);
+  if (status === "restarting") return release(context, row, status);
   release(context, row, row.hasRun || status !== "starting" ? "exited" : "created");
 }
 
@@ -113,19 +116,29 @@ async function sweepDirectories(context: Context): Promise<void> {
   }
 }
 
-/** Starts, in the background, what should run: a failure is told in the row and in the log. */
+/** Starts, in the background, what should run; until then it reads as `restarting`. A failure is told in the row and in the log. */
 function startByPolicy(context: Context): void {
-  for (const row of allRows(context.needs.state).toReversed()) {
-    if (row.status !== "exited" || !row.hasRun || !shouldRestart(row.desired.hostConfig.RestartPolicy, row)) continue;
-    const live = liveOf(context, row.id);
+  const waiting = allRows(context.needs.state)
+    .toReversed()
+    .filter((row) => isToStart(row) && context.live.get(row.id)?.cancelRestart === undefined);
+  if (waiting.length === 0) return;
+  context.needs.state.write((tx) => waiting.forEach(({ id }) => setStatus(tx, id, "restarting")), { durable: false });
+  for (const { id } of waiting) {
+    const live = liveOf(context, id);
     void live.lock.run(async () => {
-      const fresh = rowById(context.needs.state, row.id);
-      if (fresh?.status !== "exited") return;
+      const row = rowById(context.needs.state, id);
+      if (context.closing || row?.status !== "restarting") return;
       try {
-        await startLocked(context, fresh, live, { automatic: true });
+        await startLocked(context, row, live, { automatic: true });
       } catch (error) {
-        log.warn("cannot start {id} by its restart policy: {error}", { id: row.id, error: messageOf(error) });
+        log.warn("cannot start {id} by its restart policy: {error}", { id, error: messageOf(error) });
       }
     });
   }
+}
+
+/** Which rows ask for a start. One that waited for its next when the daemon died was counted already. */
+function isToStart(row: ContainerRow): boolean {
+  if (row.status === "restarting") return true;
+  return row.status === "exited" && row.hasRun && shouldRestart(row.desired.hostConfig.RestartPolicy, row);
 }

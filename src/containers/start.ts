@@ -3,6 +3,7 @@ import { LighterError, messageOf } from "../base/errors.ts";
 import { logOf } from "../base/log.ts";
 import type { Task } from "../runtime/runtime.ts";
 import { change, type Context, current, tell } from "./context.ts";
+import { settlePending } from "./edit-effects.ts";
 import { watchExit } from "./exit.ts";
 import { healthStarts } from "./health-rows.ts";
 import type { Live } from "./live.ts";
@@ -12,7 +13,7 @@ import { checkPeers } from "./peers.ts";
 import { ready } from "./ready.ts";
 import { layersOf, type NetworkPlace, prepareMounts, programOf, taskSpecOf } from "./prepare.ts";
 import { removeLocked } from "./remove.ts";
-import { type ContainerRow, setRunning, setStartFailed, setStatus, setStoppedByUser } from "./rows.ts";
+import { type ContainerRow, setRestartCount, setRunning, setStartFailed, setStatus, setStoppedByUser } from "./rows.ts";
 import { dropSharedShm } from "./shared-shm.ts";
 import { startError, startExitCode } from "./start-error.ts";
 import { checkSubpaths } from "./subpath.ts";
@@ -65,6 +66,7 @@ function recordStarting(context: Context, row: ContainerRow, automatic: boolean)
       // A restart by policy stays `restarting` until it runs.
       if (row.status !== "restarting") setStatus(tx, row.id, "starting");
       if (row.stoppedByUser && !automatic) setStoppedByUser(tx, row.id, false);
+      if (row.restartCount > 0 && !automatic) setRestartCount(tx, row.id, 0);
       context.needs.networks.reserve(tx, networkRequest(row));
     },
     { durable: false },
@@ -76,6 +78,7 @@ function recordStart(context: Context, row: ContainerRow, task: Task): void {
     (tx) => {
       setRunning(tx, row.id, { started: now(), task: task.record, log: row.log ?? { v: 1, files: 0 } });
       healthStarts(tx, row);
+      settlePending(context, tx, row);
       tellVolumes(tx, row, "mount");
       tell(tx, row, "start");
     },
