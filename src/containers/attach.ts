@@ -1,6 +1,7 @@
 import { LighterError } from "../base/errors.ts";
 import type { Attachment, OutputSink } from "../wire/stream.ts";
 import { type Context, find, isRunning, liveOf, tellAlone } from "./context.ts";
+import { tellingDetach } from "./detach.ts";
 import type { Live } from "./live.ts";
 import { readLogs } from "./logs.ts";
 import { PendingAttachment, type Streams } from "./pending.ts";
@@ -23,7 +24,7 @@ export function attachContainer(context: Context, reference: string, sink: Outpu
     const live = liveOf(context, row.id);
     const joined = joinContainer(context, row, live, sink, options);
     tellAlone(context, row, "attach");
-    return Promise.resolve(joined);
+    return Promise.resolve(tellingDetach(context, joined, { container: row.id, action: "detach" }));
   } catch (error) {
     return Promise.reject(error as Error);
   }

@@ -3,6 +3,7 @@ import { hostname as machineName } from "node:os";
 import type { ExecSpec } from "../runtime/runtime.ts";
 import type { Attachment, OutputSink, TerminalSize } from "../wire/stream.ts";
 import { type Context, current, liveOf, tell } from "./context.ts";
+import { tellingDetach } from "./detach.ts";
 import { commandText, requireActive } from "./exec-create.ts";
 import { recordExecFailure, watchExec } from "./exec-end.ts";
 import { type ExecRow, execRow, setExecRunning } from "./exec-rows.ts";
@@ -55,7 +56,8 @@ export async function startExec(
       stdout: exec.body.AttachStdout ?? false,
       stderr: exec.body.AttachStderr ?? false,
     };
-    return endingAfter(running.attach(lateEnd(options.sink, told), streams), told);
+    const joined = endingAfter(running.attach(lateEnd(options.sink, told), streams), told);
+    return tellingDetach(context, joined, { container: row.id, action: "exec_detach", attributes: { execID: exec.id } });
   } catch (error) {
     const failure = asRefusal(startError(error, command[0] ?? "", "exec"));
     recordExecFailure(context, exec.id, execFailureCode(messageOf(failure)));
