@@ -3,6 +3,7 @@ import { fromRfc3339, now } from "../base/clock.ts";
 import { parseDuration } from "../base/units.ts";
 import { type Filters, filterValues, matchLabels } from "../wire/filters.ts";
 import { type Context, isRunning } from "./context.ts";
+import { appendPrune } from "../state/events.ts";
 import { removeContainer } from "./remove.ts";
 import { allRows } from "./rows.ts";
 import { sizesOf } from "./size.ts";
@@ -29,6 +30,7 @@ export async function pruneContainers(context: Context, filters: Filters): Promi
     deleted.push(row.id);
     bytes += SizeRw;
   }
+  context.needs.state.write((tx) => appendPrune(tx, "container", bytes), { durable: false });
   return { deleted, bytes };
 }
 

@@ -61,7 +61,8 @@ export async function importImage(
     (tx) => {
       recordImage(tx, content, { target: target.descriptor, indexes: [], manifests: [{ ...target, config }], attestations: [] });
       if (reference !== undefined) putName(tx, reference, id);
-      imageEvent(tx, "import", id, reference === undefined ? id : familiarReference(reference), config);
+      if (reference !== undefined) imageEvent(tx, "tag", id, familiarReference(reference), config);
+      imageEvent(tx, "import", id, id, config);
       tx.afterCommit(changed);
     },
     { durable: true },

@@ -4,6 +4,7 @@ import { now } from "../base/clock.ts";
 import { shortId } from "../base/ids.ts";
 import type { Reference } from "../base/reference.ts";
 import type { Digest } from "../oci/image.ts";
+import { appendPrune } from "../state/events.ts";
 import type { State, Tx } from "../state/state.ts";
 import { commitImage, nameImage } from "./commit.ts";
 import type { DescribeContext } from "./describe.ts";
@@ -117,6 +118,7 @@ export function openImages({ state, content, distribution, needs }: ImagesOption
     async prune(filters) {
       const deleted = await pruneImages(context, filters);
       const { bytes } = await collect();
+      state.write((tx) => appendPrune(tx, "image", bytes), { durable: false });
       return { deleted, bytes };
     },
     save: (references, options = {}) => saveImages(context, references, options),

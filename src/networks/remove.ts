@@ -1,4 +1,5 @@
 import { LighterError } from "../base/errors.ts";
+import { appendPrune } from "../state/events.ts";
 import { type Filters, filterValues } from "../wire/filters.ts";
 import { fromRfc3339, now, type Nanoseconds } from "../base/clock.ts";
 import { parseDuration } from "../base/units.ts";
@@ -52,6 +53,7 @@ export async function prune(context: Context, filters: Filters): Promise<string[
     await removeNetwork(context, network);
     removed.push(network.name);
   }
+  context.state.write((tx) => appendPrune(tx, "network", 0), { durable: false });
   return removed;
 }
 

@@ -43,6 +43,11 @@ export function appendEvent(tx: Tx, event: EventDraft): void {
   tx.afterCommit(wakeAll);
 }
 
+/** Writes the event that ends a prune, with the bytes it has freed. */
+export function appendPrune(tx: Tx, type: EventDraft["type"], bytes: number): void {
+  appendEvent(tx, { type, action: "prune", actor: "", attributes: { reclaimed: String(bytes) } });
+}
+
 const wakers = new Set<() => void>();
 let wakePending = false;
 
