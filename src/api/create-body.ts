@@ -48,6 +48,36 @@ const mount = object({
 
 const portMap = mapOf(listOf(object({ HostIp: text, HostPort: text })), "keep");
 
+/** Limits and devices: of a create, and of an update. */
+const limits = {
+  CpuShares: integer,
+  Memory: integer,
+  CgroupParent: text,
+  BlkioWeight: integer,
+  BlkioWeightDevice: listOf(object({ Path: text, Weight: integer })),
+  BlkioDeviceReadBps: throttles,
+  BlkioDeviceWriteBps: throttles,
+  BlkioDeviceReadIOps: throttles,
+  BlkioDeviceWriteIOps: throttles,
+  CpuPeriod: integer,
+  CpuQuota: integer,
+  CpuRealtimePeriod: integer,
+  CpuRealtimeRuntime: integer,
+  CpusetCpus: text,
+  CpusetMems: text,
+  Devices: listOf(object({ PathOnHost: text, PathInContainer: text, CgroupPermissions: text })),
+  DeviceCgroupRules: texts,
+  DeviceRequests: listOf(object({ Driver: text, Count: integer, DeviceIDs: texts, Capabilities: listOf(texts), Options: labels })),
+  MemoryReservation: integer,
+  MemorySwap: integer,
+  MemorySwappiness: integer,
+  NanoCpus: integer,
+  OomKillDisable: flag,
+  Init: flag,
+  PidsLimit: integer,
+  Ulimits: listOf(object({ Name: text, Soft: integer, Hard: integer })),
+};
+
 const hostConfig = object({
   Binds: texts,
   ContainerIDFile: text,
@@ -88,33 +118,10 @@ const hostConfig = object({
   Isolation: text,
   MaskedPaths: texts,
   ReadonlyPaths: texts,
-  CpuShares: integer,
-  Memory: integer,
-  CgroupParent: text,
-  BlkioWeight: integer,
-  BlkioWeightDevice: listOf(object({ Path: text, Weight: integer })),
-  BlkioDeviceReadBps: throttles,
-  BlkioDeviceWriteBps: throttles,
-  BlkioDeviceReadIOps: throttles,
-  BlkioDeviceWriteIOps: throttles,
-  CpuPeriod: integer,
-  CpuQuota: integer,
-  CpuRealtimePeriod: integer,
-  CpuRealtimeRuntime: integer,
-  CpusetCpus: text,
-  CpusetMems: text,
-  Devices: listOf(object({ PathOnHost: text, PathInContainer: text, CgroupPermissions: text })),
-  DeviceCgroupRules: texts,
-  DeviceRequests: listOf(object({ Driver: text, Count: integer, DeviceIDs: texts, Capabilities: listOf(texts), Options: labels })),
-  MemoryReservation: integer,
-  MemorySwap: integer,
-  MemorySwappiness: integer,
-  NanoCpus: integer,
-  OomKillDisable: flag,
-  Init: flag,
-  PidsLimit: integer,
-  Ulimits: listOf(object({ Name: text, Soft: integer, Hard: integer })),
+  ...limits,
 });
+
+export { limits, mount, portMap };
 
 /** The body of `/containers/create`. */
 export const createBody = object({

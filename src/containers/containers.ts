@@ -6,7 +6,11 @@ import type {
   ContainerSummary,
   ExecInspectResponse,
   HostConfig,
+  Mount,
   NetworkingConfig,
+  PortMap,
+  Resources,
+  RestartPolicy,
 } from "../wire/engine-api.ts";
 import type { Filters } from "../wire/filters.ts";
 import type { CommitRequest } from "./commit.ts";
@@ -14,6 +18,30 @@ import type { Attachment, OutputSink, TerminalSize } from "../wire/stream.ts";
 
 /** The body of `/containers/create`. */
 export type CreateBody = ContainerConfig & { HostConfig?: HostConfig; NetworkingConfig?: NetworkingConfig };
+
+/** The body of `/containers/{id}/update`: Docker's, and ours in an object of its own that other daemons ignore. */
+export type UpdateBody = Resources & { RestartPolicy?: RestartPolicy; Lighter?: ContainerEdit };
+
+/** What else of a container can be changed. Lists name what is added or set, and what is removed. */
+export interface ContainerEdit {
+  /** `NAME=VALUE`; removed by name. */
+  Env?: { Set?: string[]; Remove?: string[] };
+  Labels?: { Set?: Record<string, string>; Remove?: string[] };
+  /** Removed as `80`, `80/udp`, `8080:80` or `127.0.0.1:8080:80`. */
+  Ports?: { Add?: PortMap; Remove?: string[] };
+  /** Added as of `-v` and `--mount`; removed by their place in the container. */
+  Mounts?: { Binds?: string[]; Mounts?: Mount[]; Remove?: string[] };
+  /** Names of the container on networks, by network. */
+  Aliases?: Record<string, { Add?: string[]; Remove?: string[] }>;
+  Hostname?: string;
+  Domainname?: string;
+  User?: string;
+  WorkingDir?: string;
+  Entrypoint?: string[];
+  Cmd?: string[];
+  StopSignal?: string;
+  StopTimeout?: number;
+}
 
 /** The body of `/containers/{id}/exec`. */
 export interface ExecCreateBody {
@@ -85,6 +113,11 @@ export interface Containers {
   pause(reference: string): Promise<void>;
   unpause(reference: string): Promise<void>;
   rename(reference: string, name: string): Promise<void>;
+  /**
+   * Changes what a container may use and what it is: at once where the kernel allows (limits, ports, labels, names, mounts), else from its next start
+   * on, which `pending` tells by the names that inspect has for them. All of it or, with the reason, nothing.
+   */
+  update(reference: string, body: UpdateBody): Promise<{ warnings: string[]; pending: string[] }>;
   remove(reference: string, options: { force: boolean; volumes: boolean; link: boolean }): Promise<void>;
   resize(reference: string, size: TerminalSize): void;
   /**
@@ -102,10 +135,19 @@ export interface Containers {
     options: { logs: boolean; stream: boolean; stdin: boolean; stdout: boolean; stderr: boolean },
   ): Promise<Attachment>;
   logs(reference: string, options: LogOptions): AsyncIterable<LogEntry>;
+  /**
+   * As {@link logs}, as the bytes of an answer: stdcopy frames, raw for a terminal. With `details` what the log options tell of the container stands before each
+   * line. Throws `not-found` and, for a container that keeps no log, `unsupported` at once.
+   */
+  logFrames(reference: string, options: LogOptions & { timestamps: boolean; details: boolean }): AsyncIterable<Uint8Array>;
+  /** Throws away what is stored of a container's output; one that runs writes on. */
+  clearLogs(reference: string): Promise<void>;
   /** Whether its output is a terminal's (raw) or framed. */
   terminal(reference: string): boolean;
   list(options: { all: boolean; limit?: number; size: boolean; filters: Filters }): Promise<ContainerSummary[]>;
   inspect(reference: string, options?: { size?: boolean }): Promise<ContainerInspectResponse>;
+  /** The MAC address that was asked for on the container's main network; `inspect` tells the one that it has. */
+  askedMacAddress(reference: string): string | undefined;
   top(reference: string, psArguments: string): Promise<{ Titles: string[]; Processes: string[][] }>;
   /**
    * What it uses: now, and with `stream` each second until it is removed. Zeros while it does not run. The answer carries an earlier sample of processor

@@ -3,7 +3,6 @@ import { now } from "../base/clock.ts";
 import { kindOf, LighterError, messageOf } from "../base/errors.ts";
 import { newId, shortId } from "../base/ids.ts";
 import { randomName } from "../base/names.ts";
-import type { Tx } from "../state/state.ts";
 import type { ContainerConfig, HostConfig } from "../wire/engine-api.ts";
 import { capabilitiesOf, grantableCapabilities } from "./capabilities.ts";
 import type { CreateBody } from "./containers.ts";
@@ -24,6 +23,7 @@ import { traceOf } from "./trace.ts";
 import { rlimitsOf } from "./ulimits.ts";
 import { thisMachine, validateResources } from "./validate-resources.ts";
 import { validateConfig, validateName } from "./validate.ts";
+import { referenceVolumes } from "./volume-references.ts";
 
 /** Makes a container: checks everything with Docker's texts, and stores row, volume references and event in one transaction; its directories are made right after. */
 export async function createContainer(
@@ -53,7 +53,7 @@ export async function createContainer(
           runtime: plan.runtime,
           autoRemove: plan.autoRemove,
         });
-        referenceVolumes(context, tx, id, plan.desired);
+        referenceVolumes(context, tx, id, plan.desired.mounts);
         needs.images.touch(tx, image.id);
         tell(tx, row, "create");
       },
@@ -198,19 +198,4 @@ export function nameConflict(name: string, holder: string): LighterError {
     "conflict",
     `Conflict. The container name "/${name}" is already in use by container "${holder}". You have to remove (or rename) that container to be able to reuse that name.`,
   );
-}
-
-function referenceVolumes(context: Context, tx: Tx, container: string, desired: Desired): void {
-  for (const mount of desired.mounts) {
-    if (mount.type !== "volume") continue;
-    context.needs.volumes.reference(tx, {
-      name: mount.source,
-      anonymous: mount.anonymous ?? false,
-      container,
-      destination: mount.destination,
-      ...(mount.driver === undefined ? {} : { driver: mount.driver }),
-      ...(mount.driverOptions === undefined ? {} : { driverOptions: mount.driverOptions }),
-      ...(mount.labels === undefined ? {} : { labels: mount.labels }),
-    });
-  }
 }

@@ -11,6 +11,7 @@ import type { Runtime } from "../runtime/runtime.ts";
 import { appendEvent, eventsAfter } from "../state/events.ts";
 import { State } from "../state/state.ts";
 import type { OutputSink, StreamId } from "../wire/stream.ts";
+import { CONTAINER_DEFAULTS } from "./container-defaults.ts";
 import type { Containers } from "./containers.ts";
 import type { ContainerImages, ContainerNetworks, ContainersNeeds, ContainerVolumes } from "./needs.ts";
 import { openContainers } from "./open.ts";
@@ -60,6 +61,7 @@ export async function openFixture(directory = mkdtempSync("/tmp/lighter-containe
       defaultLogDriver: "json-file",
       defaultLogOptions: {},
       defaultShmSize: 64 << 20,
+      defaults: CONTAINER_DEFAULTS,
       defaultRuntime: "",
       init: false,
     },
@@ -156,6 +158,8 @@ function hostNetwork(): ContainerNetworks {
     leave: () => Promise.resolve(),
     release: () => undefined,
     rename: () => undefined,
+    republish: () => undefined,
+    changeAliases: (_tx, _request, network, change) => ({ network, id: network, aliases: change.add, kept: false }),
     settings: () => ({ networks: {}, ports: {}, sandboxId: "", sandboxKey: "" }),
     summaries: () => () => ({ networks: {}, ports: {} }),
   };
@@ -171,6 +175,7 @@ function plainVolumes(state: State, dataRoot: string): ContainerVolumes {
       mkdirSync(data(options.name), { recursive: true });
       if (options.anonymous) anonymous.set(options.container, [...(anonymous.get(options.container) ?? []), options.name]);
     },
+    unreference: (tx, container) => tx.run("DELETE FROM volume_references WHERE container = ?", container),
     ready: async (name, { copyFrom }) => {
       const source = await copyFrom?.();
       if (source !== undefined) await Bun.$`cp -a ${source.path}/. ${data(name)}`.quiet();

@@ -1,6 +1,6 @@
 import { toRfc3339Nano } from "../base/clock.ts";
 import type { ContainerInspectResponse, ContainerState } from "../wire/engine-api.ts";
-import { type Context, find } from "./context.ts";
+import { type Context, find, isRunning } from "./context.ts";
 import { commandOf } from "./desired.ts";
 import { runningExecIds } from "./exec-rows.ts";
 import { healthChecks } from "./health-rows.ts";
@@ -8,6 +8,7 @@ import { mountPoints } from "./mount-points.ts";
 import { networkRequest } from "./network-request.ts";
 import { pathsOf } from "./paths.ts";
 import type { ContainerRow } from "./rows.ts";
+import { pendingChanges, runningConfig } from "./running-config.ts";
 import { sizesOf } from "./size.ts";
 import { apiStatus } from "./status-text.ts";
 
@@ -24,6 +25,7 @@ export async function inspectContainer(
   const settings = networks.settings(state, row.id, networkRequest(row));
   const descriptor = images.descriptor(row.manifest);
   const [path = "", ...args] = commandOf(config);
+  const running = isRunning(row) ? runningConfig(state, row.id) : undefined;
   const execs = runningExecIds(state, row.id);
   const answer: ContainerInspectResponse = {
     Id: row.id,
@@ -55,6 +57,8 @@ export async function inspectContainer(
       Networks: settings.networks,
     },
   };
+  // Ours: clients of Docker leave aside what they do not know.
+  if (running !== undefined) Object.assign(answer, { PendingChanges: pendingChanges(running, row.desired) });
   if (descriptor !== undefined)
     answer.ImageManifestDescriptor = descriptor as NonNullable<ContainerInspectResponse["ImageManifestDescriptor"]>;
   return options.size ? { ...answer, ...(await sizesOf(context, row)) } : answer;

@@ -1,3 +1,4 @@
+import type { ContainerDefaults } from "./container-defaults.ts";
 import type { Content } from "../content/content.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import type { State, Tx, Reader } from "../state/state.ts";
@@ -27,6 +28,7 @@ export interface ContainersOptions {
   /** Options of the default driver, where a container gives none of its own. */
   defaultLogOptions: Readonly<Record<string, string>>;
   defaultShmSize: number;
+  defaults: ContainerDefaults;
   defaultRuntime: string;
   init: boolean;
 }

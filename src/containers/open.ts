@@ -1,3 +1,4 @@
+import { askedMacAddress } from "./asked-mac-address.ts";
 import { attachContainer } from "./attach.ts";
 import { containerChanges } from "./changes.ts";
 import { commitContainer } from "./commit.ts";
@@ -12,7 +13,8 @@ import { openHealth } from "./health.ts";
 import { inspectContainer } from "./inspect.ts";
 import { killContainer } from "./kill.ts";
 import { listContainers } from "./list.ts";
-import { containerLogs } from "./logs.ts";
+import { clearLogs } from "./log-clear.ts";
+import { containerLogs, logFrames } from "./logs.ts";
 import type { ContainersNeeds } from "./needs.ts";
 import { pauseContainer, unpauseContainer } from "./pause.ts";
 import { pruneContainers } from "./prune.ts";
@@ -26,6 +28,7 @@ import { startContainer, startLocked } from "./start.ts";
 import { Stats } from "./stats.ts";
 import { stopContainer } from "./stop.ts";
 import { topContainer } from "./top.ts";
+import { updateContainer } from "./update.ts";
 import { waitContainer } from "./wait.ts";
 
 /** The containers of one engine. Nothing runs until `restore` is called. */
@@ -56,14 +59,18 @@ export function openContainers(needs: ContainersNeeds): Containers {
     pause: async (reference) => pauseContainer(context, reference),
     unpause: async (reference) => unpauseContainer(context, reference),
     rename: async (reference, name) => renameContainer(context, reference, name),
+    update: (reference, body) => updateContainer(context, reference, body),
     remove: (reference, options) => removeContainer(context, reference, options),
     resize: (reference, size) => resizeContainer(context, reference, size),
     wait: (reference, condition) => waitContainer(context, reference, condition),
     attach: (reference, sink, options) => attachContainer(context, reference, sink, options),
     logs: (reference, options) => containerLogs(context, reference, options),
+    logFrames: (reference, options) => logFrames(context, reference, options),
+    clearLogs: (reference) => clearLogs(context, reference),
     terminal: (reference) => find(context, reference).desired.config.Tty ?? false,
     list: (options) => listContainers(context, options),
     inspect: (reference, options) => inspectContainer(context, reference, options),
+    askedMacAddress: (reference) => askedMacAddress(context, reference),
     top: (reference, psArguments) => topContainer(context, reference, psArguments),
     stats: (reference, options) => stats.of(reference, options),
     allStats: (options) => stats.all(options),

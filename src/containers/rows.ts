@@ -160,6 +160,11 @@ export function insertRow(
   parsed.set(row.id, { text, value: row.desired });
 }
 
+/** What is asked for of a container from now on. */
+export function setDesired(tx: Tx, id: string, desired: Desired): void {
+  tx.run("UPDATE containers SET config_json = ? WHERE id = ?", JSON.stringify(desired), id);
+}
+
 /** Deletes the row and, by its foreign keys, execs, endpoints, ports and volume references. */
 export function deleteRow(tx: Tx, id: string): void {
   tx.run("DELETE FROM containers WHERE id = ?", id);

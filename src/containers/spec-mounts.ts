@@ -3,6 +3,8 @@ import type { HostConfig } from "../wire/engine-api.ts";
 import type { PlannedMount } from "./desired.ts";
 import { parseSecurityOptions } from "./security-opt.ts";
 
+const GUARDED = ["nosuid", "noexec", "nodev"];
+
 /** A host path (several layers of an image: joined by colons), and whether it is a directory. */
 export interface MountSource {
   path: string;
@@ -42,9 +44,8 @@ function systemMounts({ host, sharedShm }: MountInputs): Mount[] {
   const access = host.Privileged && !host.ReadonlyRootfs ? "rw" : "ro";
   const writable = parseSecurityOptions(host.SecurityOpt ?? [], host.Privileged ?? false).writableCgroups;
   const cgroups = writable === undefined ? access : writable ? "rw" : "ro";
-  const guarded = ["nosuid", "noexec", "nodev"];
   const mounts: Mount[] = [
-    { destination: "/proc", type: "proc", source: "proc", options: guarded },
+    { destination: "/proc", type: "proc", source: "proc", options: GUARDED },
     { destination: "/dev", type: "tmpfs", source: "tmpfs", options: ["nosuid", "strictatime", "mode=755", "size=65536k"] },
     {
       destination: "/dev/pts",
@@ -52,9 +53,9 @@ function systemMounts({ host, sharedShm }: MountInputs): Mount[] {
       source: "devpts",
       options: ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"],
     },
-    { destination: "/sys", type: "sysfs", source: "sysfs", options: [...guarded, access] },
-    { destination: "/sys/fs/cgroup", type: "cgroup", source: "cgroup", options: [cgroups, ...guarded] },
-    { destination: "/dev/mqueue", type: "mqueue", source: "mqueue", options: guarded },
+    { destination: "/sys", type: "sysfs", source: "sysfs", options: [...GUARDED, access] },
+    { destination: "/sys/fs/cgroup", type: "cgroup", source: "cgroup", options: [cgroups, ...GUARDED] },
+    { destination: "/dev/mqueue", type: "mqueue", source: "mqueue", options: GUARDED },
   ];
   const shm = shmMount(host, sharedShm);
   if (shm !== undefined) mounts.push(shm);
@@ -63,7 +64,13 @@ function systemMounts({ host, sharedShm }: MountInputs): Mount[] {
 
 function shmMount(host: HostConfig, shared: string | undefined): Mount | undefined {
   if (host.IpcMode === "none") return undefined;
-  if (shared !== undefined) return { destination: "/dev/shm", type: "bind", source: shared, options: ["rbind", "rprivate"] };
+  if (shared !== undefined)
+    return {
+      destination: "/dev/shm",
+      type: "bind",
+      source: shared,
+      options: ["rbind", "rprivate", ...(host.IpcMode === "host" ? [] : GUARDED)],
+    };
   return {
     destination: "/dev/shm",
     type: "tmpfs",

@@ -231,4 +231,11 @@ export const MIGRATIONS: readonly string[] = [
   -- Events of execs, of which health checks make the most: they are trimmed apart, so that they do not push out all others.
   CREATE INDEX events_exec ON events(sequence) WHERE action >= 'exec_' AND action < 'exec\`';
   `,
+  `
+  -- What a running container's process still has, where the container was edited since it was started.
+  CREATE TABLE running_configs (
+    container TEXT PRIMARY KEY REFERENCES containers(id) ON DELETE CASCADE,
+    config_json TEXT NOT NULL
+  ) WITHOUT ROWID;
+  `,
 ];

@@ -44,16 +44,16 @@ export function openVolumes({ state, content, dataRoot }: { state: State; conten
     return {
       CreatedAt: toRfc3339Nano(row.created).replace(/\.\d+Z$/, "Z"),
       Driver: row.driver,
-      Labels: row.config.labels,
+      Labels: row.config.labels as Record<string, string>,
       Mountpoint: dataOf(row.name),
       Name: row.name,
-      Options: row.config.options,
+      Options: row.config.options as Record<string, string>,
       Scope: "local",
     };
   }
 
   /** The row of a new volume, or the one that is there. */
-  function ensure(tx: Tx, { name, driver = LOCAL, driverOptions = {}, labels = {}, anonymous }: NewVolume): rows.VolumeRow {
+  function ensure(tx: Tx, { name, driver = LOCAL, driverOptions, labels, anonymous }: NewVolume): rows.VolumeRow {
     const there = rows.findVolume(tx, name);
     if (there !== undefined) {
       if (driver !== there.driver) throw new LighterError("conflict", `create ${name}: volume name must be unique`);
@@ -61,14 +61,14 @@ export function openVolumes({ state, content, dataRoot }: { state: State; conten
     }
     checkName(name);
     checkDriver(name, driver);
-    checkOptions(name, driverOptions);
+    checkOptions(name, driverOptions ?? {});
     const row: rows.VolumeRow = {
       name,
       driver,
       created: now(),
       anonymous,
       populated: rows.POPULATED.no,
-      config: { v: 1, labels: anonymous ? { ...labels, [ANONYMOUS]: "" } : labels, options: driverOptions },
+      config: { v: 1, labels: anonymous ? { ...labels, [ANONYMOUS]: "" } : (labels ?? null), options: driverOptions ?? null },
     };
     rows.insertVolume(tx, row);
     appendEvent(tx, { type: "volume", action: "create", actor: name, attributes: { driver } });
@@ -151,6 +151,7 @@ export function openVolumes({ state, content, dataRoot }: { state: State; conten
       return { deleted, bytes };
     },
 
+    unreference: rows.deleteReferences,
     reference(tx, { container, destination, ...wanted }) {
       const { name } = ensure(tx, wanted);
       rows.insertReference(tx, { volume: name, container, destination });
@@ -160,7 +161,8 @@ export function openVolumes({ state, content, dataRoot }: { state: State; conten
       const row = find(name);
       const path = dataOf(name);
       makeDirectory(path);
-      if (row.config.options["device"] !== undefined && !isMounted(path)) await mountVolume(name, path, row.config.options);
+      const { options } = row.config;
+      if (options?.["device"] !== undefined && !isMounted(path)) await mountVolume(name, path, options);
       if (copyFrom === undefined) return path;
       const running = copies.get(name);
       if (running !== undefined) await running.catch(() => undefined);
@@ -187,7 +189,7 @@ export function openVolumes({ state, content, dataRoot }: { state: State; conten
 
   /** Bytes below a volume's directory; what is mounted there from elsewhere takes none of ours. */
   async function sizeOf(row: rows.VolumeRow): Promise<number> {
-    if (row.config.options["device"] !== undefined) return 0;
+    if (row.config.options?.["device"] !== undefined) return 0;
     return (await treeSize(dataOf(row.name))).bytes;
   }
 

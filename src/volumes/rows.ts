@@ -4,8 +4,9 @@ import type { Reader, Tx } from "../state/state.ts";
 /** What a volume was made with. */
 export interface VolumeConfig {
   v: 1;
-  labels: Record<string, string>;
-  options: Record<string, string>;
+  /** Null where none were given, which Docker tells from an empty object. */
+  labels: Record<string, string> | null;
+  options: Record<string, string> | null;
 }
 
 /** How far the copy of an image's content has come: a copy that a crash cut short is made again. */
@@ -74,6 +75,11 @@ export function setPopulated(tx: Tx, name: string, populated: number): void {
 export function insertReference(tx: Tx, reference: { volume: string; container: string; destination: string }): void {
   const { volume, container, destination } = reference;
   tx.run("INSERT INTO volume_references (volume, container, destination) VALUES (?, ?, ?)", volume, container, destination);
+}
+
+/** Forgets all that a container mounts. */
+export function deleteReferences(tx: Tx, container: string): void {
+  tx.run("DELETE FROM volume_references WHERE container = ?", container);
 }
 
 /** Ids of the containers that mount a volume. */

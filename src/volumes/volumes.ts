@@ -28,6 +28,8 @@ export interface Volumes {
       destination: string;
     },
   ): void;
+  /** Forgets which volumes a container mounts, for a caller that notes them anew in the same transaction. */
+  unreference(tx: Tx, container: string): void;
   /**
    * Makes the directory ready for a start and returns its path: mounts what a driver option asks for, and copies the image's content into an empty new volume
    * (`source`: the directory of the image's root at the destination; undefined for `nocopy`).

@@ -1,0 +1,172 @@
+import { kindOf, LighterError, messageOf } from "../base/errors.ts";
+import type { Task } from "../runtime/runtime.ts";
+import type { Tx } from "../state/state.ts";
+import type { ContainerConfig, HostConfig } from "../wire/engine-api.ts";
+import type { ContainerEdit, UpdateBody } from "./containers.ts";
+import { change, type Context, isRunning, tell } from "./context.ts";
+import type { Desired, PlannedMount } from "./desired.ts";
+import { editedDesired, WORDS } from "./edit.ts";
+import { type EditEffect, forgetEdit, recordEdit, undoEdit } from "./edit-effects.ts";
+import { changeMounts, type MountOutcome, mountsBetween } from "./live-mounts.ts";
+import { networkRequest } from "./network-request.ts";
+import { validateRestartPolicy } from "./restart-policy.ts";
+import { type ContainerRow, setDesired } from "./rows.ts";
+import { clearRunningConfig, pendingChanges, putRunningConfig, type RunningConfig, runningConfig } from "./running-config.ts";
+import { changeLimits, limitsBetween } from "./update-limits.ts";
+import { thisMachine } from "./validate-resources.ts";
+import { validateConfig } from "./validate.ts";
+import { tellVolumes } from "./volume-events.ts";
+import { keepVolumes } from "./volume-references.ts";
+
+/** Fields of the configuration that an edit changes and that a process has from its start; stop signal and timeout are read when it is stopped. */
+const FROM_START = ["Env", ...WORDS.filter((key) => key !== "StopSignal" && key !== "StopTimeout")] as const;
+
+/** What was done: warnings, and what waits for the next start. */
+export interface Updated {
+  warnings: string[];
+  pending: string[];
+}
+
+/** See `Containers.update`. */
+export async function updateContainer(context: Context, reference: string, body: UpdateBody): Promise<Updated> {
+  if (body.RestartPolicy?.Name) validateRestartPolicy(body.RestartPolicy, false);
+  return change(context, reference, async (row, live) => {
+    try {
+      const plan = planUpdate(context, row, body);
+      return await (isRunning(row) && live.task !== undefined ? updateRunning(context, plan, live.task) : updateStored(context, plan));
+    } catch (error) {
+      if (kindOf(error) !== "conflict" && kindOf(error) !== "runtime") throw error;
+      throw new LighterError(kindOf(error), `Cannot update container ${row.id}: ${messageOf(error)}`, { cause: error });
+    }
+  });
+}
+
+/** An update that was checked: nothing of it is done yet. */
+interface Plan {
+  row: ContainerRow;
+  desired: Desired;
+  /** The limits that change, as they will be. */
+  fields: Partial<HostConfig>;
+  aliases: NonNullable<ContainerEdit["Aliases"]>;
+  ports: boolean;
+  warnings: string[];
+}
+
+function planUpdate(context: Context, row: ContainerRow, body: UpdateBody): Plan {
+  const { Lighter: edit = {}, RestartPolicy: policy, ...limits } = body;
+  if (row.status === "removing" || row.status === "dead")
+    throw new LighterError("conflict", 'container is marked for removal and cannot be "update"');
+  const { fields, warnings } = changeLimits(row.desired.hostConfig, limits, thisMachine(context.needs.runtime.cgroup));
+  const desired = editedDesired(row.name, row.desired, edit);
+  Object.assign(desired.hostConfig, fields);
+  if (policy?.Name) {
+    if (row.autoRemove && policy.Name !== "no")
+      throw new LighterError("conflict", "Restart policy cannot be updated because AutoRemove is enabled for the container");
+    desired.hostConfig.RestartPolicy = { Name: policy.Name, MaximumRetryCount: policy.MaximumRetryCount ?? 0 };
+  }
+  if (Object.keys(edit).length > 0) {
+    validateConfig(desired.config, desired.hostConfig);
+    if (edit.Ports !== undefined) context.needs.networks.check(networkRequest({ ...row, desired }));
+  }
+  return { row, desired, fields, aliases: edit.Aliases ?? {}, ports: edit.Ports !== undefined, warnings };
+}
+
+/** A container without a process: one transaction. */
+function updateStored(context: Context, plan: Plan): Updated {
+  context.needs.state.write(
+    (tx) => {
+      keepVolumes(context, tx, plan.row.id, plan.desired.mounts);
+      clearRunningConfig(tx, plan.row.id);
+      record(context, tx, plan);
+    },
+    { durable: !plan.row.autoRemove },
+  );
+  return { warnings: plan.warnings, pending: [] };
+}
+
+/**
+ * A running one: what will be done to the kernel is named in a row, done, and becomes true in one transaction with the event. A failure, and the next
+ * daemon after a crash, takes it back. Host ports are opened after that transaction: the table is written from the rows at each start.
+ */
+async function updateRunning(context: Context, plan: Plan, task: Task): Promise<Updated> {
+  const { state, runtime } = context.needs;
+  const { row, desired, fields } = plan;
+  const known = runningConfig(state, row.id);
+  const has = known?.mounts ?? row.desired.mounts;
+  const effect: EditEffect = { v: 1, fields, ...mountsBetween(has, desired.mounts) };
+  const touches = effect.added.length + effect.removed.length + Object.keys(fields).length > 0;
+  if (touches)
+    state.write(
+      (tx) => {
+        recordEdit(tx, row.id, effect);
+        keepVolumes(context, tx, row.id, [...desired.mounts, ...has]);
+      },
+      { durable: false },
+    );
+  let open: (() => Promise<void>) | undefined;
+  let outcome: MountOutcome;
+  let running: RunningConfig;
+  try {
+    outcome = await changeMounts(context, row, task, has, effect);
+    const keys = Object.keys(fields) as (keyof HostConfig)[];
+    if (keys.length > 0) await task.update(limitsBetween(row.desired.hostConfig, desired.hostConfig, keys, runtime.cgroup.version));
+    ({ open, running } = state.write((tx) => recordRunning(context, tx, plan, { known, has, mounts: outcome.mounts }), {
+      durable: !row.autoRemove,
+    }));
+  } catch (error) {
+    if (touches) await undoEdit(context, row, task, effect);
+    throw error;
+  }
+  await open?.();
+  return { warnings: [...plan.warnings, ...outcome.warnings], pending: pendingChanges(running, desired) };
+}
+
+function recordRunning(
+  context: Context,
+  tx: Tx,
+  plan: Plan,
+  process: { known: RunningConfig | undefined; has: readonly PlannedMount[]; mounts: PlannedMount[] },
+): { open: (() => Promise<void>) | undefined; running: RunningConfig } {
+  const { row, desired } = plan;
+  const open = plan.ports ? context.needs.networks.republish(tx, networkRequest({ ...row, desired })) : undefined;
+  const running = differences(row.desired, process.known, process.mounts, plan.ports && open === undefined);
+  if (open !== undefined) delete running.hostConfig.PortBindings;
+  keepVolumes(context, tx, row.id, [...process.mounts, ...desired.mounts]);
+  tellChanged(tx, row, process.has, process.mounts);
+  record(context, tx, plan);
+  putRunningConfig(tx, row.id, running, desired);
+  forgetEdit(tx, row.id);
+  return { open, running };
+}
+
+/** What the process has: what it was known to have already, else what the row said until now. */
+function differences(before: Desired, known: RunningConfig | undefined, mounts: PlannedMount[], portsWait: boolean): RunningConfig {
+  const config: Partial<ContainerConfig> = {};
+  for (const key of FROM_START) Object.assign(config, { [key]: before.config[key] ?? null });
+  const hostConfig: Partial<HostConfig> = {};
+  Object.assign(hostConfig, { Tmpfs: before.hostConfig.Tmpfs ?? null });
+  if (portsWait) hostConfig.PortBindings = before.hostConfig.PortBindings ?? {};
+  return { v: 1, config: { ...config, ...known?.config }, hostConfig: { ...hostConfig, ...known?.hostConfig }, mounts };
+}
+
+function tellChanged(tx: Tx, row: ContainerRow, before: readonly PlannedMount[], now: readonly PlannedMount[]): void {
+  const { added, removed } = mountsBetween(before, now);
+  tellVolumes(tx, { ...row, desired: { ...row.desired, mounts: removed } }, "unmount");
+  tellVolumes(tx, { ...row, desired: { ...row.desired, mounts: added } }, "mount");
+}
+
+/** The row as it is asked for now, names on networks, and the event. */
+function record(context: Context, tx: Tx, { row, desired, aliases }: Plan): void {
+  for (const [reference, change] of Object.entries(aliases)) {
+    const lists = { add: change.Add ?? [], remove: change.Remove ?? [] };
+    const changed = context.needs.networks.changeAliases(tx, networkRequest({ ...row, desired }), reference, lists);
+    if (!changed.kept) keepAliases(desired, changed);
+  }
+  setDesired(tx, row.id, desired);
+  tell(tx, { ...row, desired }, "update");
+}
+
+function keepAliases(desired: Desired, { network, id, aliases }: { network: string; id: string; aliases: string[] }): void {
+  const key = Object.keys(desired.endpoints).find((name) => name === network || id.startsWith(name)) ?? network;
+  desired.endpoints[key] = { ...desired.endpoints[key], Aliases: aliases };
+}

@@ -1,0 +1,27 @@
+import type { Tx } from "../state/state.ts";
+import type { Context } from "./context.ts";
+import type { PlannedMount } from "./desired.ts";
+
+/** Notes which volumes a container mounts; missing ones are made. */
+export function referenceVolumes(context: Context, tx: Tx, container: string, mounts: readonly PlannedMount[]): void {
+  for (const mount of mounts) {
+    if (mount.type !== "volume") continue;
+    context.needs.volumes.reference(tx, {
+      name: mount.source,
+      anonymous: mount.anonymous ?? false,
+      container,
+      destination: mount.destination,
+      ...(mount.driver === undefined ? {} : { driver: mount.driver }),
+      ...(mount.driverOptions === undefined ? {} : { driverOptions: mount.driverOptions }),
+      ...(mount.labels === undefined ? {} : { labels: mount.labels }),
+    });
+  }
+}
+
+/** As {@link referenceVolumes}, in the place of all that was noted before. Of two mounts at one place the first counts. */
+export function keepVolumes(context: Context, tx: Tx, container: string, mounts: readonly PlannedMount[]): void {
+  const places = new Map<string, PlannedMount>();
+  for (const mount of mounts) if (!places.has(mount.destination)) places.set(mount.destination, mount);
+  context.needs.volumes.unreference(tx, container);
+  referenceVolumes(context, tx, container, [...places.values()]);
+}
