@@ -49,6 +49,9 @@ export async function* streamEvents(state: Reader, query: EventQuery): AsyncGene
   }
 }
 
+/** Filters for what only a cluster has: no event passes them. */
+const NEVER = ["service", "node", "secret", "config"];
+
 /** Whether an event passes Docker's filters: `event`, `type`, `container`, `image`, `network`, `volume`, `daemon`, `scope`, `label`. */
 export function matches(event: StoredEvent, filters: Filters): boolean {
   const one = (key: string, test: (value: string) => boolean): boolean => filterValues(filters, key)?.some(test) ?? true;
@@ -63,13 +66,16 @@ export function matches(event: StoredEvent, filters: Filters): boolean {
     named("network") &&
     named("volume") &&
     named("daemon") &&
+    named("plugin") &&
+    NEVER.every((key) => !filters.has(key)) &&
     one("image", (value) => isOfImage(event, value)) &&
     matchLabels(filters, event.attributes)
   );
 }
 
+/** Docker takes the beginning of an id or of a name for the whole. */
 function isNamed(event: StoredEvent, value: string): boolean {
-  return event.actor === value || event.attributes["name"] === value || (value.length >= 3 && event.actor.startsWith(value));
+  return event.actor.startsWith(value) || (event.attributes["name"]?.startsWith(value) ?? false);
 }
 
 function isOfImage(event: StoredEvent, value: string): boolean {

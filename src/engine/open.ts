@@ -1,12 +1,12 @@
 import { join } from "node:path";
 import { LighterError } from "../base/errors.ts";
-import { now } from "../base/clock.ts";
 import { openContainers } from "../containers/open.ts";
 import type { Containers } from "../containers/containers.ts";
 import { openContent } from "../content/open.ts";
 import { openDistribution } from "../distribution/open.ts";
 import type { ImagesNeeds } from "../images/needs.ts";
 import { openImages } from "../images/open.ts";
+import { inheritedNofile } from "../linux/inherited-limit.ts";
 import { isAlive } from "../linux/process.ts";
 import type { NetworksNeeds } from "../networks/needs.ts";
 import type { NetworksOptions } from "../networks/networks.ts";
@@ -16,21 +16,16 @@ import { REGISTRY_ROOTS } from "../registry/rows.ts";
 import { shippedImages } from "../registry/shipped.ts";
 import { openRuntime } from "../runtime/open.ts";
 import type { TaskRecord } from "../runtime/runtime.ts";
-import { trimEvents } from "../state/events.ts";
 import { State } from "../state/state.ts";
 import { openVolumes } from "../volumes/open.ts";
 import type { EngineConfig } from "./config.ts";
 import type { Engine } from "./engine.ts";
 import { streamEvents } from "./events.ts";
 import { systemInfo } from "./info.ts";
+import { trimEventsRegularly } from "./trim-events.ts";
 import { diskUsage } from "./usage.ts";
 import { systemVersion, VERSION } from "./version.ts";
 
-const DAY = 24n * 3600n * 1_000_000_000n;
-/** Events are kept for this long, and this many of them. */
-const EVENT_AGE = 90n * DAY;
-const EVENT_COUNT = 200_000;
-const EVENT_TRIM_MS = 600_000;
 /** Partial downloads that nobody went on with for a week. */
 const PARTIAL_AGE_MS = 7 * 24 * 3600 * 1000;
 
@@ -41,9 +36,7 @@ const PARTIAL_AGE_MS = 7 * 24 * 3600 * 1000;
 export async function openEngine(config: EngineConfig): Promise<Engine> {
   const { dataRoot, execRoot } = config;
   const state = new State(join(dataRoot, "state.db"));
-  const trim = (): void => state.write((tx) => trimEvents(tx, { before: now() - EVENT_AGE, keep: EVENT_COUNT }), { durable: false });
-  trim();
-  const trimming = setInterval(trim, EVENT_TRIM_MS).unref();
+  const endTrimming = trimEventsRegularly(state);
   const [content, runtime] = await Promise.all([
     openContent({ dataRoot, state, roots: [REGISTRY_ROOTS] }),
     openRuntime({
@@ -82,6 +75,7 @@ export async function openEngine(config: EngineConfig): Promise<Engine> {
       defaultLogDriver: config.logDriver,
       defaultLogOptions: config.logOptions,
       defaultShmSize: config.shmSize,
+      defaults: { ...config.containers, nofile: inheritedNofile() },
       defaultRuntime: config.defaultRuntime ?? "",
       init: config.init,
     },
@@ -108,7 +102,7 @@ export async function openEngine(config: EngineConfig): Promise<Engine> {
     version: () => systemVersion(runtime.records().map(({ name, version }) => ({ name, version }))),
     diskUsage: (query) => diskUsage({ containers, images, volumes, content }, query),
     async [Symbol.asyncDispose]() {
-      clearInterval(trimming);
+      endTrimming();
       await containers[Symbol.asyncDispose]();
       await networks[Symbol.asyncDispose]();
       await registry?.[Symbol.asyncDispose]();

@@ -163,7 +163,7 @@ describe.skipIf(process.getuid?.() !== 0)("images", () => {
     expect(await shop.images.remove(id, noForce)).toEqual([{ Deleted: id }]);
     expect(shop.content.usage()).toEqual({ blobs: 0, layers: 0, partial: 0 });
     const events = shop.state.all<{ action: string }>("SELECT action FROM events").map((event) => event.action);
-    expect(events).toEqual(["import", "tag", "untag", "tag", "untag", "untag", "delete"]);
+    expect(events).toEqual(["tag", "import", "tag", "untag", "tag", "untag", "untag", "delete"]);
   });
 
   test("prune takes what has no name, or all that no container uses", async () => {

@@ -95,14 +95,38 @@ export function lastSequence(state: Reader): number {
   return state.get<{ last: number }>("SELECT COALESCE(MAX(sequence), 0) AS last FROM events")?.last ?? 0;
 }
 
-/** Drops the oldest events past an age and a count. */
-export function trimEvents(tx: Tx, options: { before: Nanoseconds; keep: number }): void {
-  tx.run(
-    "DELETE FROM events WHERE time < ? OR sequence <= (SELECT COALESCE(MAX(sequence), 0) FROM events) - ?",
-    options.before,
-    options.keep,
-  );
+/** What is kept of the events; all that is older goes. */
+export interface EventBounds {
+  before: Nanoseconds;
+  keep: number;
+  /** How many events of execs are kept: health checks make so many that they are counted apart. */
+  keepExecs?: number;
+  /** Rows deleted at most, so that a transaction stays short. */
+  limit?: number;
 }
+
+/** Drops the oldest events past an age and a count; returns how many went. */
+export function trimEvents(tx: Tx, { before, keep, keepExecs = keep, limit = -1 }: EventBounds): number {
+  const oldest = tx.get<{ time: string }>("SELECT CAST(time AS TEXT) AS time FROM events ORDER BY events.time DESC LIMIT 1 OFFSET ?", keep);
+  const bound = oldest !== undefined && BigInt(oldest.time) >= before ? BigInt(oldest.time) + 1n : before;
+  const old = tx.run(
+    "DELETE FROM events WHERE sequence IN (SELECT sequence FROM events WHERE time < ? ORDER BY time LIMIT ?)",
+    bound,
+    limit,
+  );
+  const execs = tx.run(
+    `DELETE FROM events WHERE sequence IN (
+       SELECT sequence FROM events WHERE ${EXECS} AND sequence <=
+         (SELECT sequence FROM events WHERE ${EXECS} ORDER BY sequence DESC LIMIT 1 OFFSET ?)
+       ORDER BY sequence LIMIT ?)`,
+    keepExecs,
+    limit,
+  );
+  return old.changes + execs.changes;
+}
+
+/** As the index `events_exec` has it. */
+const EXECS = "action >= 'exec_' AND action < 'exec`'";
 
 function fromRow(row: Row): StoredEvent {
   return {

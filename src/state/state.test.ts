@@ -84,3 +84,18 @@ test("events keep nanoseconds, are read by sequence and by time, wake listeners 
   state.write((tx) => trimEvents(tx, { before: time + 1n, keep: 10 }), { durable: false });
   expect(eventsAfter(state, 0).map((found) => found.actor)).toEqual(["late"]);
 });
+
+test("events of execs are trimmed apart, and never more than asked for at once", () => {
+  const actions = ["start", "exec_start: a", "exec_die", "exec_start: b", "die"];
+  const drafts = actions.map((action, index) => ({ ...event(action, BigInt(index + 1)), action }));
+  state.write((tx) => drafts.forEach((draft) => appendEvent(tx, draft)), { durable: false });
+  const left = (): string[] => eventsAfter(state, 0).map((found) => found.action);
+  const trim = (bounds: { keep: number; keepExecs: number; limit?: number }): number =>
+    state.write((tx) => trimEvents(tx, { before: 0n, ...bounds }), { durable: false });
+  expect(trim({ keep: 10, keepExecs: 1, limit: 1 })).toBe(1);
+  expect(left()).toEqual(["start", "exec_die", "exec_start: b", "die"]);
+  expect(trim({ keep: 10, keepExecs: 1 })).toBe(1);
+  expect(left()).toEqual(["start", "exec_start: b", "die"]);
+  expect(trim({ keep: 2, keepExecs: 5 })).toBe(1);
+  expect(left()).toEqual(["exec_start: b", "die"]);
+});
