@@ -229,7 +229,7 @@ export const MIGRATIONS: readonly string[] = [
     log_json TEXT NOT NULL
   ) WITHOUT ROWID;
   -- Events of execs, of which health checks make the most: they are trimmed apart, so that they do not push out all others.
-  CREATE INDEX events_exec ON events(sequence) WHERE action >= 'exec_' AND action < 'exec\`';
+  CREATE INDEX events_exec ON events(sequence, action) WHERE action >= 'exec_' AND action < 'exec\`';
   `,
   `
   -- What a running container's process still has, where the container was edited since it was started.
