@@ -5,7 +5,9 @@ import { configure, getLogfmtFormatter, getStreamSink, isLogLevel, type LogLevel
 import { openApi } from "./api/open.ts";
 import { kindOf, LighterError, messageOf } from "./base/errors.ts";
 import { logOf } from "./base/log.ts";
+import { parseBytes } from "./base/units.ts";
 import { applyExecOption, applyLogOption, completeConfig, readConfigFile, type EngineConfig } from "./engine/config.ts";
+import { applyContainerKey, applyDefaultUlimit, completeDefaults } from "./engine/container-keys.ts";
 import { openEngine } from "./engine/open.ts";
 import { lockFile } from "./linux/flock.ts";
 import { ensureMemory, leaveMemory } from "./linux/memory-directory.ts";
@@ -96,6 +98,7 @@ function daemonConfig(argv: string[]): DaemonConfig {
   if (flags["registry-mirror"] !== undefined) given.registryMirrors = flags["registry-mirror"];
   if (flags["insecure-registry"] !== undefined) given.insecureRegistries = flags["insecure-registry"];
   if (flags["own-cgroup"] !== undefined) given.ownCgroup = flags["own-cgroup"];
+  applyContainerFlags(given, flags);
   for (const option of flags["exec-opt"] ?? []) applyExecOption(given, option);
   if (flags["log-driver"] !== undefined) given.logDriver = flags["log-driver"];
   for (const option of flags["log-opt"] ?? []) applyLogOption(given, option);
@@ -138,6 +141,17 @@ function parseFlags(argv: string[]) {
         "log-driver": text,
         "log-opt": texts,
         "own-cgroup": flag,
+        "default-ulimit": texts,
+        "default-shm-size": text,
+        "default-ipc-mode": text,
+        "default-cgroupns-mode": text,
+        "no-new-privileges": flag,
+        "seccomp-profile": text,
+        "cgroup-parent": text,
+        "cdi-spec-dir": texts,
+        "init-path": text,
+        init: flag,
+        "userns-remap": text,
         "add-runtime": texts,
         "default-runtime": text,
         "registry-mirror": texts,
@@ -154,9 +168,21 @@ function parseFlags(argv: string[]) {
   }
 }
 
+/** Flags about containers that say nothing themselves; each is a key of daemon.json, too. */
+function applyContainerFlags(given: Partial<EngineConfig>, flags: ReturnType<typeof parseFlags>): void {
+  const keys = ["default-ipc-mode", "default-cgroupns-mode", "no-new-privileges", "seccomp-profile", "cgroup-parent", "init-path"] as const;
+  const defaults = { ...completeDefaults(given.containers ?? {}) };
+  for (const key of [...keys, "userns-remap"] as const) if (flags[key] !== undefined) applyContainerKey(defaults, key, flags[key]);
+  if (flags["cdi-spec-dir"] !== undefined) applyContainerKey(defaults, "cdi-spec-dirs", flags["cdi-spec-dir"]);
+  for (const ulimit of flags["default-ulimit"] ?? []) applyDefaultUlimit(defaults, ulimit);
+  given.containers = defaults;
+  if (flags["default-shm-size"] !== undefined) given.shmSize = parseBytes(flags["default-shm-size"]);
+  if (flags.init !== undefined) given.init = flags.init;
+}
+
 /** Go's `--flag=false` in the form that parseArgs takes. */
 function goBoolean(argument: string): string {
-  return argument.replace(/^--(tls|tlsverify|debug)=(true|1|false|0)$/, (_, name: string, value: string) =>
+  return argument.replace(/^--(tls|tlsverify|debug|init|no-new-privileges)=(true|1|false|0)$/, (_, name: string, value: string) =>
     value === "true" || value === "1" ? `--${name}` : `--no-${name}`,
   );
 }

@@ -8,7 +8,7 @@ import { capabilitiesOf, grantableCapabilities } from "./capabilities.ts";
 import type { CreateBody } from "./containers.ts";
 import { type Context, find, tell } from "./context.ts";
 import type { Desired } from "./desired.ts";
-import { devicesOf } from "./devices.ts";
+import { checkDevices } from "./devices.ts";
 import { checkCgroupParent } from "./cgroup-parent.ts";
 import { fillHostConfig } from "./host-config.ts";
 import { initProgram } from "./init-program.ts";
@@ -53,7 +53,7 @@ export async function createContainer(
           runtime: plan.runtime,
           autoRemove: plan.autoRemove,
         });
-        referenceVolumes(context, tx, id, plan.desired.mounts);
+        asInvalid(() => referenceVolumes(context, tx, id, plan.desired.mounts));
         needs.images.touch(tx, image.id);
         tell(tx, row, "create");
       },
@@ -82,13 +82,14 @@ function planContainer(
     runtime: options.defaultRuntime,
     cgroupVersion: runtime.cgroup.version,
     init: options.init,
+    containers: options.defaults,
   });
   const config = mergeConfig(askedConfig, image.config.config ?? {});
   validateConfig(config, host);
   const record = runtime.record(host.Runtime ?? "");
   host.Runtime ||= record.name;
   checkCgroupParent(host, runtime.cgroup.driver);
-  if (host.Init) initProgram();
+  if (host.Init) initProgram(options.defaults.initPath);
   asInvalid(() => nameJoined(context, host));
   const warnings = warningsOf(context, host);
   const mounts = asInvalid(() => planMounts(config, host, (other) => find(context, other).desired.mounts));
@@ -111,8 +112,7 @@ function warningsOf(context: Context, host: HostConfig): string[] {
   const warnings = validateResources(host, thisMachine(context.needs.runtime.cgroup));
   const { missing } = capabilitiesOf({ add: host.CapAdd ?? [], drop: host.CapDrop ?? [], privileged: host.Privileged ?? false });
   for (const name of missing) warnings.push(`capability ${name} was left out: this machine does not allow it`);
-  devicesOf(host);
-  if ((host.DeviceRequests ?? []).length > 0) throw unsupportedDevices(host);
+  checkDevices(host);
   const mayRaise = grantableCapabilities().has("CAP_SYS_RESOURCE");
   warnings.push(...rlimitsOf(host.Ulimits ?? [], { mayRaise }).warnings);
   const score = host.OomScoreAdj ?? 0;
@@ -121,14 +121,6 @@ function warningsOf(context: Context, host: HostConfig): string[] {
   if (host.NetworkMode === "host" && Object.keys(host.PortBindings ?? {}).length > 0)
     warnings.push("Published ports are discarded when using host network mode");
   return warnings;
-}
-
-function unsupportedDevices(host: HostConfig): LighterError {
-  const capabilities = host.DeviceRequests?.[0]?.Capabilities ?? [];
-  return new LighterError(
-    "invalid",
-    `could not select device driver "${host.DeviceRequests?.[0]?.Driver ?? ""}" with capabilities: [${capabilities.map((set) => `[${set.join(" ")}]`).join(" ")}]`,
-  );
 }
 
 /**

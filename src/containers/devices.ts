@@ -30,8 +30,7 @@ export function devicesOf(host: HostConfig): { devices: Device[]; rules: DeviceR
   const devices: Device[] = [];
   const rules: DeviceRule[] = [...DEFAULT_RULES];
   for (const mapping of host.Devices ?? []) {
-    const access = mapping.CgroupPermissions || "rwm";
-    if (!/^[rwm]{1,3}$/.test(access)) throw new LighterError("invalid", `invalid device mode: ${access}`);
+    const access = checkAccess(mapping.CgroupPermissions || "rwm");
     for (const device of mapped(mapping.PathOnHost ?? "", mapping.PathInContainer ?? "")) {
       devices.push(device);
       rules.push({ allow: true, type: device.type === "b" ? "b" : "c", major: device.major, minor: device.minor, access });
@@ -39,6 +38,17 @@ export function devicesOf(host: HostConfig): { devices: Device[]; rules: DeviceR
   }
   for (const rule of host.DeviceCgroupRules ?? []) rules.push(parseRule(rule));
   return { devices, rules };
+}
+
+/** Checks the words of device mappings and rules; the devices themselves are looked for at the start. Throws `invalid` with Docker's texts. */
+export function checkDevices(host: HostConfig): void {
+  for (const { CgroupPermissions } of host.Devices ?? []) checkAccess(CgroupPermissions || "rwm");
+  for (const rule of host.DeviceCgroupRules ?? []) parseRule(rule);
+}
+
+function checkAccess(access: string): string {
+  if (!/^[rwm]{1,3}$/.test(access)) throw new LighterError("invalid", `invalid device mode: ${access}`);
+  return access;
 }
 
 /** A value of `--device-cgroup-rule`: `c 42:* rmw`. */

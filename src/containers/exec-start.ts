@@ -118,7 +118,7 @@ function execSpecOf(context: Context, row: ContainerRow, exec: ExecRow, options:
       args: body.Cmd ?? [],
       env: execEnvironment(config, hostname, user.home, body.Env ?? [], terminal),
       cwd: body.WorkingDir || config.WorkingDir || "/",
-      ...credentialsOf(host, user),
+      ...credentialsOf(host, user, context.needs.options.defaults),
     },
     terminal,
     stdin: body.AttachStdin ?? false,

@@ -1,4 +1,5 @@
 import type { HostConfig } from "../wire/engine-api.ts";
+import type { ContainerDefaults } from "./container-defaults.ts";
 
 /** Paths under /proc and /sys that no unprivileged container sees. */
 export const MASKED_PATHS: readonly string[] = [
@@ -27,6 +28,7 @@ export interface HostDefaults {
   runtime: string;
   cgroupVersion: 1 | 2;
   init: boolean;
+  containers?: Pick<ContainerDefaults, "ipcMode" | "cgroupnsMode" | "cgroupParent">;
 }
 
 /** What Docker shows for a field that was not given, though its schema has no null there. */
@@ -46,8 +48,10 @@ export function fillHostConfig(asked: HostConfig, defaults: HostDefaults): HostC
     LogConfig: logConfigOf(asked.LogConfig, defaults),
     NetworkMode: !asked.NetworkMode || asked.NetworkMode === "default" ? "bridge" : asked.NetworkMode,
     RestartPolicy: { Name: asked.RestartPolicy?.Name || ("no" as const), MaximumRetryCount: asked.RestartPolicy?.MaximumRetryCount ?? 0 },
-    CgroupnsMode: asked.CgroupnsMode || (defaults.cgroupVersion === 2 && !privileged ? "private" : "host"),
-    IpcMode: asked.IpcMode || "private",
+    CgroupnsMode:
+      asked.CgroupnsMode || defaults.containers?.cgroupnsMode || (defaults.cgroupVersion === 2 && !privileged ? "private" : "host"),
+    IpcMode: asked.IpcMode || (defaults.containers?.ipcMode ?? "private"),
+    CgroupParent: asked.CgroupParent || (defaults.containers?.cgroupParent ?? ""),
     ShmSize: asked.ShmSize || defaults.shmSize,
     Runtime: asked.Runtime || defaults.runtime,
     MemorySwap: memory > 0 && !asked.MemorySwap ? memory * 2 : (asked.MemorySwap ?? 0),

@@ -134,6 +134,7 @@ export function taskSpecOf(
     network: network.namespace,
     joined: joinedNamespaces(context, row),
     cgroup: runtime.cgroup,
+    defaults: options.defaults,
     sources,
     files,
     sharedShm: sharedShm(context, row),
@@ -146,7 +147,7 @@ export function taskSpecOf(
     directory: paths.run,
     spec,
     rootfs: { lower: layers, upper: paths.upper, work: paths.work, volatile: row.autoRemove },
-    seccomp: parseSecurityOptions(host.SecurityOpt ?? [], host.Privileged ?? false).seccomp,
+    seccomp: parseSecurityOptions(host.SecurityOpt ?? [], host.Privileged ?? false, options.defaults.seccompProfile).seccomp,
     terminal,
     stdin: !config.OpenStdin ? "none" : config.StdinOnce && !terminal ? "once" : "open",
     logFile: host.LogConfig?.Type === "none" ? undefined : paths.log,
@@ -173,7 +174,7 @@ function prepareFiles(
   });
   const other = host.NetworkMode?.startsWith("container:") ? find(context, host.NetworkMode.slice("container:".length)) : undefined;
   const files = hostFileMounts(row.desired, paths, other && pathsOf(context.needs.options, other.id));
-  if (host.Init) files.set(INIT_PATH, { source: initProgram(), readOnly: true });
+  if (host.Init) files.set(INIT_PATH, { source: initProgram(context.needs.options.defaults.initPath), readOnly: true });
   return files;
 }
 

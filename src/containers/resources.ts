@@ -39,7 +39,8 @@ function cpuOf(host: HostConfig): NonNullable<Resources["cpu"]> {
     ...(CpuShares > 0 ? { shares: CpuShares } : {}),
     ...(NanoCpus > 0 ? { period: PERIOD, quota: Math.floor((NanoCpus * PERIOD) / 1e9) } : {}),
     ...(CpuPeriod > 0 ? { period: CpuPeriod } : {}),
-    ...(CpuQuota !== 0 ? { quota: Math.max(CpuQuota, -1) } : {}),
+    // None below zero, which is the default.
+    ...(CpuQuota > 0 ? { quota: CpuQuota } : {}),
     ...(CpuRealtimePeriod > 0 ? { realtimePeriod: CpuRealtimePeriod } : {}),
     ...(CpuRealtimeRuntime > 0 ? { realtimeRuntime: CpuRealtimeRuntime } : {}),
     ...(host.CpusetCpus ? { cpus: host.CpusetCpus } : {}),

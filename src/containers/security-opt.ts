@@ -4,7 +4,8 @@ import type { TaskSpec } from "../runtime/runtime.ts";
 
 /** What `--security-opt` says. */
 export interface SecurityOptions {
-  noNewPrivileges: boolean;
+  /** Undefined where the daemon's default counts. */
+  noNewPrivileges: boolean | undefined;
   seccomp: TaskSpec["seccomp"];
   /** An AppArmor profile that was asked for. */
   apparmor: string | undefined;
@@ -15,10 +16,10 @@ export interface SecurityOptions {
 }
 
 /** Reads the values of `--security-opt`. SELinux labels are accepted and have no effect where SELinux is absent. Throws `invalid` with Docker's texts. */
-export function parseSecurityOptions(values: readonly string[], privileged: boolean): SecurityOptions {
+export function parseSecurityOptions(values: readonly string[], privileged: boolean, defaultProfile?: string): SecurityOptions {
   const result: SecurityOptions = {
-    noNewPrivileges: false,
-    seccomp: { kind: privileged ? "unconfined" : "default" },
+    noNewPrivileges: undefined,
+    seccomp: privileged || defaultProfile === "unconfined" ? { kind: "unconfined" } : profileOf(defaultProfile),
     apparmor: undefined,
     systemPathsUnconfined: false,
     writableCgroups: undefined,
@@ -58,6 +59,10 @@ function takePair(value: string, result: SecurityOptions): void {
     default:
       throw new LighterError("invalid", `invalid --security-opt 2: "${value}"`);
   }
+}
+
+function profileOf(json: string | undefined): TaskSpec["seccomp"] {
+  return json === undefined ? { kind: "default" } : { kind: "custom", json };
 }
 
 /** What Go reads as a boolean. */

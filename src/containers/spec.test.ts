@@ -1,5 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import type { ContainerConfig, HostConfig } from "../wire/engine-api.ts";
+import { CONTAINER_DEFAULTS } from "./container-defaults.ts";
 import type { PlannedMount } from "./desired.ts";
 import { fillHostConfig, MASKED_PATHS, READONLY_PATHS } from "./host-config.ts";
 import { mergeConfig } from "./merge-config.ts";
@@ -11,7 +12,14 @@ function spec(
   more: Partial<SpecInputs> & { mounts?: PlannedMount[] } = {},
 ): ReturnType<typeof specOf> {
   const { mounts = [], ...inputs } = more;
-  const filled = fillHostConfig(host, { logDriver: "json-file", logOptions: {}, shmSize: 64 << 20, runtime: "crun", cgroupVersion: 2, init: false });
+  const filled = fillHostConfig(host, {
+    logDriver: "json-file",
+    logOptions: {},
+    shmSize: 64 << 20,
+    runtime: "crun",
+    cgroupVersion: 2,
+    init: false,
+  });
   return specOf({
     id: "f".repeat(64),
     desired: {
@@ -32,6 +40,7 @@ function spec(
     sources: new Map(),
     files: new Map(),
     sharedShm: undefined,
+    defaults: CONTAINER_DEFAULTS,
     ...inputs,
   });
 }

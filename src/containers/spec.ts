@@ -3,6 +3,7 @@ import { posix } from "node:path";
 import type { Process, RuntimeSpec } from "../oci/spec.ts";
 import type { ContainerConfig, HostConfig } from "../wire/engine-api.ts";
 import { capabilitiesOf, grantableCapabilities } from "./capabilities.ts";
+import { type ContainerDefaults, ulimitsOf } from "./container-defaults.ts";
 import { commandOf, type Desired } from "./desired.ts";
 import { devicesOf } from "./devices.ts";
 import { environmentOf } from "./environment.ts";
@@ -26,6 +27,7 @@ export interface SpecInputs extends Omit<MountInputs, "host" | "mounts"> {
   /** Namespaces of other containers to join: paths. */
   joined: { pid?: string; ipc?: string };
   cgroup: { version: 1 | 2; driver: "cgroupfs" | "systemd" };
+  defaults: ContainerDefaults;
 }
 
 /** The OCI specification of a container, without the root's path and the seccomp filter, which are the runtime part's. */
@@ -64,7 +66,7 @@ function processOf(inputs: SpecInputs): Process {
     args: host.Init ? [INIT_PATH, "--", ...args] : args,
     env: environmentOf(config, inputs.hostname, inputs.user.home),
     cwd: config.WorkingDir || "/",
-    ...credentialsOf(host, inputs.user),
+    ...credentialsOf(host, inputs.user, inputs.defaults),
   };
 }
 
@@ -72,17 +74,18 @@ function processOf(inputs: SpecInputs): Process {
 export function credentialsOf(
   host: HostConfig,
   user: User,
+  defaults: ContainerDefaults,
 ): Pick<Process, "user" | "capabilities" | "rlimits" | "noNewPrivileges" | "oomScoreAdj" | "apparmorProfile"> {
   const privileged = host.Privileged ?? false;
   const { list } = capabilitiesOf({ add: host.CapAdd ?? [], drop: host.CapDrop ?? [], privileged });
   const security = parseSecurityOptions(host.SecurityOpt ?? [], privileged);
   const mayRaise = grantableCapabilities().has("CAP_SYS_RESOURCE");
-  const { rlimits } = rlimitsOf(host.Ulimits ?? [], { mayRaise });
+  const { rlimits } = rlimitsOf(ulimitsOf(host, defaults), { mayRaise });
   const score = oomScoreOf(host.OomScoreAdj ?? 0, mayRaise);
   return {
     user: { uid: user.uid, gid: user.gid, ...(user.additionalGids.length > 0 ? { additionalGids: user.additionalGids } : {}) },
     capabilities: { bounding: list, effective: list, permitted: list, inheritable: [], ambient: [] },
-    noNewPrivileges: security.noNewPrivileges,
+    noNewPrivileges: security.noNewPrivileges ?? defaults.noNewPrivileges,
     ...(rlimits.length > 0 ? { rlimits } : {}),
     ...(score === undefined ? {} : { oomScoreAdj: score }),
     ...(security.apparmor !== undefined && appArmorEnabled() ? { apparmorProfile: security.apparmor } : {}),

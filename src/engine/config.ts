@@ -2,7 +2,10 @@ import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { LighterError, messageOf } from "../base/errors.ts";
 import { validateLogging } from "../containers/log-options.ts";
+import { parseBytes } from "../base/units.ts";
+import type { ContainerDefaults } from "../containers/container-defaults.ts";
 import { DEFAULT_ADDRESS_POOLS } from "../networks/subnets.ts";
+import { applyContainerKey, completeDefaults, isContainerKey } from "./container-keys.ts";
 
 export const DEFAULT_DATA_ROOT = "/var/lib/lighter";
 export const DEFAULT_EXEC_ROOT = "/run/lighter";
@@ -28,6 +31,8 @@ export interface EngineConfig {
   logDriver: string;
   logOptions: Record<string, string>;
   shmSize: number;
+  /** What containers get that say nothing themselves. */
+  containers: ContainerDefaults;
   stopTimeout: number;
   init: boolean;
   /** Ready network namespaces that are kept for the default bridge. */
@@ -65,6 +70,7 @@ export function completeConfig(given: Partial<EngineConfig>): EngineConfig {
     logDriver: "json-file",
     logOptions: {},
     shmSize: 64 * 2 ** 20,
+    containers: completeDefaults({}),
     stopTimeout: 10,
     init: false,
     networkPool: 8,
@@ -146,6 +152,7 @@ function fromJson(json: Record<string, unknown>, path: string): FileConfig {
     "log-driver": (value, key) => (engine.logDriver = text(key, value)),
     "log-opts": (value, key) => (engine.logOptions = textMap(key, value)),
     "shutdown-timeout": () => {},
+    "default-shm-size": (value) => (engine.shmSize = typeof value === "number" ? value : parseBytes(String(value))),
     init: (value) => (engine.init = value === true),
     hosts: (value, key) => (file.hosts = texts(key, value)),
     pidfile: (value, key) => (file.pidfile = text(key, value)),
@@ -154,6 +161,10 @@ function fromJson(json: Record<string, unknown>, path: string): FileConfig {
     "builtin-registry": (value) => (engine.builtinRegistry = value === true),
   };
   for (const [key, value] of Object.entries(json)) {
+    if (isContainerKey(key)) {
+      applyContainerKey((engine.containers ??= completeDefaults({})), key, value);
+      continue;
+    }
     const apply = keys[key];
     if (apply === undefined) throw new LighterError("invalid", `Cannot use the configuration file "${path}": unknown key "${key}"`);
     apply(value, key);
