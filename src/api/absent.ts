@@ -52,18 +52,6 @@ export function searchUnsupported(): Answer {
   throw new LighterError("unsupported", "Cannot search: this version of Lighter does not ask registries for lists of images");
 }
 
-/** `docker update`; an unknown container is told first. */
-export function updateUnsupported(call: Call): Answer {
-  call.engine.containers.terminal(param(call, "id"));
-  throw new LighterError("unsupported", "Cannot update: this version of Lighter does not change a container after it was made");
-}
-
-/** Attach over a WebSocket; an unknown container is told first. */
-export function webSocketUnsupported(call: Call): Answer {
-  call.engine.containers.terminal(param(call, "id"));
-  throw new LighterError("unsupported", "Cannot attach over a WebSocket: this version of Lighter attaches by connection upgrade only");
-}
-
 /** BuildKit's session and gRPC. */
 export function sessionUnsupported(): Answer {
   throw new LighterError("unsupported", "Cannot open a build session: this version of Lighter has no builder yet");
@@ -76,7 +64,7 @@ export function attestationsUnsupported(): Answer {
 
 /** Nothing is cached by a builder that is not there. */
 export function nothingToPrune(): Answer {
-  return json({ CachesDeleted: [], SpaceReclaimed: 0 });
+  return json({ CachesDeleted: null, SpaceReclaimed: 0 });
 }
 
 /** Updates of cluster volumes. */

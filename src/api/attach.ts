@@ -64,6 +64,8 @@ export async function join(
     typed.promise.then(() => "typed" as const),
   ]);
   over = true;
+  // A client that vanished types nothing any more: the end of its input, where that means something.
+  if (how === "left" && stdin) attachment.closeInput();
   attachment.detach(how === "typed" ? "keys" : undefined);
   stream.end();
 }

@@ -1,5 +1,6 @@
 import * as absent from "./absent.ts";
 import { exportRoot, getArchive, putArchive, statPath } from "./archive.ts";
+import { attachWebSocket } from "./attach-ws.ts";
 import { attach } from "./attach.ts";
 import type { Handle } from "./call.ts";
 import { commit } from "./commit.ts";
@@ -7,11 +8,12 @@ import * as containers from "./containers.ts";
 import { events } from "./events.ts";
 import { createExec, inspectExec, resizeExec, startExec } from "./exec.ts";
 import * as images from "./images.ts";
-import { logs } from "./logs.ts";
+import { clearLogs, logs } from "./logs.ts";
 import * as networks from "./networks.ts";
 import type { Route } from "./router.ts";
 import { allStats, stats } from "./stats.ts";
 import * as system from "./system.ts";
+import { update } from "./update.ts";
 import * as volumes from "./volumes.ts";
 
 function route(method: Route["method"], path: string, handle: Handle, since?: number): Route {
@@ -38,6 +40,7 @@ export const ROUTES: readonly Route[] = [
   route("GET", "/containers/:id/json", containers.inspect),
   route("GET", "/containers/:id/top", containers.top),
   route("GET", "/containers/:id/logs", logs),
+  route("DELETE", "/containers/:id/logs", clearLogs),
   route("GET", "/containers/:id/changes", containers.changes),
   route("GET", "/containers/:id/export", exportRoot),
   route("GET", "/containers/:id/stats", stats),
@@ -46,12 +49,12 @@ export const ROUTES: readonly Route[] = [
   route("POST", "/containers/:id/stop", containers.stop),
   route("POST", "/containers/:id/restart", containers.restart),
   route("POST", "/containers/:id/kill", containers.kill),
-  route("POST", "/containers/:id/update", absent.updateUnsupported),
+  route("POST", "/containers/:id/update", update),
   route("POST", "/containers/:id/rename", containers.rename),
   route("POST", "/containers/:id/pause", containers.pause),
   route("POST", "/containers/:id/unpause", containers.unpause),
   route("POST", "/containers/:id/attach", attach),
-  route("GET", "/containers/:id/attach/ws", absent.webSocketUnsupported),
+  route("GET", "/containers/:id/attach/ws", attachWebSocket),
   route("POST", "/containers/:id/wait", containers.wait),
   route("DELETE", "/containers/:id", containers.remove),
   route("HEAD", "/containers/:id/archive", statPath),

@@ -98,12 +98,12 @@ test("clients before 1.42 get the same bytes under the old name", async () => {
   expect(client.received).toBe("\x01\0\0\0\0\0\0\x01x");
 });
 
-test("a client that vanishes is detached and does not end the input", async () => {
+test("a client that vanishes is detached, its input ended", async () => {
   const { process, engine } = attachable(false);
   const { client, done } = await open(engine, `POST /containers/web/attach?${ALL}`);
   client.leave();
   await done;
-  expect(process.said).toEqual(["detach"]);
+  expect(process.said).toEqual(["eof", "detach"]);
 });
 
 test("wrong detach keys and unknown containers are answered before the connection is taken", async () => {

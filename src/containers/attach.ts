@@ -3,6 +3,7 @@ import type { Attachment, OutputSink } from "../wire/stream.ts";
 import { type Context, find, isRunning, liveOf, tellAlone } from "./context.ts";
 import { tellingDetach } from "./detach.ts";
 import type { Live } from "./live.ts";
+import { isReadable } from "./log-options.ts";
 import { readLogs } from "./logs.ts";
 import { PendingAttachment, type Streams } from "./pending.ts";
 import type { ContainerRow } from "./rows.ts";
@@ -33,13 +34,25 @@ export function attachContainer(context: Context, reference: string, sink: Outpu
 function joinContainer(context: Context, row: ContainerRow, live: Live, sink: OutputSink, options: AttachOptions): Attachment {
   const stdin = options.stdin && (row.desired.config.OpenStdin ?? false);
   const running = live.task !== undefined && isRunning(row);
-  if (!options.stream || (options.logs && row.desired.hostConfig.LogConfig?.Type !== "none" && (running || row.hasRun))) {
+  if (!options.stream && !options.logs) {
+    sink.end();
+    return nothing;
+  }
+  if (!options.stream || (options.logs && isReadable(row.desired.hostConfig.LogConfig) && (running || row.hasRun))) {
     // The stored output is followed instead of the live one: nothing is lost or told twice where they meet.
     const input = options.stream && stdin && running ? joinTask(live, silent, { stdin, stdout: false, stderr: false }) : undefined;
     return replay(context, row, sink, { ...options, follow: options.stream }, input);
   }
   return joinTask(live, sink, { stdin, stdout: options.stdout, stderr: options.stderr });
 }
+
+/** Neither what was nor what comes was asked for. */
+const nothing: Attachment = {
+  write: () => Promise.resolve(),
+  closeInput: () => undefined,
+  detach: () => undefined,
+  ended: Promise.resolve(),
+};
 
 /** Joins the process that runs, or the next one. */
 function joinTask(live: Live, sink: OutputSink, streams: Streams): Attachment {
