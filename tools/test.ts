@@ -4,7 +4,7 @@
  */
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { parseArgs } from "node:util";
 import { cacheFolder } from "./cache.ts";
 import { commitOf } from "./commit.ts";
@@ -13,7 +13,7 @@ import { countsOf, type Counts } from "./junit.ts";
 import { writeProof } from "./proof.ts";
 import { testImage } from "./test-images.ts";
 import { nodePackages, pythonPackages } from "./foreign.ts";
-import { dockerClient, dockerRegistry } from "./programs.ts";
+import { dockerClient, dockerRegistry, shells, staticBusybox } from "./programs.ts";
 import { allSteps, root, SLOW, type Options, type Step } from "./steps.ts";
 
 /** Counts of a command: what its own last line says, when it is a run of tests, else one test. */
@@ -37,6 +37,7 @@ async function runStep(step: Step, options: Options, figures: string): Promise<{
     cwd: root,
     env: {
       ...process.env,
+      PATH: await searchPath(),
       TMPDIR: work,
       LIGHTER_TEST_ISOLATED: step.isolated ? "1" : "0",
       LIGHTER_TEST_CACHE: await cacheFolder(),
@@ -71,13 +72,21 @@ async function runStep(step: Step, options: Options, figures: string): Promise<{
   return { counts, output, seconds };
 }
 
+/** PATH with what unit tests look for and no distribution has installed: a static busybox, Debian's registry, and this bun under its name. */
+async function searchPath(): Promise<string> {
+  return [dirname(await staticBusybox()), dirname(await dockerRegistry()), process.env["PATH"], dirname(process.execPath)].join(":");
+}
+
 /** What the steps need and cannot fetch from inside their namespaces. */
 async function prepare(steps: Step[]): Promise<void> {
+  if (!steps.some((step) => step.files !== undefined)) return;
+  await staticBusybox();
+  await dockerRegistry();
   if (!steps.some((step) => step.files?.some((file) => file.startsWith("./tests/")))) return;
-  await Promise.all([dockerClient("bookworm"), dockerRegistry()]);
-  await dockerClient("trixie");
+  for (const suite of ["bookworm", "trixie"] as const) await dockerClient(suite);
   for (const name of ["busybox", "layered", "debian"] as const) await testImage(name);
   const has = (name: string): boolean => steps.some((step) => step.name === name);
+  if (has("completion")) await shells();
   if (has("docker-py")) await pythonPackages();
   if (has("dockerode") || has("testcontainers")) await nodePackages();
   if (has("testcontainers")) for (const name of ["postgres", "ryuk"] as const) await testImage(name);

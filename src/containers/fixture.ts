@@ -101,7 +101,7 @@ function makeImage(state: State, dataRoot: string): void {
   if (state.get("SELECT 1 FROM layers WHERE chain_id = ?", CHAIN) !== undefined) return;
   const layer = join(dataRoot, "layers", CHAIN.slice("sha256:".length));
   for (const name of ["bin", "dev", "proc", "sys", "etc", "tmp", "root", "home", "data"]) mkdirSync(join(layer, name), { recursive: true });
-  copyFileSync("/bin/busybox", join(layer, "bin/busybox"));
+  copyFileSync(Bun.which("busybox") ?? "/bin/busybox", join(layer, "bin/busybox"));
   for (const applet of APPLETS) symlinkSync("busybox", join(layer, "bin", applet));
   void Bun.write(join(layer, "etc/passwd"), "root:x:0:0:root:/root:/bin/sh\nann:x:1000:1000::/home/ann:/bin/sh\n");
   void Bun.write(join(layer, "etc/group"), "root:x:0:\nwheel:x:10:root,ann\nstaff:x:50:\nann:x:1000:\n");
@@ -182,11 +182,11 @@ function plainVolumes(state: State, dataRoot: string): ContainerVolumes {
       source?.done();
       return data(name);
     },
-    anonymousOf: (container) => anonymous.get(container) ?? [],
-    remove: (name) => {
-      state.write((tx) => tx.run("DELETE FROM volumes WHERE name = ?", name), { durable: false });
-      rmSync(join(dataRoot, "volumes", name), { recursive: true });
-      return Promise.resolve();
+    dropAnonymous: (tx, container) => {
+      const names = anonymous.get(container) ?? [];
+      tx.run("DELETE FROM volume_references WHERE container = ?", container);
+      for (const name of names) tx.run("DELETE FROM volumes WHERE name = ?", name);
+      return () => Promise.resolve(names.forEach((name) => rmSync(join(dataRoot, "volumes", name), { recursive: true })));
     },
   };
 }

@@ -226,7 +226,7 @@ export function traces({ options }: Fixture): string[] {
 
 function makeLayer(layer: string): void {
   for (const name of ["bin", "dev", "proc", "sys", "etc", "tmp"]) mkdirSync(`${layer}/${name}`, { recursive: true });
-  copyFileSync("/bin/busybox", `${layer}/bin/busybox`);
+  copyFileSync(Bun.which("busybox") ?? "/bin/busybox", `${layer}/bin/busybox`);
   for (const applet of APPLETS) symlinkSync("busybox", `${layer}/bin/${applet}`);
 }
 
