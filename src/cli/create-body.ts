@@ -186,7 +186,8 @@ function checkModes(flags: ContainerValues): void {
   }
 }
 
-function restartPolicy(text: string): RestartPolicy {
+/** `--restart NAME[:COUNT]`. Throws `invalid` with docker's texts. */
+export function restartPolicy(text: string): RestartPolicy {
   const [name = "", count, ...more] = text.split(":");
   if (more.length > 0) throw new LighterError("invalid", "invalid restart policy format: maximum retry count must be an integer");
   const policy = { Name: (name === "" && count === undefined ? "no" : name) as NonNullable<RestartPolicy["Name"]> };
@@ -215,12 +216,18 @@ function isRelative(path: string): boolean {
   return path === "." || path === ".." || path.startsWith("./") || path.startsWith("../");
 }
 
-function environment(flags: ContainerValues, context: BodyContext): string[] {
-  const variables = flags["env-file"].flatMap((path) => readKeyValueFile(path, (key) => context.env[key]));
+/** What `--env-file` and `--env` name, with the caller's values for names alone. */
+export function environmentOf(flags: { env: readonly string[]; "env-file": readonly string[] }, env: NodeJS.ProcessEnv): string[] {
+  const variables = flags["env-file"].flatMap((path) => readKeyValueFile(path, (key) => env[key]));
   for (const one of flags.env) {
-    const value = one.includes("=") ? undefined : context.env[one];
+    const value = one.includes("=") ? undefined : env[one];
     variables.push(value === undefined ? one : `${one}=${value}`);
   }
+  return variables;
+}
+
+function environment(flags: ContainerValues, context: BodyContext): string[] {
+  const variables = environmentOf(flags, context.env);
   for (const [name, value] of Object.entries(context.proxies ?? {})) {
     if (!variables.some((one) => one === name || one.startsWith(`${name}=`))) variables.push(`${name}=${value}`);
   }

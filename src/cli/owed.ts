@@ -7,8 +7,6 @@ export const OWED: Readonly<Record<string, 4 | 5 | 6 | "later" | "never">> = {
   "checkpoint *": 4,
   stats: 4,
   "container stats": 4,
-  update: 4,
-  "container update": 4,
   "image build": "later",
   build: "later",
   "builder *": "later",

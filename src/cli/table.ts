@@ -79,6 +79,8 @@ export const TABLE: Readonly<Record<string, Entry>> = {
   "container top": { help: "Show the processes of a container", load: async () => (await import("./top.ts")).top },
   unpause: { help: "Let frozen containers go on", load: async () => (await import("./unpause.ts")).unpause },
   "container unpause": { help: "Let frozen containers go on", load: async () => (await import("./unpause.ts")).unpause },
+  update: { help: "Change containers that exist", load: async () => (await import("./update.ts")).update },
+  "container update": { help: "Change containers that exist", load: async () => (await import("./update.ts")).update },
   wait: { help: "Wait until containers end and print their exit codes", load: async () => (await import("./wait.ts")).wait },
   "container wait": { help: "Wait until containers end and print their exit codes", load: async () => (await import("./wait.ts")).wait },
   "container ls": { help: "Show containers", load: async () => (await import("./ps.ts")).ps },
@@ -131,6 +133,10 @@ export const TABLE: Readonly<Record<string, Entry>> = {
   "context show": { help: "Print the name of the context in use", load: async () => (await import("./context-show.ts")).contextShow },
   "context use": { help: "Choose the context for the calls to come", load: async () => (await import("./context-use.ts")).contextUse },
   "plugin ls": { help: "Show the engine's plugins", load: async () => (await import("./plugin-ls.ts")).pluginLs },
+  completion: {
+    help: "Print the script that completes commands in a shell",
+    load: async () => (await import("./completion.ts")).completion,
+  },
   "system dial-stdio": {
     help: "Join standard input and output to the daemon's socket",
     load: async () => (await import("./dial-stdio.ts")).dialStdio,

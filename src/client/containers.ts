@@ -8,6 +8,10 @@ import type {
   EndpointSettings,
   FilesystemChange,
   HostConfig,
+  Mount,
+  PortMap,
+  Resources,
+  RestartPolicy,
 } from "../wire/engine-api.ts";
 import type { Connection, Query } from "./connection.ts";
 import type { Filters } from "./filters.ts";
@@ -148,6 +152,35 @@ export async function unpauseContainer(connection: Connection, id: string): Prom
 
 export async function renameContainer(connection: Connection, id: string, name: string): Promise<void> {
   await connection.send("POST", at(id, "rename"), { query: { name } });
+}
+
+/** The body of an update: Docker's, and in `Lighter` what this engine changes beside that. Lists name what is added or set, and what is removed. */
+export interface UpdateBody extends Resources {
+  RestartPolicy?: RestartPolicy;
+  Lighter?: {
+    Env?: { Set?: string[]; Remove?: string[] };
+    Labels?: { Set?: Record<string, string>; Remove?: string[] };
+    Ports?: { Add?: PortMap; Remove?: string[] };
+    Mounts?: { Binds?: string[]; Mounts?: Mount[]; Remove?: string[] };
+    Aliases?: Record<string, { Add?: string[]; Remove?: string[] }>;
+    Hostname?: string;
+    Domainname?: string;
+    User?: string;
+    WorkingDir?: string;
+    Entrypoint?: string[];
+    Cmd?: string[];
+    StopSignal?: string;
+    StopTimeout?: number;
+  };
+}
+
+/** Changes a container that exists; `Pending` names what waits for its next start. */
+export function updateContainer(
+  connection: Connection,
+  id: string,
+  body: UpdateBody,
+): Promise<{ Warnings?: string[] | null; Pending?: string[] }> {
+  return connection.json("POST", at(id, "update"), { json: body });
 }
 
 export async function removeContainer(
