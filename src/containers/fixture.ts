@@ -52,7 +52,7 @@ export async function openFixture(directory = mkdtempSync("/tmp/lighter-containe
     runtime,
     images: imagesOf(content),
     networks: hostNetwork(),
-    volumes: plainVolumes(state, dataRoot),
+    volumes: plainVolumes(dataRoot),
     options: {
       dataRoot,
       execRoot,
@@ -165,7 +165,7 @@ function hostNetwork(): ContainerNetworks {
   };
 }
 
-function plainVolumes(state: State, dataRoot: string): ContainerVolumes {
+function plainVolumes(dataRoot: string): ContainerVolumes {
   const anonymous = new Map<string, string[]>();
   const data = (name: string): string => join(dataRoot, "volumes", name, "_data");
   return {

@@ -123,6 +123,5 @@ export interface ContainerVolumes {
   ): void;
   unreference(tx: Tx, container: string): void;
   ready(name: string, options: { copyFrom: (() => Promise<{ path: string; done(): void } | undefined>) | undefined }): Promise<string>;
-  anonymousOf(container: string): string[];
-  remove(name: string, options: { force: boolean }): Promise<void>;
+  dropAnonymous(tx: Tx, container: string): () => Promise<void>;
 }

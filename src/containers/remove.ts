@@ -1,4 +1,4 @@
-import { LighterError, kindOf } from "../base/errors.ts";
+import { LighterError } from "../base/errors.ts";
 import { logOf } from "../base/log.ts";
 import { type Context, find, isRunning, liveOf, tell } from "./context.ts";
 import type { Live } from "./live.ts";
@@ -70,14 +70,15 @@ async function endProcess(context: Context, id: string, live: Live): Promise<voi
  */
 export async function removeLocked(context: Context, row: ContainerRow, live: Live, options: { volumes: boolean }): Promise<void> {
   const { content, networks, state, volumes, options: paths } = context.needs;
-  const anonymous = options.volumes || row.autoRemove ? volumes.anonymousOf(row.id) : [];
-  state.write(
+  const finish = state.write(
     (tx) => {
       networks.release(tx, row.id);
       // An exit that is followed by its removal has one transaction less.
       if (row.status === "removing") tellVolumes(tx, row, "unmount");
+      const dropped = options.volumes || row.autoRemove ? volumes.dropAnonymous(tx, row.id) : undefined;
       tell(tx, row, "destroy");
       deleteRow(tx, row.id);
+      return dropped;
     },
     { durable: !row.autoRemove },
   );
@@ -91,16 +92,7 @@ export async function removeLocked(context: Context, row: ContainerRow, live: Li
     // The container is gone for everybody; what is left of its files goes at the daemon's next start.
     log.warn("cannot remove the files of {id}: {error}", { id: row.id, error });
   }
-  for (const name of anonymous) await removeVolume(context, name);
+  await finish?.().catch((error: unknown) => log.warn("cannot remove the volumes of {id}: {error}", { id: row.id, error }));
   live.tellExit({ statusCode: row.exitCode });
   live.tellRemoved({ statusCode: row.exitCode });
-}
-
-/** An anonymous volume that others use, too, stays. */
-async function removeVolume(context: Context, name: string): Promise<void> {
-  try {
-    await context.needs.volumes.remove(name, { force: true });
-  } catch (error) {
-    if (kindOf(error) !== "conflict") log.warn("cannot remove volume {name}: {error}", { name, error });
-  }
 }

@@ -105,7 +105,19 @@ test("a container's create makes its volumes in the same transaction, and nothin
   mountBy("c1", "data");
   mountBy("c1", "0".repeat(64), true);
   expect(names({})).toEqual(["0".repeat(64), "data"]);
-  expect(volumes.anonymousOf("c1")).toEqual(["0".repeat(64)]);
+});
+
+test("a container takes its anonymous volumes along, unless others use them", async () => {
+  const [own, shared] = ["0".repeat(64), "1".repeat(64)];
+  for (const name of [own, shared]) mountBy("c1", name, true);
+  mountBy("c2", shared, true);
+  mountBy("c1", "data");
+  const finish = state.write((tx) => volumes.dropAnonymous(tx, "c1"), { durable: false });
+  await finish();
+  expect(names({})).toEqual([shared, "data"]);
+  expect(existsSync(join(dataRoot, "volumes", own))).toBe(false);
+  expect(state.all("SELECT * FROM effects")).toEqual([]);
+  expect(state.all("SELECT volume FROM volume_references")).toEqual([{ volume: shared }]);
 });
 
 test("filters: dangling, driver, label, name", async () => {

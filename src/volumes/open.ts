@@ -80,16 +80,20 @@ export function openVolumes({ state, content, dataRoot }: { state: State; conten
     if (users.length > 0) throw new LighterError("conflict", `remove ${name}: volume is in use - [${users.join(", ")}]`);
   }
 
+  function deleteRow(tx: Tx, { name, driver }: rows.VolumeRow): void {
+    rows.deleteVolume(tx, name);
+    rows.insertRemoval(tx, name);
+    appendEvent(tx, { type: "volume", action: "destroy", actor: name, attributes: { driver } });
+  }
+
   async function removeRow(row: rows.VolumeRow): Promise<void> {
-    const { name, driver } = row;
+    const { name } = row;
     refuseUsed(state, name);
     await unmountVolume(name, dataOf(name));
     state.write(
       (tx) => {
         refuseUsed(tx, name);
-        rows.deleteVolume(tx, name);
-        rows.insertRemoval(tx, name);
-        appendEvent(tx, { type: "volume", action: "destroy", actor: name, attributes: { driver } });
+        deleteRow(tx, row);
       },
       { durable: !row.anonymous },
     );
@@ -184,7 +188,18 @@ export function openVolumes({ state, content, dataRoot }: { state: State; conten
       );
     },
 
-    anonymousOf: (container) => rows.anonymousOf(state, container),
+    dropAnonymous(tx, container) {
+      const names = rows.anonymousOf(tx, container);
+      rows.deleteReferences(tx, container);
+      const unused = names.flatMap((name) => rows.findVolume(tx, name) ?? []).filter(({ name }) => rows.usersOf(tx, name).length === 0);
+      // What is mounted there from elsewhere has to be unmounted first.
+      const [mounted, plain] = [unused.filter(isForeign), unused.filter((row) => !isForeign(row))];
+      for (const row of plain) deleteRow(tx, row);
+      return async () => {
+        for (const { name } of plain) await finishRemoval(name);
+        for (const row of mounted) await removeRow(row);
+      };
+    },
   };
 
   /** Bytes below a volume's directory; what is mounted there from elsewhere takes none of ours. */
@@ -195,6 +210,11 @@ export function openVolumes({ state, content, dataRoot }: { state: State; conten
 
   for (const name of rows.openRemovals(state)) void finishRemoval(name);
   return volumes;
+}
+
+/** Whether a volume's files are somewhere else, mounted at its place. */
+function isForeign(row: rows.VolumeRow): boolean {
+  return row.config.options?.["device"] !== undefined;
 }
 
 /** Others may pass through to a volume's data, but not list the volumes. */

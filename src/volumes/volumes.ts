@@ -37,6 +37,9 @@ export interface Volumes {
   ready(name: string, options: { copyFrom: (() => Promise<{ path: string; done(): void } | undefined>) | undefined }): Promise<string>;
   /** All volumes with `UsageData` filled in: bytes and number of containers. */
   usage(): Promise<Volume[]>;
-  /** Names of the anonymous volumes of a container, for `rm -v` and `--rm`. */
-  anonymousOf(container: string): string[];
+  /**
+   * Forgets what a container mounts and deletes its anonymous volumes that nobody else uses: part of the transaction that deletes the container.
+   * Call what it returns once that is committed: it removes their directories.
+   */
+  dropAnonymous(tx: Tx, container: string): () => Promise<void>;
 }
