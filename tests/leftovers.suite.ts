@@ -19,20 +19,31 @@ beforeAll(async () => {
 });
 afterAll(async () => await ground?.[Symbol.asyncDispose]());
 
+/** Devices that wait in the pool of networks or belong to containers: their names do not tell. */
+function pooled({ links }: Leftovers): number {
+  return links.filter((link) => link === "lv*").length;
+}
+
+/** What must be the same. The pool narrows again when it was not needed for a while: its devices, and the daemon's descriptors, may be fewer. */
+function fixed(seen: Leftovers): Leftovers {
+  return { ...seen, links: seen.links.filter((link) => link !== "lv*"), descriptors: 0 };
+}
+
 /** Waits until the machine looks as before; the error shows the difference. Removal of files and refills of the pool take a moment. */
 async function expectAsBefore(before: Leftovers): Promise<void> {
   let after = await leftovers(ground.daemon);
-  const same = (): boolean => Bun.deepEquals({ ...after, descriptors: 0 }, { ...before, descriptors: 0 });
+  const descriptors = before.descriptors + 4;
   await until(
     "the machine looks as before",
     async () => {
       after = await leftovers(ground.daemon);
-      return same() && after.descriptors <= before.descriptors + 4;
+      return Bun.deepEquals(fixed(after), fixed(before)) && pooled(after) <= pooled(before) && after.descriptors <= descriptors;
     },
     { timeout: 5000, every: 100 },
   ).catch(() => undefined);
-  expect({ ...after, descriptors: 0 }).toEqual({ ...before, descriptors: 0 });
-  expect(after.descriptors).toBeLessThanOrEqual(before.descriptors + 4);
+  expect(fixed(after)).toEqual(fixed(before));
+  expect(pooled(after)).toBeLessThanOrEqual(pooled(before));
+  expect(after.descriptors).toBeLessThanOrEqual(descriptors);
 }
 
 test("run --rm, one after the other and at once, leaves nothing", async () => {
