@@ -4,6 +4,7 @@ import { logOf } from "../base/log.ts";
 import type { Task } from "../runtime/runtime.ts";
 import { change, type Context, current, tell } from "./context.ts";
 import { settlePending } from "./edit-effects.ts";
+import { deviceEditOf } from "./device-requests.ts";
 import { watchExit } from "./exit.ts";
 import { healthStarts } from "./health-rows.ts";
 import type { Live } from "./live.ts";
@@ -103,7 +104,9 @@ async function makeTask(context: Context, row: ContainerRow, signal: AbortSignal
   if (network.status === "rejected") throw network.reason;
   if (mounts.status === "rejected") throw mounts.reason;
   try {
+    const editDevices = await deviceEditOf(row.desired.hostConfig, { directories: context.needs.options.defaults.cdiSpecDirs });
     const spec = trace.sync("spec", () => taskSpecOf(context, row, layers, mounts.value, network.value satisfies NetworkPlace));
+    editDevices?.(spec.spec);
     const task = await trace.span("runtime", () => runtime.create(spec, signal === undefined ? {} : { signal }));
     try {
       checkSubpaths(task.record.init.pid, mounts.value);
