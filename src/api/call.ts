@@ -18,6 +18,10 @@ export interface CallBody {
 export interface Call {
   readonly engine: Engine;
   readonly version: ApiVersion;
+  /** `METHOD path` of the route, as in the table. */
+  readonly route: string;
+  /** What the answer will warn of beside what the engine says; for answers that have a place for it. */
+  readonly warnings: string[];
   /** Parts of the path by name, decoded. */
   readonly params: Readonly<Record<string, string>>;
   readonly query: Query;
@@ -53,4 +57,9 @@ export function done(status = 204): Answer {
 /** A named part of the path. */
 export function param(call: Call, name: string): string {
   return call.params[name] ?? "";
+}
+
+/** A list as Docker writes it where nothing was put into it: null. */
+export function orNull<T>(list: readonly T[]): readonly T[] | null {
+  return list.length === 0 ? null : list;
 }

@@ -1,6 +1,6 @@
 import { LighterError, messageOf } from "../base/errors.ts";
 import type { CreateBody } from "../containers/containers.ts";
-import { done, json, param, type Answer, type Call } from "./call.ts";
+import { done, json, orNull, param, type Answer, type Call } from "./call.ts";
 import { createBody } from "./create-body.ts";
 import { readJson } from "./read-json.ts";
 import { terminalSize } from "./resize.ts";
@@ -45,31 +45,13 @@ export async function create(call: Call): Promise<Answer> {
   if (body === undefined || Object.keys(body).length === 0) {
     throw new LighterError("invalid", "config cannot be empty in order to create a container");
   }
-  moveMacAddress(body);
+  delete body.MacAddress; // versions.ts has moved it for those who may say it so
+  const bindings = body.HostConfig?.PortBindings ?? {};
+  for (const port in bindings) if ((bindings[port] ?? []).length === 0) delete bindings[port];
   const { query, signal } = call;
   const platform = query.text("platform");
   const { id, warnings } = await call.engine.containers.create(query.text("name"), body, { signal, ...(platform && { platform }) });
-  return json({ Id: id, Warnings: warnings }, 201);
-}
-
-/** Before 1.44 the MAC address was the container's; now it is an endpoint's. Newer clients may still say it the old way. */
-function moveMacAddress(body: CreateBody & { MacAddress?: string }): void {
-  const mac = body.MacAddress;
-  delete body.MacAddress;
-  if (!mac) return;
-  const mode = body.HostConfig?.NetworkMode ?? "default";
-  if (mode === "host" || mode === "none" || mode.startsWith("container:")) {
-    throw new LighterError("invalid", "conflicting options: mac-address and the network mode");
-  }
-  const endpoints = ((body.NetworkingConfig ??= {}).EndpointsConfig ??= {});
-  const endpoint = (endpoints[mode === "bridge" && endpoints["default"] ? "default" : mode] ??= {});
-  if (endpoint.MacAddress !== undefined && endpoint.MacAddress !== mac) {
-    throw new LighterError(
-      "invalid",
-      "the container-wide MAC address must match the endpoint-specific MAC address for the main network, or be left empty",
-    );
-  }
-  endpoint.MacAddress = mac;
+  return json({ Id: id, Warnings: [...warnings, ...call.warnings] }, 201);
 }
 
 /** Everything about one container. */
@@ -98,10 +80,9 @@ export async function restart(call: Call): Promise<Answer> {
   return done();
 }
 
-/** Clients before 1.42 cannot choose the signal. */
 function stopOptions(call: Call): { timeout?: number; signal?: string } {
   const timeout = call.query.integer("t");
-  const signal = call.version < 42 ? undefined : call.query.text("signal");
+  const signal = call.query.text("signal");
   return { ...(timeout !== undefined && { timeout }), ...(signal !== undefined && { signal }) };
 }
 
@@ -153,7 +134,7 @@ const CONDITIONS = ["not-running", "next-exit", "removed"] as const;
 /** The head is sent at once, so that the client knows that it waits from now on; the code follows when the condition holds. */
 export function wait(call: Call): Answer {
   const { signal } = call;
-  const text = (call.version < 30 ? undefined : call.query.text("condition")) ?? "not-running";
+  const text = call.query.text("condition") ?? "not-running";
   const condition = CONDITIONS.find((known) => known === text);
   if (condition === undefined) throw new LighterError("invalid", `invalid condition: "${text}"`);
   const { result, cancel } = call.engine.containers.wait(param(call, "id"), condition);
@@ -179,11 +160,11 @@ export async function top(call: Call): Promise<Answer> {
 
 /** What the container changed in its root file system. */
 export async function changes(call: Call): Promise<Answer> {
-  return json(await call.engine.containers.changes(param(call, "id")));
+  return json(orNull(await call.engine.containers.changes(param(call, "id"))));
 }
 
 /** Removes all stopped containers. */
 export async function prune(call: Call): Promise<Answer> {
   const { deleted, bytes } = await call.engine.containers.prune(call.query.filters(["label", "label!", "until"]));
-  return json({ ContainersDeleted: deleted, SpaceReclaimed: bytes });
+  return json({ ContainersDeleted: orNull(deleted), SpaceReclaimed: bytes });
 }

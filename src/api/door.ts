@@ -9,7 +9,7 @@ import { negotiate, NEWEST } from "./negotiate.ts";
 import { Query } from "./query.ts";
 import { makeRouter } from "./router.ts";
 import { ROUTES } from "./routes.ts";
-import { shapeFor } from "./versions.ts";
+import { nameOf, shapeAnswer, shapeQuery } from "./versions.ts";
 
 /** A request without a socket: what {@link answerRequest} needs. */
 export interface ApiRequest {
@@ -40,12 +40,19 @@ export async function answerRequest(engine: Engine, request: ApiRequest): Promis
     const target = mark < 0 ? request.target : request.target.slice(0, mark);
     const { version, path } = negotiate(decodePath(target));
     const match = find(request.method, path);
-    if (match === undefined || version < (match.route.since ?? 0)) throw new LighterError("not-found", "page not found");
+    if (match === undefined) throw new LighterError("not-found", "page not found");
+    const route = nameOf(match.route);
+    if (version < (match.route.since ?? 0))
+      throw new LighterError("invalid", `${route} requires minimum API version 1.${match.route.since}`);
+    const query = new Query(mark < 0 ? "" : request.target.slice(mark + 1));
+    if (version < NEWEST) shapeQuery(version, route, query);
     const call: Call = {
       engine,
       version,
+      route,
+      warnings: [],
       params: match.params,
-      query: new Query(mark < 0 ? "" : request.target.slice(mark + 1)),
+      query,
       body: request.body,
       get signal() {
         return request.signal;
@@ -53,7 +60,7 @@ export async function answerRequest(engine: Engine, request: ApiRequest): Promis
       header: (name) => request.headers.get(name),
     };
     const answer = await match.route.handle(call);
-    if ("json" in answer && version < NEWEST) shapeFor(version, match.route, answer.json);
+    if ("json" in answer && version < NEWEST) shapeAnswer(call, answer.json);
     return answer;
   } catch (error) {
     return errorAnswer(error);

@@ -2,7 +2,7 @@ import { LighterError } from "../base/errors.ts";
 import { parseReference } from "../base/reference.ts";
 import type { Platform } from "../oci/image.ts";
 import { pour } from "./archive.ts";
-import { done, json, param, type Answer, type Call } from "./call.ts";
+import { done, json, orNull, param, type Answer, type Call } from "./call.ts";
 import { progressAnswer } from "./progress-answer.ts";
 import { registryAuth } from "./registry-auth.ts";
 
@@ -11,16 +11,13 @@ const LIST_FILTERS = ["before", "dangling", "label", "label!", "reference", "sin
 /** `docker images`. */
 export async function list(call: Call): Promise<Answer> {
   const { query } = call;
-  const filters = new Map(query.filters(LIST_FILTERS));
-  // Before 1.41 a name could be given by itself.
-  const name = call.version < 41 ? query.text("filter") : undefined;
-  if (name !== undefined) filters.set("reference", [...(filters.get("reference") ?? []), name]);
+  const filters = query.filters(LIST_FILTERS);
   return json(
     await call.engine.images.list({
       all: query.flag("all"),
       digests: query.flag("digests"),
-      sharedSize: call.version >= 42 && query.flag("shared-size"),
-      manifests: call.version >= 47 && query.flag("manifests"),
+      sharedSize: query.flag("shared-size"),
+      manifests: query.flag("manifests"),
       filters,
     }),
   );
@@ -85,8 +82,8 @@ async function download(source: string, signal: AbortSignal): Promise<ReadableSt
 
 /** Everything about one image. */
 export async function inspect(call: Call): Promise<Answer> {
-  const platform = call.version >= 49 ? platformOf(call) : undefined;
-  const manifests = call.version >= 48 && call.query.flag("manifests");
+  const platform = platformOf(call);
+  const manifests = call.query.flag("manifests");
   if (platform !== undefined && manifests)
     throw new LighterError("invalid", "conflicting options: manifests and platform options cannot both be set");
   return json(await call.engine.images.inspect(param(call, "name"), { manifests, ...(platform && { platform }) }));
@@ -94,7 +91,7 @@ export async function inspect(call: Call): Promise<Answer> {
 
 /** The steps an image was made by. */
 export async function history(call: Call): Promise<Answer> {
-  const platform = call.version >= 48 ? platformOf(call) : undefined;
+  const platform = platformOf(call);
   return json(await call.engine.images.history(param(call, "name"), platform ? { platform } : {}));
 }
 
@@ -138,7 +135,7 @@ export async function remove(call: Call): Promise<Answer> {
 /** Removes images that nothing uses. */
 export async function prune(call: Call): Promise<Answer> {
   const { deleted, bytes } = await call.engine.images.prune(call.query.filters(["dangling", "label", "label!", "until"]));
-  return json({ ImagesDeleted: deleted, SpaceReclaimed: bytes });
+  return json({ ImagesDeleted: orNull(deleted), SpaceReclaimed: bytes });
 }
 
 /** One image (by the path) or several (`names`) as one tar stream. */

@@ -2,7 +2,7 @@ import { LighterError } from "../base/errors.ts";
 import type { NetworkCreateOptions } from "../networks/networks.ts";
 import type { EndpointSettings } from "../wire/engine-api.ts";
 import { noManager } from "./absent.ts";
-import { done, json, param, type Answer, type Call } from "./call.ts";
+import { done, json, orNull, param, type Answer, type Call } from "./call.ts";
 import { endpoint } from "./create-body.ts";
 import { readJson } from "./read-json.ts";
 import { anything, flag, listOf, mapOf, object, text } from "./shape.ts";
@@ -100,7 +100,7 @@ export async function remove(call: Call): Promise<Answer> {
 
 /** Removes networks that nobody is in. */
 export async function prune(call: Call): Promise<Answer> {
-  return json({ NetworksDeleted: await call.engine.networks.prune(call.query.filters(["label", "label!", "until"])) });
+  return json({ NetworksDeleted: orNull(await call.engine.networks.prune(call.query.filters(["label", "label!", "until"]))) });
 }
 
 const connectBody = object({ Container: text, EndpointConfig: endpoint });

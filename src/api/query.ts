@@ -6,7 +6,7 @@ const NO: ReadonlySet<string> = new Set(["", "0", "no", "false", "none"]);
 
 /** A request's query, read the way Docker's daemon reads it. */
 export class Query {
-  readonly #text: string;
+  #text: string;
   #parsed: URLSearchParams | undefined;
 
   /** @param text what follows the question mark, undecoded */
@@ -16,6 +16,17 @@ export class Query {
 
   get #values(): URLSearchParams {
     return (this.#parsed ??= new URLSearchParams(this.#text));
+  }
+
+  /** Forgets a key. */
+  drop(key: string): void {
+    if (this.#text !== "") this.#values.delete(key);
+  }
+
+  /** Gives a key one value. */
+  set(key: string, value: string): void {
+    this.#values.set(key, value);
+    this.#text = this.#values.toString();
   }
 
   has(key: string): boolean {

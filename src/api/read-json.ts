@@ -1,13 +1,14 @@
 import { LighterError } from "../base/errors.ts";
 import type { Call } from "./call.ts";
 import type { Shape } from "./shape.ts";
+import { shapeBody } from "./versions.ts";
 
 /** No request of the Engine API has more JSON than this. */
 const LIMIT = 16 << 20;
 const decoder = new TextDecoder();
 
 /**
- * The request's JSON body, checked; undefined for an empty one. Throws `invalid` with Docker's texts for another content type and for what is not JSON.
+ * The request's JSON body, checked, as the newest version says it; undefined for an empty one. Throws `invalid` with Docker's texts for another content type and for what is not JSON.
  */
 export async function readJson<T>(call: Call, shape: Shape): Promise<T | undefined> {
   const type = call.header("content-type");
@@ -25,5 +26,8 @@ export async function readJson<T>(call: Call, shape: Shape): Promise<T | undefin
   } catch (cause) {
     throw new LighterError("invalid", `invalid JSON: ${(cause as Error).message.replace(/^JSON Parse error: /, "")}`, { cause });
   }
-  return value === null ? undefined : (shape(value, "") as T);
+  if (value === null) return undefined;
+  const checked = shape(value, "") as T;
+  shapeBody(call, checked as Record<string, unknown>);
+  return checked;
 }

@@ -60,11 +60,11 @@ export async function auth(call: Call): Promise<Answer> {
 const DF_TYPES = ["container", "image", "volume", "build-cache"] as const;
 type DfType = (typeof DF_TYPES)[number];
 
-/** What takes how much of the disk; old clients want every object listed. */
+/** What takes how much of the disk; without `verbose`, 1.52 listed every object beside the sums. */
 export async function diskUsage(call: Call): Promise<Answer> {
   const types = call.query.list("type");
   const wrong = types.find((type) => !DF_TYPES.includes(type as DfType));
   if (wrong !== undefined) throw new LighterError("invalid", `unknown object type: ${wrong}`);
-  const verbose = call.query.flag("verbose", call.version < 52);
+  const verbose = call.query.flag("verbose", call.version === 52);
   return json(await call.engine.diskUsage({ ...(types.length > 0 && { types: types as DfType[] }), verbose }));
 }

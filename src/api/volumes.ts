@@ -36,10 +36,8 @@ export async function remove(call: Call): Promise<Answer> {
   return done();
 }
 
-/** Anonymous volumes only, unless the filter `all` says otherwise; clients before 1.42 mean all of them. */
+/** Anonymous volumes only, unless the filter `all` says otherwise. */
 export async function prune(call: Call): Promise<Answer> {
-  const filters = new Map(call.query.filters(["all", "label", "label!"]));
-  if (call.version < 42) filters.set("all", ["true"]);
-  const { deleted, bytes } = await call.engine.volumes.prune(filters);
+  const { deleted, bytes } = await call.engine.volumes.prune(call.query.filters(["all", "label", "label!"]));
   return json({ VolumesDeleted: deleted, SpaceReclaimed: bytes });
 }

@@ -23,6 +23,9 @@ export interface InfoSources {
   listeners: number;
 }
 
+/** What Docker shows for a list with nothing in it. */
+const NULL = null as unknown as [];
+
 /** The answer of `/info`. `DriverStatus` says how images are identified, as buildx and compose ask. */
 export function systemInfo({ config, state, runtime, containers, images, listeners }: InfoSources): SystemInfo {
   const counts = containers.counts();
@@ -39,7 +42,7 @@ export function systemInfo({ config, state, runtime, containers, images, listene
     Plugins: {
       Volume: ["local"],
       Network: ["bridge", "host", "null"],
-      Authorization: [],
+      Authorization: NULL,
       Log: [...LOG_DRIVERS],
     },
     ...limits(runtime),
@@ -61,7 +64,7 @@ export function systemInfo({ config, state, runtime, containers, images, listene
     MemTotal: totalmem(),
     IndexServerAddress: "https://index.docker.io/v1/",
     RegistryConfig: registryConfig(config),
-    GenericResources: [],
+    GenericResources: NULL,
     HttpProxy: process.env["HTTP_PROXY"] ?? "",
     HttpsProxy: process.env["HTTPS_PROXY"] ?? "",
     NoProxy: process.env["NO_PROXY"] ?? "",

@@ -19,21 +19,21 @@ export async function inspectImage(
   const row = choosePlatform(state, found, options.platform, reference);
   const config = await documents.config(row.config);
   const names = namesOf(state, image.id);
+  const comment = config.history?.at(-1)?.comment;
   const tagged = names.map((name) => BigInt(name.created)).reduce((last, time) => (time > last ? time : last), 0n);
   return {
     Id: image.id,
     RepoTags: repoTags(names),
     RepoDigests: repoDigests(names, image.id),
-    Comment: config.history?.at(-1)?.comment ?? "",
+    ...(comment ? { Comment: comment } : {}),
     Created: toRfc3339Nano(createdOf(image, config)),
-    Author: config.author ?? "",
+    ...(config.author ? { Author: config.author } : {}),
     Config: wireConfig(config.config ?? {}),
     Architecture: config.architecture,
     ...(config.variant ? { Variant: config.variant } : {}),
     Os: config.os,
     ...(config["os.version"] ? { OsVersion: config["os.version"] } : {}),
     Size: totalSize(state, image, manifestsOf(state, image.id)),
-    GraphDriver: { Name: "overlayfs", Data: {} },
     RootFS: { Type: "layers", ...(config.rootfs.diff_ids.length === 0 ? {} : { Layers: config.rootfs.diff_ids }) },
     Metadata: { LastTagTime: toRfc3339Nano(tagged) },
     Descriptor: targetOf(content, image),
@@ -46,6 +46,9 @@ function wireConfig(config: RunConfig): WireConfig {
   const entries = Object.entries(config).filter(([, value]) => value !== null && value !== undefined);
   return Object.fromEntries(entries) as WireConfig;
 }
+
+/** What Docker shows for a step that is no image of its own. */
+const NO_TAGS = null as unknown as string[];
 
 /** How an image came about, newest step first; the topmost one carries the image's id and names. */
 export async function imageHistory(context: DescribeContext, reference: string, platform?: string): Promise<ImageHistoryResponseItem[]> {
@@ -61,7 +64,7 @@ export async function imageHistory(context: DescribeContext, reference: string, 
       Id: "<missing>",
       Created: created === undefined ? 0 : toSeconds(created),
       CreatedBy: step.created_by ?? "",
-      Tags: [],
+      Tags: NO_TAGS,
       Size: step.empty_layer === true ? 0 : (sizes.shift() ?? 0),
       Comment: step.comment ?? "",
     };

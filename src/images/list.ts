@@ -48,7 +48,15 @@ export async function configOf({ state, documents }: DescribeContext, image: Ima
   return documents.config(row.config);
 }
 
-function summarize({ state, content }: DescribeContext, image: ImageRow, names: NameRow[], config: ImageConfig | undefined): ImageSummary {
+/** What Docker shows for an image without labels. */
+const NO_LABELS = null as unknown as Record<string, string>;
+
+function summarize(
+  { state, content, users }: DescribeContext,
+  image: ImageRow,
+  names: NameRow[],
+  config: ImageConfig | undefined,
+): ImageSummary {
   return {
     Id: image.id,
     ParentId: "",
@@ -57,8 +65,8 @@ function summarize({ state, content }: DescribeContext, image: ImageRow, names: 
     Created: toSeconds(createdOf(image, config)),
     Size: totalSize(state, image, manifestsOf(state, image.id)),
     SharedSize: -1,
-    Labels: config?.config?.Labels ?? {},
-    Containers: -1,
+    Labels: config?.config?.Labels ?? NO_LABELS,
+    Containers: users(image.id).length,
     Descriptor: targetOf(content, image),
   };
 }

@@ -69,7 +69,7 @@ function plainConfig(options: NetworkCreateOptions): NetworkConfig {
     attachable: options.attachable,
     enableIPv4: options.enableIPv4,
     enableIPv6: options.enableIPv6,
-    ipam: { driver: "default", options: options.ipam.options ?? {}, config: [] },
+    ipam: { driver: "default", options: options.ipam.options ?? null, config: [] },
     options: options.options,
     labels: options.labels,
   };

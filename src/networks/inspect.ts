@@ -87,7 +87,7 @@ function summary({ id, name, driver, created, config }: NetworkRow): Network {
     EnableIPv6: config.enableIPv6,
     IPAM: {
       Driver: config.ipam.driver,
-      Options: isPredefined(name) ? (null as unknown as Record<string, string>) : config.ipam.options,
+      Options: (isPredefined(name) ? null : config.ipam.options) as Record<string, string>,
       Config: config.ipam.config.map(({ subnet, ipRange, gateway, auxAddresses }) => ({
         Subnet: subnet,
         ...(ipRange === undefined ? {} : { IPRange: ipRange }),

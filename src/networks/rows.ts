@@ -13,7 +13,8 @@ export interface NetworkConfig {
   enableIPv6: boolean;
   ipam: {
     driver: string;
-    options: Record<string, string>;
+    /** Null where none were given, which Docker tells from an empty object. */
+    options: Record<string, string> | null;
     config: { subnet: string; ipRange?: string; gateway?: string; auxAddresses?: Record<string, string> }[];
   };
   options: Record<string, string>;

@@ -97,7 +97,7 @@ function endpointSettings(network: NetworkRow, endpoint: EndpointRow): EndpointS
   const { asked, state } = endpoint.config;
   const active = state === "active";
   return {
-    IPAMConfig: nullable(asked.IPAMConfig ?? undefined),
+    IPAMConfig: asked.IPAMConfig ?? (NIL as unknown as NonNullable<typeof asked.IPAMConfig>),
     Links: nullable(asked.Links),
     Aliases: nullable(asked.Aliases),
     MacAddress: endpoint.mac ?? (active ? "" : (asked.MacAddress ?? "")),

@@ -11,7 +11,7 @@ export function filterVolumes(rows: readonly VolumeRow[], filters: Filters, user
       (dangling === undefined || dangling === !users.has(row.name)) &&
       (drivers === undefined || drivers.includes(row.driver)) &&
       (names === undefined || names.some((wanted) => matchesName(row.name, wanted))) &&
-      matchLabels(filters, row.config.labels),
+      matchLabels(filters, row.config.labels ?? {}),
   );
 }
 

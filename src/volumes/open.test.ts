@@ -51,7 +51,7 @@ test("create is idempotent, shows Docker's fields, and makes the directory", asy
     Labels: { a: "1" },
     Mountpoint: join(dataRoot, "volumes/data/_data"),
     Name: "data",
-    Options: {},
+    Options: null as never,
     Scope: "local",
   });
   expect(statSync(made.Mountpoint).isDirectory()).toBe(true);
