@@ -51,7 +51,8 @@ export async function startExec(call: Call): Promise<Answer> {
   return {
     hijack: { "Content-Type": streamType(call.version, terminal) },
     run: async (stream) => {
-      const [{ attachment, error }] = await Promise.all([outcome, headTime(call)]);
+      if (losesEarlyOutput(call)) await Bun.sleep(HEAD_TIME_MS);
+      const { attachment, error } = await outcome;
       if (attachment !== undefined) return join(stream, { sink, attachment, stdin: inspected.OpenStdin ?? false, ...(keys && { keys }) });
       const text = Buffer.from(`${error === undefined ? `Cannot join exec ${id}: it gave no streams` : messageOf(error)}\r\n`);
       stream.write(terminal ? text : encodeFrame(STREAM.stdout, text));
@@ -59,12 +60,12 @@ export async function startExec(call: Call): Promise<Answer> {
   };
 }
 
-/** docker-py reads the head through a buffer that it then throws away: what comes before it has read the head is lost to it. */
+/** Within this time a client has surely read the head of the answer. */
 const HEAD_TIME_MS = 50;
 
-/** Resolves when the client has surely read the head of the answer, for the client that needs that. */
-async function headTime(call: Call): Promise<void> {
-  if (call.header("user-agent")?.startsWith("docker-sdk-python/")) await Bun.sleep(HEAD_TIME_MS);
+/** docker-py reads the head through a buffer that it then throws away: output that comes before it has read the head is lost to it. */
+function losesEarlyOutput(call: Call): boolean {
+  return call.header("user-agent")?.startsWith("docker-sdk-python/") ?? false;
 }
 
 function consoleSize(size: number[] | undefined): TerminalSize | undefined {
