@@ -26,3 +26,16 @@ export async function dockerDaemon(): Promise<{ path: string; env: Record<string
   const env = { PATH: [...programs, process.env["PATH"] ?? ""].join(":"), LD_LIBRARY_PATH: libraries[0] ?? "" };
   return { path: join(docker, "usr/sbin/dockerd"), env };
 }
+
+/** Debian's zsh and fish, and bash's completion: the folders they were unpacked into. Their data stands in folders of its own. */
+export async function shells(): Promise<Record<"bash" | "zsh" | "zshData" | "fish" | "fishData" | "libraries", string>> {
+  const pcre = await unpackedPackage("bookworm", "libpcre2-32-0");
+  return {
+    bash: await unpackedPackage("bookworm", "bash-completion"),
+    zsh: await unpackedPackage("bookworm", "zsh"),
+    zshData: await unpackedPackage("bookworm", "zsh-common"),
+    fish: await unpackedPackage("bookworm", "fish"),
+    fishData: await unpackedPackage("bookworm", "fish-common"),
+    libraries: dirname([...new Bun.Glob("usr/lib/*/libpcre2-32.so.0").scanSync({ cwd: pcre, absolute: true, onlyFiles: false })][0] ?? ""),
+  };
+}

@@ -22,10 +22,13 @@ export class App {
   readonly program: string;
   readonly globals: Globals;
   readonly folder: string;
+  /** Whether our own daemon is started where none runs. */
+  readonly wake: boolean;
   #config: ConfigFile | undefined;
   #connection: Promise<Connection> | undefined;
 
-  constructor(program: string, globals: Globals) {
+  constructor(program: string, globals: Globals, { wake = true }: { wake?: boolean } = {}) {
+    this.wake = wake;
     this.program = program;
     this.globals = globals;
     this.folder = configFolder(globals.config, process.env);

@@ -31,6 +31,10 @@ const FLAG_ERROR = 125;
  */
 export async function runCli(argv0: string, words: string[]): Promise<number> {
   const program = basename(argv0) === "docker" ? "docker" : "lighter";
+  if (words[0] === "__complete" || words[0] === "__completeNoDesc") {
+    const { runComplete } = await import("./complete.ts");
+    return runComplete(program, words.slice(1), words[0] === "__complete");
+  }
   let parsed;
   try {
     parsed = parseFlags(GLOBAL_FLAGS, withoutHelp(words), { stopAtWord: true });

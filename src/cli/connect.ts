@@ -19,10 +19,12 @@ export async function connect(app: App): Promise<Connection> {
   if (version) options.version = version;
   if (app.config.HttpHeaders) options.headers = app.config.HttpHeaders;
   if (endpoint) return new Connection(endpoint, options);
-  options.onAbsent = async () => {
-    const { startDaemon } = await import("./start-daemon.ts");
-    await startDaemon(DEFAULT_SOCKET);
-  };
+  if (app.wake) {
+    options.onAbsent = async () => {
+      const { startDaemon } = await import("./start-daemon.ts");
+      await startDaemon(DEFAULT_SOCKET);
+    };
+  }
   return new Connection({ kind: "unix", path: DEFAULT_SOCKET, text: `unix://${DEFAULT_SOCKET}` }, options);
 }
 

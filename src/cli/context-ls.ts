@@ -1,5 +1,6 @@
 import { command } from "./command.ts";
 import { contextName, DEFAULT_CONTEXT, DEFAULT_SOCKET } from "./connect.ts";
+import { DEFAULT_DESCRIPTION } from "./context-default.ts";
 import { listContexts } from "./contexts.ts";
 import { bool, string } from "./flags.ts";
 import { renderListing, type Listing } from "./format.ts";
@@ -23,7 +24,7 @@ export const contextLs = command({
     const chosen = contextName(app);
     const standing: Row = {
       name: DEFAULT_CONTEXT,
-      description: "Current DOCKER_HOST based configuration",
+      description: DEFAULT_DESCRIPTION,
       endpoint: app.globals.host[0] ?? process.env["DOCKER_HOST"] ?? `unix://${DEFAULT_SOCKET}`,
       current: chosen === DEFAULT_CONTEXT,
     };
@@ -48,7 +49,7 @@ const LISTING: Listing<Row> = {
   quiet: "Name",
   type: "clientContextContext",
   columns: {
-    Star: { heading: "NAME", of: ({ name, current }) => (current ? `${name} *` : name) },
+    Star: { heading: "NAME", of: ({ name, current }) => (current ? `${name} *` : name), tableOnly: true },
     Name: { heading: "NAME", of: ({ name }) => name },
     Current: { heading: "CURRENT", of: ({ current }) => current },
     Description: { heading: "DESCRIPTION", of: ({ description }) => description },

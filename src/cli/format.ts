@@ -5,6 +5,8 @@ export interface Column<Row> {
   /** Heading in tables; undefined for what templates alone show. */
   heading: string;
   of: (row: Row) => unknown;
+  /** Not part of the JSON. */
+  tableOnly?: boolean;
 }
 
 /** What `--format` may name, by the names that templates use. Values that are functions are methods: `{{.Label "a"}}`. */
@@ -85,7 +87,7 @@ export function rowJson<Row>(columns: Columns<Row>, row: Row): string {
   const values: Record<string, unknown> = {};
   for (const name of Object.keys(columns).sort()) {
     const value = columns[name]?.of(row);
-    if (typeof value !== "function") values[name] = value;
+    if (typeof value !== "function" && !columns[name]?.tableOnly) values[name] = value;
   }
   return JSON.stringify(values).replace(/[<>&]/g, (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, "0")}`);
 }

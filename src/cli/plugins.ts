@@ -1,4 +1,4 @@
-import { accessSync, constants } from "node:fs";
+import { accessSync, constants, readdirSync } from "node:fs";
 import { homedir } from "node:os";
 import { join } from "node:path";
 import type { App } from "./app.ts";
@@ -15,14 +15,26 @@ const PLUGIN_NAME = /^[a-z][a-z0-9]*$/;
 /** The file of a plugin of docker's command line, from its folders in order; undefined where it is not installed. */
 export function findPlugin(app: App, name: string): string | undefined {
   if (!PLUGIN_NAME.test(name)) return undefined;
+  return pluginFolders(app)
+    .map((folder) => join(folder, `docker-${name}`))
+    .find(isExecutable);
+}
+
+function pluginFolders(app: App): string[] {
   const home = join(process.env["HOME"] || homedir(), ".docker");
-  const folders = [
-    ...(app.config.cliPluginsExtraDirs ?? []),
-    join(app.folder, "cli-plugins"),
-    join(home, "cli-plugins"),
-    ...SYSTEM_FOLDERS,
-  ];
-  return folders.map((folder) => join(folder, `docker-${name}`)).find(isExecutable);
+  return [...(app.config.cliPluginsExtraDirs ?? []), join(app.folder, "cli-plugins"), join(home, "cli-plugins"), ...SYSTEM_FOLDERS];
+}
+
+/** The names of all plugins that are installed. */
+export function installedPlugins(app: App): string[] {
+  const names = pluginFolders(app).flatMap((folder) => {
+    try {
+      return readdirSync(folder).flatMap((file) => (file.startsWith("docker-") ? [file.slice("docker-".length)] : []));
+    } catch {
+      return [];
+    }
+  });
+  return [...new Set(names)].filter((name) => findPlugin(app, name) !== undefined).sort();
 }
 
 function isExecutable(path: string): boolean {

@@ -1,3 +1,4 @@
+import { tmpdir } from "node:os";
 import { must } from "../../tools/shell.ts";
 import { until } from "./until.ts";
 
@@ -20,7 +21,7 @@ export class Terminal {
   }
 
   async #tmux(...args: string[]): Promise<string> {
-    return await must(["tmux", "-L", this.#server, ...args], { env: { TMUX: "" }, timeout: 10_000 });
+    return await must(["tmux", "-L", this.#server, ...args], { env: { TMUX: "", TMUX_TMPDIR: tmpdir() }, timeout: 10_000 });
   }
 
   /** Types text as it is; `\r` is the Enter key. */
