@@ -120,13 +120,20 @@ export const ROUTES: readonly Route[] = [
   route("GET", "/swarm", absent.noSwarm),
   route("POST", "/swarm/update", absent.noSwarm),
   route("GET", "/swarm/unlockkey", absent.noSwarm),
-  route("POST", "/swarm/unlock", absent.notInSwarm),
-  ...["nodes", "services", "tasks", "secrets", "configs"].flatMap((kind) => [
+  route("POST", "/swarm/unlock", absent.noSwarm),
+  route("GET", "/nodes", absent.noSwarm),
+  route("GET", "/nodes/:id", absent.noSwarm),
+  route("DELETE", "/nodes/:id", absent.noSwarm),
+  route("POST", "/nodes/:id/update", absent.noSwarm),
+  route("GET", "/tasks", absent.noSwarm),
+  route("GET", "/tasks/:id", absent.noSwarm),
+  route("GET", "/tasks/:id/logs", absent.noSwarm),
+  route("GET", "/services/:id/logs", absent.noSwarm),
+  ...["services", "secrets", "configs"].flatMap((kind) => [
     route("GET", `/${kind}`, absent.noSwarm),
     route("POST", `/${kind}/create`, absent.noSwarm),
     route("GET", `/${kind}/:id`, absent.noSwarm),
     route("DELETE", `/${kind}/:id`, absent.noSwarm),
     route("POST", `/${kind}/:id/update`, absent.noSwarm),
-    route("GET", `/${kind}/:id/logs`, absent.noSwarm),
   ]),
 ];

@@ -18,6 +18,8 @@ export class Live {
   readonly pending = new Set<PendingAttachment>();
   readonly exitWaiters = new Set<(result: WaitResult) => void>();
   readonly removeWaiters = new Set<(result: WaitResult) => void>();
+  /** Its log's files are changed by one at a time. */
+  readonly logLock = new Lock();
   /** How often its log was rotated since the daemon began: see `log-chain.ts`. */
   rotations = 0;
   /** Execs that run, by id. */

@@ -7,6 +7,7 @@ import type { Context } from "./context.ts";
 import type { Live } from "./live.ts";
 import { cutLog } from "./log-cut.ts";
 import { type LogLimits, logLimits } from "./log-limits.ts";
+import { packLogs, removeHalfPacked } from "./log-pack.ts";
 import { dropLogs, reopen, rotateLog, sizeOfLog } from "./log-rotate.ts";
 import { pathsOf } from "./paths.ts";
 import type { ContainerRow } from "./rows.ts";
@@ -19,6 +20,8 @@ const LOG_BYTES_PER_BYTE = 48;
 const LEAST_BUDGET = 4096;
 /** A monitor may still have the last daemon's message to begin a new file. */
 const LAST_MESSAGE_MILLISECONDS = 1000;
+/** Files of a log that is rotated more often than this are gone before it pays to compress them. */
+const CALM_MILLISECONDS = 2000;
 /** After a rotation that failed, the next try waits for this. */
 const RETRY_MILLISECONDS = 2000;
 
@@ -44,8 +47,26 @@ export function boundLog(context: Context, row: ContainerRow, live: Live, task: 
     else if (size !== undefined && size < limits.maxSize) budget = Math.max(LEAST_BUDGET, limits.maxSize - size);
     else {
       busy = true;
-      work = (size === undefined ? recover() : rotateLog(path, live, task, limits, over)).then(rest, failed);
+      work = live.logLock.run(() => (size === undefined ? recover() : rotate())).then(rest, failed);
     }
+  };
+  /** Unless somebody else has rotated it meanwhile. */
+  const rotate = async (): Promise<void> => {
+    if ((sizeOfLog(path) ?? 0) < limits.maxSize) return;
+    await rotateLog(path, live, task, limits, over);
+    packSoon(CALM_MILLISECONDS);
+  };
+  let packing: ReturnType<typeof setTimeout> | undefined;
+  const packSoon = (wait: number): void => {
+    if (!limits.compress) return;
+    clearTimeout(packing);
+    packing = setTimeout(() => {
+      // The monitor may still write to the first one.
+      const above = sizeOfLog(path) === undefined ? 1 : 0;
+      packLogs(path, live, above, () => context.closing).catch((error: unknown) =>
+        log.debug("cannot compress the log of {id}: {error}", { id: row.id, error: messageOf(error) }),
+      );
+    }, wait).unref();
   };
   const rest = (): void => {
     busy = false;
@@ -73,13 +94,17 @@ export function boundLog(context: Context, row: ContainerRow, live: Live, task: 
     drained: () => Promise.resolve(),
     end: () => undefined,
   };
+  void removeHalfPacked(path)
+    .then(() => packSoon(CALM_MILLISECONDS))
+    .catch((error: unknown) => log.debug("cannot tidy the log of {id}: {error}", { id: row.id, error: messageOf(error) }));
   task.attach(count, { stdin: false, stdout: true, stderr: true });
   void task.exited
     .then(async () => {
       ended = true;
       // What is being rotated away comes to its end first.
       await work;
-      return live.lock.run(() => (live.task === undefined ? boundEnded(path, limits) : Promise.resolve()));
+      await live.lock.run(() => (live.task === undefined ? live.logLock.run(() => boundEnded(path, limits)) : Promise.resolve()));
+      packSoon(0);
     })
     .catch((error: unknown) => log.warn("cannot shorten the log of {id}: {error}", { id: row.id, error: messageOf(error) }));
   look();

@@ -1,4 +1,5 @@
-import { type LogFile, openLog, rotatedNumbers } from "./log-files.ts";
+import { openLog, rotatedNumbers } from "./log-files.ts";
+import type { OpenLog } from "./log-source.ts";
 
 /** Counts a log's rotations: by it a reader finds the file that came after its own, whatever that is called by now. */
 export interface Rotations {
@@ -11,7 +12,7 @@ export interface Rotations {
  */
 export class LogChain {
   /** Oldest first. */
-  readonly files: LogFile[];
+  readonly files: OpenLog[];
   readonly #current: string;
   readonly #log: Rotations;
   /** How many rotations there had been when the last of the files was begun. */
@@ -31,7 +32,7 @@ export class LogChain {
    * The file after the last one, if it has been begun: from then on nothing comes into the last one. What was dropped meanwhile for want of room is
    * passed over.
    */
-  next(): LogFile | undefined {
+  next(): OpenLog | undefined {
     const { rotations } = this.#log;
     for (let number = rotations - this.#sequence - 1; number >= 0; number--) {
       const file = openLog(number === 0 ? this.#current : `${this.#current}.${number}`);

@@ -1,19 +1,14 @@
-import { closeSync, fstat, openSync, read, readdirSync } from "node:fs";
+import { closeSync, existsSync, fstat, openSync, read, readdirSync } from "node:fs";
 import { basename, dirname } from "node:path";
 import { logOf } from "../base/log.ts";
-import { withoutHole } from "./log-line.ts";
+import { PackedLog } from "./log-packed.ts";
+import type { OpenLog } from "./log-source.ts";
 
-const NEWLINE = 0x0a;
-const BLOCK = 1 << 18;
+/** What the name of a compressed file ends with. */
+export const PACKED = ".gz";
 
-/** What readers of logs read from: a {@link LogFile}, or a file handle of `node:fs/promises`. */
-export interface LogSource {
-  read(block: Uint8Array, offset: number, length: number, position: number): Promise<{ bytesRead: number }>;
-  stat(): Promise<{ size: number; mtimeMs: number }>;
-}
-
-/** An open log file. It is opened at once, so that several can be opened with no rotation in between, and read in the background. */
-export class LogFile implements LogSource {
+/** An open file. It is opened at once, so that several can be opened with no rotation in between, and read in the background. */
+export class LogFile implements OpenLog {
   readonly #fd: number;
   #closed = false;
 
@@ -37,8 +32,15 @@ export class LogFile implements LogSource {
   }
 }
 
-/** Opens a log file; undefined when it is not there. */
-export function openLog(path: string): LogFile | undefined {
+/** Opens a log file, as it is or compressed; undefined when it is not there. */
+export function openLog(path: string): OpenLog | undefined {
+  const plain = openPlain(path);
+  if (plain !== undefined) return plain;
+  const packed = openPlain(`${path}${PACKED}`);
+  return packed && new PackedLog(packed);
+}
+
+function openPlain(path: string): LogFile | undefined {
   try {
     return new LogFile(openSync(path, "r"));
   } catch (error) {
@@ -50,10 +52,17 @@ export function openLog(path: string): LogFile | undefined {
 /** The numbers of the files that were rotated away (`current.1` is the youngest), oldest first. A crash may have left gaps. */
 export function rotatedNumbers(current: string): number[] {
   const prefix = `${basename(current)}.`;
-  return namesIn(dirname(current))
-    .filter((name) => name.startsWith(prefix) && /^[1-9]\d*$/.test(name.slice(prefix.length)))
-    .map((name) => Number(name.slice(prefix.length)))
-    .sort((a, b) => b - a);
+  const numbers = namesIn(dirname(current)).flatMap((name) => {
+    const number = name.startsWith(prefix) ? /^([1-9]\d*)(\.gz)?$/.exec(name.slice(prefix.length))?.[1] : undefined;
+    return number === undefined ? [] : [Number(number)];
+  });
+  return [...new Set(numbers)].sort((a, b) => b - a);
+}
+
+/** The path of a file that was rotated away, as it is or compressed. */
+export function rotatedPath(current: string, number: number): string {
+  const path = `${current}.${number}`;
+  return existsSync(path) ? path : `${path}${PACKED}`;
 }
 
 function namesIn(directory: string): string[] {
@@ -61,56 +70,5 @@ function namesIn(directory: string): string[] {
     return readdirSync(directory);
   } catch {
     return [];
-  }
-}
-
-/** Whole lines of a file from an offset on, a block's worth at a time; a line without newline at the end is left for the next read. */
-export class LineReader {
-  readonly #file: LogSource;
-  #offset: number;
-  #rest = new Uint8Array(0);
-
-  constructor(file: LogSource, offset = 0) {
-    this.#file = file;
-    this.#offset = offset;
-  }
-
-  /** Lines that are there now, without their newlines; none when nothing new has come. A file that was cut is read from its beginning. */
-  async next(): Promise<Uint8Array[]> {
-    for (;;) {
-      const block = new Uint8Array(BLOCK);
-      const { bytesRead } = await this.#file.read(block, 0, BLOCK, this.#offset);
-      if (bytesRead === 0) {
-        if (!(await this.#wasCut())) return [];
-        continue;
-      }
-      this.#offset += bytesRead;
-      const lines = this.#split(block.subarray(0, bytesRead));
-      if (lines.length > 0) return lines;
-    }
-  }
-
-  async #wasCut(): Promise<boolean> {
-    const { size } = await this.#file.stat();
-    if (size >= this.#offset) return false;
-    this.#offset = 0;
-    this.#rest = new Uint8Array(0);
-    return true;
-  }
-
-  #split(bytes: Uint8Array): Uint8Array[] {
-    const lines: Uint8Array[] = [];
-    let from = 0;
-    for (let at = bytes.indexOf(NEWLINE); at >= 0; at = bytes.indexOf(NEWLINE, from)) {
-      lines.push(this.#joined(bytes.subarray(from, at)));
-      this.#rest = new Uint8Array(0);
-      from = at + 1;
-    }
-    if (from < bytes.length) this.#rest = this.#joined(bytes.subarray(from)).slice();
-    return lines;
-  }
-
-  #joined(part: Uint8Array): Uint8Array {
-    return this.#rest.length === 0 ? withoutHole(part) : Buffer.concat([this.#rest, part]);
   }
 }

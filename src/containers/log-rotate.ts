@@ -3,7 +3,7 @@ import { rm } from "node:fs/promises";
 import type { Task } from "../runtime/runtime.ts";
 import type { Rotations } from "./log-chain.ts";
 import { cutLog } from "./log-cut.ts";
-import { rotatedNumbers } from "./log-files.ts";
+import { PACKED, rotatedNumbers, rotatedPath } from "./log-files.ts";
 import type { LogLimits } from "./log-limits.ts";
 
 /** How often it is looked for a new file whose monitor did not answer in time: it is held up by a client that takes no output. */
@@ -45,7 +45,10 @@ function putAside(current: string): void {
   const taken = new Set(rotatedNumbers(current));
   let free = 1;
   while (taken.has(free)) free++;
-  for (let number = free; number > 1; number--) renameSync(`${current}.${number - 1}`, `${current}.${number}`);
+  for (let number = free; number > 1; number--) {
+    const path = rotatedPath(current, number - 1);
+    renameSync(path, `${current}.${number}${path.endsWith(PACKED) ? PACKED : ""}`);
+  }
   renameSync(current, `${current}.1`);
 }
 
@@ -60,11 +63,11 @@ export async function dropLogs(current: string, { maxFiles, maxSize }: LogLimits
   let bytes = Math.max(0, (sizeOfLog(current) ?? 0) - maxSize);
   const surplus: { path: string; cut: boolean }[] = [];
   for (const [index, number] of rotatedNumbers(current).toReversed().entries()) {
-    const path = `${current}.${number}`;
+    const path = rotatedPath(current, number);
     const size = sizeOfLog(path) ?? 0;
     bytes += size;
     if (number < first || (bytes <= bound && index + 1 < maxFiles)) continue;
-    surplus.push({ path, cut: index === 0 && maxFiles > 1 && size > 2 * maxSize });
+    surplus.push({ path, cut: index === 0 && maxFiles > 1 && size > 2 * maxSize && !path.endsWith(PACKED) });
   }
   // The oldest first: whoever opens the files meanwhile, or after a crash, finds no gap between them.
   for (const { path, cut } of surplus.toReversed()) await (cut ? cutLog(path, maxSize) : rm(path, { force: true }));

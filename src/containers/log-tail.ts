@@ -1,4 +1,4 @@
-import type { LogSource } from "./log-files.ts";
+import type { LogSource } from "./log-source.ts";
 import { parseLogLine } from "./log-line.ts";
 
 const NEWLINE = 0x0a;

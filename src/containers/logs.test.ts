@@ -2,7 +2,7 @@ import { afterAll, describe, expect, test } from "bun:test";
 import { appendFileSync, mkdtempSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { open } from "node:fs/promises";
 import { join } from "node:path";
-import { LineReader } from "./log-files.ts";
+import { BlockReader } from "./log-blocks.ts";
 import { bytesOf, parseLogLine } from "./log-line.ts";
 import { findTail } from "./log-tail.ts";
 
@@ -45,12 +45,23 @@ function randomPieces(random: (below: number) => number): { stream: 1 | 2; data:
   });
 }
 
+/** The lines of a block, without their newlines. */
+function linesOf(block: Uint8Array): Buffer[] {
+  const lines: Buffer[] = [];
+  for (let from = 0; from < block.length;) {
+    const end = block.indexOf(10, from);
+    lines.push(Buffer.from(block.subarray(from, end)));
+    from = end + 1;
+  }
+  return lines;
+}
+
 async function readAll(path: string, offset = 0): Promise<{ stream: 1 | 2; data: Uint8Array }[]> {
   const file = await open(path, "r");
-  const reader = new LineReader(file, offset);
+  const reader = new BlockReader(file, offset);
   const found: { stream: 1 | 2; data: Uint8Array }[] = [];
-  for (let lines = await reader.next(); lines.length > 0; lines = await reader.next()) {
-    for (const line of lines) {
+  for (let block = await reader.next(); block.length > 0; block = await reader.next()) {
+    for (const line of linesOf(block)) {
       const parsed = parseLogLine(line);
       if (parsed !== undefined) found.push({ stream: parsed.stream, data: bytesOf(parsed) });
     }
@@ -103,14 +114,14 @@ describe("log lines", () => {
     const text = conmonLines([{ stream: 1, data: Buffer.concat([large, Buffer.from("\nnext\n")]) }]);
     writeFileSync(path, text.subarray(0, -3));
     const file = await open(path, "r");
-    const reader = new LineReader(file);
-    expect((await reader.next()).length).toBe(1);
-    expect(await reader.next()).toEqual([]);
+    const reader = new BlockReader(file);
+    expect(linesOf(await reader.next()).length).toBe(1);
+    expect(linesOf(await reader.next())).toEqual([]);
     appendFileSync(path, text.subarray(-3));
-    expect((await reader.next()).map((line) => Buffer.from(line).toString().slice(-6))).toEqual([" F next".slice(-6)]);
+    expect(linesOf(await reader.next()).map((line) => line.toString().slice(-6))).toEqual([" F next".slice(-6)]);
     truncateSync(path);
     appendFileSync(path, conmonLines([{ stream: 1, data: Buffer.from("after\n") }]));
-    expect((await reader.next()).map((line) => Buffer.from(line).toString().slice(-5))).toEqual(["after"]);
+    expect(linesOf(await reader.next()).map((line) => line.toString().slice(-5))).toEqual(["after"]);
     await file.close();
   });
 });
