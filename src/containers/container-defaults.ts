@@ -18,6 +18,8 @@ export interface ContainerDefaults {
   cdiSpecDirs: string[];
   /** `init-path`: the program of `--init`. */
   initPath: string | undefined;
+  /** The AppArmor profile of containers that ask for none; undefined where none is loaded. */
+  appArmorProfile: string | undefined;
   /** Limits of open files as the daemon was started with them, where the daemon has raised its own. */
   nofile: { soft: number; hard: number } | undefined;
 }
@@ -32,6 +34,7 @@ export const CONTAINER_DEFAULTS: ContainerDefaults = {
   cgroupParent: "",
   cdiSpecDirs: ["/etc/cdi", "/var/run/cdi"],
   initPath: undefined,
+  appArmorProfile: undefined,
   nofile: undefined,
 };
 

@@ -1,5 +1,6 @@
 import { toRfc3339Nano } from "../base/clock.ts";
 import type { ContainerInspectResponse, ContainerState } from "../wire/engine-api.ts";
+import { profileOf } from "./apparmor.ts";
 import { type Context, find, isRunning } from "./context.ts";
 import { commandOf } from "./desired.ts";
 import { runningExecIds } from "./exec-rows.ts";
@@ -44,7 +45,7 @@ export async function inspectContainer(
     Platform: os,
     MountLabel: "",
     ProcessLabel: "",
-    AppArmorProfile: "",
+    AppArmorProfile: profileOf(hostConfig, context.needs.options.defaults) ?? "",
     ExecIDs: execs.length === 0 ? null : execs,
     HostConfig: hostConfig,
     Storage: { RootFS: { Snapshot: { Name: "overlayfs" } } },

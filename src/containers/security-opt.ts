@@ -1,4 +1,3 @@
-import { existsSync, readFileSync } from "node:fs";
 import { LighterError } from "../base/errors.ts";
 import type { TaskSpec } from "../runtime/runtime.ts";
 
@@ -81,14 +80,5 @@ function seccompOf(text: string): TaskSpec["seccomp"] {
     return { kind: "custom", json: text };
   } catch (cause) {
     throw new LighterError("invalid", `Decoding seccomp profile failed: ${(cause as Error).message}`, { cause });
-  }
-}
-
-/** Whether the kernel enforces AppArmor profiles. */
-export function appArmorEnabled(): boolean {
-  try {
-    return existsSync("/sys/kernel/security/apparmor") && readFileSync("/sys/module/apparmor/parameters/enabled", "utf8").startsWith("Y");
-  } catch {
-    return false;
   }
 }

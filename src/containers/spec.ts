@@ -2,6 +2,7 @@ import { readFileSync } from "node:fs";
 import { posix } from "node:path";
 import type { Process, RuntimeSpec } from "../oci/spec.ts";
 import type { ContainerConfig, HostConfig } from "../wire/engine-api.ts";
+import { profileOf } from "./apparmor.ts";
 import { capabilitiesOf, grantableCapabilities } from "./capabilities.ts";
 import { type ContainerDefaults, ulimitsOf } from "./container-defaults.ts";
 import { commandOf, type Desired } from "./desired.ts";
@@ -9,7 +10,7 @@ import { devicesOf } from "./devices.ts";
 import { environmentOf } from "./environment.ts";
 import type { User } from "./passwd.ts";
 import { resourcesOf } from "./resources.ts";
-import { appArmorEnabled, parseSecurityOptions } from "./security-opt.ts";
+import { parseSecurityOptions } from "./security-opt.ts";
 import { type MountInputs, mountsOf, rootPropagation } from "./spec-mounts.ts";
 import { rlimitsOf } from "./ulimits.ts";
 
@@ -79,6 +80,7 @@ export function credentialsOf(
   const privileged = host.Privileged ?? false;
   const { list } = capabilitiesOf({ add: host.CapAdd ?? [], drop: host.CapDrop ?? [], privileged });
   const security = parseSecurityOptions(host.SecurityOpt ?? [], privileged);
+  const profile = profileOf(host, defaults);
   const mayRaise = grantableCapabilities().has("CAP_SYS_RESOURCE");
   const { rlimits } = rlimitsOf(ulimitsOf(host, defaults), { mayRaise });
   const score = oomScoreOf(host.OomScoreAdj ?? 0, mayRaise);
@@ -88,7 +90,7 @@ export function credentialsOf(
     noNewPrivileges: security.noNewPrivileges ?? defaults.noNewPrivileges,
     ...(rlimits.length > 0 ? { rlimits } : {}),
     ...(score === undefined ? {} : { oomScoreAdj: score }),
-    ...(security.apparmor !== undefined && appArmorEnabled() ? { apparmorProfile: security.apparmor } : {}),
+    ...(profile === undefined ? {} : { apparmorProfile: profile }),
   };
 }
 

@@ -2,6 +2,8 @@ import { existsSync, readFileSync } from "node:fs";
 import { cpus, hostname, release, totalmem } from "node:os";
 import { newId } from "../base/ids.ts";
 import { now, toRfc3339Nano } from "../base/clock.ts";
+import { readCdiDevices } from "../containers/cdi-spec.ts";
+import type { ContainerDefaults } from "../containers/container-defaults.ts";
 import type { Containers } from "../containers/containers.ts";
 import { LOG_DRIVERS } from "../containers/log-options.ts";
 import type { Images } from "../images/images.ts";
@@ -27,7 +29,8 @@ export interface InfoSources {
 const NULL = null as unknown as [];
 
 /** The answer of `/info`. `DriverStatus` says how images are identified, as buildx and compose ask. */
-export function systemInfo({ config, state, runtime, containers, images, listeners }: InfoSources): SystemInfo {
+export async function systemInfo({ config, state, runtime, containers, images, listeners }: InfoSources): Promise<SystemInfo> {
+  const described = (await readCdiDevices(config.containers.cdiSpecDirs)).names();
   const counts = containers.counts();
   return {
     ID: daemonId(state),
@@ -81,11 +84,12 @@ export function systemInfo({ config, state, runtime, containers, images, listene
     ContainerdCommit: { ID: "" },
     RuncCommit: { ID: versionOf(runtime.record("")) },
     InitCommit: { ID: "" },
-    SecurityOptions: securityOptions(runtime),
+    SecurityOptions: securityOptions(runtime, config.containers),
     ...(config.addressPools === DEFAULT_ADDRESS_POOLS
       ? {}
       : { DefaultAddressPools: config.addressPools.map(({ base, size }) => ({ Base: base, Size: size })) }),
-    CDISpecDirs: ["/etc/cdi", "/var/run/cdi"],
+    CDISpecDirs: config.containers.cdiSpecDirs,
+    ...(described.length > 0 ? { DiscoveredDevices: described.map((ID) => ({ Source: "cdi", ID })) } : {}),
     FirewallBackend: { Driver: "nftables" },
     Warnings: [],
   };
@@ -106,10 +110,13 @@ function limits(runtime: Runtime): Partial<SystemInfo> {
   };
 }
 
-function securityOptions(runtime: Runtime): string[] {
-  const options = ["name=seccomp,profile=builtin"];
-  if (existsSync("/sys/kernel/security/apparmor/profiles")) options.unshift("name=apparmor");
+function securityOptions(runtime: Runtime, { seccompProfile, appArmorProfile, noNewPrivileges }: ContainerDefaults): string[] {
+  const profile = seccompProfile === undefined ? "builtin" : seccompProfile === "unconfined" ? seccompProfile : "custom";
+  const options = [`name=seccomp,profile=${profile}`];
+  // Only where containers get a profile: a kernel that could is not enough.
+  if (appArmorProfile !== undefined) options.unshift("name=apparmor");
   if (runtime.cgroup.version === 2) options.push("name=cgroupns");
+  if (noNewPrivileges) options.push("name=no-new-privileges");
   return options;
 }
 

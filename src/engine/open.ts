@@ -1,5 +1,6 @@
 import { join } from "node:path";
 import { LighterError } from "../base/errors.ts";
+import { loadDefaultProfile } from "../containers/apparmor.ts";
 import { openContainers } from "../containers/open.ts";
 import type { Containers } from "../containers/containers.ts";
 import { openContent } from "../content/open.ts";
@@ -60,6 +61,7 @@ export async function openEngine(config: EngineConfig): Promise<Engine> {
   const images = openImages({ state, content, distribution, needs: { users: usersOfImage(state), builtin: registry } });
   const networks = await openNetworks({ state, needs: { container: containerOf(state) }, options: networkOptions(config) });
   const volumes = openVolumes({ state, content, dataRoot });
+  const defaults = { ...config.containers, nofile: inheritedNofile(), appArmorProfile: await loadDefaultProfile() };
   const containers: Containers = openContainers({
     state,
     content,
@@ -75,7 +77,7 @@ export async function openEngine(config: EngineConfig): Promise<Engine> {
       defaultLogDriver: config.logDriver,
       defaultLogOptions: config.logOptions,
       defaultShmSize: config.shmSize,
-      defaults: { ...config.containers, nofile: inheritedNofile() },
+      defaults,
       defaultRuntime: config.defaultRuntime ?? "",
       init: config.init,
     },
@@ -98,7 +100,7 @@ export async function openEngine(config: EngineConfig): Promise<Engine> {
         listeners--;
       }
     },
-    info: async () => systemInfo({ config, state, runtime, containers, images, listeners }),
+    info: () => systemInfo({ config: { ...config, containers: defaults }, state, runtime, containers, images, listeners }),
     version: () => systemVersion(runtime.records().map(({ name, version }) => ({ name, version }))),
     diskUsage: (query) => diskUsage({ containers, images, volumes, content }, query),
     async [Symbol.asyncDispose]() {

@@ -1,0 +1,25 @@
+import { expect, test } from "bun:test";
+import { defaultProfile } from "./apparmor-profile.ts";
+import { isLoaded, profileOf } from "./apparmor.ts";
+
+test("who gets which profile", () => {
+  const defaults = { appArmorProfile: "docker-default" };
+  expect(profileOf({}, defaults, true)).toBe("docker-default");
+  expect(profileOf({ Privileged: true }, defaults, true)).toBe("unconfined");
+  expect(profileOf({ Privileged: true, SecurityOpt: ["apparmor=mine"] }, defaults, true)).toBe("mine");
+  expect(profileOf({ SecurityOpt: ["apparmor=unconfined"] }, defaults, true)).toBe("unconfined");
+  expect(profileOf({}, { appArmorProfile: undefined }, true)).toBeUndefined();
+  expect(profileOf({ SecurityOpt: ["apparmor=mine"] }, defaults, false)).toBeUndefined();
+});
+
+test("the profile names its ABI only where that exists, and braces are even", () => {
+  expect(defaultProfile(() => true)).toStartWith("abi <abi/3.0>,\n");
+  const plain = defaultProfile(() => false);
+  expect(plain).not.toContain("abi/");
+  expect(plain.split("{").length).toBe(plain.split("}").length);
+});
+
+test("the kernel's list", () => {
+  expect(isLoaded("lsb_release (enforce)\ndocker-default (enforce)\n")).toBe(true);
+  expect(isLoaded("docker-default2 (enforce)\n")).toBe(false);
+});
