@@ -32,6 +32,11 @@ test("what needs a swarm answers as a node outside of one", async () => {
   }
 });
 
+test("what the API does not have is no page, in a swarm or not", async () => {
+  for (const line of ["POST /nodes/create", "DELETE /tasks/x", "POST /tasks/x/update", "GET /secrets/x/logs", "GET /configs/x/logs"])
+    expect((await request(engineWith({}), line)).json).toEqual({ message: "page not found" });
+});
+
 test("what is not there yet says so", async () => {
   const engine = engineWith({});
   expect((await request(engine, "GET /plugins")).json).toEqual([]);
