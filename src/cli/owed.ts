@@ -5,8 +5,6 @@
  */
 export const OWED: Readonly<Record<string, 4 | 5 | 6 | "later" | "never">> = {
   "checkpoint *": 4,
-  stats: 4,
-  "container stats": 4,
   "image build": "later",
   build: "later",
   "builder *": "later",
