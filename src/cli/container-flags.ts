@@ -161,6 +161,7 @@ export const CONTAINER_FLAGS = {
   tmpfs: list("Mount a tmpfs at this path"),
   tty: bool("Give it a terminal", "t"),
   ulimit: { ...parsed("ulimit", parseUlimit, "Resource limit of its processes"), shown: "[]" },
+  "use-api-socket": bool("Give the daemon's socket, and your logins at registries, to the container"),
   user: string("User, and group, that it runs as (<name|uid>[:<group|gid>])", "u"),
   userns: string("User namespace"),
   uts: string("UTS namespace"),

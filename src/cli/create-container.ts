@@ -11,6 +11,7 @@ export interface CreateOptions {
   pull: string;
   quiet: boolean;
   cidfile: string;
+  "use-api-socket"?: boolean;
 }
 
 /** Docker's check of `--pull`. */
@@ -25,8 +26,12 @@ export async function createWithPull(app: App, body: CreateBody, options: Create
   const cidfile = openCidfile(options.cidfile);
   try {
     if (options.pull === "always" && reference) await pull(app, reference, options);
+    const afterwards = options["use-api-socket"]
+      ? await import("./api-socket.ts").then(({ useApiSocket }) => useApiSocket(app, body))
+      : undefined;
     const { Id, Warnings } = await createOrPull(app, body, reference, options);
     for (const warning of Warnings ?? []) app.err(`WARNING: ${warning}\n`);
+    await afterwards?.(Id);
     cidfile.write(Id);
     return Id;
   } catch (error) {
