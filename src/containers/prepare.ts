@@ -9,6 +9,7 @@ import { mergedDirectories, userFiles } from "./image-files.ts";
 import { initProgram } from "./init-program.ts";
 import { type ContainerPaths, pathsOf } from "./paths.ts";
 import { resolveUser } from "./passwd.ts";
+import { checkPropagation } from "./propagation.ts";
 import type { ContainerRow } from "./rows.ts";
 import { parseSecurityOptions } from "./security-opt.ts";
 import { sharedShm } from "./shared-shm.ts";
@@ -49,7 +50,7 @@ async function sourceOf(
 ): Promise<MountSource | string | undefined> {
   switch (mount.type) {
     case "bind":
-      return bindSource(mount);
+      return checkedBind(mount);
     case "volume":
       return volumeSource(context, row, mount, layers);
     case "image":
@@ -80,6 +81,12 @@ async function imageContent(context: Context, layers: string[], destination: str
   if (directories.length === 1) return { path: only, done: () => undefined };
   const fd = await context.needs.runtime.openRoot({ lower: directories, upper: "", work: "", volatile: false });
   return { path: `/proc/self/fd/${fd}`, done: () => closeFd(fd) };
+}
+
+function checkedBind(mount: PlannedMount): string {
+  const source = bindSource(mount);
+  checkPropagation(source, mount.propagation);
+  return source;
 }
 
 function bindSource(mount: PlannedMount): string {
