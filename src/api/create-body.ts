@@ -111,6 +111,9 @@ const hostConfig = object({
   StorageOpt: labels,
   Tmpfs: labels,
   UTSMode: text,
+  // Ours: see containers/debug.ts.
+  DebugContainer: text,
+  DebugImage: text,
   UsernsMode: text,
   ShmSize: integer,
   Sysctls: labels,

@@ -7,6 +7,7 @@ import type { ContainerConfig, HostConfig } from "../wire/engine-api.ts";
 import { capabilitiesOf, grantableCapabilities } from "./capabilities.ts";
 import type { CreateBody } from "./containers.ts";
 import { type Context, find, tell } from "./context.ts";
+import { nameTarget } from "./debug.ts";
 import type { Desired } from "./desired.ts";
 import { checkDevices } from "./devices.ts";
 import { checkCgroupParent } from "./cgroup-parent.ts";
@@ -90,6 +91,7 @@ function planContainer(
   host.Runtime ||= record.name;
   checkCgroupParent(host, runtime.cgroup.driver);
   if (host.Init) initProgram(options.defaults.initPath);
+  nameTarget(context, host);
   asInvalid(() => nameJoined(context, host));
   const warnings = warningsOf(context, host);
   const mounts = asInvalid(() => planMounts(config, host, (other) => find(context, other).desired.mounts));

@@ -4,6 +4,7 @@ import type { Exit, Task } from "../runtime/runtime.ts";
 import { type Context, tell } from "./context.ts";
 import { endExecs } from "./exec-end.ts";
 import { healthStops } from "./health-rows.ts";
+import { endDebug } from "./debug.ts";
 import type { Live } from "./live.ts";
 import { removeLocked } from "./remove.ts";
 import { restartDelay, shouldRestart } from "./restart-policy.ts";
@@ -90,6 +91,7 @@ function recordExit(context: Context, row: ContainerRow, exit: Exit, next: Statu
 
 async function cleanUp(context: Context, row: ContainerRow, task: Task): Promise<void> {
   dropSharedShm(context, row);
+  endDebug(context, row);
   const results = await Promise.allSettled([task.delete(), context.needs.networks.leave(row.id)]);
   for (const result of results)
     if (result.status === "rejected") log.warn("after the exit of {id}: {error}", { id: row.id, error: result.reason });

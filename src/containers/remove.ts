@@ -1,6 +1,7 @@
 import { LighterError } from "../base/errors.ts";
 import { logOf } from "../base/log.ts";
 import { type Context, find, isRunning, liveOf, tell } from "./context.ts";
+import { refuseDebugged } from "./debug.ts";
 import type { Live } from "./live.ts";
 import { pathsOf } from "./paths.ts";
 import { type ContainerRow, deleteRow, rowById } from "./rows.ts";
@@ -22,7 +23,10 @@ export async function removeContainer(
   if (options.link) throw new LighterError("invalid", `Could not get parent for /${row.name}: legacy links are not supported`);
   const live = liveOf(context, row.id);
   if (live.removing) throw new LighterError("conflict", `removal of container ${reference} is already in progress`);
-  if (!options.force) refuseRunning(row);
+  if (!options.force) {
+    refuseRunning(row);
+    refuseDebugged(context, row, "remove");
+  }
   live.removing = true;
   try {
     live.cancelRestart?.();

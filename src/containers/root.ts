@@ -5,6 +5,7 @@ import { closeFd, O_PATH, openFd } from "../linux/fd.ts";
 import { isAlive, type ProcessName } from "../linux/process.ts";
 import { cleanPath } from "./bind-spec.ts";
 import { type Context, isRunning } from "./context.ts";
+import { refuseDebugged } from "./debug.ts";
 import type { Live } from "./live.ts";
 import { pathsOf } from "./paths.ts";
 import { layersOf, volumeSource } from "./prepare.ts";
@@ -44,6 +45,7 @@ export async function openPlace(context: Context, row: ContainerRow, live: Live,
       close: () => undefined,
     };
   }
+  refuseDebugged(context, row, "copy files of");
   ready(context, row);
   const fd = await openStopped(context, row);
   return { root: `/proc/self/fd/${fd}`, path: absolute, readOnly, close: () => closeFd(fd) };

@@ -122,6 +122,14 @@ function plannedMount(mount: PlannedMount, { sources }: MountInputs): Mount {
   };
 }
 
+/** The mounts of another container below a place of this one. */
+export function mountsBelow(place: string, mounts: readonly PlannedMount[], sources: ReadonlyMap<string, MountSource>): Mount[] {
+  return mounts
+    .toSorted((a, b) => depth(a.destination) - depth(b.destination))
+    .map((mount) => plannedMount(mount, { host: {}, mounts, sources, files: new Map(), sharedShm: undefined }))
+    .map((mount) => ({ ...mount, destination: `${place}${mount.destination}` }));
+}
+
 /** How mounts of the root itself pass to and fro: what the most open bind needs; undefined for the runtime's default. */
 export function rootPropagation(mounts: readonly PlannedMount[]): string | undefined {
   const kinds = new Set(mounts.map(({ propagation }) => propagation.replace(/^r/, "")));

@@ -7,6 +7,7 @@ import { settlePending } from "./edit-effects.ts";
 import { deviceEditOf } from "./device-requests.ts";
 import { watchExit } from "./exit.ts";
 import { healthStarts } from "./health-rows.ts";
+import { endDebug, prepareDebug, refuseDebugged } from "./debug.ts";
 import type { Live } from "./live.ts";
 import { boundLog } from "./log-bound.ts";
 import { networkRequest } from "./network-request.ts";
@@ -36,6 +37,7 @@ export async function startLocked(
   options: { signal?: AbortSignal; automatic?: boolean } = {},
 ): Promise<void> {
   checkStartable(row, live);
+  refuseDebugged(context, row, "start");
   live.cancelRestart?.();
   live.stopRequested = false;
   if (options.automatic !== true) live.backoff = 0;
@@ -104,13 +106,16 @@ async function makeTask(context: Context, row: ContainerRow, signal: AbortSignal
   if (network.status === "rejected") throw network.reason;
   if (mounts.status === "rejected") throw mounts.reason;
   try {
+    const debug = await prepareDebug(context, row);
     const editDevices = await deviceEditOf(row.desired.hostConfig, { directories: context.needs.options.defaults.cdiSpecDirs });
     const spec = trace.sync("spec", () => taskSpecOf(context, row, layers, mounts.value, network.value satisfies NetworkPlace));
     editDevices?.(spec.spec);
+    debug?.edit(spec.spec);
     const task = await trace.span("runtime", () => runtime.create(spec, signal === undefined ? {} : { signal }));
     try {
       checkSubpaths(task.record.init.pid, mounts.value);
       checkPeers(context, row);
+      debug?.check();
     } catch (error) {
       await task.delete();
       throw error;
@@ -127,6 +132,7 @@ async function failStart(context: Context, row: ContainerRow, live: Live, task: 
   const exitCode = startExitCode(messageOf(error));
   live.task = undefined;
   dropSharedShm(context, row);
+  endDebug(context, row);
   const undone = await Promise.allSettled([task?.delete(), context.needs.networks.leave(row.id)]);
   for (const result of undone)
     if (result.status === "rejected") log.warn("after a failed start of {id}: {error}", { id: row.id, error: result.reason });
