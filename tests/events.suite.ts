@@ -1,7 +1,7 @@
 /** What the engine tells of what happens: sequences and attributes as Docker's, kept over a crash, filtered. Deadline: 120 s. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { Ground } from "./harness/ground.ts";
-import { eventsOf, lineOf, stamp, toldBy } from "./harness/told.ts";
+import { eventsOf, stamp, toldBy } from "./harness/told.ts";
 import { until } from "./harness/until.ts";
 
 let ground: Ground;
