@@ -46,12 +46,19 @@ export async function create(call: Call): Promise<Answer> {
     throw new LighterError("invalid", "config cannot be empty in order to create a container");
   }
   delete body.MacAddress; // versions.ts has moved it for those who may say it so
-  const bindings = body.HostConfig?.PortBindings ?? {};
-  for (const port in bindings) if ((bindings[port] ?? []).length === 0) delete bindings[port];
+  completeBindings(body.HostConfig?.PortBindings ?? {});
   const { query, signal } = call;
   const platform = query.text("platform");
   const { id, warnings } = await call.engine.containers.create(query.text("name"), body, { signal, ...(platform && { platform }) });
   return json({ Id: id, Warnings: [...warnings, ...call.warnings] }, 201);
+}
+
+/** A port without bindings is not published; a binding is shown with both of its fields. */
+function completeBindings(ports: Record<string, { HostIp?: string; HostPort?: string }[] | null>): void {
+  for (const [port, bindings] of Object.entries(ports)) {
+    if (bindings === null || bindings.length === 0) delete ports[port];
+    else ports[port] = bindings.map(({ HostIp = "", HostPort = "" }) => ({ HostIp, HostPort }));
+  }
 }
 
 /** Everything about one container. */

@@ -228,6 +228,16 @@ export const ANSWER_CHANGES: readonly Change[] = [
     answer: (image) => void delete image["Descriptor"],
   },
   {
+    below: 48,
+    route: USAGE,
+    field: "Descriptor of images, ImageManifestDescriptor of containers",
+    change: "is not told",
+    answer(usage) {
+      for (const image of itemsOf(usage["Images"])) delete image["Descriptor"];
+      for (const container of itemsOf(usage["Containers"])) delete container["ImageManifestDescriptor"];
+    },
+  },
+  {
     below: 46,
     route: PS,
     field: "HostConfig.Annotations",

@@ -94,7 +94,10 @@ export function engineThatKeeps(): { engine: Engine; asked: () => Asked } {
       }) as never,
     diskUsage: async (query: { verbose: boolean }) => {
       keep(query);
-      return { ImageUsage: { TotalSize: 5, ...(query.verbose ? { Items: [{ Size: 7 }] } : {}) }, VolumeUsage: { TotalSize: 0 } } as never;
+      return {
+        ImageUsage: { TotalSize: 5, ...(query.verbose ? { Items: [{ Size: 7, Descriptor: {} }] } : {}) },
+        VolumeUsage: { TotalSize: 0 },
+      } as never;
     },
   });
   return { engine, asked: () => asked };
@@ -326,6 +329,11 @@ export const CASES: Record<string, Case> = {
     now: { ImageManifestDescriptor: {} },
   },
   "48 GET /images/:name{.+}/json Descriptor": { ...image, old: { Descriptor: GONE }, now: { Descriptor: {} } },
+  "48 GET /system/df Descriptor of images, ImageManifestDescriptor of containers": {
+    ...usage,
+    old: { Images: [{ Descriptor: GONE }] },
+    now: { Images: [{ Descriptor: {} }] },
+  },
   "46 GET /containers/json HostConfig.Annotations": {
     ...ps,
     old: { HostConfig: { Annotations: GONE } },
