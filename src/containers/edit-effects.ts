@@ -1,3 +1,4 @@
+import { messageOf } from "../base/errors.ts";
 import { logOf } from "../base/log.ts";
 import type { Task } from "../runtime/runtime.ts";
 import { isAlive } from "../linux/process.ts";
@@ -62,7 +63,7 @@ export async function undoEdit(context: Context, row: ContainerRow, task: Task, 
     await changeMounts(context, row, task, added, { added: removed, removed: added });
     if (keys.length > 0) await task.update(limitsBetween({ ...host, ...fields }, host, keys, cgroup.version));
   } catch (error) {
-    log.warn("cannot undo all of an update of {id}: {error}", { id: row.id, error });
+    log.warn("cannot undo all of an update of {id}: {error}", { id: row.id, error: messageOf(error) });
   }
   context.needs.state.write(
     (tx) => {

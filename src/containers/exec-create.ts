@@ -13,7 +13,7 @@ const KEEP = 300_000_000_000n;
 /** Stores an exec to be started later; returns its id. */
 export function createExec(context: Context, reference: string, body: ExecCreateBody): string {
   const row = find(context, reference);
-  requireActive(row);
+  requireActive(row, reference);
   refuseNul(body);
   context.needs.runtime.warm();
   const command = body.Cmd ?? [];
@@ -39,10 +39,10 @@ export function commandText([program = "", ...args]: readonly string[]): string 
 }
 
 /** Throws Docker's `conflict` unless execs can run in a container now. */
-export function requireActive(row: ContainerRow): void {
-  if (row.status === "paused") throw new LighterError("conflict", `container ${row.id} is paused, unpause the container before exec`);
+export function requireActive(row: ContainerRow, reference = row.id): void {
+  if (row.status === "paused") throw new LighterError("conflict", `Container ${reference} is paused, unpause the container before exec`);
   if (row.status === "restarting")
-    throw new LighterError("conflict", `container ${row.id} is restarting, wait until the container is running`);
+    throw new LighterError("conflict", `Container ${row.id} is restarting, wait until the container is running`);
   if (row.status !== "running") throw new LighterError("conflict", `container ${row.id} is not running`);
 }
 

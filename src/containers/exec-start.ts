@@ -14,7 +14,7 @@ import { pathsOf } from "./paths.ts";
 import { layersOf } from "./prepare.ts";
 import type { ContainerRow } from "./rows.ts";
 import { credentialsOf } from "./spec.ts";
-import { startError, startExitCode } from "./start-error.ts";
+import { EXEC_FAILED, startError, startExitCode } from "./start-error.ts";
 import { traceOf } from "./trace.ts";
 
 /** The exec of an id. Throws `not-found` with Docker's text. */
@@ -46,6 +46,7 @@ export async function startExec(
     await live.thawed;
     context.needs.state.write((tx) => tell(tx, row, `exec_start: ${commandText(command)}`, { execID: exec.id }), { durable: false });
     const spec = execSpecOf(context, row, exec, options);
+    if (!spec.process.cwd.startsWith("/")) throw new LighterError("runtime", `${EXEC_FAILED}: Cwd must be an absolute path: unknown`);
     const running = await trace.span("runtime", () => task.exec(spec));
     context.needs.state.write((tx) => setExecRunning(tx, exec.id, running.record), { durable: false });
     const told = watchExec(context, live, exec.id, running);
@@ -76,7 +77,7 @@ function asRefusal(error: unknown): unknown {
 
 /** 127 for a missing program, 126 for everything else that keeps an exec from running. */
 function execFailureCode(message: string): number {
-  return startExitCode(message) === 127 ? 127 : 126;
+  return startExitCode(message) === 127 && !message.includes("chdir to cwd") ? 127 : 126;
 }
 
 /** A client that sees the end of the stream asks for the exit code at once: the end is held back until the row knows it. */

@@ -1,19 +1,34 @@
-import { LighterError } from "../base/errors.ts";
+import { kindOf, LighterError, messageOf } from "../base/errors.ts";
 import { change, type Context, isRunning } from "./context.ts";
 import { setStatus, setStoppedByUser } from "./rows.ts";
 import { sendSignal } from "./send-signal.ts";
-import { signalNumber } from "./signals.ts";
+import { isSignal, signalNumber } from "./signals.ts";
 
 const SIGKILL = 9;
 /** Milliseconds that a kill waits for the end of the process. */
 const PATIENCE = 10_000;
 
-/** Sends a signal to a container's first process. SIGKILL and the container's stop signal count as the user's wish that it stays down. */
+/**
+ * Sends a signal to a container's first process. SIGKILL and the container's stop signal count as the user's wish that it stays down. Where it has no
+ * stop signal of its own any signal thaws a paused one, and ends the wait for a restart.
+ */
 export async function killContainer(context: Context, reference: string, signal: string): Promise<void> {
   const number = signalNumber(signal === "" ? "SIGKILL" : signal);
+  try {
+    await killOne(context, reference, number);
+  } catch (error) {
+    const kind = kindOf(error);
+    if (kind !== "not-found" && kind !== "conflict" && kind !== "invalid") throw error;
+    throw new LighterError(kind, `cannot kill container: ${reference}: ${messageOf(error)}`, { cause: error });
+  }
+}
+
+async function killOne(context: Context, reference: string, number: number): Promise<void> {
   const ended = await change(context, reference, async (row, live) => {
     const stops = number === SIGKILL || number === signalNumber(row.desired.config.StopSignal || "SIGTERM");
-    if (row.status === "restarting" && stops) {
+    const ends = stops || !row.desired.config.StopSignal;
+    if (!isSignal(number)) throw new LighterError("invalid", `the linux daemon does not support signal ${number}`);
+    if (row.status === "restarting" && ends) {
       live.cancelRestart?.();
       context.needs.state.write(
         (tx) => {
@@ -24,14 +39,13 @@ export async function killContainer(context: Context, reference: string, signal:
       );
       return undefined;
     }
-    if (!isRunning(row) || live.task === undefined)
-      throw new LighterError("conflict", `cannot kill container: ${reference}: container ${row.id} is not running`);
+    if (!isRunning(row) || live.task === undefined) throw new LighterError("conflict", `container ${row.id} is not running`);
     if (stops) {
       live.stopRequested = true;
       context.needs.state.write((tx) => setStoppedByUser(tx, row.id, true), { durable: false });
     }
     if (number === SIGKILL) live.task.drainOutput();
-    await sendSignal(context, row, live, number);
+    await sendSignal(context, row, live, number, { ends });
     // In an object: a bare promise would be awaited under the lock, which the end of the process needs.
     return number === SIGKILL ? { handled: live.exitHandled } : undefined;
   });

@@ -6,7 +6,7 @@ import { type ContainerRow, setStatus } from "./rows.ts";
 /** Freezes all processes of a container. */
 export function pauseContainer(context: Context, reference: string): Promise<void> {
   return change(context, reference, async (row, live) => {
-    if (row.status === "paused") throw new LighterError("conflict", `container ${row.id} is already paused`);
+    if (row.status === "paused") throw new LighterError("conflict", `Container ${row.id} is already paused`);
     requireRunning(row);
     await live.task?.pause();
     context.needs.state.write(

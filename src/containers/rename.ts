@@ -1,4 +1,4 @@
-import { LighterError } from "../base/errors.ts";
+import { kindOf, LighterError, messageOf } from "../base/errors.ts";
 import { nameConflict } from "./create.ts";
 import { change, type Context, tell } from "./context.ts";
 import { idOfName, setName } from "./rows.ts";
@@ -7,11 +7,10 @@ import { validateName } from "./validate.ts";
 /** Gives a container another name. Throws `conflict` for one in use. */
 export function renameContainer(context: Context, reference: string, name: string): Promise<void> {
   if (name === "") throw new LighterError("invalid", "Neither old nor new names may be empty");
-  const fresh = validateName(name);
   return change(context, reference, (row) => {
-    if (fresh === row.name) throw new LighterError("invalid", "Renaming a container with the same name as its current name");
-    const holder = idOfName(context.needs.state, fresh);
-    if (holder !== undefined) throw nameConflict(fresh, holder);
+    if (name.replace(/^\//, "") === row.name)
+      throw new LighterError("invalid", "Renaming a container with the same name as its current name");
+    const fresh = free(context, name);
     context.needs.state.write(
       (tx) => {
         setName(tx, row.id, fresh);
@@ -22,4 +21,16 @@ export function renameContainer(context: Context, reference: string, name: strin
     );
     return Promise.resolve();
   });
+}
+
+/** A name that nobody has yet, without its slash. Throws `invalid` and `conflict` with Docker's texts. */
+function free(context: Context, name: string): string {
+  try {
+    const fresh = validateName(name.startsWith("/") ? name : `/${name}`);
+    const holder = idOfName(context.needs.state, fresh);
+    if (holder !== undefined) throw nameConflict(fresh, holder);
+    return fresh;
+  } catch (error) {
+    throw new LighterError(kindOf(error), `Error when allocating new name: ${messageOf(error)}`, { cause: error });
+  }
 }

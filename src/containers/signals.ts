@@ -5,11 +5,11 @@ import { LighterError } from "../base/errors.ts";
 const RTMIN = 34;
 const RTMAX = 64;
 
-/** A signal's number from a number or a name with or without `SIG` (`TERM`, `SIGKILL`, `9`, `RTMIN+3`). Throws `invalid` with Docker's text. */
+/** A signal's number from a number (any but 0) or a name with or without `SIG` (`TERM`, `SIGKILL`, `9`, `RTMIN+3`). Throws `invalid` with Docker's text. */
 export function signalNumber(text: string): number {
-  if (/^\d+$/.test(text)) {
+  if (/^[+-]?\d{1,9}$/.test(text)) {
     const number = Number(text);
-    if (number > 0 && number <= RTMAX) return number;
+    if (number !== 0) return number;
     throw invalid(text);
   }
   const name = text.toUpperCase().replace(/^SIG/, "");
@@ -23,6 +23,11 @@ export function signalNumber(text: string): number {
   const number = (constants.signals as Record<string, number>)[`SIG${name}`];
   if (number === undefined) throw invalid(text);
   return number;
+}
+
+/** Whether the kernel knows a signal: numbers are taken as they are, as Docker takes them, until one has to be sent. */
+export function isSignal(number: number): boolean {
+  return number > 0 && number <= RTMAX;
 }
 
 function invalid(text: string): LighterError {

@@ -7,6 +7,14 @@ export function startExitCode(message: string): number {
   return 128;
 }
 
+/** How every refusal of an exec begins. */
+export const EXEC_FAILED = "OCI runtime exec failed: exec failed";
+
+/** runc's words for a working directory that cannot be entered; clients see 126, whatever the reason. */
+function folderSentence(folder: string, why: string): string {
+  return `chdir to cwd (${JSON.stringify(folder)}) set in config.json failed: ${why.toLowerCase()}`;
+}
+
 /**
  * A runtime's refusal in the words that Docker's clients recognise: whatever runtime it was, a missing program reads
  * `exec: "x": executable file not found in $PATH`. Other errors pass through.
@@ -14,12 +22,17 @@ export function startExitCode(message: string): number {
  */
 export function startError(error: unknown, program: string, act: "create" | "exec"): unknown {
   if (!(error instanceof LighterError) || error.kind !== "runtime") return error;
+  const [, folder, why] = /chdir `(.*)`: (.*): unknown$/.exec(messageOf(error)) ?? [];
+  if (act === "exec" && folder !== undefined && why !== undefined)
+    return new LighterError("runtime", `${EXEC_FAILED}: unable to start container process: ${folderSentence(folder, why)}: unknown`, {
+      cause: error,
+    });
   const sentence = programSentence(messageOf(error), program);
   if (sentence === undefined) return error;
   const prefix =
     act === "create"
       ? "failed to create task for container: failed to create shim task: OCI runtime create failed: unable to start container process"
-      : "OCI runtime exec failed: exec failed: unable to start container process";
+      : `${EXEC_FAILED}: unable to start container process`;
   return new LighterError("runtime", `${prefix}: exec: ${JSON.stringify(program)}: ${sentence}: unknown`, { cause: error });
 }
 

@@ -36,7 +36,7 @@ export async function startLocked(
   live: Live,
   options: { signal?: AbortSignal; automatic?: boolean } = {},
 ): Promise<void> {
-  checkStartable(row, live);
+  checkStartable(row, live, options.automatic === true);
   refuseDebugged(context, row, "start");
   live.cancelRestart?.();
   live.stopRequested = false;
@@ -89,9 +89,10 @@ function recordStart(context: Context, row: ContainerRow, task: Task): void {
   );
 }
 
-function checkStartable(row: ContainerRow, live: Live): void {
+function checkStartable(row: ContainerRow, live: Live, automatic: boolean): void {
   if (row.status === "paused") throw new LighterError("conflict", "cannot start a paused container, try unpause instead");
-  if (row.status === "running") throw new LighterError("not-modified", "Container already started");
+  if (row.status === "running" || (row.status === "restarting" && !automatic))
+    throw new LighterError("not-modified", "Container already started");
   if (live.removing || row.status === "removing" || row.status === "dead")
     throw new LighterError("conflict", "container is marked for removal and cannot be started");
 }

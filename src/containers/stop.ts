@@ -3,7 +3,7 @@ import { change, type Context, isRunning, tell } from "./context.ts";
 import type { Live } from "./live.ts";
 import { type ContainerRow, rowById, setStatus, setStoppedByUser } from "./rows.ts";
 import { sendSignal } from "./send-signal.ts";
-import { signalNumber } from "./signals.ts";
+import { isSignal, signalNumber } from "./signals.ts";
 
 const SIGKILL = 9;
 
@@ -34,7 +34,9 @@ interface Asked {
 }
 
 async function askToStop(context: Context, row: ContainerRow, live: Live, options: { signal?: string }): Promise<Asked | undefined> {
-  const signal = signalNumber(options.signal || row.desired.config.StopSignal || "SIGTERM");
+  const asked = signalNumber(options.signal || row.desired.config.StopSignal || "SIGTERM");
+  // One that the kernel does not know cannot be sent: the process is killed, as with Docker.
+  const signal = isSignal(asked) ? asked : SIGKILL;
   if (row.status === "restarting") {
     live.cancelRestart?.();
     context.needs.state.write(

@@ -15,16 +15,19 @@ export async function topContainer(
   const args = psArguments === "" ? ["-ef"] : psArguments.split(/\s+/).filter((word) => word !== "");
   if (args.some((word) => /^-?[A-Za-z]*\bpid=.+/.test(word)))
     throw new LighterError("invalid", `specifying "-o pid=" with a title is not supported`);
-  const listed = (await ps([...args, `-q${pids.join(",")}`])) ?? (await ps(args));
-  if (listed === undefined) throw new LighterError("invalid", `error running ps: ps ${args.join(" ")} failed`);
+  const some = await ps([...args, `-q${pids.join(",")}`]);
+  const listed = some.text === undefined ? await ps(args) : some;
+  if (listed.text === undefined) throw new LighterError("invalid", `ps: ${listed.complaint}`);
   tellAlone(context, row, "top");
-  return parsePs(listed, new Set(pids));
+  return parsePs(listed.text, new Set(pids));
 }
 
-async function ps(args: string[]): Promise<string | undefined> {
-  const child = Bun.spawn(["ps", ...args], { stdout: "pipe", stderr: "ignore", stdin: "ignore" });
-  const text = await new Response(child.stdout).text();
-  return (await child.exited) === 0 && text !== "" ? text : undefined;
+/** What `ps` lists, or the first line of what it says against its arguments. */
+async function ps(args: string[]): Promise<{ text: string; complaint?: never } | { text: undefined; complaint: string }> {
+  const child = Bun.spawn(["ps", ...args], { stdout: "pipe", stderr: "pipe", stdin: "ignore" });
+  const [text, errors] = await Promise.all([new Response(child.stdout).text(), new Response(child.stderr).text()]);
+  if ((await child.exited) === 0 && text !== "") return { text };
+  return { text: undefined, complaint: errors.trimStart().split("\n", 1)[0] || `ps ${args.join(" ")} failed` };
 }
 
 /** Takes `ps`'s table apart; only rows of the given pids stay. The last column may hold spaces. */

@@ -39,6 +39,8 @@ export function changeLimits(host: HostConfig, asked: Limits, machine: Machine):
   const alone = (given.Memory ?? 0) === 0 && (given.MemorySwap ?? 0) > 0 ? given.MemorySwap : undefined;
   // An update may name the swap limit alone: the memory's stands.
   if (alone !== undefined) delete given.MemorySwap;
+  // Any number below means "no limit", too, where something is updated.
+  if ((given.PidsLimit ?? 0) < 0) given.PidsLimit = -1;
   const warnings = validateResources(given, machine);
   if (alone !== undefined && machine.controllers.includes("memory")) given.MemorySwap = alone;
   refuseContradictions(host, given);

@@ -1,4 +1,5 @@
 import { kindOf, LighterError, messageOf } from "../base/errors.ts";
+import type { Resources } from "../oci/spec.ts";
 import type { Task } from "../runtime/runtime.ts";
 import type { Tx } from "../state/state.ts";
 import type { ContainerConfig, HostConfig } from "../wire/engine-api.ts";
@@ -94,6 +95,7 @@ async function updateRunning(context: Context, plan: Plan, task: Task): Promise<
   const known = runningConfig(state, row.id);
   const has = known?.mounts ?? row.desired.mounts;
   const effect: EditEffect = { v: 1, fields, ...mountsBetween(has, desired.mounts) };
+  const limits = liveLimits(plan, runtime.cgroup.version);
   const touches = effect.added.length + effect.removed.length + Object.keys(fields).length > 0;
   if (touches)
     state.write(
@@ -108,8 +110,7 @@ async function updateRunning(context: Context, plan: Plan, task: Task): Promise<
   let running: RunningConfig;
   try {
     outcome = await changeMounts(context, row, task, has, effect);
-    const keys = Object.keys(fields) as (keyof HostConfig)[];
-    if (keys.length > 0) await task.update(limitsBetween(row.desired.hostConfig, desired.hostConfig, keys, runtime.cgroup.version));
+    if (limits !== undefined) await task.update(limits);
     ({ open, running } = state.write((tx) => recordRunning(context, tx, plan, { known, has, mounts: outcome.mounts }), {
       durable: !row.autoRemove,
     }));
@@ -119,6 +120,15 @@ async function updateRunning(context: Context, plan: Plan, task: Task): Promise<
   }
   await open?.();
   return { warnings: [...plan.warnings, ...outcome.warnings], pending: pendingChanges(running, desired) };
+}
+
+/** What the cgroup is told; undefined for nothing. */
+function liveLimits({ row, desired, fields }: Plan, cgroupVersion: 1 | 2): Resources | undefined {
+  const keys = Object.keys(fields) as (keyof HostConfig)[];
+  if (keys.length === 0) return undefined;
+  if ((fields.MemorySwap ?? 0) > 0 && !desired.hostConfig.Memory)
+    throw new LighterError("conflict", "You should always set the Memory limit when using Memoryswap limit, see usage");
+  return limitsBetween(row.desired.hostConfig, desired.hostConfig, keys, cgroupVersion);
 }
 
 function recordRunning(

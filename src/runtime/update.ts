@@ -23,9 +23,13 @@ export async function updateLimits(context: Context, runtime: RuntimeRecord, rec
   const { devices: _rules, ...limits } = resources;
   const { block, rates } = splitRates(limits.blockIO ?? {});
   const { blockIO: _all, ...others } = limits;
+  // crun writes the number as it is; the kernel's word is another.
+  const lift = runtime.kind === "crun" && limits.pids !== undefined && limits.pids.limit < 0;
+  if (lift) delete others.pids;
   const asked: Resources = { ...others, ...(Object.keys(block).length > 0 ? { blockIO: block } : {}) };
   if (Object.keys(asked).length > 0) await askRuntime(context, runtime, record.id, asked);
   try {
+    if (lift) liftPids(context.host, record.cgroup);
     for (const [name, list] of rates) for (const rate of list) writeRate(context.host, record.cgroup, name, rate);
   } catch (cause) {
     throw new LighterError("runtime", messageOf(cause), { cause });
@@ -51,6 +55,11 @@ async function askRuntime(context: Context, runtime: RuntimeRecord, id: string, 
   } finally {
     closeFd(input);
   }
+}
+
+function liftPids(host: CgroupHost, path: string): void {
+  const mount = host.version === 2 ? host.unified : host.mounts.get("pids");
+  if (mount !== undefined) writeFileOnce(`${mount}${path}/pids.max`, "max");
 }
 
 /** A rate of 0 lifts the limit. */
