@@ -33,6 +33,7 @@ export const TABLE: Readonly<Record<string, Entry>> = {
   "container cp": { help: "Copy files between a container and this machine", load: async () => (await import("./cp.ts")).cp },
   create: { help: "Make a container without starting it", load: async () => (await import("./create.ts")).create },
   "container create": { help: "Make a container without starting it", load: async () => (await import("./create.ts")).create },
+  debug: { help: "Open a shell with tools in a container or an image", load: async () => (await import("./debug.ts")).debug },
   diff: { help: "Show what changed in a container's file system", load: async () => (await import("./diff.ts")).diff },
   "container diff": { help: "Show what changed in a container's file system", load: async () => (await import("./diff.ts")).diff },
   events: { help: "Show what happens in the daemon as it happens", load: async () => (await import("./events.ts")).events },
@@ -139,6 +140,8 @@ export const TABLE: Readonly<Record<string, Entry>> = {
     help: "Print the script that completes commands in a shell",
     load: async () => (await import("./completion.ts")).completion,
   },
+  "system df": { help: "Show what takes how much of the disk", load: async () => (await import("./system-df.ts")).systemDf },
+  "system prune": { help: "Remove whatever nothing uses", load: async () => (await import("./system-prune.ts")).systemPrune },
   "system dial-stdio": {
     help: "Join standard input and output to the daemon's socket",
     load: async () => (await import("./dial-stdio.ts")).dialStdio,
