@@ -44,6 +44,15 @@ function address(text: string): string {
   return text.trim();
 }
 
+/** Labels of letters, digits and dashes between dots, with a letter somewhere; a lone dot means none at all. */
+function searchDomain(text: string): string {
+  const domain = text.trim();
+  const label = "[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?";
+  if (domain === "." || (/[a-zA-Z]/.test(domain) && domain.length < 255 && new RegExp(`^${label}(?:\\.${label})*\\.?$`).test(domain)))
+    return domain;
+  throw new LighterError("invalid", `${text} is not a valid domain`);
+}
+
 function link(text: string): string {
   if (text === "") throw new LighterError("invalid", "empty string specified for links");
   if (text.split(":").length > 2) throw new LighterError("invalid", `bad format for links: ${text}`);
@@ -94,7 +103,7 @@ export const CONTAINER_FLAGS = {
   "disable-content-trust": { ...bool("Has no effect", { initial: true }), hidden: true },
   dns: checkedList(address, "Use this name server"),
   "dns-option": list("Set an option of the resolver", { aliases: ["dns-opt"] }),
-  "dns-search": list("Search names in this domain"),
+  "dns-search": checkedList(searchDomain, "Search names in this domain"),
   domainname: string("The container's domain name"),
   entrypoint: string("Run this in place of the image's entrypoint"),
   env: checkedList(named("env"), "Set an environment variable", "e"),

@@ -200,7 +200,7 @@ export function restartPolicy(text: string): RestartPolicy {
 function splitVolumes(specs: readonly string[]): [Record<string, Record<string, never>>, string[]] {
   const anonymous: Record<string, Record<string, never>> = {};
   const binds: string[] = [];
-  for (const spec of specs) {
+  for (const spec of new Set(specs)) {
     if (spec === "") throw new LighterError("invalid", "invalid empty volume spec");
     const parts = spec.split(":");
     if (parts.some((part) => part === "")) throw new LighterError("invalid", `invalid spec: ${spec}: empty section between colons`);

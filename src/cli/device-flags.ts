@@ -14,6 +14,9 @@ export function parseDevice(text: string): DeviceMapping {
   const parts = text.split(":");
   const [source = "", second, third] = parts;
   if (parts.length > 3) throw new LighterError("invalid", `bad format for path: ${text}`);
+  if (third !== undefined && !isMode(third)) throw new LighterError("invalid", `bad mode specified: ${third}`);
+  const inside = second === undefined || (third === undefined && isMode(second)) ? source : second;
+  if (!inside.startsWith("/")) throw new LighterError("invalid", `${inside} is not an absolute path`);
   const mapping = { PathOnHost: source, PathInContainer: source, CgroupPermissions: "rwm" };
   if (third !== undefined) return { PathOnHost: source, PathInContainer: second ?? source, CgroupPermissions: third };
   if (second === undefined) return mapping;

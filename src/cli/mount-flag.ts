@@ -100,9 +100,19 @@ function check(mount: Mount): void {
   if (mount.BindOptions && mount.Type !== "bind") throw wrong("bind-*");
   if (mount.TmpfsOptions && mount.Type !== "tmpfs") throw wrong("tmpfs-*");
   if (mount.ImageOptions && mount.Type !== "image") throw wrong("image-*");
+  checkForceRecursive(mount);
   if (mount.BindOptions?.ReadOnlyNonRecursive && !mount.ReadOnly) {
     throw new LighterError("invalid", "option 'bind-recursive=writable' requires 'readonly' to be specified in conjunction");
   }
+}
+
+/** What is read-only all the way down can only be so, and must not be undone from elsewhere. */
+function checkForceRecursive({ ReadOnly, BindOptions: bind }: Mount): void {
+  if (!bind?.ReadOnlyForceRecursive) return;
+  const needs = (what: string): LighterError =>
+    new LighterError("invalid", `option 'bind-recursive=readonly' requires '${what}' to be specified in conjunction`);
+  if (!ReadOnly) throw needs("readonly");
+  if (bind.Propagation !== "rprivate") throw needs("bind-propagation=rprivate");
 }
 
 function setRecursive(bind: Bind, value: string): void {
