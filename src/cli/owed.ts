@@ -25,8 +25,6 @@ export const OWED: Readonly<Record<string, 4 | 5 | 6 | "later" | "never">> = {
   "service *": "never",
   "stack *": "never",
   "swarm *": "never",
-  "system df": 6,
-  "system prune": 6,
   "volume update": "never",
   "volume create --availability": "never",
   "volume create --group": "never",
