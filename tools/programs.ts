@@ -39,3 +39,13 @@ export async function shells(): Promise<Record<"bash" | "zsh" | "zshData" | "fis
     libraries: dirname([...new Bun.Glob("usr/lib/*/libpcre2-32.so.0").scanSync({ cwd: pcre, absolute: true, onlyFiles: false })][0] ?? ""),
   };
 }
+
+/** docker's own plugins for its command line: compose and buildx. Absolute paths. */
+export async function cliPlugins(): Promise<string[]> {
+  const found: string[] = [];
+  for (const name of ["docker-compose", "docker-buildx"]) {
+    const folder = await unpackedPackage("trixie", name);
+    found.push(...new Bun.Glob(`**/cli-plugins/${name}`).scanSync({ cwd: folder, absolute: true, onlyFiles: false }));
+  }
+  return found;
+}

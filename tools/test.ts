@@ -13,7 +13,8 @@ import { countsOf, type Counts } from "./junit.ts";
 import { writeProof } from "./proof.ts";
 import { testImage } from "./test-images.ts";
 import { nodePackages, pythonPackages } from "./foreign.ts";
-import { dockerClient, dockerRegistry, shells, staticBusybox } from "./programs.ts";
+import { openSsh } from "./openssh.ts";
+import { cliPlugins, dockerClient, dockerRegistry, shells, staticBusybox } from "./programs.ts";
 import { allSteps, root, SLOW, type Options, type Step } from "./steps.ts";
 
 /** Counts of a command: what its own last line says, when it is a run of tests, else one test. */
@@ -87,6 +88,8 @@ async function prepare(steps: Step[]): Promise<void> {
   for (const name of ["busybox", "layered", "debian"] as const) await testImage(name);
   const has = (name: string): boolean => steps.some((step) => step.name === name);
   if (has("completion")) await shells();
+  if (has("ssh")) await openSsh();
+  if (has("plugins")) await cliPlugins();
   if (has("docker-py")) await pythonPackages();
   if (has("dockerode") || has("testcontainers")) await nodePackages();
   if (has("testcontainers")) for (const name of ["postgres", "ryuk"] as const) await testImage(name);

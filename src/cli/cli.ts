@@ -64,8 +64,8 @@ function withoutHelp(words: string[]): string[] {
 async function dispatch(app: App, args: string[], words: string[]): Promise<number> {
   const [first, second] = args;
   if (first === undefined || (first === "help" && second === undefined)) {
-    const { programHelp } = await import("./help.ts");
-    app.out(programHelp(app.program, GLOBAL_FLAGS));
+    const [{ programHelp }, { pluginMetadata }] = await Promise.all([import("./help.ts"), import("./plugin-metadata.ts")]);
+    app.out(programHelp(app.program, GLOBAL_FLAGS, await pluginMetadata(app)));
     return 0;
   }
   if (first === "help") return dispatch(app, [...args.slice(1), "--help"], words);

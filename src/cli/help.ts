@@ -30,10 +30,11 @@ export function groupHelp(program: string, group: string): string {
   return `Usage:  ${program} ${group} COMMAND\n\n${GROUPS[group] ?? ""}\n\nCommands:\n${lines}\n\nRun '${program} ${group} COMMAND --help' for more information on a command.\n`;
 }
 
-/** What the program alone prints: all commands by section, and the global options. */
-export function programHelp(program: string, globals: Flags): string {
+/** What the program alone prints: all commands by section, installed plugins with a star, and the global options. */
+export function programHelp(program: string, globals: Flags, plugins: readonly { Name: string; ShortDescription: string }[] = []): string {
   const common = SECTIONS.common.map((name) => [name, TABLE[name]?.help ?? ""] as const);
-  const groups = Object.entries(GROUPS).sort(([a], [b]) => (a < b ? -1 : 1));
+  const added = plugins.map(({ Name, ShortDescription }) => [`${Name}*`, ShortDescription] as const);
+  const groups = [...Object.entries(GROUPS), ...added].sort(([a], [b]) => (a < b ? -1 : 1));
   const rest = Object.entries(TABLE)
     .filter(([path, entry]) => !path.includes(" ") && !SECTIONS.common.includes(path) && !entry.hidden)
     .map(([path, entry]) => [path, entry.help] as const)

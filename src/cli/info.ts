@@ -6,6 +6,7 @@ import { command } from "./command.ts";
 import { contextName } from "./connect.ts";
 import { string } from "./flags.ts";
 import { infoText } from "./info-text.ts";
+import { pluginMetadata, type PluginMetadata } from "./plugin-metadata.ts";
 
 /** `info`: shows what the daemon is and has. */
 export const info = command({
@@ -13,7 +14,13 @@ export const info = command({
   args: 0,
   flags: { format: string("How to show it: 'json' or a Go template", "f") },
   async run({ flags, app }) {
-    const ClientInfo = { Debug: app.globals.debug, Version: buildInfo().version, Context: contextName(app), Plugins: [], Warnings: null };
+    const ClientInfo = {
+      Debug: app.globals.debug,
+      Version: buildInfo().version,
+      Context: contextName(app),
+      Plugins: await pluginMetadata(app),
+      Warnings: null,
+    };
     let server: SystemInfo | undefined;
     let failure: unknown;
     try {
@@ -23,7 +30,7 @@ export const info = command({
     }
     if (flags.format === "") {
       app.out(
-        `Client:\n Version:    ${ClientInfo.Version}\n Context:    ${ClientInfo.Context}\n Debug Mode: ${ClientInfo.Debug}\n\nServer:\n`,
+        `Client:\n Version:    ${ClientInfo.Version}\n Context:    ${ClientInfo.Context}\n Debug Mode: ${ClientInfo.Debug}\n${pluginLines(ClientInfo.Plugins)}\nServer:\n`,
       );
       if (server) {
         app.out(infoText(server));
@@ -38,6 +45,15 @@ export const info = command({
     return 1;
   },
 });
+
+function pluginLines(plugins: readonly PluginMetadata[]): string {
+  const lines = plugins.map(({ Name, ShortDescription, Vendor, Version, Path }) => {
+    const vendor = Vendor === "" ? "" : ` (${Vendor})`;
+    const version = Version === "" ? "" : `    Version:  ${Version}\n`;
+    return `  ${Name}: ${ShortDescription}${vendor}\n${version}    Path:     ${Path}\n`;
+  });
+  return lines.length === 0 ? "" : ` Plugins:\n${lines.join("")}`;
+}
 
 async function formatted(all: object, format: string): Promise<string> {
   if (format === "json") return `${JSON.stringify(all)}\n`;
