@@ -49,7 +49,7 @@ function searchDomain(text: string): string {
   const domain = text.trim();
   const label = "[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?";
   if (domain === "." || (/[a-zA-Z]/.test(domain) && domain.length < 255 && new RegExp(`^${label}(?:\\.${label})*\\.?$`).test(domain)))
-    return domain;
+    return domain === "." ? domain : domain.replace(/\.$/, "");
   throw new LighterError("invalid", `${text} is not a valid domain`);
 }
 

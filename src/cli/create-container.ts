@@ -69,6 +69,10 @@ function imageReference(image: string): Reference | undefined {
   return parseReference(image);
 }
 
+function openFailure(error: unknown): string {
+  return (error as { code?: string }).code === "ENOENT" ? "no such file or directory" : messageOf(error);
+}
+
 function openCidfile(path: string): { write: (id: string) => void; drop: () => void } {
   if (path === "") return { write: () => {}, drop: () => {} };
   if (existsSync(path)) {
@@ -78,7 +82,7 @@ function openCidfile(path: string): { write: (id: string) => void; drop: () => v
   try {
     fd = openSync(path, "wx", 0o644);
   } catch (error) {
-    throw new LighterError("invalid", `failed to create the container ID file: ${messageOf(error)}`, { cause: error });
+    throw new LighterError("invalid", `failed to create the container ID file: open ${path}: ${openFailure(error)}`, { cause: error });
   }
   return {
     write: (id) => {

@@ -103,9 +103,6 @@ export function parseGpus(text: string): DeviceRequest {
 function parseCount(text: string): number {
   if (text === "all") return -1;
   if (!/^\d+$/.test(text))
-    throw new LighterError(
-      "invalid",
-      `invalid count (${text}): value must be either "all" or an integer: strconv.Atoi: parsing ${JSON.stringify(text)}: invalid syntax`,
-    );
+    throw new LighterError("invalid", `invalid count (${text}): value must be either "all" or an integer: invalid syntax`);
   return Number(text);
 }
