@@ -5,10 +5,11 @@ import { parseDuration } from "../base/units.ts";
 import type { ImageConfig } from "../oci/image.ts";
 import { booleanFilter, filterValues, matchLabels, type Filters } from "../wire/filters.ts";
 import type { ImageSummary } from "../wire/engine-api.ts";
-import { repoDigests, repoTags, summarizeManifests, targetOf, totalSize, unpackedLayers, type DescribeContext } from "./describe.ts";
+import { repoDigests, repoTags, summarizeManifests, targetOf, totalSize, type DescribeContext } from "./describe.ts";
 import { findImage } from "./find.ts";
 import { matchPath } from "./glob.ts";
 import { choosePlatform } from "./runnable.ts";
+import { sharedSizes } from "./shared-size.ts";
 import { allImages, manifestsOf, namesOf, type ImageRow, type NameRow } from "./rows.ts";
 
 /** As `Images.list` takes them. */
@@ -28,6 +29,7 @@ export async function listImages(context: DescribeContext, options: ListOptions)
   for (const key of options.filters.keys()) if (!LIST_FILTERS.includes(key)) throw new LighterError("invalid", `invalid filter '${key}'`);
   const passes = rowFilter(context, options.filters);
   const found: ImageSummary[] = [];
+  const shared = options.sharedSize === true ? sharedSizes(context.state) : undefined;
   for (const image of allImages(context.state)) {
     const names = matchingNames(namesOf(context.state, image.id), options.filters);
     if (names === undefined || !passes(image, names)) continue;
@@ -35,7 +37,7 @@ export async function listImages(context: DescribeContext, options: ListOptions)
     if (!matchLabels(options.filters, config?.config?.Labels ?? {})) continue;
     const summary = summarize(context, image, names, config);
     if (options.manifests === true) summary.Manifests = await summarizeManifests(context, image);
-    if (options.sharedSize === true) summary.SharedSize = sharedSize(context, image);
+    if (shared !== undefined) summary.SharedSize = shared.get(image.id) ?? 0;
     found.push(summary);
   }
   return found.toSorted((a, b) => b.Created - a.Created);
@@ -108,14 +110,4 @@ export function parseUntil(text: string): Nanoseconds {
   const full = /^\d{4}-\d\d-\d\d$/.test(text) ? `${text}T00:00:00` : text;
   const time = fromRfc3339(full) ?? fromRfc3339(`${full}Z`);
   return time ?? now() - BigInt(Math.round(parseDuration(text)));
-}
-
-function sharedSize({ state }: DescribeContext, image: ImageRow): number {
-  const others = new Set<string>();
-  for (const other of allImages(state)) {
-    if (other.id !== image.id) for (const chainId of unpackedLayers(state, manifestsOf(state, other.id)).keys()) others.add(chainId);
-  }
-  let shared = 0;
-  for (const [chainId, size] of unpackedLayers(state, manifestsOf(state, image.id))) if (others.has(chainId)) shared += size;
-  return shared;
 }
