@@ -2,14 +2,14 @@ import type { ContainerConfig } from "../wire/engine-api.ts";
 
 const PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/** The environment of a container's process: PATH, HOSTNAME and, on a terminal, TERM; then what is configured; HOME where that left it out. */
-export function environmentOf(config: ContainerConfig, hostname: string, home: string): string[] {
+/** The environment of a container's process: PATH, HOSTNAME and, on a terminal, TERM; what links tell; then what is configured; HOME where that left it out. */
+export function environmentOf(config: ContainerConfig, hostname: string, home: string, links: readonly string[] = []): string[] {
   const env = new Map<string, string>([
     ["PATH", PATH],
     ["HOSTNAME", hostname],
   ]);
   if (config.Tty) env.set("TERM", "xterm");
-  return withHome(apply(env, config.Env ?? []), home);
+  return withHome(apply(apply(env, links), config.Env ?? []), home);
 }
 
 /** The environment of an exec: the container's, then its own; a terminal gets TERM, unless somebody has set it. */

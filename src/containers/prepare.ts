@@ -7,6 +7,7 @@ import { commandOf, type PlannedMount } from "./desired.ts";
 import { hostFileMounts, writeHostFiles } from "./host-files.ts";
 import { mergedDirectories, userFiles } from "./image-files.ts";
 import { initProgram } from "./init-program.ts";
+import { linkEnvironment } from "./link-environment.ts";
 import { type ContainerPaths, pathsOf } from "./paths.ts";
 import { resolveUser } from "./passwd.ts";
 import { checkPropagation } from "./propagation.ts";
@@ -142,6 +143,7 @@ export function taskSpecOf(
     joined: joinedNamespaces(context, row),
     cgroup: runtime.cgroup,
     defaults: options.defaults,
+    linked: linkEnvironment(context, row),
     sources,
     files,
     sharedShm: sharedShm(context, row),

@@ -29,6 +29,8 @@ export interface SpecInputs extends Omit<MountInputs, "host" | "mounts"> {
   joined: { pid?: string; ipc?: string };
   cgroup: { version: 1 | 2; driver: "cgroupfs" | "systemd" };
   defaults: ContainerDefaults;
+  /** Variables of legacy links. */
+  linked?: readonly string[];
 }
 
 /** The OCI specification of a container, without the root's path and the seccomp filter, which are the runtime part's. */
@@ -65,7 +67,7 @@ function processOf(inputs: SpecInputs): Process {
   return {
     terminal: config.Tty ?? false,
     args: host.Init ? [INIT_PATH, "--", ...args] : args,
-    env: environmentOf(config, inputs.hostname, inputs.user.home),
+    env: environmentOf(config, inputs.hostname, inputs.user.home, inputs.linked),
     cwd: config.WorkingDir || "/",
     ...credentialsOf(host, inputs.user, inputs.defaults),
   };
