@@ -5,6 +5,7 @@ import socket
 import sys
 import tarfile
 import threading
+import time
 import traceback
 
 import docker
@@ -148,7 +149,8 @@ def test_life_of_a_container():
         container.reload()
         equal(container.status, status)
     container.restart(timeout=0)
-    assert "sleep 600" in str(container.top()["Processes"])
+    while "sleep 600" not in str(container.top()["Processes"]):  # it is not there the moment its container is started
+        time.sleep(0.05)
     container.kill(signal="SIGUSR1")
     container.stop(timeout=0)
     equal(container.wait()["StatusCode"], 137)
@@ -231,9 +233,8 @@ def test_images():
 
 
 def test_events():
-    since = int(client.info()["SystemTime"][17:19]) and 0
     seen = []
-    stream = client.events(decode=True, filters={"container": "eventful-py", "type": "container"}, since=since)
+    stream = client.events(decode=True, filters={"container": "eventful-py", "type": "container"})
     reader = threading.Thread(target=lambda: [seen.append(e["Action"]) for e in stream])
     reader.daemon = True
     reader.start()
@@ -259,7 +260,8 @@ def test_prune_and_disk_usage():
     client.containers.create("busybox", labels={"prune": "me"})
     pruned = client.containers.prune(filters={"label": "prune=me"})
     equal(len(pruned["ContainersDeleted"]), 1)
-    assert client.df()["Images"]
+    usage = client.df()
+    assert usage.get("ImageUsage") or usage["Images"]
 
 
 def test_an_old_version():
