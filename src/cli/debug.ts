@@ -102,7 +102,8 @@ function bodyOf({ flags: given, args }: DebugCall, target: Target, image: string
     Entrypoint: [],
     Cmd,
     WorkingDir: TARGET,
-    Env: [`PS1=${target.name}:\\w # `, "HOME=/root"],
+    // Seen through a process, it has no path that the kernel could tell.
+    Env: [`PWD=${TARGET}`, `PS1=${target.name}:$PWD # `, "HOME=/root"],
     Labels: { "lighter.debug": target.name },
     AttachStdin: true,
     AttachStdout: true,
