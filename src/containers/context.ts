@@ -3,6 +3,7 @@ import type { Nanoseconds } from "../base/clock.ts";
 import { appendEvent } from "../state/events.ts";
 import type { Tx } from "../state/state.ts";
 import { Live } from "./live.ts";
+import type { LogShipping } from "./log-shipping.ts";
 import type { ContainersNeeds } from "./needs.ts";
 import { type ContainerRow, findRow, rowById } from "./rows.ts";
 
@@ -17,6 +18,8 @@ export interface Context {
   readonly health: HealthWatch;
   /** Set when the daemon ends: exits that are seen from now on are the next daemon's business. */
   closing: boolean;
+  /** Sends logs away, for the drivers that do. */
+  readonly shipping: LogShipping;
 }
 
 /** The watch over the health of containers; see `health.ts`. */

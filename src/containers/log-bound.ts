@@ -6,9 +6,11 @@ import type { OutputSink } from "../wire/stream.ts";
 import type { Context } from "./context.ts";
 import type { Live } from "./live.ts";
 import { cutLog } from "./log-cut.ts";
+import { inodeOf, rotatedNumbers } from "./log-files.ts";
 import { type LogLimits, logLimits } from "./log-limits.ts";
 import { packLogs, removeHalfPacked } from "./log-pack.ts";
 import { dropLogs, reopen, rotateLog, sizeOfLog } from "./log-rotate.ts";
+import { isShipped } from "./log-shipping.ts";
 import { pathsOf } from "./paths.ts";
 import type { ContainerRow } from "./rows.ts";
 
@@ -61,8 +63,7 @@ export function boundLog(context: Context, row: ContainerRow, live: Live, task: 
     if (!limits.compress) return;
     clearTimeout(packing);
     packing = setTimeout(() => {
-      // The monitor may still write to the first one.
-      const above = sizeOfLog(path) === undefined ? 1 : 0;
+      const above = firstToPack(context, row, path);
       packLogs(path, live, above, () => context.closing).catch((error: unknown) =>
         log.debug("cannot compress the log of {id}: {error}", { id: row.id, error: messageOf(error) }),
       );
@@ -118,6 +119,16 @@ function limitsOf(row: ContainerRow): LogLimits {
   } catch {
     return logLimits(undefined);
   }
+}
+
+/** The files behind this number are complete, and sent where they are to be sent. */
+function firstToPack(context: Context, row: ContainerRow, path: string): number {
+  // The monitor may still write to the first one.
+  const above = sizeOfLog(path) === undefined ? 1 : 0;
+  if (!isShipped(row)) return above;
+  const shipped = context.shipping.shippedFile(row.id);
+  if (shipped !== undefined && inodeOf(path) === shipped) return above;
+  return rotatedNumbers(path).find((number) => inodeOf(`${path}.${number}`) === shipped) ?? Infinity;
 }
 
 /** The rest of a log whose writer is gone. What lies before a file that loses its beginning goes with it. */

@@ -1,4 +1,4 @@
-import { closeSync, existsSync, fstat, openSync, read, readdirSync } from "node:fs";
+import { closeSync, existsSync, fstat, openSync, read, readdirSync, statSync } from "node:fs";
 import { basename, dirname } from "node:path";
 import { logOf } from "../base/log.ts";
 import { PackedLog } from "./log-packed.ts";
@@ -57,6 +57,11 @@ export function rotatedNumbers(current: string): number[] {
     return number === undefined ? [] : [Number(number)];
   });
   return [...new Set(numbers)].sort((a, b) => b - a);
+}
+
+/** What a file is known by while it is renamed. */
+export function inodeOf(path: string): number | undefined {
+  return statSync(path, { throwIfNoEntry: false })?.ino;
 }
 
 /** The path of a file that was rotated away, as it is or compressed. */

@@ -14,6 +14,7 @@ import { inspectContainer } from "./inspect.ts";
 import { killContainer } from "./kill.ts";
 import { listContainers } from "./list.ts";
 import { clearLogs } from "./log-clear.ts";
+import { LogShipping } from "./log-shipping.ts";
 import { containerLogs, logFrames } from "./logs.ts";
 import type { ContainersNeeds } from "./needs.ts";
 import { pauseContainer, unpauseContainer } from "./pause.ts";
@@ -40,6 +41,7 @@ export function openContainers(needs: ContainersNeeds): Containers {
     startAgain: (row, live) => startLocked(context, row, live, { automatic: true }),
     health: openHealth(() => context),
     closing: false,
+    shipping: new LogShipping(needs.state, needs.options),
   };
   const stats = new Stats(context);
   return {
@@ -93,6 +95,7 @@ export function openContainers(needs: ContainersNeeds): Containers {
 /** Stops watching; what runs, runs on. */
 async function close(context: Context): Promise<void> {
   context.closing = true;
+  context.shipping.close();
   context.health.close();
   for (const live of context.live.values()) live.cancelRestart?.();
   // What is under way comes to its end, so that no transaction meets a closed database.

@@ -12,6 +12,8 @@ import { stopTransfers } from "./transfers.ts";
 
 const log = logOf("containers");
 const SIGKILL = 9;
+/** What is left of the log of a container that goes may take this long to reach its receiver. */
+const SHIPPING_MILLISECONDS = 5000;
 
 /** Removes a container; a running one only with `force`. `volumes` takes its anonymous volumes along. */
 export async function removeContainer(
@@ -90,6 +92,7 @@ export async function removeLocked(context: Context, row: ContainerRow, live: Li
   context.live.delete(row.id);
   const { directory } = pathsOf(paths, row.id);
   try {
+    await context.shipping.finish(row.id, SHIPPING_MILLISECONDS);
     await content.discard(directory);
     dropSharedShm(context, row);
   } catch (error) {

@@ -42,6 +42,7 @@ export async function restoreContainers(context: Context): Promise<void> {
   for (const { live } of ended.sort((a, b) => (a.time < b.time ? -1 : 1))) await live.exitHandled;
   restoreHealth(context, adopted);
   for (const row of rows) if (!adopted.has(row.id)) await finish(context, row);
+  for (const row of rows) if (!adopted.has(row.id) && row.hasRun) context.shipping.begin(row);
   await sweepDirectories(context);
   sweepSharedShm(context);
   startByPolicy(context);
@@ -57,6 +58,7 @@ async function adopt(context: Context, row: ContainerRow): Promise<Live> {
   live.stopRequested = row.stoppedByUser;
   watchExit(context, row.id, live, task);
   boundLog(context, row, live, task);
+  context.shipping.begin(row, task);
   return live;
 }
 

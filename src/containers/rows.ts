@@ -4,6 +4,7 @@ import type { Digest } from "../oci/image.ts";
 import type { TaskRecord } from "../runtime/runtime.ts";
 import type { Reader, Tx } from "../state/state.ts";
 import type { Desired } from "./desired.ts";
+import type { ShipPosition } from "./log-spool.ts";
 
 /** The states of a row; `starting`, `stopping` and `removing` tell a later daemon what was under way. */
 export type Status = "created" | "starting" | "running" | "paused" | "restarting" | "stopping" | "exited" | "removing" | "dead";
@@ -33,10 +34,10 @@ export interface ContainerRow {
   log: LogState | undefined;
 }
 
-/** What is known of a container's log files: kept for rotation, whose files are `current.1` (youngest) to `current.N`. */
+/** How far a container's log was sent away, for drivers that send it. */
 export interface LogState {
   v: 1;
-  files: number;
+  shipped: ShipPosition;
 }
 
 interface Raw {
@@ -176,14 +177,17 @@ export function setStatus(tx: Tx, id: string, status: Status): void {
 }
 
 /** The container runs: its task is known, the errors of the last try are gone. */
-export function setRunning(tx: Tx, id: string, options: { started: Nanoseconds; task: TaskRecord; log: LogState | undefined }): void {
+export function setRunning(tx: Tx, id: string, options: { started: Nanoseconds; task: TaskRecord }): void {
   tx.run(
-    "UPDATE containers SET status = 'running', started = ?, exit_code = 0, error = '', oom_killed = 0, has_run = 1, task_json = ?, log_json = ? WHERE id = ?",
+    "UPDATE containers SET status = 'running', started = ?, exit_code = 0, error = '', oom_killed = 0, has_run = 1, task_json = ? WHERE id = ?",
     options.started,
     JSON.stringify({ v: 1, task: options.task }),
-    options.log === undefined ? null : JSON.stringify(options.log),
     id,
   );
+}
+
+export function setLogState(tx: Tx, id: string, log: LogState): void {
+  tx.run("UPDATE containers SET log_json = ? WHERE id = ?", JSON.stringify(log), id);
 }
 
 /** The container's process is gone. */

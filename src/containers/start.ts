@@ -10,6 +10,7 @@ import { healthStarts } from "./health-rows.ts";
 import { endDebug, prepareDebug, refuseDebugged } from "./debug.ts";
 import type { Live } from "./live.ts";
 import { boundLog } from "./log-bound.ts";
+import { checkReceiver } from "./log-shipping.ts";
 import { networkRequest } from "./network-request.ts";
 import { checkPeers } from "./peers.ts";
 import { ready } from "./ready.ts";
@@ -45,10 +46,12 @@ export async function startLocked(
   let task: Task | undefined;
   try {
     trace.sync("reserve", () => recordStarting(context, row, options.automatic === true));
+    checkReceiver(row);
     task = await makeTask(context, row, options.signal, trace);
     live.task = task;
     for (const waiting of [...live.pending]) waiting.join(task);
     boundLog(context, row, live, task);
+    context.shipping.begin(row, task);
     await trace.span("run", () => task?.start() ?? Promise.resolve());
     const running = task;
     // A process that cannot be recorded (a full disk) must not run on unseen.
@@ -79,7 +82,7 @@ function recordStarting(context: Context, row: ContainerRow, automatic: boolean)
 function recordStart(context: Context, row: ContainerRow, task: Task): void {
   context.needs.state.write(
     (tx) => {
-      setRunning(tx, row.id, { started: now(), task: task.record, log: row.log ?? { v: 1, files: 0 } });
+      setRunning(tx, row.id, { started: now(), task: task.record });
       healthStarts(tx, row);
       settlePending(context, tx, row);
       tellVolumes(tx, row, "mount");

@@ -3,6 +3,7 @@ import { O_PATH, closeFd, openFd } from "./fd.ts";
 import { ERRNO, check, errno, libc, systemError } from "./libc.ts";
 
 const AF_UNIX = 1;
+const SOCK_DGRAM = 2;
 const SOCK_SEQPACKET = 5;
 const SOCK_NONBLOCK = 0o4000;
 const SOCK_CLOEXEC = 0o2000000;
@@ -15,9 +16,18 @@ const SHUT_WR = 1;
  * descriptor). Returns a descriptor that does not block.
  */
 export function connectPackets(path: string): number {
+  return connectUnix(path, SOCK_SEQPACKET);
+}
+
+/** Connects to a SOCK_DGRAM unix socket (`/dev/log`, journald's), by a path of any length. Returns a descriptor that does not block. */
+export function connectDatagrams(path: string): number {
+  return connectUnix(path, SOCK_DGRAM);
+}
+
+function connectUnix(path: string, type: number): number {
   const directory = openFd(dirname(path), O_PATH);
   try {
-    const fd = check(libc().socket(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), "socket");
+    const fd = check(libc().socket(AF_UNIX, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), "socket");
     const address = new Uint8Array(110);
     new DataView(address.buffer).setUint16(0, AF_UNIX, true);
     const name = Buffer.from(`/proc/self/fd/${directory}/${basename(path)}\0`);
