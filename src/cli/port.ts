@@ -23,11 +23,19 @@ export const port = command({
       return;
     }
     const [number = "", proto = "tcp"] = wanted.split("/");
+    checkNumber(number);
     const bindings = ports[`${number}/${proto}`];
     if (!bindings || bindings.length === 0) throw new LighterError("not-found", `Error: No public port '${wanted}' published for ${name}`);
     app.out(bindings.map((binding) => `${at(binding)}\n`).join(""));
   },
 });
+
+/** Docker's words for what is no port. */
+function checkNumber(text: string): void {
+  const why = !/^\d+$/.test(text) ? "invalid syntax" : Number(text) > 65535 ? "value out of range" : undefined;
+  if (why !== undefined)
+    throw new LighterError("invalid", `Error: invalid port (${text}): strconv.ParseUint: parsing ${JSON.stringify(text)}: ${why}`);
+}
 
 function at({ HostIp = "", HostPort = "" }: PortBinding): string {
   return HostIp.includes(":") ? `[${HostIp}]:${HostPort}` : `${HostIp}:${HostPort}`;
