@@ -51,7 +51,7 @@ function splitDigest(name: string): { repository: string; digest: string } {
 /** What `images` can show of a line. */
 export function imageListing(view: ImageView): Listing<ImageRow> {
   const counted = (value: number | undefined): string => (value === undefined || value < 0 ? "N/A" : String(value));
-  const sized = (value: number | undefined): string => (value === undefined || value < 0 ? "N/A" : formatBytes(value, 3));
+  const sized = (value: number | undefined): string => (value === undefined || value < 0 ? "N/A" : formatBytes(value));
   const shown = ["Repository", "Tag", "ID", "CreatedSince", "Size"];
   if (view.digests) shown.splice(2, 0, "Digest");
   return {
@@ -71,7 +71,7 @@ export function imageListing(view: ImageView): Listing<ImageRow> {
       SharedSize: { heading: "SHARED SIZE", of: ({ image }) => sized(image.SharedSize) },
       UniqueSize: {
         heading: "UNIQUE SIZE",
-        of: ({ image }) => (image.SharedSize < 0 ? "N/A" : formatBytes(image.Size - image.SharedSize, 3)),
+        of: ({ image }) => (image.SharedSize < 0 ? "N/A" : formatBytes(image.Size - image.SharedSize)),
       },
     },
   };
