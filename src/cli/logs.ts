@@ -1,4 +1,4 @@
-import { containerLogs, inspectContainer } from "../client/containers.ts";
+import { clearLogs, containerLogs, inspectContainer } from "../client/containers.ts";
 import { command } from "./command.ts";
 import { bool, string } from "./flags.ts";
 import { outputTaker } from "./stream.ts";
@@ -9,6 +9,7 @@ export const logs = command({
   usage: "[OPTIONS] CONTAINER",
   args: 1,
   flags: {
+    clear: bool("Throw away what is stored, and show nothing"),
     details: bool("Show the attributes that the log carries, too"),
     follow: bool("Go on showing what it writes", "f"),
     since: string("Show what was written since a time or for a span (2026-01-02T13:23:37Z, 42m)"),
@@ -18,6 +19,7 @@ export const logs = command({
   },
   async run({ flags, args, app }) {
     const connection = await app.connection();
+    if (flags.clear) return await clearLogs(connection, args[0] ?? "");
     const { Id = "", Config } = await inspectContainer(connection, args[0] ?? "");
     const { details, follow, tail, timestamps } = flags;
     const now = new Date();

@@ -215,6 +215,11 @@ export interface LogOptions {
   tail?: string;
 }
 
+/** Throws away what is stored of a container's output; a daemon other than ours has no such thing. */
+export async function clearLogs(connection: Connection, id: string): Promise<void> {
+  await connection.send("DELETE", at(id, "logs"));
+}
+
 /** What a container has written, as stdcopy frames, or raw for one with a TTY. */
 export function containerLogs(connection: Connection, id: string, options: LogOptions): Promise<Response> {
   const on = (value: boolean | undefined): true | undefined => value || undefined;
