@@ -20,12 +20,13 @@ export class FreshRoot {
    * `network: "none"` it has a loopback device only, else the machine's network.
    */
   async run(command: string, { network, timeout }: { network: "host" | "none"; timeout: number }): Promise<Outcome> {
+    const ours = ["TMPDIR", ...Object.keys(process.env).filter((name) => name.startsWith("LIGHTER_"))];
     const enter = `set -e
       mount --bind "$0" "$0"; cd "$0"
       mount -t proc proc proc; mount --rbind /dev dev; mount --rbind /sys sys; mount -t tmpfs tmpfs run
       mkdir -p .outside; pivot_root . .outside; umount -l .outside; cd /
       ${network === "none" ? "ip link set lo up 2>/dev/null || true" : ""}
-      cd /root/lighter; exec sh -c "$1"`;
+      cd /root/lighter; exec env ${ours.map((name) => `-u ${name}`).join(" ")} sh -c "$1"`;
     const flags = [
       "--mount",
       "--propagation",
