@@ -18,9 +18,9 @@ interface Verb {
   facts: Record<State, Fact>;
 }
 
-const post =
-  (path: string, body?: object) =>
-  (name: string): [string, string, object?] => ["POST", `/containers/${name}/${path}`, ...(body === undefined ? [] : ([body] as [object]))];
+function post(path: string, body?: object): Verb["request"] {
+  return (name) => (body === undefined ? ["POST", `/containers/${name}/${path}`] : ["POST", `/containers/${name}/${path}`, body]);
+}
 
 const GONE: Fact = [404, "No such container: NAME"];
 const NOT_RUNNING: Fact = [409, "container ID is not running"];
