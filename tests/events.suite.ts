@@ -81,6 +81,10 @@ test("out of memory", async () => {
   await tells([of("hog", "create"), of("hog", "attach"), ...started("hog"), of("hog", "oom"), ...ended("hog", 137)], () =>
     fails("run", "--name", "hog", ...hog),
   );
+  const child = ["-m", "16m", "--memory-swap", "16m", "busybox", "sh", "-c", "sh -c 'x=a; while :; do x=$x$x; done'; exec sleep 600"];
+  await tells([of("parent", "create"), ...started("parent"), of("parent", "oom")], () => docker("run", "-d", "--name", "parent", ...child));
+  expect(await docker("inspect", "-f", "{{.State.Status}}", "parent")).toBe("running");
+  await tells([of("parent", "kill", "signal=9"), ...ended("parent", 137), of("parent", "destroy")], () => docker("rm", "-f", "parent"));
 });
 
 test("exec, its end, one that cannot be run, and the keys that leave it or a container", async () => {

@@ -22,6 +22,8 @@ export function watchExit(context: Context, id: string, live: Live, task: Task):
     log.error("after the exit of {id}: {error}", { id, error });
     live.tellExit({ statusCode: (await task.exited).code, error: messageOf(error) });
   });
+  live.oomTold = 0;
+  task.onOomKill(() => tellOomKill(context, id, live, task));
   void task.monitorLost.then(() => {
     if (!context.closing && live.task === task) tellMonitorLost(context, id);
   });
@@ -34,6 +36,15 @@ function tellMonitorLost(context: Context, id: string): void {
   context.needs.state.write((tx) => tell(tx, row, "monitor-lost"), { durable: false });
 }
 
+/** A process of the container was killed for want of memory; the container may run on without it. */
+function tellOomKill(context: Context, id: string, live: Live, task: Task): void {
+  const row = rowById(context.needs.state, id);
+  const kills = task.oomKills();
+  if (context.closing || live.task !== task || row === undefined || kills <= live.oomTold) return;
+  live.oomTold = kills;
+  context.needs.state.write((tx) => tell(tx, row, "oom"), { durable: false });
+}
+
 /** One transaction with the event, then the kernel's side, then the rows that stood for it; then restart, removal, or rest. */
 async function handleExit(context: Context, id: string, live: Live, task: Task, exit: Exit): Promise<void> {
   const row = rowById(context.needs.state, id);
@@ -42,7 +53,7 @@ async function handleExit(context: Context, id: string, live: Live, task: Task, 
   context.health.end(id);
   const restart = !live.stopRequested && !live.removing && wantsRestart(row, exit.code);
   const next: Status = restart ? "restarting" : row.autoRemove && !live.restartRequested ? "removing" : "exited";
-  trace.sync("transaction", () => recordExit(context, row, exit, next));
+  trace.sync("transaction", () => recordExit(context, row, exit, { next, oomTold: live.oomTold }));
   endExecs(context, live);
   live.task = undefined;
   for (const waiting of [...live.pending]) waiting.abandon();
@@ -68,7 +79,7 @@ function wantsRestart(row: ContainerRow, exitCode: number): boolean {
   });
 }
 
-function recordExit(context: Context, row: ContainerRow, exit: Exit, next: Status): void {
+function recordExit(context: Context, row: ContainerRow, exit: Exit, { next, oomTold }: { next: Status; oomTold: number }): void {
   context.needs.state.write(
     (tx) => {
       setExited(tx, row.id, {
@@ -81,7 +92,7 @@ function recordExit(context: Context, row: ContainerRow, exit: Exit, next: Statu
         restartCount: next === "restarting" ? row.restartCount + 1 : row.restartCount,
       });
       healthStops(tx, row);
-      if (exit.oomKilled) tell(tx, row, "oom", {}, exit.time);
+      if (exit.oomKilled && (exit.oomKills ?? oomTold + 1) > oomTold) tell(tx, row, "oom", {}, exit.time);
       const seconds = (exit.time - row.started) / 1_000_000_000n;
       tell(tx, row, "die", { exitCode: String(exit.code), execDuration: String(seconds < 0n ? 0n : seconds) }, exit.time);
     },

@@ -36,6 +36,8 @@ export class Live {
   removing = false;
   /** Set while a commit has it frozen: resolves when it goes on. */
   thawed: Promise<void> | undefined;
+  /** How many kills for want of memory were told of this run. */
+  oomTold = 0;
   /** Resolves once all that an exit entails is done; undefined while nothing runs. */
   exitHandled: Promise<void> | undefined;
 

@@ -57,6 +57,8 @@ async function adopt(context: Context, row: ContainerRow): Promise<Live> {
   // A stop that was under way when the daemon died is the user's wish still.
   live.stopRequested = row.stoppedByUser;
   watchExit(context, row.id, live, task);
+  // Those of a container that runs were told by the last daemon.
+  if (isAlive(row.task.init)) live.oomTold = task.oomKills();
   boundLog(context, row, live, task);
   context.shipping.begin(row, task);
   return live;

@@ -5,6 +5,8 @@ import { type CgroupHost, cgroupDirectories } from "./cgroup-host.ts";
 
 /** How long freezing may take before it is called off. */
 const FREEZE_MILLISECONDS = 10_000;
+/** v1 shows no limit as the largest number of pages. */
+const UNLIMITED = 2 ** 62;
 /** How many milliseconds processes get before they are let go once more. */
 const FREEZE_TRIES = 25;
 
@@ -32,6 +34,12 @@ export class Cgroup {
   /** v2: the file in which the kernel counts what happened for want of memory, here and below. */
   eventsFile(): string | undefined {
     return this.#host.version === 2 ? `${this.#host.unified}${this.path}/memory.events` : undefined;
+  }
+
+  /** v1: its directory in the hierarchy of `memory` when it has a limit; without one there is nothing to run out of. */
+  limitedMemory(): string | undefined {
+    if (this.#host.version === 2) return undefined;
+    return Number(this.#read("memory", "memory.limit_in_bytes") || UNLIMITED) < UNLIMITED ? this.#directory("memory") : undefined;
   }
 
   /** Host pids of all processes in it and below, ascending. */

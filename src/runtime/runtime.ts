@@ -18,6 +18,8 @@ export interface Exit {
   code: number;
   time: Nanoseconds;
   oomKilled: boolean;
+  /** How many processes of it the kernel killed for want of memory, where it counts. */
+  oomKills?: number;
   /** Why `code` is a guess, when it is (the monitor was killed, say). */
   unknown?: string;
 }
@@ -118,6 +120,10 @@ export interface Task {
   readonly record: TaskRecord;
   /** Lets init run the user's program. Throws `runtime` with the OCI runtime's sentence when it cannot (and the task is deleted). */
   start(): Promise<void>;
+  /** How many of its processes the kernel has killed for want of memory since its start. */
+  oomKills(): number;
+  /** Calls back soon after there are more of them; where the kernel does not tell, `exited` does. */
+  onOomKill(listener: () => void): void;
   /** Sends a signal to init, or to every process of the cgroup with `all`. Throws `conflict` when it is gone. */
   kill(signal: number, options?: { all?: boolean }): void;
   /**

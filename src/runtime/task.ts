@@ -36,6 +36,7 @@ export class ContainerTask implements Task {
   readonly #runtime: RuntimeRecord;
   readonly #process: Monitored;
   readonly #cgroup: Cgroup;
+  readonly #oomKills: OomKills;
   /** By us. */
   #killed = false;
   #deleted: Promise<void> | undefined;
@@ -49,16 +50,25 @@ export class ContainerTask implements Task {
     this.monitorLost = this.#process.monitorLost;
     this.meter = openMeter(context.host, record.cgroup, record.init.pid);
     const vanishes = context.driver === "systemd";
-    const oomKills = new OomKills(this.#cgroup, { vanishes });
+    const oomKills = (this.#oomKills = new OomKills(this.#cgroup));
     this.exited = this.#process.exited.then((exit) => {
       context.trace(record.id, "exited");
       oomKills.close();
       this.meter.close();
-      const counted = oomKills.count() > record.oomKills;
-      const unclear = !counted && vanishes && exit.code === KILLED && !this.#killed;
-      return { ...exit, oomKilled: counted || (unclear && oomKillLogged(record.cgroup, record.init.startTime / CLOCK_TICKS)) };
+      const counted = this.oomKills();
+      const unclear = counted === 0 && vanishes && exit.code === KILLED && !this.#killed;
+      if (counted > 0) return { ...exit, oomKilled: true, oomKills: counted };
+      return { ...exit, oomKilled: unclear && oomKillLogged(record.cgroup, record.init.startTime / CLOCK_TICKS) };
     });
     context.tasks.set(record.id, this);
+  }
+
+  oomKills(): number {
+    return Math.max(0, this.#oomKills.count() - this.record.oomKills);
+  }
+
+  onOomKill(listener: () => void): void {
+    this.#oomKills.onMore = listener;
   }
 
   async start(): Promise<void> {
