@@ -130,7 +130,7 @@ async function makeTask(context: Context, row: ContainerRow, signal: AbortSignal
   }
 }
 
-/** Undoes a start that failed: process, network, rows; clients that wait are let go. A `--rm` container goes with it. */
+/** Undoes a start that failed: process, network, rows; attached clients are let go. Who waits for the next exit waits on, as with Docker: nothing has run. A `--rm` container goes with it. */
 async function failStart(context: Context, row: ContainerRow, live: Live, task: Task | undefined, cause: unknown): Promise<void> {
   const error = startError(cause, programOf(row), "create");
   const exitCode = startExitCode(messageOf(error));
@@ -148,6 +148,5 @@ async function failStart(context: Context, row: ContainerRow, live: Live, task: 
     { durable: false },
   );
   for (const waiting of [...live.pending]) waiting.abandon();
-  if (!row.autoRemove) live.tellExit({ statusCode: exitCode, error: messageOf(error) });
   if (row.autoRemove) await removeLocked(context, current(context, row.id), live, { volumes: true });
 }
