@@ -28,8 +28,8 @@ export function errorAnswer(error: unknown): Answer {
   return { status, json: { message: messageOf(error) } };
 }
 
-/** A system error's code says too little about whose fault it is: only the full disk and the vanished client are told apart. */
+/** A system error's code mostly says too little about whose fault it is. */
 function statusOfForeign(error: unknown): number {
   const kind = kindOf(error);
-  return kind === "cancelled" ? STATUS.cancelled : STATUS.internal;
+  return kind === "cancelled" || kind === "invalid" ? STATUS[kind] : STATUS.internal;
 }

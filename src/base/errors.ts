@@ -48,6 +48,8 @@ export function kindOf(error: unknown): ErrorKind {
   const code = (error as { code?: unknown } | null)?.code;
   if (code === "ENOSPC" || code === "EDQUOT") return "no-space";
   if (code === "ENOENT") return "not-found";
+  // Only what was asked for can cause these.
+  if (code === "ENAMETOOLONG" || code === "ELOOP") return "invalid";
   return "internal";
 }
 
