@@ -6,6 +6,8 @@ interface Limit {
   controller: string;
   /** On v1, where a controller has files by the kernel's configuration. */
   file?: string;
+  /** There is no such thing in cgroup v2. */
+  onlyV1?: boolean;
   fields: (keyof HostConfig)[];
   text: string;
 }
@@ -26,6 +28,7 @@ const LIMITS: readonly Limit[] = [
   {
     controller: "memory",
     file: "memory.swappiness",
+    onlyV1: true,
     fields: ["MemorySwappiness"],
     text: `Your kernel does not support memory swappiness capabilities ${MISSING} Memory swappiness discarded.`,
   },
@@ -105,8 +108,8 @@ export function discardLimits(host: HostConfig, machine: Machine): string[] {
   return [...warnings, ...discardSwap(host, machine), ...discardOomKillDisable(host, machine)];
 }
 
-function isThere({ controller, file }: Limit, machine: Machine): boolean {
-  if (machine.cgroupVersion === 2) return machine.controllers.includes(controller === "blkio" ? "io" : controller);
+function isThere({ controller, file, onlyV1 }: Limit, machine: Machine): boolean {
+  if (machine.cgroupVersion === 2) return onlyV1 !== true && machine.controllers.includes(controller === "blkio" ? "io" : controller);
   return machine.controllers.includes(controller) && (file === undefined || machine.has(controller, file));
 }
 

@@ -49,7 +49,8 @@ export function fillHostConfig(asked: HostConfig, defaults: HostDefaults): HostC
     NetworkMode: !asked.NetworkMode || asked.NetworkMode === "default" ? "bridge" : asked.NetworkMode,
     RestartPolicy: { Name: asked.RestartPolicy?.Name || ("no" as const), MaximumRetryCount: asked.RestartPolicy?.MaximumRetryCount ?? 0 },
     CgroupnsMode:
-      asked.CgroupnsMode || defaults.containers?.cgroupnsMode || (defaults.cgroupVersion === 2 && !privileged ? "private" : "host"),
+      asked.CgroupnsMode ||
+      (privileged ? "host" : (defaults.containers?.cgroupnsMode ?? (defaults.cgroupVersion === 2 ? "private" : "host"))),
     // A kernel of cgroup 2 has no such switch.
     OomKillDisable: asked.OomKillDisable ?? (defaults.cgroupVersion === 1 ? false : NULL),
     IpcMode: asked.IpcMode || (defaults.containers?.ipcMode ?? "private"),

@@ -1,5 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import type { ContainerConfig, HostConfig } from "../wire/engine-api.ts";
+import { checkCgroupParent } from "./cgroup-parent.ts";
 import { CONTAINER_DEFAULTS } from "./container-defaults.ts";
 import type { PlannedMount } from "./desired.ts";
 import { fillHostConfig, MASKED_PATHS, READONLY_PATHS } from "./host-config.ts";
@@ -184,5 +185,63 @@ describe("specification", () => {
       { type: "ipc", path: "/proc/7/ns/ipc" },
       { type: "cgroup" },
     ]);
+  });
+});
+
+describe("control groups", () => {
+  const at = (version: 1 | 2, driver: "cgroupfs" | "systemd", host: HostConfig): ReturnType<typeof specOf>["linux"] =>
+    spec(host, {}, { cgroup: { version, driver } }).linux;
+  const id = "f".repeat(64);
+
+  test("cgroupfs takes any place of the hierarchy, and none outside of it", () => {
+    for (const [parent, path] of [
+      ["/mine", `/mine/${id}`],
+      ["mine/deeper/", `/mine/deeper/${id}`],
+      ["/a/../../../b", `/b/${id}`],
+    ] as const)
+      for (const version of [1, 2] as const) expect(at(version, "cgroupfs", { CgroupParent: parent }).cgroupsPath).toBe(path);
+    expect(at(2, "cgroupfs", {}).cgroupsPath).toBeUndefined();
+  });
+
+  test("systemd takes a slice, in which it makes a scope", () => {
+    expect(at(2, "systemd", { CgroupParent: "mine.slice" }).cgroupsPath).toBe(`mine.slice:lighter:${id}`);
+    checkCgroupParent({ CgroupParent: "mine-deeper.slice" }, "systemd");
+    for (const CgroupParent of ["/mine", "mine", ".slice", "a/b.slice"])
+      expect(() => checkCgroupParent({ CgroupParent }, "systemd")).toThrow(
+        'cgroup-parent for systemd cgroup should be a valid slice named as "xxx.slice"',
+      );
+    checkCgroupParent({ CgroupParent: "/mine" }, "cgroupfs");
+  });
+
+  test("swappiness is of v1 alone; the rest is said in the same words, which the runtimes translate", () => {
+    const host = {
+      Memory: 64 << 20,
+      MemorySwap: 96 << 20,
+      MemoryReservation: 32 << 20,
+      MemorySwappiness: 5,
+      CpuShares: 512,
+      BlkioWeight: 300,
+      PidsLimit: 9,
+    };
+    const memory = { limit: 64 << 20, reservation: 32 << 20, swap: 96 << 20 };
+    for (const driver of ["cgroupfs", "systemd"] as const) {
+      expect(at(1, driver, host).resources?.memory).toEqual({ ...memory, swappiness: 5 });
+      expect(at(2, driver, host).resources).toMatchObject({ memory, cpu: { shares: 512 }, blockIO: { weight: 300 }, pids: { limit: 9 } });
+      expect(at(2, driver, host).resources?.memory).toEqual(memory);
+    }
+  });
+
+  test("a quota below zero is none", () => {
+    expect(at(2, "systemd", { CpuQuota: -5, CpuPeriod: 5000 }).resources?.cpu).toEqual({ period: 5000 });
+  });
+
+  test("who may write to them", () => {
+    const access = (host: HostConfig): string | undefined =>
+      spec(host).mounts.find(({ destination }) => destination === "/sys/fs/cgroup")?.options?.[0];
+    expect(access({})).toBe("ro");
+    expect(access({ Privileged: true })).toBe("rw");
+    expect(access({ Privileged: true, ReadonlyRootfs: true })).toBe("ro");
+    expect(access({ SecurityOpt: ["writable-cgroups=true"] })).toBe("rw");
+    expect(access({ Privileged: true, SecurityOpt: ["writable-cgroups=false"] })).toBe("ro");
   });
 });

@@ -73,10 +73,13 @@ describe("limits", () => {
   });
 
   test("cgroup v2 has the limits of its controllers, but no oom-kill-disable", () => {
-    const host = { Memory: 64 * MB, BlkioWeight: 300, OomKillDisable: true };
+    const host = { Memory: 64 * MB, MemorySwappiness: 10, BlkioWeight: 300, OomKillDisable: true };
     const v2 = { ...machine, cgroupVersion: 2 as const, controllers: ["memory", "cpu", "cpuset", "pids", "io"], has: () => false };
-    expect(validateResources(host, v2)).toEqual(["Your kernel does not support OomKillDisable. OomKillDisable discarded."]);
-    expect(host.BlkioWeight).toBe(300);
+    expect(validateResources(host, v2)).toEqual([
+      "Your kernel does not support memory swappiness capabilities or the cgroup is not mounted. Memory swappiness discarded.",
+      "Your kernel does not support OomKillDisable. OomKillDisable discarded.",
+    ]);
+    expect<unknown>(host).toEqual({ Memory: 64 * MB, MemorySwappiness: null, BlkioWeight: 300, OomKillDisable: null });
   });
 
   test("sets of numbers", () => {
@@ -96,7 +99,14 @@ describe("limits", () => {
 
 describe("configuration", () => {
   const check = (config: ContainerConfig, host: HostConfig = {}): void => {
-    const filled = fillHostConfig(host, { logDriver: "json-file", logOptions: {}, shmSize: MB, runtime: "", cgroupVersion: 1, init: false });
+    const filled = fillHostConfig(host, {
+      logDriver: "json-file",
+      logOptions: {},
+      shmSize: MB,
+      runtime: "",
+      cgroupVersion: 1,
+      init: false,
+    });
     validateConfig(mergeConfig({ Cmd: ["x"], ...config }, {}), filled);
   };
   const cases: [ContainerConfig, HostConfig, string][] = [
@@ -118,7 +128,7 @@ describe("configuration", () => {
     [{}, { SecurityOpt: ["what"] }, 'invalid --security-opt 1: "what"'],
     [{}, { SecurityOpt: ["what=ever"] }, 'invalid --security-opt 2: "what=ever"'],
     [{}, { SecurityOpt: ["seccomp={"] }, "Decoding seccomp profile failed"],
-    [{}, { LogConfig: { Type: "papyrus" as "none" } }, "error looking up logging plugin papyrus: plugin \"papyrus\" not found"],
+    [{}, { LogConfig: { Type: "papyrus" as "none" } }, 'error looking up logging plugin papyrus: plugin "papyrus" not found'],
     [{}, { LogConfig: { Type: "json-file", Config: { size: "1" } } }, "unknown log opt 'size' for json-file log driver"],
     [{}, { Ulimits: [{ Name: "files", Soft: 1, Hard: 1 }] }, "invalid ulimit type: files"],
     [{}, { Ulimits: [{ Name: "nofile", Soft: 2, Hard: 1 }] }, "ulimit soft limit must be less than or equal to hard limit: 2 > 1"],
