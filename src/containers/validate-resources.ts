@@ -78,6 +78,8 @@ function checkCpu(host: HostConfig, machine: Machine): void {
   const { NanoCpus = 0, CpuPeriod = 0, CpuQuota = 0, CpuShares = 0, CpusetCpus = "", CpusetMems = "" } = host;
   if (NanoCpus !== 0 && CpuPeriod !== 0) throw invalid("Conflicting options: Nano CPUs and CPU Period cannot both be set");
   if (NanoCpus !== 0 && CpuQuota !== 0) throw invalid("Conflicting options: Nano CPUs and CPU Quota cannot both be set");
+  if (NanoCpus > 0 && !machine.controllers.includes("cpu"))
+    throw invalid("NanoCPUs can not be set, as your kernel does not support CPU CFS scheduler or the cgroup is not mounted");
   if (NanoCpus < 0 || NanoCpus > machine.cpus * 1e9)
     throw invalid(`range of CPUs is from 0.01 to ${machine.cpus}.00, as there are only ${machine.cpus} CPUs available`);
   if (CpuShares < 0) throw invalid(`invalid CPU shares (${CpuShares}): value must be a positive integer`);

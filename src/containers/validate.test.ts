@@ -82,6 +82,12 @@ describe("limits", () => {
     expect<unknown>(host).toEqual({ Memory: 64 * MB, MemorySwappiness: null, BlkioWeight: 300, OomKillDisable: null });
   });
 
+  test("cpus need the scheduler's cgroup", () => {
+    expect(() => validateResources({ NanoCpus: 1e9 }, { ...machine, controllers: [] })).toThrow(
+      "NanoCPUs can not be set, as your kernel does not support CPU CFS scheduler or the cgroup is not mounted",
+    );
+  });
+
   test("sets of numbers", () => {
     expect([...(parseSet("0-2,7") ?? [])]).toEqual([0, 1, 2, 7]);
     for (const bad of ["", "2-1", "a", "1,", "-1"]) expect(parseSet(bad)).toBeUndefined();
