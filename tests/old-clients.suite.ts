@@ -80,7 +80,7 @@ test("Traefik: version, containers, each inspected, and what makes a route of th
   expect([version.Version, version.ApiVersion]).toEqual([expect.stringMatching(/^\d+\./), expect.stringMatching(/^1\.\d+$/)]);
   await until("the check passes", async () => (await ask<Inspected>("GET", "/containers/web/json")).State.Health?.Status === "healthy");
   const list = await ask<Listed[]>("GET", "/containers/json?all=1");
-  expect(list.map(({ Names }) => Names[0]).sort()).toEqual(["/asleep", "/web"]);
+  expect(list.map(({ Names }) => Names[0] ?? "").sort()).toEqual(["/asleep", "/web"]);
   for (const { Id } of list) {
     const container = await ask<Inspected>("GET", `/containers/${Id}/json`);
     const { Networks, Ports } = container.NetworkSettings;

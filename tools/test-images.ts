@@ -42,12 +42,24 @@ const IMAGES: Record<TestImageName, { layers: Layers; config: RunConfig }> = {
   debian: { layers: async (work) => [await debian(work)], config: { Cmd: ["bash"], Env: [PATH] } },
   layered: { layers: layered, config: { Cmd: ["sh"], Env: [PATH, "LAYERED=yes"], WorkingDir: "/data", Volumes: { "/volume": {} } } },
   postgres: { layers: postgres, config: POSTGRES },
-  ryuk: { layers: async (work) => [await debian(work), await programLayer(work, "ryuk")], config: RYUK },
+  ryuk: { layers: async (work) => [await kept("debian", () => debian(work)), await programLayer(work, "ryuk")], config: RYUK },
 };
+
+/** The programs of `tests/images/` that stand in images: a change makes the image anew. */
+const PROGRAMS: Partial<Record<TestImageName, string>> = { postgres: "postgres-entrypoint", ryuk: "ryuk" };
 
 /** The image, made when the cache has none. */
 export async function testImage(name: TestImageName): Promise<TestImage> {
-  const folder = await cacheFolder("images", RECIPES);
+  const program = PROGRAMS[name];
+  const parts =
+    program === undefined
+      ? []
+      : [
+          `${name}-${Bun.hash(await programText(program))
+            .toString(16)
+            .slice(0, 8)}`,
+        ];
+  const folder = await cacheFolder("images", RECIPES, ...parts);
   const image = { name, layout: join(folder, name), archive: join(folder, `${name}.tar`) };
   if (await Bun.file(image.archive).exists()) return image;
   const work = await mkdtemp(join(await cacheFolder("images"), `make-${name}-`));
@@ -61,6 +73,20 @@ export async function testImage(name: TestImageName): Promise<TestImage> {
     await rm(work, { recursive: true, force: true });
   }
   return image;
+}
+
+/** A file system that takes long to make, kept beside the images. */
+async function kept(name: string, make: () => Promise<Uint8Array<ArrayBuffer>>): Promise<Uint8Array<ArrayBuffer>> {
+  const path = join(await cacheFolder("images", RECIPES, "roots"), `${name}.tar`);
+  if (await Bun.file(path).exists()) return await Bun.file(path).bytes();
+  const bytes = await make();
+  await Bun.write(`${path}.${process.pid}`, bytes);
+  await rename(`${path}.${process.pid}`, path);
+  return bytes;
+}
+
+async function programText(name: string): Promise<Uint8Array<ArrayBuffer>> {
+  return await Bun.file(join(import.meta.dir, "../tests/images", name)).bytes();
 }
 
 /** The tar archive of a folder's content: sorted, owned by root, with one fixed time. */
@@ -145,6 +171,10 @@ async function debian(work: string): Promise<Uint8Array<ArrayBuffer>> {
 
 /** Debian with PostgreSQL, without what compiles queries at run time (100 MB), and a program that starts it. */
 async function postgres(work: string): Promise<Uint8Array<ArrayBuffer>[]> {
+  return [await kept("postgres", () => postgresRoot(work)), await programLayer(work, "postgres-entrypoint")];
+}
+
+async function postgresRoot(work: string): Promise<Uint8Array<ArrayBuffer>> {
   const paths = ["doc", "man", "info", "locale"].map((name) => `/usr/share/${name}/*`);
   paths.push("/usr/lib/llvm-*", "/usr/lib/*/libLLVM*", "/usr/lib/postgresql/*/lib/bitcode/*");
   const out = join(work, "postgres.tar");
@@ -163,7 +193,7 @@ async function postgres(work: string): Promise<Uint8Array<ArrayBuffer>[]> {
     ],
     { env: { SOURCE_DATE_EPOCH: TIME.slice(1) } },
   );
-  return [await Bun.file(out).bytes(), await programLayer(work, "postgres-entrypoint")];
+  return await Bun.file(out).bytes();
 }
 
 /** A layer with one program of `tests/images/` in `/usr/local/bin`. */
@@ -171,7 +201,7 @@ async function programLayer(work: string, name: string): Promise<Uint8Array<Arra
   const root = join(work, `layer-${name}`);
   const path = join(root, "usr/local/bin", name);
   await mkdir(join(path, ".."), { recursive: true });
-  await copyFile(join(import.meta.dir, "../tests/images", name), path);
+  await Bun.write(path, await programText(name));
   await chmod(path, 0o755);
   return await archiveOf(root);
 }

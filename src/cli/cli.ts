@@ -23,6 +23,8 @@ export const GLOBAL_FLAGS = {
 } satisfies Flags;
 
 const FLAG_ERROR = 125;
+/** What docker takes: our own four and logrus' other words. */
+const LOG_LEVELS = new Set(["panic", "fatal", "error", "warn", "warning", "info", "debug", "trace"]);
 
 /**
  * Runs one command line.
@@ -43,6 +45,11 @@ export async function runCli(argv0: string, words: string[]): Promise<number> {
     return FLAG_ERROR;
   }
   const app = new App(program, parsed.flags satisfies Globals);
+  const level = parsed.flags["log-level"];
+  if (level !== "" && !LOG_LEVELS.has(level.toLowerCase())) {
+    app.err(`Unable to parse logging level: ${level}\n`);
+    return 1;
+  }
   if (parsed.flags.version) {
     const { versionLine } = await import("./version-line.ts");
     app.out(versionLine(program));
@@ -58,14 +65,21 @@ export async function runCli(argv0: string, words: string[]): Promise<number> {
 
 /** `--help` before the command means the program's own help: as if there were no command. */
 function withoutHelp(words: string[]): string[] {
-  return words[0] === "--help" || words[0] === "-h" ? [] : words;
+  return isHelp(words[0] ?? "") ? [] : words;
+}
+
+function isHelp(word: string): boolean {
+  return word === "--help" || word === "-h";
 }
 
 async function dispatch(app: App, args: string[], words: string[]): Promise<number> {
   const [first, second] = args;
   if (first === undefined || (first === "help" && second === undefined)) {
     const [{ programHelp }, { pluginMetadata }] = await Promise.all([import("./help.ts"), import("./plugin-metadata.ts")]);
-    app.out(programHelp(app.program, GLOBAL_FLAGS, await pluginMetadata(app)));
+    const text = programHelp(app.program, GLOBAL_FLAGS, await pluginMetadata(app));
+    // Help that was not asked for is a complaint.
+    if (words.some(isHelp) || first === "help") app.out(text);
+    else app.err(text);
     return 0;
   }
   if (first === "help") return dispatch(app, [...args.slice(1), "--help"], words);
@@ -80,7 +94,8 @@ async function group(app: App, name: string, args: string[]): Promise<number> {
   const word = args.find((arg) => !arg.startsWith("-"));
   if (word === undefined) {
     const { groupHelp } = await import("./help.ts");
-    app.out(groupHelp(app.program, name));
+    if (args.some(isHelp)) app.out(groupHelp(app.program, name));
+    else app.err(groupHelp(app.program, name));
     return 0;
   }
   const path = resolve(`${name} ${word}`);

@@ -36,17 +36,28 @@ function absence(program: string, at: string): string {
 /** The endpoint that somebody asked for; undefined where our own default socket is meant. */
 export async function chooseEndpoint(app: App): Promise<Endpoint | undefined> {
   const { globals } = app;
-  if (globals.host.length > 1) throw new LighterError("invalid", "Specify only one -H");
+  if (globals.host.length > 1) throw unresolved("Specify only one -H");
   const flag = globals.host[0];
   if (flag !== undefined && globals.context !== "") {
     throw new LighterError("invalid", "conflicting options: cannot specify both --host and --context");
   }
   const host = flag ?? (globals.context === "" ? process.env["DOCKER_HOST"] : undefined);
-  if (host) return parseEndpoint(expandHost(host), tlsFromFlags(globals, app.folder));
+  if (host) return flaggedEndpoint(host, globals, app.folder);
   const name = contextName(app);
   if (name === DEFAULT_CONTEXT) return undefined;
   const { contextEndpoint } = await import("./contexts.ts");
   return contextEndpoint(app.folder, name);
+}
+
+function flaggedEndpoint(host: string, globals: Globals, folder: string): Endpoint {
+  const url = expandHost(host);
+  const [scheme = ""] = url.split("://");
+  if (!["unix", "tcp", "http", "https", "ssh"].includes(scheme)) throw unresolved(`invalid bind address format: ${url}`);
+  return parseEndpoint(url, tlsFromFlags(globals, folder));
+}
+
+function unresolved(reason: string, cause?: unknown): LighterError {
+  return new LighterError("invalid", `Failed to initialize: unable to resolve docker endpoint: ${reason}`, { cause });
 }
 
 /** The context in force: `--context`, DOCKER_CONTEXT, the configuration's, else `default`. */
@@ -70,6 +81,8 @@ function tlsFromFlags(globals: Globals, folder: string): TlsOptions | undefined 
   const certs = process.env["DOCKER_CERT_PATH"] || folder;
   const file = (flag: string, name: string): string | undefined => readIfThere(flag || join(certs, name), flag !== "");
   const ca = file(globals.tlscacert, "ca.pem");
+  // To verify without a CA of one's own is not what docker does.
+  if (verify && ca === undefined) throw unresolved(`open ${join(certs, "ca.pem")}: no such file or directory`);
   const cert = file(globals.tlscert, "cert.pem");
   const key = file(globals.tlskey, "key.pem");
   return { verify, ...(ca !== undefined && { ca }), ...(cert !== undefined && { cert }), ...(key !== undefined && { key }) };
@@ -80,6 +93,6 @@ function readIfThere(path: string, required: boolean): string | undefined {
     return readFileSync(path, "utf8");
   } catch (error) {
     if (!required) return undefined;
-    throw new LighterError("invalid", `unable to resolve docker endpoint: open ${path}: no such file or directory`, { cause: error });
+    throw unresolved(`open ${path}: no such file or directory`, error);
   }
 }

@@ -11,12 +11,21 @@ const OPTIONAL = new Set(
   ),
 );
 
+/** docker's exit code for a template that cannot be read. */
+const BAD_TEMPLATE = 64;
+
 /**
  * Prints objects as an indented JSON list or through a Go template, one a line. What was found is printed before the
  * error about what was not.
  */
 export async function inspectObjects(app: App, names: readonly string[], format: string, lookup: Lookup): Promise<number> {
-  const show = await renderer(format);
+  let show;
+  try {
+    show = await renderer(format);
+  } catch (error) {
+    app.err(`${messageOf(error)}\n`);
+    return BAD_TEMPLATE;
+  }
   const shown: string[] = [];
   const errors: unknown[] = [];
   for (const name of names) {

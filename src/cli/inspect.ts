@@ -2,12 +2,13 @@ import { kindOf, LighterError } from "../base/errors.ts";
 import { inspectContainer } from "../client/containers.ts";
 import { inspectImage } from "../client/images.ts";
 import { inspectNetwork } from "../client/networks.ts";
+import { inspectForeign } from "../client/system.ts";
 import { inspectVolume } from "../client/volumes.ts";
 import { command, MANY } from "./command.ts";
 import { bool, string } from "./flags.ts";
 import { inspectObjects, type Lookup } from "./inspect-objects.ts";
 
-/** Kinds that docker knows and that do not exist here: they are never found. */
+/** Kinds that our own daemon does not have, and another one may: it is asked all the same. */
 const FOREIGN = ["config", "node", "plugin", "secret", "service", "task"];
 
 /** `inspect`: shows everything about containers, images, networks and volumes. */
@@ -34,9 +35,10 @@ export const inspect = command({
         `unknown type: ${JSON.stringify(flags.type)}: must be one of "config", "container", "image", "network", "node", "plugin", "secret", "service", "task", "volume"`,
       );
     }
+    if (flags.size && flags.type !== "" && flags.type !== "container") app.err(`WARNING: --size ignored for ${flags.type}\n`);
     if (chosen) return inspectObjects(app, args, flags.format, chosen);
-    const order = flags.type === "" ? Object.values(lookups) : [];
-    return inspectObjects(app, args, flags.format, (name) => firstFound(name, order));
+    if (flags.type !== "") return inspectObjects(app, args, flags.format, (name) => inspectForeign(connection, flags.type, name));
+    return inspectObjects(app, args, flags.format, (name) => firstFound(name, Object.values(lookups)));
   },
 });
 

@@ -18,12 +18,13 @@ export const login = command({
   },
   async run({ flags, given, args, app }) {
     if (flags.password !== "") {
+      if (flags["password-stdin"])
+        throw new LighterError("invalid", "conflicting options: cannot specify both --password and --password-stdin");
       app.err("WARNING! Using --password via the CLI is insecure. Use --password-stdin.\n");
-      if (flags["password-stdin"]) throw new LighterError("invalid", "--password and --password-stdin are mutually exclusive");
     }
     let { username, password } = flags;
     if (flags["password-stdin"]) {
-      if (username === "") throw new LighterError("invalid", "Must provide --username with --password-stdin");
+      if (username === "") throw new LighterError("invalid", "the --password-stdin option requires --username to be set");
       password = (await Bun.stdin.text()).replace(/\r?\n$/, "");
     }
     const registry = (args[0] ?? "").replace(/^https?:\/\//, "").replace(/\/.*$/, "");

@@ -11,6 +11,11 @@ export function systemVersion(connection: Connection): Promise<SystemVersion> {
   return connection.json("GET", "/version");
 }
 
+/** A config, node, plugin, secret, service or task, of daemons that have such. */
+export function inspectForeign(connection: Connection, kind: string, name: string): Promise<unknown> {
+  return connection.json("GET", `/${kind}s/${encodeURIComponent(name)}${kind === "plugin" ? "/json" : ""}`);
+}
+
 /** The engine's plugins. */
 export function listPlugins(connection: Connection, filters?: Filters): Promise<Plugin[]> {
   return connection.json("GET", "/plugins", { query: { filters } });
