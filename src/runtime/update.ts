@@ -23,13 +23,14 @@ export async function updateLimits(context: Context, runtime: RuntimeRecord, rec
   const { devices: _rules, ...limits } = resources;
   const { block, rates } = splitRates(limits.blockIO ?? {});
   const { blockIO: _all, ...others } = limits;
-  // crun writes the number as it is; the kernel's word is another.
-  const lift = runtime.kind === "crun" && limits.pids !== undefined && limits.pids.limit < 0;
-  if (lift) delete others.pids;
+  // crun writes these numbers as they are; the kernel has other words, or takes them signed.
+  const lifted = runtime.kind === "crun" ? liftedBy(limits) : [];
+  if (lifted.includes("pids")) delete others.pids;
+  if (lifted.includes("quota")) others.cpu = withoutQuota(others.cpu);
   const asked: Resources = { ...others, ...(Object.keys(block).length > 0 ? { blockIO: block } : {}) };
   if (Object.keys(asked).length > 0) await askRuntime(context, runtime, record.id, asked);
   try {
-    if (lift) liftPids(context.host, record.cgroup);
+    for (const one of lifted) lift(context.host, record.cgroup, one);
     for (const [name, list] of rates) for (const rate of list) writeRate(context.host, record.cgroup, name, rate);
   } catch (cause) {
     throw new LighterError("runtime", messageOf(cause), { cause });
@@ -57,9 +58,20 @@ async function askRuntime(context: Context, runtime: RuntimeRecord, id: string, 
   }
 }
 
-function liftPids(host: CgroupHost, path: string): void {
-  const mount = host.version === 2 ? host.unified : host.mounts.get("pids");
-  if (mount !== undefined) writeFileOnce(`${mount}${path}/pids.max`, "max");
+/** The limits that are to be none at all. */
+function liftedBy({ pids, cpu }: Resources): ("pids" | "quota")[] {
+  return [...((pids?.limit ?? 0) < 0 ? (["pids"] as const) : []), ...((cpu?.quota ?? 0) < 0 ? (["quota"] as const) : [])];
+}
+
+function withoutQuota({ quota: _quota, ...cpu }: NonNullable<Resources["cpu"]> = {}): NonNullable<Resources["cpu"]> {
+  return cpu;
+}
+
+function lift({ version, unified, mounts }: CgroupHost, path: string, what: "pids" | "quota"): void {
+  const [controller, file, word] =
+    what === "pids" ? ["pids", "pids.max", "max"] : version === 2 ? ["cpu", "cpu.max", "max"] : ["cpu", "cpu.cfs_quota_us", "-1"];
+  const root = version === 2 ? unified : mounts.get(controller);
+  if (root !== undefined) writeFileOnce(`${root}${path}/${file}`, word);
 }
 
 /** A rate of 0 lifts the limit. */

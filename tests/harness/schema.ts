@@ -27,6 +27,12 @@ const NULL_IN_PRACTICE = new Set([
   "GET /containers/{id}/json .HostConfig.OomKillDisable",
 ]);
 
+/** What we say beyond the definition: clients leave aside what they do not know. */
+const OURS = new Set([
+  "GET /containers/{id}/json .PendingChanges: is not in the definition",
+  "POST /containers/{id}/update .Pending: is not in the definition",
+]);
+
 /** Checks answers of the Engine API against `reference/engine-api.json`. */
 export class Schema {
   /** How many answers were checked, by `METHOD /path/{template} status`. */
@@ -44,7 +50,9 @@ export class Schema {
     this.checked.set(key, (this.checked.get(key) ?? 0) + 1);
     if (response.schema === undefined) return;
     const differences = differencesOf(response.schema, value, "").filter(
-      (text) => !(text.includes(": is null,") && NULL_IN_PRACTICE.has(`${method} ${template} ${text.split(":")[0]}`)),
+      (text) =>
+        !OURS.has(`${method} ${template} ${text}`) &&
+        !(text.includes(": is null,") && NULL_IN_PRACTICE.has(`${method} ${template} ${text.split(":")[0]}`)),
     );
     if (differences.length > 0) throw new Error(`${key}: not as the Engine API defines it:\n  ${differences.join("\n  ")}`);
   }
