@@ -98,6 +98,7 @@ function daemonConfig(argv: string[]): DaemonConfig {
   if (flags["registry-mirror"] !== undefined) given.registryMirrors = flags["registry-mirror"];
   if (flags["insecure-registry"] !== undefined) given.insecureRegistries = flags["insecure-registry"];
   if (flags["own-cgroup"] !== undefined) given.ownCgroup = flags["own-cgroup"];
+  if (flags.experimental !== undefined) given.experimental = flags.experimental;
   applyContainerFlags(given, flags);
   for (const option of flags["exec-opt"] ?? []) applyExecOption(given, option);
   if (flags["log-driver"] !== undefined) given.logDriver = flags["log-driver"];
@@ -151,6 +152,7 @@ function parseFlags(argv: string[]) {
         "cdi-spec-dir": texts,
         "init-path": text,
         init: flag,
+        experimental: flag,
         "userns-remap": text,
         "add-runtime": texts,
         "default-runtime": text,
@@ -182,8 +184,9 @@ function applyContainerFlags(given: Partial<EngineConfig>, flags: ReturnType<typ
 
 /** Go's `--flag=false` in the form that parseArgs takes. */
 function goBoolean(argument: string): string {
-  return argument.replace(/^--(tls|tlsverify|debug|init|no-new-privileges)=(true|1|false|0)$/, (_, name: string, value: string) =>
-    value === "true" || value === "1" ? `--${name}` : `--no-${name}`,
+  return argument.replace(
+    /^--(tls|tlsverify|debug|init|experimental|no-new-privileges)=(true|1|false|0)$/,
+    (_, name: string, value: string) => (value === "true" || value === "1" ? `--${name}` : `--no-${name}`),
   );
 }
 

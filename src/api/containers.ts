@@ -71,7 +71,15 @@ export async function start(call: Call): Promise<Answer> {
   if ((call.body.length ?? 0) > 7) {
     throw new LighterError("invalid", "starting container with non-empty request body was deprecated since API v1.22 and removed in v1.24");
   }
-  await call.engine.containers.start(param(call, "id"));
+  const { query } = call;
+  const checkpoint = query.text("checkpoint");
+  if (checkpoint !== undefined && !call.engine.experimental)
+    throw new LighterError("invalid", "checkpoint is only supported in experimental mode");
+  const directory = query.text("checkpoint-dir");
+  await call.engine.containers.start(
+    param(call, "id"),
+    checkpoint === undefined ? {} : { checkpoint: { id: checkpoint, ...(directory === undefined ? {} : { directory }) } },
+  );
   return done();
 }
 

@@ -28,8 +28,20 @@ const COMMON: Headers = {
   Ostype: "linux",
   Server: `Lighter/${VERSION} (linux)`,
 };
-const JSON_HEADERS: Headers = { ...COMMON, "Content-Type": "application/json" };
-const TEXT_HEADERS: Headers = { ...COMMON, "Content-Type": "text/plain; charset=utf-8" };
+const JSON_TYPE: Headers = { "Content-Type": "application/json" };
+const TEXT_TYPE: Headers = { "Content-Type": "text/plain; charset=utf-8" };
+
+/** The headers of answers without a type, with JSON and with text. */
+interface Heads {
+  common: Headers;
+  json: Headers;
+  text: Headers;
+}
+
+function headsOf(engine: Engine): Heads {
+  const common = engine.experimental === true ? { ...COMMON, "Docker-Experimental": "true" } : COMMON;
+  return { common, json: { ...common, ...JSON_TYPE }, text: { ...common, ...TEXT_TYPE } };
+}
 
 const find = makeRouter(ROUTES);
 
@@ -69,6 +81,7 @@ export async function answerRequest(engine: Engine, request: ApiRequest): Promis
 
 /** The Engine API as a handler of HTTP exchanges. */
 export function engineApi(engine: Engine): (exchange: Exchange) => void {
+  const heads = headsOf(engine);
   return (exchange) => {
     const { method, target, headers } = exchange.head;
     const request: ApiRequest = {
@@ -81,15 +94,15 @@ export function engineApi(engine: Engine): (exchange: Exchange) => void {
       },
     };
     answerRequest(engine, request)
-      .then((answer) => send(exchange, answer))
+      .then((answer) => send(exchange, answer, heads))
       .catch((error: unknown) => {
         logOf("api").error("{method} {target}: {error}", { method, target, error });
-        if (!exchange.answered) exchange.answer(500, JSON_HEADERS, JSON.stringify({ message: "internal error" }));
+        if (!exchange.answered) exchange.answer(500, heads.json, JSON.stringify({ message: "internal error" }));
       });
   };
 }
 
-async function send(exchange: Exchange, answer: Answer): Promise<void> {
+async function send(exchange: Exchange, answer: Answer, heads: Heads): Promise<void> {
   if ("hijack" in answer) {
     const stream = exchange.hijack(answer.hijack);
     try {
@@ -100,11 +113,10 @@ async function send(exchange: Exchange, answer: Answer): Promise<void> {
     return;
   }
   const own = answer.headers;
-  if ("json" in answer)
-    exchange.answer(answer.status, own ? { ...JSON_HEADERS, ...own } : JSON_HEADERS, `${JSON.stringify(answer.json)}\n`);
-  else if ("text" in answer) exchange.answer(answer.status, { ...TEXT_HEADERS, ...own }, answer.text);
+  if ("json" in answer) exchange.answer(answer.status, own ? { ...heads.json, ...own } : heads.json, `${JSON.stringify(answer.json)}\n`);
+  else if ("text" in answer) exchange.answer(answer.status, { ...heads.text, ...own }, answer.text);
   else if ("stream" in answer) {
-    const out = exchange.stream(answer.status, { ...COMMON, ...own });
+    const out = exchange.stream(answer.status, { ...heads.common, ...own });
     try {
       await answer.stream(out);
     } catch (error) {
@@ -113,7 +125,7 @@ async function send(exchange: Exchange, answer: Answer): Promise<void> {
       return;
     }
     out.end();
-  } else exchange.answer(answer.status, own ? { ...COMMON, ...own } : COMMON);
+  } else exchange.answer(answer.status, own ? { ...heads.common, ...own } : heads.common);
 }
 
 function decodePath(path: string): string {

@@ -3,6 +3,7 @@ import { exportRoot, getArchive, putArchive, statPath } from "./archive.ts";
 import { attachWebSocket } from "./attach-ws.ts";
 import { attach } from "./attach.ts";
 import type { Handle } from "./call.ts";
+import * as checkpoint from "./checkpoint.ts";
 import { commit } from "./commit.ts";
 import * as containers from "./containers.ts";
 import { events } from "./events.ts";
@@ -60,6 +61,9 @@ export const ROUTES: readonly Route[] = [
   route("HEAD", "/containers/:id/archive", statPath),
   route("GET", "/containers/:id/archive", getArchive),
   route("PUT", "/containers/:id/archive", putArchive),
+  route("GET", "/containers/:id/checkpoints", checkpoint.experimental(checkpoint.list), 25),
+  route("POST", "/containers/:id/checkpoints", checkpoint.experimental(checkpoint.create), 25),
+  route("DELETE", "/containers/:id/checkpoints/:checkpoint", checkpoint.experimental(checkpoint.remove), 25),
   route("POST", "/containers/:id/exec", createExec),
   route("POST", "/exec/:id/start", startExec),
   route("POST", "/exec/:id/resize", resizeExec),

@@ -4,7 +4,6 @@
  * docker's own list: nothing may be missing from both.
  */
 export const OWED: Readonly<Record<string, 4 | 5 | 6 | "later" | "never">> = {
-  "checkpoint *": 4,
   "image build": "later",
   build: "later",
   "builder *": "later",

@@ -27,6 +27,12 @@ export const TABLE: Readonly<Record<string, Entry>> = {
   "system info": { help: "Show what the daemon is and has", load: async () => (await import("./info.ts")).info },
   attach: { help: "Connect the terminal to a running container", load: async () => (await import("./attach.ts")).attach },
   "container attach": { help: "Connect the terminal to a running container", load: async () => (await import("./attach.ts")).attach },
+  "checkpoint create": {
+    help: "Write a container's processes down, to go on from there later",
+    load: async () => (await import("./checkpoint-create.ts")).checkpointCreate,
+  },
+  "checkpoint ls": { help: "Show the checkpoints of a container", load: async () => (await import("./checkpoint-ls.ts")).checkpointLs },
+  "checkpoint rm": { help: "Remove a checkpoint", load: async () => (await import("./checkpoint-rm.ts")).checkpointRm },
   commit: { help: "Make an image of what a container has changed", load: async () => (await import("./commit.ts")).commit },
   "container commit": { help: "Make an image of what a container has changed", load: async () => (await import("./commit.ts")).commit },
   cp: { help: "Copy files between a container and this machine", load: async () => (await import("./cp.ts")).cp },
@@ -151,6 +157,7 @@ export const TABLE: Readonly<Record<string, Entry>> = {
 
 /** The management commands: words that group others. */
 export const GROUPS: Readonly<Record<string, string>> = {
+  checkpoint: "Work with the checkpoints of containers",
   container: "Work with containers",
   context: "Work with the daemons that have a name",
   image: "Work with images",
@@ -167,6 +174,8 @@ export const SECTIONS = { common: ["run", "exec", "ps", "pull", "push", "images"
 const ALIASES: readonly (readonly string[])[] = [
   ["container ls", "container list", "container ps", "ps"],
   ["container rm", "container remove", "rm"],
+  ["checkpoint ls", "checkpoint list"],
+  ["checkpoint rm", "checkpoint remove"],
   ["image ls", "image list", "images"],
   ["image rm", "image remove", "rmi"],
   ["network ls", "network list"],

@@ -13,6 +13,7 @@ import type {
   RestartPolicy,
 } from "../wire/engine-api.ts";
 import type { Filters } from "../wire/filters.ts";
+import type { CheckpointRequest } from "./checkpoint.ts";
 import type { CommitRequest } from "./commit.ts";
 import type { Attachment, OutputSink, TerminalSize } from "../wire/stream.ts";
 
@@ -105,7 +106,11 @@ export interface Containers {
     body: CreateBody,
     options: { platform?: string; signal?: AbortSignal },
   ): Promise<{ id: string; warnings: string[] }>;
-  start(reference: string, options?: { signal?: AbortSignal }): Promise<void>;
+  /** `checkpoint`: its processes go on from there. */
+  start(reference: string, options?: { signal?: AbortSignal; checkpoint?: { id: string; directory?: string } }): Promise<void>;
+  createCheckpoint(reference: string, request: CheckpointRequest): Promise<void>;
+  checkpoints(reference: string, directory: string | undefined): Promise<string[]>;
+  removeCheckpoint(reference: string, id: string, directory: string | undefined): Promise<void>;
   /** `timeout` in seconds: undefined for the container's own, -1 for ever. */
   stop(reference: string, options: { timeout?: number; signal?: string }): Promise<void>;
   restart(reference: string, options: { timeout?: number; signal?: string }): Promise<void>;

@@ -1,6 +1,7 @@
 import { askedMacAddress } from "./asked-mac-address.ts";
 import { attachContainer } from "./attach.ts";
 import { containerChanges } from "./changes.ts";
+import { createCheckpoint, listCheckpoints, removeCheckpoint } from "./checkpoint.ts";
 import { commitContainer } from "./commit.ts";
 import type { Containers } from "./containers.ts";
 import { type Context, find } from "./context.ts";
@@ -55,6 +56,9 @@ export function openContainers(needs: ContainersNeeds): Containers {
     },
     create: (name, body, options) => createContainer(context, name, body, options),
     start: async (reference, options) => startContainer(context, reference, options),
+    createCheckpoint: (reference, request) => createCheckpoint(context, reference, request),
+    checkpoints: (reference, directory) => listCheckpoints(context, reference, directory),
+    removeCheckpoint: (reference, id, directory) => removeCheckpoint(context, reference, id, directory),
     stop: (reference, options) => stopContainer(context, reference, options),
     restart: (reference, options) => restartContainer(context, reference, options),
     kill: async (reference, signal) => killContainer(context, reference, signal),

@@ -7,6 +7,7 @@ import { settlePending } from "./edit-effects.ts";
 import { deviceEditOf } from "./device-requests.ts";
 import { watchExit } from "./exit.ts";
 import { healthStarts } from "./health-rows.ts";
+import { checkpointOf } from "./checkpoint.ts";
 import { endDebug, prepareDebug, refuseDebugged } from "./debug.ts";
 import type { Live } from "./live.ts";
 import { boundLog } from "./log-bound.ts";
@@ -26,16 +27,28 @@ import { tellVolumes } from "./volume-events.ts";
 const log = logOf("containers");
 
 /** Starts a container. Throws `not-modified` when it runs already; a failed start leaves nothing behind but its reason in the row. */
-export function startContainer(context: Context, reference: string, options: { signal?: AbortSignal } = {}): Promise<void> {
-  return change(context, reference, (row, live) => startLocked(context, row, live, options));
+export function startContainer(
+  context: Context,
+  reference: string,
+  { checkpoint, ...options }: { signal?: AbortSignal; checkpoint?: { id: string; directory?: string } } = {},
+): Promise<void> {
+  return change(context, reference, async (row, live) => {
+    if (checkpoint === undefined) return startLocked(context, row, live, options);
+    checkStartable(row, live, false);
+    const { id, directory } = checkpoint;
+    return startLocked(context, row, live, { ...options, restore: await checkpointOf(context, row, reference, { id, directory }) });
+  });
 }
 
-/** As {@link startContainer}, for callers that hold the lock. `automatic` is a restart by policy: the user's wish to stop is kept in mind. */
+/**
+ * As {@link startContainer}, for callers that hold the lock. `automatic` is a restart by policy: the user's wish to stop is kept in mind.
+ * `restore` is the directory of a checkpoint.
+ */
 export async function startLocked(
   context: Context,
   row: ContainerRow,
   live: Live,
-  options: { signal?: AbortSignal; automatic?: boolean } = {},
+  options: { signal?: AbortSignal; automatic?: boolean; restore?: string } = {},
 ): Promise<void> {
   checkStartable(row, live, options.automatic === true);
   refuseDebugged(context, row, "start");
@@ -47,7 +60,7 @@ export async function startLocked(
   try {
     trace.sync("reserve", () => recordStarting(context, row, options.automatic === true));
     checkReceiver(row);
-    task = await makeTask(context, row, options.signal, trace);
+    task = await makeTask(context, row, options, trace);
     live.task = task;
     for (const waiting of [...live.pending]) waiting.join(task);
     boundLog(context, row, live, task);
@@ -100,7 +113,12 @@ function checkStartable(row: ContainerRow, live: Live, automatic: boolean): void
     throw new LighterError("conflict", "container is marked for removal and cannot be started");
 }
 
-async function makeTask(context: Context, row: ContainerRow, signal: AbortSignal | undefined, trace: Trace): Promise<Task> {
+async function makeTask(
+  context: Context,
+  row: ContainerRow,
+  { signal, restore }: { signal?: AbortSignal; restore?: string },
+  trace: Trace,
+): Promise<Task> {
   const { networks, runtime } = context.needs;
   const layers = layersOf(context, row);
   trace.sync("directories", () => ready(context, row));
@@ -115,6 +133,7 @@ async function makeTask(context: Context, row: ContainerRow, signal: AbortSignal
     const spec = trace.sync("spec", () => taskSpecOf(context, row, layers, mounts.value, network.value satisfies NetworkPlace));
     editDevices?.(spec.spec);
     debug?.edit(spec.spec);
+    if (restore !== undefined) spec.restore = restore;
     const task = await trace.span("runtime", () => runtime.create(spec, signal === undefined ? {} : { signal }));
     try {
       checkSubpaths(task.record.init.pid, mounts.value);

@@ -35,6 +35,8 @@ export interface EngineConfig {
   containers: ContainerDefaults;
   stopTimeout: number;
   init: boolean;
+  /** Switches on what Docker calls experimental: checkpoints. */
+  experimental: boolean;
   /** Ready network namespaces that are kept for the default bridge. */
   networkPool: number;
   /** The built-in registry may stand in for Docker Hub where that cannot be reached. */
@@ -73,6 +75,7 @@ export function completeConfig(given: Partial<EngineConfig>): EngineConfig {
     containers: completeDefaults({}),
     stopTimeout: 10,
     init: false,
+    experimental: false,
     networkPool: 8,
     builtinRegistry: true,
     ...given,
@@ -153,6 +156,7 @@ function fromJson(json: Record<string, unknown>, path: string): FileConfig {
     "log-opts": (value, key) => (engine.logOptions = textMap(key, value)),
     "shutdown-timeout": () => {},
     "default-shm-size": (value) => (engine.shmSize = typeof value === "number" ? value : parseBytes(String(value))),
+    experimental: (value) => (engine.experimental = value === true),
     init: (value) => (engine.init = value === true),
     hosts: (value, key) => (file.hosts = texts(key, value)),
     pidfile: (value, key) => (file.pidfile = text(key, value)),

@@ -18,6 +18,8 @@ export interface EventQuery {
 
 /** The whole engine as the doors see it. */
 export interface Engine {
+  /** Whether what Docker calls experimental (checkpoints) is switched on. */
+  readonly experimental: boolean;
   readonly containers: Containers;
   readonly images: Images;
   readonly networks: Networks;

@@ -73,7 +73,7 @@ export async function systemInfo({ config, state, runtime, containers, images, l
     NoProxy: process.env["NO_PROXY"] ?? "",
     Name: hostname(),
     Labels: config.labels,
-    ExperimentalBuild: false,
+    ExperimentalBuild: config.experimental,
     ServerVersion: VERSION,
     Runtimes: Object.fromEntries(runtime.records().map((record) => [record.name, { path: record.path }])),
     DefaultRuntime: runtime.record("").name,

@@ -88,6 +88,7 @@ export async function openEngine(config: EngineConfig): Promise<Engine> {
 
   let listeners = 0;
   return {
+    experimental: config.experimental,
     containers,
     images,
     networks,
@@ -101,7 +102,11 @@ export async function openEngine(config: EngineConfig): Promise<Engine> {
       }
     },
     info: () => systemInfo({ config: { ...config, containers: defaults }, state, runtime, containers, images, listeners }),
-    version: () => systemVersion(runtime.records().map(({ name, version }) => ({ name, version }))),
+    version: () =>
+      systemVersion(
+        config.experimental,
+        runtime.records().map(({ name, version }) => ({ name, version })),
+      ),
     diskUsage: (query) => diskUsage({ containers, images, volumes, content }, query),
     async [Symbol.asyncDispose]() {
       endTrimming();

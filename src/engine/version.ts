@@ -38,12 +38,12 @@ export function osRelease(key: string): string {
 }
 
 /** The answer of `/version`. `components` are the programs that run containers, by name and version. */
-export function systemVersion(components: { name: string; version: string }[]): SystemVersion {
+export function systemVersion(experimental: boolean, components: { name: string; version: string }[]): SystemVersion {
   const details = {
     ApiVersion: API_VERSION,
     Arch: goArch(),
     BuildTime: build.time,
-    Experimental: "false",
+    Experimental: String(experimental),
     GitCommit: build.commit,
     GoVersion: `bun${Bun.version}`,
     KernelVersion: release(),

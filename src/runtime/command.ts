@@ -3,6 +3,7 @@ import { codeOfStatus } from "../linux/pidfd.ts";
 import { ended } from "./conmon.ts";
 import { type Context, globalArguments, needsOwnMounts } from "./context.ts";
 import type { RuntimeRecord } from "./runtime.ts";
+import { searchPath } from "./search-path.ts";
 
 /** Runs one of an OCI runtime's own commands to its end, away from the main thread; for everything that no system call replaces. `input` is a descriptor for its stdin. */
 export async function runCommand(
@@ -15,7 +16,7 @@ export async function runCommand(
   try {
     const pid = await context.spawner.spawn({
       argv: [context.programOf(runtime), ...globalArguments(context, runtime), ...command],
-      env: ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"],
+      env: [`PATH=${searchPath()}`],
       cwd: "/",
       fds: [options.input ?? -1, output, output],
       privateMounts: needsOwnMounts(context, runtime),

@@ -5,6 +5,7 @@ import { reap, openPidfd, signalPidfd } from "../linux/pidfd.ts";
 import type { Overlay } from "../linux/spawn-protocol.ts";
 import { type Context, globalArguments, needsOwnMounts } from "./context.ts";
 import type { RuntimeRecord, StdinMode } from "./runtime.ts";
+import { searchPath } from "./search-path.ts";
 
 /** What conmon is to do. */
 export interface ConmonOptions {
@@ -16,6 +17,8 @@ export interface ConmonOptions {
   stdin: StdinMode;
   logFile: string | undefined;
   overlay?: Overlay;
+  /** A checkpoint that the processes go on from. */
+  restore?: string;
   /** A file with the process of an exec. */
   processFile?: string;
   signal?: AbortSignal | undefined;
@@ -62,7 +65,7 @@ export async function startConmon(context: Context, options: ConmonOptions): Pro
     monitorPid = await spawnMonitor(context, id, {
       argv: argumentsOf(context, options),
       env: [
-        "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+        `PATH=${searchPath()}`,
         "_OCI_SYNCPIPE=3",
         // A socket for the terminal: relative, as its path may have 107 bytes.
         "TMPDIR=.",
@@ -115,6 +118,7 @@ function argumentsOf(context: Context, options: ConmonOptions): string[] {
   // Without it, any disconnect of ours ends the process's input; with it, its end can never be sent.
   if (terminal || stdin === "open") argv.push("--leave-stdin-open");
   if (options.processFile !== undefined) argv.push("-e", "--exec-process-spec", options.processFile);
+  if (options.restore !== undefined) argv.push("--restore", options.restore);
   if (options.onAttachable) argv.push("--exec-attach");
   return argv;
 }

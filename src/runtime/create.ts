@@ -2,6 +2,7 @@ import { existsSync } from "node:fs";
 import { LighterError } from "../base/errors.ts";
 import { deriveSpec, placeOf, writeBundle } from "./bundle.ts";
 import { Cgroup } from "./cgroup.ts";
+import { requireCheckpoint } from "./checkpoint.ts";
 import { runCommand } from "./command.ts";
 import { type Conmon, startConmon } from "./conmon.ts";
 import { type Context, mountPoint, stateRoot } from "./context.ts";
@@ -20,6 +21,7 @@ export async function createTask(context: Context, spec: TaskSpec, signal: Abort
   signal?.throwIfAborted();
   if (context.driver === "systemd" && !runtime.cgroupDrivers.includes("systemd"))
     throw new LighterError("unsupported", `Cannot create container: runtime "${runtime.name}" cannot use systemd's cgroup driver`);
+  if (spec.restore !== undefined) requireCheckpoint(runtime);
   const { runtimePath, cgroup } = placeOf(context, spec);
   context.warmCgroups();
   const seccomp = await context.seccomp.filterFor(spec);
@@ -39,6 +41,7 @@ export async function createTask(context: Context, spec: TaskSpec, signal: Abort
       terminal,
       stdin,
       logFile: spec.logFile,
+      ...(spec.restore === undefined ? {} : { restore: spec.restore }),
       overlay: { target: mountPoint(context, id), ...spec.rootfs },
       signal,
     });
@@ -48,7 +51,7 @@ export async function createTask(context: Context, spec: TaskSpec, signal: Abort
     throw refused(error, "create");
   }
   context.trace(id, "created");
-  return new ContainerTask(context, runtime, {
+  const record = {
     id,
     runtime: runtime.name,
     directory,
@@ -58,5 +61,6 @@ export async function createTask(context: Context, spec: TaskSpec, signal: Abort
     terminal,
     stdin,
     cgroup,
-  });
+  };
+  return new ContainerTask(context, runtime, record, { restored: spec.restore !== undefined });
 }

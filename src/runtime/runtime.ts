@@ -73,6 +73,8 @@ export interface TaskSpec {
   logFile: string | undefined;
   /** The terminal's first size. */
   size?: TerminalSize;
+  /** Directory of a checkpoint that the processes go on from, in place of the program's start. */
+  restore?: string;
 }
 
 /** A mount for a container that runs. */
@@ -84,6 +86,15 @@ export interface LiveMount {
   readOnly: "no" | "top" | "all";
   /** `rprivate`, `rslave` ...; empty for `rprivate`. */
   propagation: string;
+}
+
+/** Where a checkpoint goes. */
+export interface CheckpointOptions {
+  /** An empty directory for what a restore needs. */
+  directory: string;
+  /** For criu's logs. */
+  work: string;
+  leaveRunning: boolean;
 }
 
 /** A further process in a running container. */
@@ -132,6 +143,8 @@ export interface Task {
    */
   attach(sink: OutputSink, options: { stdin: boolean; stdout: boolean; stderr: boolean }): Attachment;
   resize(size: TerminalSize): void;
+  /** Writes the state of all its processes to a directory. Throws `unsupported` where the runtime cannot, `runtime` with its words. */
+  checkpoint(options: CheckpointOptions): Promise<void>;
   /** Freezes or thaws the cgroup. */
   pause(): Promise<void>;
   resume(): Promise<void>;

@@ -2,6 +2,7 @@ import { existsSync } from "node:fs";
 import { basename } from "node:path";
 import { LighterError } from "../base/errors.ts";
 import type { RuntimeRecord } from "./runtime.ts";
+import { searchPath } from "./search-path.ts";
 
 /** `com.docker.*` and `io.containerd.*` names that Docker's users write for runc. */
 const ALIASES: Readonly<Record<string, string>> = { "io.containerd.runc.v2": "runc", "io.containerd.runtime.v1.linux": "runc" };
@@ -43,7 +44,7 @@ async function examine(name: string, path: string): Promise<RuntimeRecord> {
     kind,
     version,
     seccompBytes: kind === "crun" && has("1.4.0") && text.includes("+SECCOMP"),
-    checkpoint: kind === "crun" ? text.includes("+CRIU") : kind === "runc" && Bun.which("criu") !== null,
+    checkpoint: kind === "crun" ? text.includes("+CRIU") : kind === "runc" && Bun.which("criu", { PATH: searchPath() }) !== null,
     idmap: (kind === "crun" && has("1.9.0")) || (kind === "runc" && has("1.2.0")),
     cgroupDrivers: kind === "crun" && !text.includes("+SYSTEMD") ? ["cgroupfs"] : ["cgroupfs", "systemd"],
   };

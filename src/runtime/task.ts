@@ -7,6 +7,7 @@ import { signalPid } from "../linux/process.ts";
 import type { Resources, RuntimeSpec } from "../oci/spec.ts";
 import type { Attachment, OutputSink, TerminalSize } from "../wire/stream.ts";
 import { Cgroup } from "./cgroup.ts";
+import { checkpointTask } from "./checkpoint.ts";
 import { runCommand } from "./command.ts";
 import { RuntimeRefusal } from "./conmon.ts";
 import { type Context, mountPoint, stateRoot } from "./context.ts";
@@ -16,7 +17,7 @@ import { Monitored } from "./monitored.ts";
 import { OomKills } from "./oom-kills.ts";
 import { refused } from "./refusal.ts";
 import { killAll, removeAll } from "./remove.ts";
-import type { ExecSpec, ExecTask, Exit, LiveMount, RuntimeRecord, Task, TaskRecord } from "./runtime.ts";
+import type { CheckpointOptions, ExecSpec, ExecTask, Exit, LiveMount, RuntimeRecord, Task, TaskRecord } from "./runtime.ts";
 import { isKnownCrun } from "./runtimes.ts";
 import { updateLimits } from "./update.ts";
 
@@ -39,9 +40,12 @@ export class ContainerTask implements Task {
   readonly #oomKills: OomKills;
   /** By us. */
   #killed = false;
+  readonly #restored: boolean;
   #deleted: Promise<void> | undefined;
 
-  constructor(context: Context, runtime: RuntimeRecord, record: TaskRecord) {
+  /** @param options.restored its processes run already, from a checkpoint */
+  constructor(context: Context, runtime: RuntimeRecord, record: TaskRecord, options: { restored?: boolean } = {}) {
+    this.#restored = options.restored ?? false;
     this.#context = context;
     this.#runtime = runtime;
     this.record = record;
@@ -73,6 +77,7 @@ export class ContainerTask implements Task {
 
   async start(): Promise<void> {
     const { id } = this.record;
+    if (this.#restored) return;
     try {
       if (this.#isDirect("poststart")) openFifo(`${stateRoot(this.#context, this.#runtime)}/${id}/exec.fifo`);
       else {
@@ -122,6 +127,10 @@ export class ContainerTask implements Task {
 
   unmount(destination: string, source: string): Promise<boolean> {
     return this.#context.spawner.unmountFrom({ destination, source, process: this.record.init });
+  }
+
+  checkpoint(options: CheckpointOptions): Promise<void> {
+    return checkpointTask(this.#context, this.#runtime, this.record, options);
   }
 
   drainOutput(): void {
