@@ -28,8 +28,8 @@ interface Watched {
 /** Checks the health of containers. The rows say when each is next, so that a later daemon keeps the times. */
 export function openHealth(contextOf: () => Context): HealthWatch {
   const watched = new Map<string, Watched>();
-  // Half of the machine at most is busy with starting checks, however many are due.
-  const gate = new HealthGate(Math.max(1, Math.floor(availableParallelism() / 2)));
+  // However many are due: the machine is not busy with starting checks alone.
+  const gate = new HealthGate(Math.max(2, Math.floor(availableParallelism() / 2)));
   const clock = new HealthClock((id) => {
     const one = watched.get(id);
     if (one !== undefined) void check(one).catch((error: unknown) => log.warn("cannot check the health of {id}: {error}", { id, error }));
