@@ -83,11 +83,18 @@ async function dispatch(app: App, args: string[], words: string[]): Promise<numb
     return 0;
   }
   if (first === "help") return dispatch(app, [...args.slice(1), "--help"], words);
+  const alias = first === "builder" ? app.config.aliases?.["builder"] : undefined;
+  if (alias) return aliased(app, alias.trim().split(/\s+/), args, words);
   if (first in GROUPS) return group(app, first, args.slice(1));
   const path = resolve(first);
   if (path !== undefined) return invoke(app, path, first, args.slice(1));
   const { runPlugin } = await import("./plugins.ts");
   return runPlugin(app, first, words);
+}
+
+/** `builder` may stand for a plugin: the one alias that docker's configuration has. */
+function aliased(app: App, meaning: string[], args: string[], words: string[]): Promise<number> {
+  return dispatch(app, [...meaning, ...args.slice(1)], words.toSpliced(words.indexOf("builder"), 1, ...meaning));
 }
 
 async function group(app: App, name: string, args: string[]): Promise<number> {
@@ -114,8 +121,9 @@ async function invoke(app: App, path: string, words: string, args: string[]): Pr
     parsed = parseFlags(spec, args, { stopAtWord: command.stopAtWord ?? false });
   } catch (error) {
     if (messageOf(error).startsWith("unknown shorthand flag: 'h' in -h")) return showHelp(app, called, path, command);
-    const { usageLine } = await import("./help.ts");
-    app.err(`${messageOf(error)}\n\n${usageLine(called, command)}\n\nRun '${called} --help' for more information\n`);
+    const [{ usageLine }, { flagHint }] = await Promise.all([import("./help.ts"), import("./did-you-mean.ts")]);
+    const hint = flagHint(messageOf(error), command.flags);
+    app.err(`${messageOf(error)}\n${hint}\n${usageLine(called, command)}\n\nRun '${called} --help' for more information\n`);
     return FLAG_ERROR;
   }
   if (parsed.flags.help) return showHelp(app, called, path, command);

@@ -27,6 +27,8 @@ export interface ConfigFile {
   statsFormat?: string;
   proxies?: Record<string, Record<string, string>>;
   cliPluginsExtraDirs?: string[];
+  /** `builder` to the words it stands for. */
+  aliases?: Record<string, string>;
   [other: string]: unknown;
 }
 

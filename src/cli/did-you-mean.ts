@@ -1,3 +1,5 @@
+import type { Flags } from "./flags.ts";
+
 /** Words that are typed for others: what other programs call the same thing. */
 const MEANT: Readonly<Record<string, readonly string[]>> = {
   delete: ["rm"],
@@ -41,6 +43,15 @@ export function didYouMean(word: string, words: readonly string[]): string[] {
     .sort((a, b) => a.far - b.far || (a.name < b.name ? -1 : 1))
     .slice(0, MOST)
     .map(({ name }) => name);
+}
+
+/** A line that names the flag that may have been meant by one that pflag's complaint says is unknown; empty when none is near. */
+export function flagHint(complaint: string, flags: Flags): string {
+  const [, name] = /^unknown flag: --(.+)$/.exec(complaint) ?? [];
+  if (name === undefined) return "";
+  const shown = Object.keys(flags).filter((key) => !flags[key]?.hidden);
+  const near = didYouMean(name, shown).filter((key) => key in flags);
+  return near.length === 0 ? "" : `\nDid you mean ${near.map((key) => `--${key}`).join(" or ")}?\n`;
 }
 
 /** How many letters have to be put in, left out, changed or swapped with their neighbour to make `b` of `a`. */

@@ -35,6 +35,13 @@ test("every command of docker's that is not here says why", () => {
   }
 });
 
+test("a flag that is none names the one that may have been meant", async () => {
+  expect(await said("run", "--naem", "x", "busybox")).toMatch(
+    /^125: unknown flag: --naem\n\nDid you mean --name\?\n\nUsage: {2}lighter run /,
+  );
+  expect(await said("run", "--frobnicate")).toMatch(/^125: unknown flag: --frobnicate\n\nUsage: {2}lighter run /);
+});
+
 async function said(...words: string[]): Promise<string> {
   const child = Bun.spawn([process.execPath, join(import.meta.dir, "../main.ts"), ...words], {
     stdin: "ignore",
