@@ -32,7 +32,12 @@ export function openHealth(contextOf: () => Context): HealthWatch {
   const gate = new HealthGate(Math.max(2, Math.floor(availableParallelism() / 2)));
   const clock = new HealthClock((id) => {
     const one = watched.get(id);
-    if (one !== undefined) void check(one).catch((error: unknown) => log.warn("cannot check the health of {id}: {error}", { id, error }));
+    if (one === undefined) return;
+    check(one).catch((error: unknown) => {
+      // A full disk, say: the result cannot be stored, the next one perhaps.
+      log.warn("cannot check the health of {id}: {error}", { id, error });
+      if (watched.get(id) === one) clock.set(id, one.probe.interval / 1e6);
+    });
   });
 
   /** One check, and the setting of the next. */
