@@ -75,11 +75,12 @@ function cpuStats(cpu: CpuUsage, host: CpuSample["host"]): ContainerCpuStats {
 
 function memoryStats({ memory: used }: Usage): ContainerMemoryStats {
   const most = (memory ??= totalmem());
-  const stats = Object.fromEntries(Object.entries(used.stats).map(([key, value]) => [key, exact(value)]));
+  const stats = { ...used.stats };
+  for (const key in stats) if (typeof stats[key] === "bigint") stats[key] = exact(stats[key]);
   return {
     usage: used.usage,
     ...(used.most === undefined ? {} : { max_usage: used.most }),
-    stats,
+    stats: stats as Record<string, number>,
     ...(used.failures === undefined ? {} : { failcnt: used.failures }),
     limit: Math.min(used.limit ?? most, most),
   };

@@ -2,7 +2,7 @@ import { now } from "../base/clock.ts";
 import { KernelFile } from "../linux/kernel-file.ts";
 import type { CpuUsage, MemoryUsage, Meter, Usage } from "./usage.ts";
 import type { NetworkMeter } from "./network-meter.ts";
-import { blockLines, countOf, keyed, numberOf } from "./usage-text.ts";
+import { blockLines, keyed, numberIn, numberOf } from "./usage-text.ts";
 
 /** cpuacct counts in ticks of a hundredth of a second, whatever the kernel's own clock. */
 const TICK_NANOSECONDS = 10_000_000;
@@ -57,9 +57,9 @@ export class MeterV1 implements Meter {
       time: now(),
       cpu,
       memory: this.#memory(),
-      pids: { current: numberOf(this.#keep("pids", "pids.current")), limit: numberOf(this.#once("pids", "pids.max")) },
+      pids: { current: numberOf(this.#keep("pids", "pids.current")), limit: numberOf(this.#keep("pids", "pids.max")) },
       blockBytes: blockLines(this.#keep("blkio", "blkio.throttle.io_service_bytes_recursive")),
-      blockOperations: blockLines(this.#once("blkio", "blkio.throttle.io_serviced_recursive")),
+      blockOperations: blockLines(this.#keep("blkio", "blkio.throttle.io_serviced_recursive")),
       ...(networks === undefined ? {} : { networks }),
     };
   }
@@ -81,22 +81,22 @@ export class MeterV1 implements Meter {
     return {
       total: perCpu.reduce((sum, value) => sum + value, 0),
       perCpu,
-      user: numberOf(ticks.get("user")) * TICK_NANOSECONDS,
-      system: numberOf(ticks.get("system")) * TICK_NANOSECONDS,
-      periods: numberOf(quota.get("nr_periods")),
-      throttledPeriods: numberOf(quota.get("nr_throttled")),
-      throttledTime: numberOf(quota.get("throttled_time")),
+      user: numberIn(ticks, "user") * TICK_NANOSECONDS,
+      system: numberIn(ticks, "system") * TICK_NANOSECONDS,
+      periods: numberIn(quota, "nr_periods"),
+      throttledPeriods: numberIn(quota, "nr_throttled"),
+      throttledTime: numberIn(quota, "throttled_time"),
     };
   }
 
   #memory(): MemoryUsage {
     const all = keyed(this.#keep("memory", "memory.stat"));
-    const limit = numberOf(all.get("hierarchical_memory_limit"));
-    const failures = numberOf(this.#once("memory", "memory.failcnt"));
+    const limit = numberIn(all, "hierarchical_memory_limit");
+    const failures = numberOf(this.#keep("memory", "memory.failcnt"));
     const stats: MemoryUsage["stats"] = {};
     for (const key of MEMORY_KEYS) {
       const value = all.get(key);
-      if (value !== undefined) stats[key] = countOf(value);
+      if (value !== undefined) stats[key] = value;
     }
     return {
       usage: numberOf(this.#keep("memory", "memory.usage_in_bytes")),
@@ -113,7 +113,7 @@ export class MeterV1 implements Meter {
     return file.read();
   }
 
-  /** What changes hardly ever, or is asked for alone: no descriptor stays for it. */
+  /** What is asked for alone: no descriptor stays for it. */
   #once(controller: string, name: string): string | undefined {
     const file = this.#file(controller, name);
     try {

@@ -2,7 +2,7 @@ import { now } from "../base/clock.ts";
 import { KernelFile } from "../linux/kernel-file.ts";
 import type { Count, CpuUsage, MemoryUsage, Meter, Usage } from "./usage.ts";
 import type { NetworkMeter } from "./network-meter.ts";
-import { countOf, ioStat, keyed, numberOf } from "./usage-text.ts";
+import { countOf, ioStat, keyed, numberIn, numberOf } from "./usage-text.ts";
 
 const MICROSECOND = 1000;
 /** What Docker shows for a cgroup without a limit of processes. */
@@ -66,7 +66,7 @@ export class MeterV2 implements Meter {
       time: now(),
       cpu,
       memory: this.#memory(),
-      pids: { current: numberOf(this.#keep("pids.current")), limit: pidsLimit(this.#once("pids.max")) },
+      pids: { current: numberOf(this.#keep("pids.current")), limit: pidsLimit(this.#keep("pids.max")) },
       blockBytes: ioStat(this.#keep("io.stat")),
       ...(networks === undefined ? {} : { networks }),
     };
@@ -82,12 +82,12 @@ export class MeterV2 implements Meter {
   }
 
   #memory(): MemoryUsage {
-    const limit = numberOf(this.#once("memory.max"));
+    const limit = numberOf(this.#keep("memory.max"));
     const all = keyed(this.#keep("memory.stat"));
     return {
       usage: numberOf(this.#keep("memory.current")),
       ...(limit === 0 ? {} : { limit }),
-      stats: all.size === 0 ? {} : Object.fromEntries(MEMORY_KEYS.map((key) => [key, countOf(all.get(key) ?? "0")])),
+      stats: all.size === 0 ? {} : Object.fromEntries(MEMORY_KEYS.map((key) => [key, all.get(key) ?? 0])),
     };
   }
 
@@ -111,13 +111,13 @@ export class MeterV2 implements Meter {
 function cpuOf(text: string | undefined): CpuUsage | undefined {
   if (text === undefined) return undefined;
   const all = keyed(text);
-  const microseconds = (key: string): number => numberOf(all.get(key)) * MICROSECOND;
+  const microseconds = (key: string): number => numberIn(all, key) * MICROSECOND;
   return {
     total: microseconds("usage_usec"),
     user: microseconds("user_usec"),
     system: microseconds("system_usec"),
-    periods: numberOf(all.get("nr_periods")),
-    throttledPeriods: numberOf(all.get("nr_throttled")),
+    periods: numberIn(all, "nr_periods"),
+    throttledPeriods: numberIn(all, "nr_throttled"),
     throttledTime: microseconds("throttled_usec"),
   };
 }

@@ -3,7 +3,7 @@ import type { BlockUsage, Count, InterfaceUsage } from "./usage.ts";
 /** A whole number of the kernel's; a bigint where a double would not be exact. */
 export function countOf(text: string): Count {
   const value = Number(text);
-  return Number.isSafeInteger(value) ? value : BigInt(text);
+  return value <= Number.MAX_SAFE_INTEGER ? value : BigInt(text);
 }
 
 /** A file that holds one number; 0 where there is none or it is no number (`max`). */
@@ -12,19 +12,33 @@ export function numberOf(text: string | undefined): number {
   return Number.isNaN(value) ? 0 : value;
 }
 
-/** A file of lines `key value`. */
-export function keyed(text: string | undefined): Map<string, string> {
-  const found = new Map<string, string>();
-  for (const line of (text ?? "").split("\n")) {
-    const space = line.indexOf(" ");
-    if (space > 0) found.set(line.slice(0, space), line.slice(space + 1));
+/** A file of lines `key value`, the value a whole number. Written for speed: a hundred containers are read at once. */
+export function keyed(text: string | undefined): Map<string, Count> {
+  const found = new Map<string, Count>();
+  if (text === undefined) return found;
+  for (let at = 0; at < text.length;) {
+    const space = text.indexOf(" ", at);
+    if (space < 0) break;
+    const end = text.indexOf("\n", space);
+    const stop = end < 0 ? text.length : end;
+    found.set(text.slice(at, space), countOf(text.slice(space + 1, stop)));
+    at = stop + 1;
   }
   return found;
 }
 
+/** A count of {@link keyed} as a number; 0 for none. */
+export function numberIn(all: ReadonlyMap<string, Count>, key: string): number {
+  return Number(all.get(key) ?? 0);
+}
+
+/** What v1 says where no device was used. */
+const NO_DEVICE = "Total 0\n";
+
 /** v1's counters of block devices: lines `8:0 Read 4096`, with a sum of all devices that belongs to none. */
 export function blockLines(text: string | undefined): BlockUsage[] {
-  return (text ?? "").split("\n").flatMap((line) => {
+  if (text === undefined || text === NO_DEVICE) return [];
+  return text.split("\n").flatMap((line) => {
     const [, major, minor, op = "", value] = /^(\d+):(\d+) (\w+) (\d+)$/.exec(line) ?? [];
     return value === undefined ? [] : [{ major: Number(major), minor: Number(minor), op, value: Number(value) }];
   });
