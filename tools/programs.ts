@@ -27,6 +27,17 @@ export async function dockerDaemon(): Promise<{ path: string; env: Record<string
   return { path: join(docker, "usr/sbin/dockerd"), env };
 }
 
+/** Debian's rsyslogd: its path, the folder of its modules (with a slash behind), and where its libraries are. */
+export async function rsyslogd(): Promise<{ path: string; modules: string; libraries: string }> {
+  const folder = await unpackedPackage("bookworm", "rsyslog");
+  const folderOf = async (name: string, file: string): Promise<string> => {
+    const unpacked = await unpackedPackage("bookworm", name);
+    return dirname([...new Bun.Glob(`**/${file}`).scanSync({ cwd: unpacked, absolute: true, onlyFiles: false })][0] ?? "");
+  };
+  const libraries = [await folderOf("libestr0", "libestr.so.0"), await folderOf("libfastjson4", "libfastjson.so.4")].join(":");
+  return { path: join(folder, "usr/sbin/rsyslogd"), modules: `${await folderOf("rsyslog", "imtcp.so")}/`, libraries };
+}
+
 /** Debian's zsh and fish, and bash's completion: the folders they were unpacked into. Their data stands in folders of its own. */
 export async function shells(): Promise<Record<"bash" | "zsh" | "zshData" | "fish" | "fishData" | "libraries", string>> {
   const pcre = await unpackedPackage("bookworm", "libpcre2-32-0");

@@ -12,6 +12,8 @@ import { UdpSender } from "./log-udp.ts";
 const LOCAL = ["/dev/log", "/var/run/syslog", "/var/run/log"];
 const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 const FULL_MILLISECONDS = 5;
+/** A receiver that takes nothing for so long is one that is not there. */
+const STUCK_MILLISECONDS = 3000;
 const INFO = 6;
 const ERROR = 3;
 
@@ -73,7 +75,8 @@ export function datagramReceiver(path: string, encode: (message: LogMessage) => 
         if (fd < 0) fd = connectDatagrams(path);
         for (const message of messages) {
           const bytes = encode(message);
-          while (!sendPacket(fd, bytes)) await Bun.sleep(FULL_MILLISECONDS);
+          for (const late = performance.now() + STUCK_MILLISECONDS; !sendPacket(fd, bytes); await Bun.sleep(FULL_MILLISECONDS))
+            if (performance.now() > late) throw new LighterError("unavailable", `nobody reads from ${path}`);
         }
       } catch (error) {
         close();
