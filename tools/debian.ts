@@ -59,15 +59,20 @@ async function preparePrivateApt(suite: Suite): Promise<string[]> {
  * the machine changes. Returns the folder.
  */
 export async function unpackedPackage(suite: Suite, name: string): Promise<string> {
-  const folder = join(await cacheFolder("packages", suite), name);
+  return unpackedPackages(suite, name, [name]);
+}
+
+/** As {@link unpackedPackage}, several packages in one folder of a name of their own. */
+export async function unpackedPackages(suite: Suite, folderName: string, names: readonly string[]): Promise<string> {
+  const folder = join(await cacheFolder("packages", suite), folderName);
   if ((await readdir(folder).catch(() => [])).length > 0) return folder;
   const work = await mkdtemp(join(await cacheFolder("packages"), "fetch-"));
   try {
     const apt = await privateApt(suite);
-    await must(["apt-get", ...apt, "download", name], { cwd: work });
-    const deb = (await readdir(work)).find((file) => file.endsWith(".deb"));
-    if (deb === undefined) throw new Error(`apt-get download ${name} (${suite}): no package came`);
-    await must(["dpkg-deb", "-x", join(work, deb), join(work, "root")]);
+    await must(["apt-get", ...apt, "download", ...names], { cwd: work });
+    const debs = (await readdir(work)).filter((file) => file.endsWith(".deb"));
+    if (debs.length < names.length) throw new Error(`apt-get download ${names.join(" ")} (${suite}): only ${debs.join(" ")} came`);
+    for (const deb of debs) await must(["dpkg-deb", "-x", join(work, deb), join(work, "root")]);
     await rename(join(work, "root"), folder);
   } finally {
     await rm(work, { recursive: true, force: true });

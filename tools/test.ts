@@ -8,6 +8,7 @@ import { dirname, join } from "node:path";
 import { parseArgs } from "node:util";
 import { cacheFolder } from "./cache.ts";
 import { commitOf } from "./commit.ts";
+import { criuFolder } from "./criu.ts";
 import { isolated, removeCgroups } from "./isolate.ts";
 import { countsOf, type Counts } from "./junit.ts";
 import { writeProof } from "./proof.ts";
@@ -88,6 +89,7 @@ async function prepare(steps: Step[]): Promise<void> {
   for (const name of ["busybox", "layered", "debian"] as const) await testImage(name);
   const has = (name: string): boolean => steps.some((step) => step.name === name);
   if (has("completion")) await shells();
+  if (has("checkpoint")) await criuFolder();
   if (has("ssh")) await openSsh();
   if (has("plugins")) await cliPlugins();
   if (has("docker-py")) await pythonPackages();
