@@ -172,6 +172,33 @@ test("a seccomp profile of one's own, with an argument past 2^53", async () => {
   expect(HostConfig?.SecurityOpt?.[0]).toContain('"value":9007199254740993');
 });
 
+test("a part of an image of several layers: what the upper ones hide is not there", async () => {
+  await ground.pull("layered");
+  const at = async (subpath: string, script: string): Promise<string> =>
+    await ground.lighter.must(
+      "run",
+      "--rm",
+      "--mount",
+      `type=image,src=layered,dst=/m,image-subpath=${subpath}`,
+      "busybox",
+      "sh",
+      "-c",
+      script,
+    );
+  const whole = await ground.lighter.must(
+    "run",
+    "--rm",
+    "--mount",
+    "type=image,src=layered,dst=/m",
+    "busybox",
+    "sh",
+    "-c",
+    "cd /m/data && find . | sort",
+  );
+  expect(await at("data", "cd /m && find . | sort")).toBe(whole);
+  expect(await at("bin/busybox", "cmp /m /bin/busybox && echo same")).toBe("same");
+});
+
 test("--rm takes anonymous volumes along, and leaves named ones", async () => {
   const volumes = async (): Promise<string[]> => (await ground.lighter.must("volume", "ls", "-q")).split("\n").sort();
   const before = await volumes();

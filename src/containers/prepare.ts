@@ -5,7 +5,7 @@ import type { TaskSpec } from "../runtime/runtime.ts";
 import { type Context, find } from "./context.ts";
 import { commandOf, type PlannedMount } from "./desired.ts";
 import { hostFileMounts, writeHostFiles } from "./host-files.ts";
-import { mergedDirectories, userFiles } from "./image-files.ts";
+import { lookUp, mergedDirectories, userFiles } from "./image-files.ts";
 import { initProgram } from "./init-program.ts";
 import { linkEnvironment } from "./link-environment.ts";
 import { type ContainerPaths, pathsOf } from "./paths.ts";
@@ -111,13 +111,18 @@ function bindSource(mount: PlannedMount): string {
 async function imageSource(context: Context, mount: PlannedMount): Promise<MountSource | string> {
   const { layers } = await context.needs.images.runnable(mount.source);
   const [only] = layers;
-  if (layers.length > 1 && mount.subpath !== undefined)
-    throw new LighterError(
-      "unsupported",
-      `Cannot mount "${mount.subpath}" of image "${mount.source}": a part of an image of several layers cannot be mounted`,
-    );
+  if (mount.subpath !== undefined && layers.length > 1) return imagePart(layers, mount.subpath, mount.source);
   if (layers.length !== 1 || only === undefined) return layers.join(":");
   return mount.subpath === undefined ? only : subpathOf(only, mount.subpath);
+}
+
+/** A part of an image of several layers: the directories that make it up, or the one file that is seen there. */
+function imagePart(layers: string[], subpath: string, image: string): MountSource {
+  const directories = mergedDirectories(layers, subpath);
+  if (directories.length > 0) return { path: directories.join(":"), directory: true };
+  const path = lookUp(layers, subpath, "file");
+  if (path === undefined) throw new LighterError("invalid", `cannot access path ${subpath} of image ${image}: no such file or directory`);
+  return { path, directory: false };
 }
 
 /** Everything that the runtime part needs to make the process. */
