@@ -11,7 +11,7 @@ const LAYERED = "/root/lighter/.cache/images/1/layered.tar";
 /** What a daemon without containers may leave on a machine: cgroups, links, mounts, monitors, directories. */
 const LEFT = [
   "findmnt -rno TARGET | grep lighter",
-  "find /sys/fs/cgroup/lighter /sys/fs/cgroup/lighter.slice -mindepth 1 -type d",
+  "find /sys/fs/cgroup/lighter /sys/fs/cgroup/lighter.slice -mindepth 1 -type d ! -name daemon",
   "pgrep -c conmon",
   "ls /run/lighter/containers /run/lighter/rootfs /run/lighter/state/* /var/lib/lighter/containers",
 ].join("; ");
