@@ -1,6 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { promisify } from "node:util";
-import { deflate, gzip } from "node:zlib";
+import { deflateSync, gzipSync } from "node:zlib";
 import { LighterError } from "../base/errors.ts";
 import { addressOf } from "./log-address.ts";
 import type { LogMessage, LogReceiver, LogSubject } from "./log-message.ts";
@@ -11,7 +10,11 @@ import { UdpSender } from "./log-udp.ts";
 const CHUNK = 1420;
 const CHUNK_HEADER = 12;
 const MOST_CHUNKS = 128;
-const COMPRESS = { gzip: promisify(gzip), zlib: promisify(deflate) };
+const PACKERS: Record<string, (bytes: Buffer, options: { level: number }) => Buffer> = {
+  gzip: gzipSync,
+  zlib: deflateSync,
+  none: (bytes) => bytes,
+};
 
 /** Sends to Graylog: JSON over UDP, compressed and cut into chunks, or over TCP with a NUL behind each. */
 export function gelfReceiver(subject: LogSubject, options: Record<string, string>): LogReceiver {
@@ -30,15 +33,11 @@ export function gelfReceiver(subject: LogSubject, options: Record<string, string
     };
   }
   const sender = new UdpSender(address);
-  const type = options["gelf-compression-type"] ?? "gzip";
+  const pack = PACKERS[options["gelf-compression-type"] ?? "gzip"] ?? gzipSync;
   const level = Number(options["gelf-compression-level"] ?? 1);
   return {
     async send(messages) {
-      for (const message of wanted(messages)) {
-        const plain = json(message);
-        const bytes = type === "none" ? plain : await COMPRESS[type as "gzip" | "zlib"](plain, { level });
-        for (const datagram of chunksOf(bytes)) await sender.send(datagram);
-      }
+      await sender.send(wanted(messages).flatMap((message) => chunksOf(pack(json(message), { level }))));
     },
     close: () => sender.close(),
   };

@@ -34,9 +34,7 @@ export function syslogReceiver(subject: LogSubject, options: Record<string, stri
   if (address.protocol === "udp") {
     const sender = new UdpSender(address);
     return {
-      async send(messages) {
-        for (const message of messages) await sender.send(line(message));
-      },
+      send: (messages) => sender.send(messages.map(line)),
       close: () => sender.close(),
     };
   }

@@ -13,9 +13,9 @@ export class UdpSender {
     this.#address = address;
   }
 
-  async send(datagram: Uint8Array): Promise<void> {
+  async send(datagrams: readonly Uint8Array[]): Promise<void> {
     const socket = await (this.#socket ??= this.#open());
-    while (!sent(socket, datagram)) await Bun.sleep(FULL_MILLISECONDS);
+    for (const datagram of datagrams) while (!sent(socket, datagram)) await Bun.sleep(FULL_MILLISECONDS);
   }
 
   close(): void {
