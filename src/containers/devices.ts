@@ -26,7 +26,7 @@ const OWN = new Set(["/dev/console", "/dev/null", "/dev/zero", "/dev/full", "/de
 
 /** Device nodes and device rules of a container. Throws `invalid` with Docker's texts. */
 export function devicesOf(host: HostConfig): { devices: Device[]; rules: DeviceRule[] } {
-  if (host.Privileged) return { devices: allDevices(), rules: [{ allow: true, access: "rwm" }] };
+  if (host.Privileged) return { devices: [...allDevices(), ...renamed(host)], rules: [{ allow: true, access: "rwm" }] };
   const devices: Device[] = [];
   const rules: DeviceRule[] = [...DEFAULT_RULES];
   for (const mapping of host.Devices ?? []) {
@@ -38,6 +38,13 @@ export function devicesOf(host: HostConfig): { devices: Device[]; rules: DeviceR
   }
   for (const rule of host.DeviceCgroupRules ?? []) rules.push(parseRule(rule));
   return { devices, rules };
+}
+
+/** What a privileged container wants under another name; under their own they are there already. */
+function renamed(host: HostConfig): Device[] {
+  return (host.Devices ?? []).flatMap(({ PathOnHost = "", PathInContainer = "" }) =>
+    PathInContainer === "" || PathInContainer === PathOnHost ? [] : mapped(PathOnHost, PathInContainer),
+  );
 }
 
 /** Checks the words of device mappings and rules; the devices themselves are looked for at the start. Throws `invalid` with Docker's texts. */

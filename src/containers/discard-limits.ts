@@ -101,7 +101,7 @@ const LIMITS: readonly Limit[] = [
 export function discardLimits(host: HostConfig, machine: Machine): string[] {
   const warnings: string[] = [];
   for (const limit of LIMITS) {
-    if (isThere(limit, machine) || !limit.fields.some((field) => isSet(host[field]))) continue;
+    if (!limit.fields.some((field) => isSet(host[field])) || isThere(limit, machine)) continue;
     warnings.push(limit.text);
     for (const field of limit.fields) clear(host, field);
   }
@@ -114,8 +114,8 @@ function isThere({ controller, file, onlyV1 }: Limit, machine: Machine): boolean
 }
 
 function discardSwap(host: HostConfig, machine: Machine): string[] {
-  const enforced = machine.cgroupVersion === 2 || machine.has("memory", "memory.memsw.limit_in_bytes");
-  if (enforced || !host.Memory || host.MemorySwap === -1) return [];
+  if (!host.Memory || host.MemorySwap === -1) return [];
+  if (machine.cgroupVersion === 2 || machine.has("memory", "memory.memsw.limit_in_bytes")) return [];
   host.MemorySwap = -1;
   return [`Your kernel does not support swap limit capabilities ${MISSING} Memory limited without swap.`];
 }
