@@ -9,6 +9,7 @@ import { type Context, isRunning, liveOf } from "./context.ts";
 import { undoEdits } from "./edit-effects.ts";
 import { recordExecExit, watchExec } from "./exec-end.ts";
 import { runningExecs } from "./exec-rows.ts";
+import { sweepExecs } from "./exec-sweep.ts";
 import { release, watchExit } from "./exit.ts";
 import { restoreHealth } from "./health-restore.ts";
 import type { Live } from "./live.ts";
@@ -41,6 +42,7 @@ export async function restoreContainers(context: Context): Promise<void> {
   // The exits are handled in the order in which they were adopted; each one's event carries its own time.
   for (const { live } of ended.sort((a, b) => (a.time < b.time ? -1 : 1))) await live.exitHandled;
   restoreHealth(context, adopted);
+  await sweepExecs(context, adopted);
   for (const row of rows) if (!adopted.has(row.id)) await finish(context, row);
   for (const row of rows) if (!adopted.has(row.id) && row.hasRun) context.shipping.begin(row);
   await sweepDirectories(context);
