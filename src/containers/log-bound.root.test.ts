@@ -68,7 +68,7 @@ describe.skipIf(!root)("logs have bounds", () => {
       // Each line of two bytes is one of 47 in the log: what pipe and socket hold of it is some megabytes there.
       { name: "yes", script: "yes", size: 5_000_000 },
       { name: "long", script: "while :; do dd if=/dev/zero bs=64k count=16384 2>/dev/null; done", size: 5_000_000 },
-      // A file of this size is full in two milliseconds: some more come until it is noticed, and go once it is.
+      // A file of this size is full in two milliseconds: the writer is held up while it is changed.
       { name: "small", script: "while :; do dd if=/dev/zero bs=64k count=16384 2>/dev/null; done", size: 256_000 },
     ]) {
       const id = await start(fixture, name, script, { "max-size": String(size), "max-file": "5" });
@@ -77,11 +77,11 @@ describe.skipIf(!root)("logs have bounds", () => {
       for (const end = performance.now() + 2000; performance.now() < end; await Bun.sleep(5)) most = Math.max(most, total(directory));
       await stopped(fixture, name);
       expect(most).toBeGreaterThan(4 * size);
-      // How much comes until the daemon is given the processor is the machine's matter; without a bound it would be gigabytes.
-      expect(most).toBeLessThan(Math.max(12 * size, 32_000_000));
+      // One file more, and what pipe and socket hold of it; without a bound it would be gigabytes.
+      expect(most).toBeLessThan(7 * size + 2_000_000);
       for (let tries = 0; tries < 100 && total(directory) >= 6 * size; tries++) await Bun.sleep(20);
       expect(total(directory)).toBeLessThan(6 * size);
-      expect(Object.keys(sizes(directory)).every((file) => /^current(\.[1-5])?$/.test(file))).toBe(true);
+      expect(Object.keys(sizes(directory)).every((file) => /^current(\.[1-5](\.gz)?|\.pack)?$/.test(file))).toBe(true);
     }
   }, 30_000);
 

@@ -24,6 +24,8 @@ const LEAST_BUDGET = 4096;
 const LAST_MESSAGE_MILLISECONDS = 1000;
 /** Files of a log that is rotated more often than this are gone before it pays to compress them. */
 const CALM_MILLISECONDS = 2000;
+/** The longest that a writer is made to wait at a time, in milliseconds. */
+const LONGEST_PAUSE = 32;
 /** After a rotation that failed, the next try waits for this. */
 const RETRY_MILLISECONDS = 2000;
 
@@ -86,13 +88,20 @@ export function boundLog(context: Context, row: ContainerRow, live: Live, task: 
     await dropLogs(path, limits, 1);
   };
 
+  let pause = 1;
   const count: OutputSink = {
+    // While a log that is full is being changed, its writer goes on in small steps only, each one longer: its monitor must come to read the message.
+    room: 0,
     write: (_stream, data) => {
       budget -= data.length * LOG_BYTES_PER_BYTE;
       if (budget <= 0) look();
-      return true;
+      if (!busy) pause = 1;
+      return !busy;
     },
-    drained: () => Promise.resolve(),
+    drained: async () => {
+      await Promise.race([work, Bun.sleep(pause)]);
+      pause = Math.min(2 * pause, LONGEST_PAUSE);
+    },
     end: () => undefined,
   };
   void removeHalfPacked(path)

@@ -47,7 +47,7 @@ export class Fanout {
   /** Whether some client is so far behind that no more should be read. */
   get full(): boolean {
     if (this.#mode !== "held") return false;
-    for (const client of this.#clients) if (client.queued >= CLIENT_BYTES) return true;
+    for (const client of this.#clients) if (client.waiting && client.queued >= (client.sink.room ?? CLIENT_BYTES)) return true;
     return false;
   }
 

@@ -6,6 +6,8 @@ export type StreamId = 1 | 2;
  * The source calls `write` in order and never concurrently.
  */
 export interface OutputSink {
+  /** Bytes that may come after a `write` that was false, before the process has to wait; a mebibyte where nothing is said. */
+  readonly room?: number;
   /** Takes one piece; the bytes must not be changed later by either side. False when more is queued than the sink wants: hold until `drained`. */
   write(stream: StreamId, data: Uint8Array): boolean;
   /** Resolves when the sink wants more, or is gone. */
