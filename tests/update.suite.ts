@@ -304,7 +304,12 @@ describe("a container that exists", () => {
       [["--mount-rm", "/nothing"], "nothing is mounted there"],
     ] as const)
       expect((await lighter.run(["update", ...bad, name])).stderr).toContain(why);
+    const refused = ["--mount", "type=tmpfs,dst=/fine", "-v", "made-in-vain:/volume"];
+    expect((await lighter.run(["update", ...refused, "-v", `${shared}:/proc/none`, name])).stderr).toContain(
+      'Cannot mount at "/proc/none"',
+    );
     expect((await inspect(name)).Mounts.map(({ Destination }) => Destination)).toEqual(["/scratch"]);
+    expect(await lighter.must("volume", "ls", "-q")).not.toContain("made-in-vain");
     await lighter.must("rm", "-f", name);
   });
 

@@ -6,6 +6,7 @@ import type { Reader, Tx } from "../state/state.ts";
 import type { HostConfig } from "../wire/engine-api.ts";
 import { type Context, isRunning } from "./context.ts";
 import { changeMounts, type MountChange } from "./live-mounts.ts";
+import type { PlannedMount } from "./desired.ts";
 import { type ContainerRow, rowById } from "./rows.ts";
 import { clearRunningConfig, runningConfig } from "./running-config.ts";
 import { limitsBetween } from "./update-limits.ts";
@@ -19,6 +20,8 @@ export interface EditEffect extends MountChange {
   v: 1;
   /** The limits that change, as they will be. */
   fields: Partial<HostConfig>;
+  /** Volumes that did not exist before. */
+  made?: string[];
 }
 
 /** Names an update that begins. */
@@ -38,14 +41,7 @@ export async function undoEdits(context: Context): Promise<void> {
     const task = context.live.get(key)?.task;
     if (row !== undefined && isRunning(row) && task !== undefined && isAlive(task.record.init))
       await undoEdit(context, row, task, JSON.parse(text) as EditEffect);
-    else
-      context.needs.state.write(
-        (tx) => {
-          forgetEdit(tx, key);
-          if (row !== undefined) keepVolumes(context, tx, row.id, row.desired.mounts);
-        },
-        { durable: false },
-      );
+    else await forgetEffect(context, key, row?.desired.mounts, JSON.parse(text) as EditEffect);
   }
 }
 
@@ -54,7 +50,8 @@ function leftEdits(reader: Reader): { key: string; data_json: string }[] {
 }
 
 /** Brings a running container back to what its row says; what cannot be undone is logged, and gone with the process. */
-export async function undoEdit(context: Context, row: ContainerRow, task: Task, { fields, added, removed }: EditEffect): Promise<void> {
+export async function undoEdit(context: Context, row: ContainerRow, task: Task, effect: EditEffect): Promise<void> {
+  const { fields, added, removed } = effect;
   const { cgroup } = context.needs.runtime;
   const { hostConfig: host } = row.desired;
   const keys = Object.keys(fields) as (keyof HostConfig)[];
@@ -65,13 +62,28 @@ export async function undoEdit(context: Context, row: ContainerRow, task: Task, 
   } catch (error) {
     log.warn("cannot undo all of an update of {id}: {error}", { id: row.id, error: messageOf(error) });
   }
+  await forgetEffect(context, row.id, has, effect);
+}
+
+/** The rows of an update that is undone: the volumes that are mounted, and none that it made. */
+async function forgetEffect(
+  context: Context,
+  id: string,
+  mounts: readonly PlannedMount[] | undefined,
+  { made = [] }: EditEffect,
+): Promise<void> {
   context.needs.state.write(
     (tx) => {
-      keepVolumes(context, tx, row.id, has);
-      forgetEdit(tx, row.id);
+      if (mounts !== undefined) keepVolumes(context, tx, id, mounts);
+      forgetEdit(tx, id);
     },
     { durable: false },
   );
+  for (const name of made) {
+    await context.needs.volumes
+      .remove(name, { force: true })
+      .catch((error: unknown) => log.debug("volume {name} stays: {error}", { name, error: messageOf(error) }));
+  }
 }
 
 /** A start brings into force what waited for it. */

@@ -25,6 +25,7 @@ export function editedDesired(name: string, before: Desired, edit: ContainerEdit
   const { config, hostConfig: host } = desired;
   if (edit.Env) config.Env = editedEnvironment(config.Env ?? [], edit.Env, fail);
   if (edit.Labels) config.Labels = editedLabels(config.Labels ?? {}, edit.Labels, fail);
+  if (edit.Hostname === "") throw fail("change the host name", "the new one is empty");
   for (const key of WORDS) if (edit[key] !== undefined) Object.assign(config, { [key]: edit[key] });
   if (edit.Ports) editPorts(config, host, edit.Ports, fail);
   if (edit.Mounts) editMounts(desired, edit.Mounts, fail);

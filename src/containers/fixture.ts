@@ -1,5 +1,6 @@
 /** What the root tests of this part share: real runtime, content and state on private directories, a busybox image, the host's network. Not part of the program. */
 import { copyFileSync, mkdirSync, mkdtempSync, rmSync, symlinkSync } from "node:fs";
+import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { LighterError } from "../base/errors.ts";
 import { openContent } from "../content/open.ts";
@@ -52,7 +53,7 @@ export async function openFixture(directory = mkdtempSync("/tmp/lighter-containe
     runtime,
     images: imagesOf(content),
     networks: hostNetwork(),
-    volumes: plainVolumes(dataRoot),
+    volumes: plainVolumes(state, dataRoot),
     options: {
       dataRoot,
       execRoot,
@@ -165,15 +166,17 @@ function hostNetwork(): ContainerNetworks {
   };
 }
 
-function plainVolumes(dataRoot: string): ContainerVolumes {
+function plainVolumes(state: State, dataRoot: string): ContainerVolumes {
   const anonymous = new Map<string, string[]>();
   const data = (name: string): string => join(dataRoot, "volumes", name, "_data");
   return {
     reference: (tx, options) => {
+      const known = tx.get("SELECT 1 FROM volumes WHERE name = ?", options.name) !== undefined;
       tx.run("INSERT OR IGNORE INTO volumes (name, driver, created, config_json) VALUES (?, 'local', 1, '{}')", options.name);
       tx.run("INSERT INTO volume_references VALUES (?, ?, ?)", options.name, options.container, options.destination);
       mkdirSync(data(options.name), { recursive: true });
       if (options.anonymous) anonymous.set(options.container, [...(anonymous.get(options.container) ?? []), options.name]);
+      return !known;
     },
     unreference: (tx, container) => tx.run("DELETE FROM volume_references WHERE container = ?", container),
     ready: async (name, { copyFrom }) => {
@@ -181,6 +184,10 @@ function plainVolumes(dataRoot: string): ContainerVolumes {
       if (source !== undefined) await Bun.$`cp -a ${source.path}/. ${data(name)}`.quiet();
       source?.done();
       return data(name);
+    },
+    remove: (name) => {
+      state.write((tx) => tx.run("DELETE FROM volumes WHERE name = ?", name), { durable: false });
+      return rm(join(dataRoot, "volumes", name), { recursive: true });
     },
     dropAnonymous: (tx, container) => {
       const names = anonymous.get(container) ?? [];

@@ -36,10 +36,10 @@ export async function changeMounts(
 ): Promise<MountOutcome> {
   const sources = await sourcesOf(context, row, change.added);
   const outcome: MountOutcome = { mounts: [...has], warnings: [] };
-  for (const mount of byDepth(change.removed).toReversed()) await attempt(outcome, mount, () => take(context, row, task, mount, outcome));
+  for (const mount of byDepth(change.removed).toReversed()) await take(context, row, task, mount, outcome);
   for (const mount of byDepth(change.added)) {
     if (outcome.mounts.some(({ destination }) => destination === mount.destination)) continue;
-    await attempt(outcome, mount, () => give(task, mount, sources, outcome));
+    await give(task, mount, sources, outcome);
   }
   return outcome;
 }
@@ -49,33 +49,44 @@ function sourcesOf(context: Context, row: ContainerRow, mounts: PlannedMount[]):
   return prepareMounts(context, { ...row, desired: { ...row.desired, mounts } }, layersOf(context, row));
 }
 
-async function attempt(outcome: MountOutcome, mount: PlannedMount, work: () => Promise<void>): Promise<void> {
-  try {
-    await work();
-  } catch (error) {
-    if ((error as { code?: string }).code === "ENOTDIR")
-      throw new LighterError(
-        "invalid",
-        `Cannot mount at "${mount.destination}": a directory cannot be mounted on a file, nor a file on a directory`,
-        {
-          cause: error,
-        },
-      );
-    const busy = (error as { code?: string }).code === "EBUSY";
-    outcome.warnings.push(`mount "${mount.destination}" waits for the next start: ${busy ? "it is in use" : messageOf(error)}`);
-  }
+/** What stays, or cannot come, while the container runs, and can at its next start; the rest could not be then either. */
+const LATER: Readonly<Record<string, string>> = {
+  EBUSY: "it is in use",
+  EROFS: "its place has to be made first, and the container's root is read-only",
+  EPERM: "this kernel does not allow it now",
+  ENOSYS: "this kernel cannot do it now",
+  EOPNOTSUPP: "this kernel cannot do it now",
+};
+
+function later(outcome: MountOutcome, mount: PlannedMount, why: string): void {
+  outcome.warnings.push(`mount "${mount.destination}" waits for the next start: ${why}`);
+}
+
+function codeOf(error: unknown): string {
+  return (error as { code?: string }).code ?? "";
 }
 
 async function give(task: Task, mount: PlannedMount, sources: ReadonlyMap<string, MountSource>, outcome: MountOutcome): Promise<void> {
-  await task.mount(liveMount(mount, sources));
-  outcome.mounts.push(mount);
+  try {
+    await task.mount(liveMount(mount, sources));
+    outcome.mounts.push(mount);
+  } catch (error) {
+    const code = codeOf(error);
+    if (LATER[code] !== undefined) return later(outcome, mount, LATER[code]);
+    const why = code === "ENOTDIR" ? "a directory cannot be mounted on a file, nor a file on a directory" : messageOf(error);
+    throw new LighterError("invalid", `Cannot mount at "${mount.destination}": ${why}`, { cause: error });
+  }
 }
 
 async function take(context: Context, row: ContainerRow, task: Task, mount: PlannedMount, outcome: MountOutcome): Promise<void> {
-  if (mount.type === "tmpfs") throw new LighterError("unsupported", "a file system in memory stays until the container ends");
-  const source = (await sourcesOf(context, row, [mount])).get(mount.destination)?.path ?? mount.source;
-  if (!(await task.unmount(mount.destination, source))) throw new LighterError("conflict", "something else stands there by now");
-  outcome.mounts = outcome.mounts.filter((one) => one !== mount);
+  if (mount.type === "tmpfs") return later(outcome, mount, "a file system in memory stays until the container ends");
+  try {
+    const source = (await sourcesOf(context, row, [mount])).get(mount.destination)?.path ?? mount.source;
+    if (!(await task.unmount(mount.destination, source))) return later(outcome, mount, "something else stands there by now");
+    outcome.mounts = outcome.mounts.filter((one) => one !== mount);
+  } catch (error) {
+    later(outcome, mount, LATER[codeOf(error)] ?? messageOf(error));
+  }
 }
 
 function liveMount(mount: PlannedMount, sources: ReadonlyMap<string, MountSource>): LiveMount {

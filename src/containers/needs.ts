@@ -120,8 +120,9 @@ export interface ContainerVolumes {
       container: string;
       destination: string;
     },
-  ): void;
+  ): boolean;
   unreference(tx: Tx, container: string): void;
   ready(name: string, options: { copyFrom: (() => Promise<{ path: string; done(): void } | undefined>) | undefined }): Promise<string>;
+  remove(name: string, options: { force: boolean }): Promise<void>;
   dropAnonymous(tx: Tx, container: string): () => Promise<void>;
 }

@@ -13,6 +13,7 @@ import { networkRequest } from "./network-request.ts";
 import { validateRestartPolicy } from "./restart-policy.ts";
 import { type ContainerRow, setDesired } from "./rows.ts";
 import { clearRunningConfig, pendingChanges, putRunningConfig, type RunningConfig, runningConfig } from "./running-config.ts";
+import { refuseNul } from "./strings.ts";
 import { changeLimits, limitsBetween } from "./update-limits.ts";
 import { thisMachine } from "./validate-resources.ts";
 import { validateConfig } from "./validate.ts";
@@ -30,6 +31,7 @@ export interface Updated {
 
 /** See `Containers.update`. */
 export async function updateContainer(context: Context, reference: string, body: UpdateBody): Promise<Updated> {
+  refuseNul(body);
   if (body.RestartPolicy?.Name) validateRestartPolicy(body.RestartPolicy, false);
   return change(context, reference, async (row, live) => {
     try {
@@ -100,8 +102,8 @@ async function updateRunning(context: Context, plan: Plan, task: Task): Promise<
   if (touches)
     state.write(
       (tx) => {
+        effect.made = keepVolumes(context, tx, row.id, [...desired.mounts, ...has]);
         recordEdit(tx, row.id, effect);
-        keepVolumes(context, tx, row.id, [...desired.mounts, ...has]);
       },
       { durable: false },
     );

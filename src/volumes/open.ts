@@ -157,8 +157,10 @@ export function openVolumes({ state, content, dataRoot }: { state: State; conten
 
     unreference: rows.deleteReferences,
     reference(tx, { container, destination, ...wanted }) {
+      const known = rows.findVolume(tx, wanted.name) !== undefined;
       const { name } = ensure(tx, wanted);
       rows.insertReference(tx, { volume: name, container, destination });
+      return !known;
     },
 
     async ready(name, { copyFrom }) {

@@ -15,7 +15,7 @@ export interface Volumes {
   list(filters: Filters): Volume[];
   remove(name: string, options: { force: boolean }): Promise<void>;
   prune(filters: Filters): Promise<{ deleted: string[]; bytes: number }>;
-  /** Makes the volume's row if it is missing, and notes that a container mounts it: part of the container's create transaction. */
+  /** Makes the volume's row if it is missing, which it tells, and notes that a container mounts it: part of the container's create transaction. */
   reference(
     tx: Tx,
     options: {
@@ -27,7 +27,7 @@ export interface Volumes {
       container: string;
       destination: string;
     },
-  ): void;
+  ): boolean;
   /** Forgets which volumes a container mounts, for a caller that notes them anew in the same transaction. */
   unreference(tx: Tx, container: string): void;
   /**
