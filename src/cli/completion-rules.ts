@@ -106,6 +106,7 @@ const VALUES: Readonly<Record<string, Source>> = {
   env: environment,
   "env-file": files,
   format: FORMATS,
+  "health-on-failure": words("none", "kill", "restart", "stop"),
   from: contexts({ standing: true }),
   input: files,
   ipc: words("host", "private", "shareable", "none", "container:"),
