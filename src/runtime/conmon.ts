@@ -6,6 +6,7 @@ import type { Overlay } from "../linux/spawn-protocol.ts";
 import { type Context, globalArguments, needsOwnMounts } from "./context.ts";
 import type { RuntimeRecord, StdinMode } from "./runtime.ts";
 import { searchPath } from "./search-path.ts";
+import { watchForStuckMonitor } from "./stuck-monitor.ts";
 
 /** What conmon is to do. */
 export interface ConmonOptions {
@@ -85,7 +86,8 @@ export async function startConmon(context: Context, options: ConmonOptions): Pro
       options.onAttachable(monitorPid);
       writeAll(startWrite, Buffer.of(1));
     }
-    const message = await readMessage(syncRead, monitorPid, signal);
+    const unwatch = watchForStuckMonitor(options.directory, monitorPid);
+    const message = await readMessage(syncRead, monitorPid, signal).finally(unwatch);
     if (message === undefined || message.data <= 0) {
       await ended(monitorPid);
       throw new RuntimeRefusal(message?.message ?? readFromStart(output).toString());
