@@ -1,9 +1,9 @@
-/** Real shells complete our words, by our scripts and by those of Debian's docker. Deadline: 120 s. */
+/** Real shells complete our words, by our scripts and by those of Debian's docker; and manual pages. Deadline: 120 s. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { cp, mkdir, symlink } from "node:fs/promises";
 import { join } from "node:path";
-import { dockerClient, shells } from "../tools/programs.ts";
-import { must } from "../tools/shell.ts";
+import { dockerClient, mandoc, shells } from "../tools/programs.ts";
+import { must, run } from "../tools/shell.ts";
 import { LIGHTER } from "./harness/daemon.ts";
 import { Ground } from "./harness/ground.ts";
 import { Terminal } from "./harness/terminal.ts";
@@ -115,6 +115,16 @@ PS1='> '
   await terminal.shows(/on-failure.*when it fails/);
   await terminal.type("\x15lighter load -i on\t");
   await terminal.shows(/load -i only\.tar/);
+});
+
+test("manual pages: mandoc finds no fault, and shows what a page is about", async () => {
+  const folder = ground.path("man");
+  await must([process.execPath, join(import.meta.dir, "../tools/man.ts"), folder]);
+  const pages = [...new Bun.Glob("*.1").scanSync({ cwd: folder, absolute: true })].sort();
+  expect(pages.length).toBeGreaterThan(80);
+  const { code, stdout } = await run([await mandoc(), "-Tlint", "-Wwarning", ...pages]);
+  expect(`${code} ${stdout}`).toBe("0 ");
+  expect(await must([await mandoc(), "-Thtml", join(folder, "lighter-run.1")])).toContain("lighter-run - make a container");
 });
 
 const OF_DOCKER: Record<string, string[]> = {

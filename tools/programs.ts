@@ -51,6 +51,11 @@ export async function shells(): Promise<Record<"bash" | "zsh" | "zshData" | "fis
   };
 }
 
+/** Debian's mandoc, which finds fault with manual pages. Absolute path. */
+export async function mandoc(): Promise<string> {
+  return join(await unpackedPackage("bookworm", "mandoc"), "usr/bin/mandoc");
+}
+
 /** docker's own plugins for its command line: compose and buildx. Absolute paths. */
 export async function cliPlugins(): Promise<string[]> {
   const found: string[] = [];

@@ -15,7 +15,7 @@ import { writeProof } from "./proof.ts";
 import { testImage } from "./test-images.ts";
 import { nodePackages, pythonPackages } from "./foreign.ts";
 import { openSsh } from "./openssh.ts";
-import { cliPlugins, dockerClient, dockerRegistry, shells, staticBusybox } from "./programs.ts";
+import { cliPlugins, dockerClient, dockerRegistry, mandoc, shells, staticBusybox } from "./programs.ts";
 import { allSteps, root, SLOW, type Options, type Step } from "./steps.ts";
 
 /** Counts of a command: what its own last line says, when it is a run of tests, else one test. */
@@ -88,7 +88,10 @@ async function prepare(steps: Step[]): Promise<void> {
   for (const suite of ["bookworm", "trixie"] as const) await dockerClient(suite);
   for (const name of ["busybox", "layered", "debian"] as const) await testImage(name);
   const has = (name: string): boolean => steps.some((step) => step.name === name);
-  if (has("completion")) await shells();
+  if (has("completion")) {
+    await shells();
+    await mandoc();
+  }
   if (has("checkpoint")) await criuFolder();
   if (has("ssh")) await openSsh();
   if (has("plugins")) await cliPlugins();
