@@ -1,5 +1,6 @@
 import { diffUpper } from "../content/trees.ts";
 import { type Context, find } from "./context.ts";
+import { INIT_FILES } from "./init-files.ts";
 import { pathsOf } from "./paths.ts";
 import { layersOf } from "./prepare.ts";
 import { INIT_PATH } from "./spec.ts";
@@ -7,7 +8,7 @@ import { INIT_PATH } from "./spec.ts";
 const KINDS = { C: 0, A: 1, D: 2 } as const;
 
 /** Made for every container, most of them by the runtime for mounts: no change of the container's. */
-const MOUNT_POINTS = ["/.dockerenv", "/etc/hosts", "/etc/hostname", "/etc/resolv.conf", "/dev", "/proc", "/sys", INIT_PATH];
+const MOUNT_POINTS = [...INIT_FILES.filter((path) => path !== "/etc"), INIT_PATH];
 
 /** One line of `docker diff`: 0 changed, 1 added, 2 deleted. */
 export interface PathChange {

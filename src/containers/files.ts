@@ -51,7 +51,10 @@ export function extractArchive(
 ): Promise<void> {
   const wanted = options.signal === undefined ? { path } : { path, signal: options.signal };
   return atPlace(context, reference, wanted, async (place, row, signal) => {
-    if (place.readOnly) throw new LighterError("forbidden", "container rootfs is marked read-only");
+    if (place.readOnly !== undefined) {
+      await statAt(place, row, path);
+      throw new LighterError("forbidden", `${place.readOnly} is marked read-only`);
+    }
     const owner = options.copyUidGid ? ownerOf(context, row) : undefined;
     try {
       await unpackTree(

@@ -181,7 +181,9 @@ function plainVolumes(state: State, dataRoot: string): ContainerVolumes {
     unreference: (tx, container) => tx.run("DELETE FROM volume_references WHERE container = ?", container),
     ready: async (name, { copyFrom }) => {
       const source = await copyFrom?.();
-      if (source !== undefined) await Bun.$`cp -a ${source.path}/. ${data(name)}`.quiet();
+      // A descriptor of ours is seen by another process under our number only.
+      const from = source?.path.replace("/proc/self/", `/proc/${process.pid}/`);
+      if (from !== undefined) await Bun.$`cp -a ${from}/. ${data(name)}`.quiet();
       source?.done();
       return data(name);
     },

@@ -6,7 +6,7 @@ import { type ContainerRow, rowById } from "./rows.ts";
 /** Makes the container's directories where that has not happened yet: after a create, or a crash. Called under the container's lock. */
 export function ready(context: Context, row: ContainerRow): void {
   if (hasDirectories(context, row.id)) return;
-  makeDirectories(context, row.id, row.chainId === undefined ? undefined : layersOf(context, row)[0]);
+  makeDirectories(context, row.id, row.chainId === undefined ? [] : layersOf(context, row));
 }
 
 /** Makes them in a moment when nobody waits: after the answer to a create, while the client thinks about its next request. */

@@ -18,8 +18,8 @@ export interface Place {
   path: string;
   /** What it is called in the container, where `path` does not tell: the place of a mount. */
   name?: string;
-  /** Nothing may be written there. */
-  readOnly: boolean;
+  /** What it is a part of, where nothing may be written there. */
+  readOnly: "container rootfs" | "mounted volume" | undefined;
   /** Lets go of what was opened for it. */
   close(): void;
 }
@@ -32,7 +32,7 @@ export async function openPlace(context: Context, row: ContainerRow, live: Live,
   const absolute = path.startsWith("/") ? path : `/${path}`;
   const readOnlyRoot = row.desired.hostConfig.ReadonlyRootfs ?? false;
   const covering = coveringMount(row, cleanPath(absolute));
-  const readOnly = covering === undefined ? readOnlyRoot : !covering.rw;
+  const readOnly = covering === undefined ? (readOnlyRoot ? "container rootfs" : undefined) : covering.rw ? undefined : "mounted volume";
   if (isRunning(row) && live.task !== undefined) {
     const fd = openRunning(row, live.task.record.init);
     return { root: `/proc/self/fd/${fd}`, path: absolute, readOnly, close: () => closeFd(fd) };
