@@ -146,7 +146,7 @@ function parseFlags(argv: string[]) {
         "default-shm-size": text,
         "default-ipc-mode": text,
         "default-cgroupns-mode": text,
-        "no-new-privileges": flag,
+        [FIXED_PRIVILEGES]: flag,
         "seccomp-profile": text,
         "cgroup-parent": text,
         "cdi-spec-dir": texts,
@@ -172,15 +172,20 @@ function parseFlags(argv: string[]) {
 
 /** Flags about containers that say nothing themselves; each is a key of daemon.json, too. */
 function applyContainerFlags(given: Partial<EngineConfig>, flags: ReturnType<typeof parseFlags>): void {
-  const keys = ["default-ipc-mode", "default-cgroupns-mode", "no-new-privileges", "seccomp-profile", "cgroup-parent", "init-path"] as const;
+  const keys = ["default-ipc-mode", "default-cgroupns-mode", "seccomp-profile", "cgroup-parent", "init-path"] as const;
   const defaults = { ...completeDefaults(given.containers ?? {}) };
   for (const key of [...keys, "userns-remap"] as const) if (flags[key] !== undefined) applyContainerKey(defaults, key, flags[key]);
+  const fixed = flags[FIXED_PRIVILEGES];
+  if (fixed !== undefined) applyContainerKey(defaults, "no-new-privileges", fixed);
   if (flags["cdi-spec-dir"] !== undefined) applyContainerKey(defaults, "cdi-spec-dirs", flags["cdi-spec-dir"]);
   for (const ulimit of flags["default-ulimit"] ?? []) applyDefaultUlimit(defaults, ulimit);
   given.containers = defaults;
   if (flags["default-shm-size"] !== undefined) given.shmSize = parseBytes(flags["default-shm-size"]);
   if (flags.init !== undefined) given.init = flags.init;
 }
+
+/** parseArgs takes `--no-new-privileges` for the opposite of another flag: it goes by this name. */
+const FIXED_PRIVILEGES = "fixed-privileges";
 
 /** Go's `--flag=false` in the form that parseArgs takes. */
 function goBoolean(argument: string): string {

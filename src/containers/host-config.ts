@@ -58,6 +58,7 @@ export function fillHostConfig(asked: HostConfig, defaults: HostDefaults): HostC
     ShmSize: asked.ShmSize || defaults.shmSize,
     Runtime: asked.Runtime || defaults.runtime,
     MemorySwap: memory > 0 && !asked.MemorySwap ? memory * 2 : (asked.MemorySwap ?? 0),
+    ...(asked.DeviceRequests?.length ? { DeviceRequests: asked.DeviceRequests.map((request) => ({ ...DEVICE_REQUEST, ...request })) } : {}),
     SecurityOpt: withoutLabels(asked) ? [...(asked.SecurityOpt ?? []), "label=disable"] : (asked.SecurityOpt ?? NULL),
     // Any number that means "no limit" or "as the machine has it" reads as not given.
     PidsLimit: (asked.PidsLimit ?? 0) > 0 ? asked.PidsLimit : NULL,
@@ -68,6 +69,9 @@ export function fillHostConfig(asked: HostConfig, defaults: HostDefaults): HostC
   };
   return Object.assign(filled, derived) as HostConfig;
 }
+
+/** A device request as inspect shows it. */
+const DEVICE_REQUEST = { Driver: "", Count: 0, DeviceIDs: NULL, Capabilities: NULL, Options: NULL };
 
 /** Where a namespace of processes is the host's, or everything is allowed, SELinux would only be in the way: so Docker says. */
 function withoutLabels({ SecurityOpt, IpcMode, PidMode, Privileged }: HostConfig): boolean {
