@@ -32,8 +32,6 @@ export async function update(call: Call): Promise<Answer> {
   const body = await readJson<UpdateBody>(call, updateBody);
   if (body === undefined && (call.body.length ?? 0) === 0)
     throw new LighterError("invalid", "invalid JSON: got EOF while reading request body");
-  // Clients before 1.40 could not ask for a limit of processes here.
-  if (body !== undefined && call.version < 40) delete body.PidsLimit;
   const { warnings, pending } = await call.engine.containers.update(id, body ?? {});
   return json({ Warnings: warnings.length === 0 ? null : warnings, ...(pending.length > 0 && { Pending: pending }) });
 }

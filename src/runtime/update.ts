@@ -26,7 +26,11 @@ export async function updateLimits(context: Context, runtime: RuntimeRecord, rec
   // crun writes these numbers as they are; the kernel has other words, or takes them signed.
   const lifted = runtime.kind === "crun" ? liftedBy(limits) : [];
   if (lifted.includes("pids")) delete others.pids;
-  if (lifted.includes("quota")) others.cpu = withoutQuota(others.cpu);
+  if (lifted.includes("quota")) {
+    const { quota: _quota, ...cpu } = others.cpu ?? {};
+    others.cpu = cpu;
+    if (Object.keys(cpu).length === 0) delete others.cpu;
+  }
   const asked: Resources = { ...others, ...(Object.keys(block).length > 0 ? { blockIO: block } : {}) };
   if (Object.keys(asked).length > 0) await askRuntime(context, runtime, record.id, asked);
   try {
@@ -61,10 +65,6 @@ async function askRuntime(context: Context, runtime: RuntimeRecord, id: string, 
 /** The limits that are to be none at all. */
 function liftedBy({ pids, cpu }: Resources): ("pids" | "quota")[] {
   return [...((pids?.limit ?? 0) < 0 ? (["pids"] as const) : []), ...((cpu?.quota ?? 0) < 0 ? (["quota"] as const) : [])];
-}
-
-function withoutQuota({ quota: _quota, ...cpu }: NonNullable<Resources["cpu"]> = {}): NonNullable<Resources["cpu"]> {
-  return cpu;
 }
 
 function lift({ version, unified, mounts }: CgroupHost, path: string, what: "pids" | "quota"): void {
