@@ -189,10 +189,11 @@ const FIXED_PRIVILEGES = "fixed-privileges";
 
 /** Go's `--flag=false` in the form that parseArgs takes. */
 function goBoolean(argument: string): string {
-  return argument.replace(
-    /^--(tls|tlsverify|debug|init|experimental|no-new-privileges)=(true|1|false|0)$/,
-    (_, name: string, value: string) => (value === "true" || value === "1" ? `--${name}` : `--no-${name}`),
-  );
+  return argument
+    .replace(/^--no-new-privileges(?==|$)/, `--${FIXED_PRIVILEGES}`)
+    .replace(/^--(tls|tlsverify|debug|init|experimental|fixed-privileges)=(true|1|false|0)$/, (_, name: string, value: string) =>
+      value === "true" || value === "1" ? `--${name}` : `--no-${name}`,
+    );
 }
 
 function tlsOf(flags: ReturnType<typeof parseFlags>): DaemonConfig["tls"] {
