@@ -71,12 +71,16 @@ test.each([
   ['{"type":["image"]}', false],
   ['{"container":["name-abc9"]}', true],
   ['{"container":["abc"]}', true],
+  ['{"container":["name-a"]}', true],
+  ['{"container":["bc9"]}', false],
   ['{"container":["zzz"]}', false],
   ['{"image":["app"]}', true],
   ['{"image":["app:v2"]}', false],
   ['{"label":["team=red"]}', true],
   ['{"label":["team=blue"]}', false],
   ['{"network":["abc9"]}', false],
+  ['{"service":["abc9"]}', false],
+  ['{"plugin":["abc9"]}', false],
 ])("the filter %s lets a container's start pass: %p", (filters, passes) => {
   expect(matches({ ...container("abc9"), sequence: 1, time: 1n }, parseFilters(filters))).toBe(passes);
 });
