@@ -38,12 +38,45 @@ const CASES: { what: string; rounds: number; once: (pair: Pairing) => Promise<nu
   { what: "16 at once", rounds: Math.ceil(rounds / 5), once: (pair) => together(16, pair) },
   { what: "64 in a row", rounds: 1, once: (pair) => inARow(64, pair) },
   { what: "create + start over the API", rounds, once: createAndStart },
+  { what: "64 MB of lines, attached", rounds: Math.ceil(rounds / 5), once: (pair) => docker(pair, ...writing(64)) },
+  { what: "64 MB of lines, read by logs", rounds: 1, once: readLogs },
+  { what: "1 GB of lines, attached", rounds: 1, once: (pair) => docker(pair, ...writing(1024)) },
+  { what: "1 GB of lines, detached", rounds: 1, once: (pair) => detached(pair, 1024) },
   { what: "exec CONTAINER true", rounds, once: (pair) => docker(pair, "exec", "bench-target", "true") },
   { what: "ps", rounds, once: (pair) => docker(pair, "ps") },
 ];
 
 async function docker(pair: Pairing, ...words: string[]): Promise<number> {
   return await timed([pair.client, ...words], { DOCKER_HOST: pair.host });
+}
+
+/** The words that run a program which writes megabytes of lines of 64 bytes. */
+function writing(megabytes: number): string[] {
+  const line = "a line of sixty-three letters, as programs write them to output";
+  return ["run", "--rm", "--network", "none", "busybox", "sh", "-c", `yes "${line}" | head -c ${megabytes << 20}`];
+}
+
+/** Milliseconds until a program that nobody listens to has written all. */
+async function detached(pair: Pairing, megabytes: number): Promise<number> {
+  const env = { DOCKER_HOST: pair.host };
+  const [run = "", , ...rest] = writing(megabytes);
+  const start = performance.now();
+  const id = (await must([pair.client, run, "-d", ...rest], { env })).trim();
+  await must([pair.client, "wait", id], { env });
+  const elapsed = performance.now() - start;
+  await must([pair.client, "rm", id], { env });
+  return elapsed;
+}
+
+/** Milliseconds of `docker logs` alone. */
+async function readLogs(pair: Pairing): Promise<number> {
+  const env = { DOCKER_HOST: pair.host };
+  const [run = "", , ...rest] = writing(64);
+  const id = (await must([pair.client, run, "-d", "--log-opt", "max-size=1g", ...rest], { env })).trim();
+  await must([pair.client, "wait", id], { env });
+  const elapsed = await docker(pair, "logs", id);
+  await must([pair.client, "rm", id], { env });
+  return elapsed;
 }
 
 async function together(count: number, pair: Pairing): Promise<void> {
