@@ -1,8 +1,11 @@
 /** Every flag of run: what the process sees, what inspect says, and the sentences for what means nothing. Deadline: 180 s. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { mkdir, readFile, readlink, writeFile } from "node:fs/promises";
-import type { ContainerInspectResponse } from "../src/wire/engine-api.ts";
-import { LINES, REFUSED, status } from "./harness/flag-lines.ts";
+import type { ContainerInspectResponse, SystemInfo } from "../src/wire/engine-api.ts";
+import { testImage } from "../tools/test-images.ts";
+import { Client } from "./harness/client.ts";
+import { Daemon } from "./harness/daemon.ts";
+import { LINES, limit, mount, REFUSED, status } from "./harness/flag-lines.ts";
 import { Ground } from "./harness/ground.ts";
 
 let ground: Ground;
@@ -228,4 +231,68 @@ test("--cgroup-parent: below it, and never out of the hierarchy", async () => {
       await ground.lighter.must("run", "--rm", "--cgroupns", "host", "--cgroup-parent", parent, "busybox", "sh", "-c", script),
     ).toMatch(new RegExp(`/${scope}/flags/[0-9a-f]{64}$`));
   }
+});
+
+describe("the daemon's defaults", () => {
+  let second: Daemon;
+  let client: Client;
+  beforeAll(async () => {
+    const cdi = ground.path("cdi");
+    await mkdir(cdi);
+    const edits = {
+      env: ["VENDOR=1"],
+      deviceNodes: [{ path: "/dev/vendor", hostPath: "/dev/zero", permissions: "r" }],
+      mounts: [{ hostPath: ground.path("source"), containerPath: "/vendor", options: ["ro", "rbind"] }],
+      hooks: [{ hookName: "createRuntime", path: "/bin/touch", args: ["touch", ground.path("hooked")] }],
+    };
+    await writeFile(
+      `${cdi}/vendor.json`,
+      JSON.stringify({ cdiVersion: "0.6.0", kind: "vendor.com/class", devices: [{ name: "one", containerEdits: edits }] }),
+    );
+    second = new Daemon(
+      ground.path("second"),
+      words(
+        `--default-ulimit nofile=111:222 --default-shm-size 1m --default-ipc-mode shareable --no-new-privileges --seccomp-profile unconfined --init --cdi-spec-dir ${cdi}`,
+      ),
+    );
+    await second.start();
+    const loaded = await second.api("POST", "/images/load", { body: await Bun.file((await testImage("busybox")).archive).bytes() });
+    expect(await loaded.text()).toContain("busybox:latest");
+    client = new Client("lighter", ground.lighter.program, { ...ground.lighter.env, DOCKER_HOST: `unix://${second.socket}` });
+  });
+  afterAll(async () => await second?.[Symbol.asyncDispose]());
+
+  test("are in force where a container says nothing, in exec, too", async () => {
+    const script = `${limit("open files")}; ${mount("/dev/shm")} | grep -o size=.*; ${status("NoNewPrivs")}; ${status("Seccomp")}; cat /proc/1/comm`;
+    const wanted = /^111 222 files\s*\nsize=1024k\n1\n0\n(docker-init|tini|catatonit)/;
+    await client.must("run", "-d", "--name", "plain", "busybox", "sleep", "600");
+    expect(await client.must("exec", "plain", "sh", "-c", script)).toMatch(wanted);
+    expect(await client.must("run", "--rm", "busybox", "sh", "-c", script)).toMatch(wanted);
+    const { HostConfig } = await second.json<ContainerInspectResponse>("GET", "/containers/plain/json");
+    expect<unknown>(HostConfig).toMatchObject({ IpcMode: "shareable", ShmSize: 1 << 20, Ulimits: null });
+    const own = words("--ulimit nofile=50:60 --security-opt no-new-privileges=false --security-opt seccomp=builtin --shm-size 2m");
+    expect(await client.must("run", "--rm", "--init=false", ...own, "busybox", "sh", "-c", script)).toMatch(
+      /^50 60 files\s*\nsize=2048k\n0\n2\n(sh|cat)$/,
+    );
+  });
+
+  test("info says so", async () => {
+    const { SecurityOptions, DiscoveredDevices } = await second.json<SystemInfo>("GET", "/info");
+    expect(SecurityOptions).toContain("name=seccomp,profile=unconfined");
+    expect(SecurityOptions).toContain("name=no-new-privileges");
+    expect<unknown>(DiscoveredDevices).toEqual([{ Source: "cdi", ID: "vendor.com/class=one" }]);
+  });
+
+  test("a vendor's device: variable, node, mount and hook", async () => {
+    const script = "echo $VENDOR; head -c 2 /dev/vendor | wc -c; cat /vendor/file";
+    expect(await client.must("run", "--rm", "--device", "vendor.com/class=one", "busybox", "sh", "-c", script)).toBe("1\n2\nfrom the host");
+    expect(await Bun.file(ground.path("hooked")).exists()).toBe(true);
+  });
+
+  test("userns-remap is refused with a sentence", async () => {
+    const folder = ground.path("third");
+    await mkdir(folder);
+    const third = new Daemon(folder, ["--userns-remap", "default"]);
+    await expect(third.start()).rejects.toThrow('Cannot use "userns-remap"');
+  });
 });

@@ -12,8 +12,10 @@ export interface Line {
 /** A field of `/proc/self/status`. */
 export const status = (name: string): string => `sed -n 's/^${name}:\\s*//p' /proc/self/status`;
 const cgroup = (v1: string, v2: string): string => `cat /sys/fs/cgroup/${v1} 2>/dev/null || cat /sys/fs/cgroup/${v2}`;
-const mount = (place: string): string => `awk '$5 == "${place}"' /proc/self/mountinfo | cut -d' ' -f6- | sed 's/ - / /'`;
-const limit = (name: string): string => `sed -n 's/^Max ${name} *//p' /proc/self/limits | tr -s ' '`;
+/** The options of a mount and of its file system. */
+export const mount = (place: string): string => `awk '$5 == "${place}"' /proc/self/mountinfo | cut -d' ' -f6- | sed 's/ - / /'`;
+/** A resource limit of the shell. */
+export const limit = (name: string): string => `sed -n 's/^Max ${name} *//p' /proc/self/limits | tr -s ' '`;
 const MB = 1 << 20;
 
 /** The flags of run, by what they are about. SOURCE, ENV, LABELS and PLATFORM stand for what the suite has made. */
