@@ -303,4 +303,6 @@ test("filters, alone and together", async () => {
     "{{.Action}}",
   ]);
   expect(stdout.trim().split("\n")).toEqual(["create", "attach", "start", "die"]);
+  const whole = await ground.lighter.must("events", "--since", since, "--until", until, "-f", "event=die", "--format", "{{json .}}");
+  expect(whole.split("\n").map((line) => JSON.parse(line) as object)).toEqual(all.filter(({ Action }) => Action === "die"));
 });

@@ -46,7 +46,9 @@ async function renderer(format: string): Promise<(line: EventLine) => string> {
 function templateData({ event, nanoseconds }: EventLine): Record<string, unknown> {
   const { status = "", id = "", from = "" } = event as Record<string, unknown>;
   const { Type, Action, Actor, scope, time } = event;
-  return { Status: status, ID: id, From: from, Type, Action, Actor, Scope: scope, Time: time, TimeNano: nanoseconds };
+  const data = { Status: status, ID: id, From: from, Type, Action, Actor, Scope: scope, Time: time, TimeNano: nanoseconds };
+  // As a whole it is shown as the daemon sent it.
+  return Object.defineProperty(data, "toJSON", { value: () => ({ ...event, timeNano: nanoseconds }) });
 }
 
 /** `2026-11-22T18:49:24.789177609Z container create ID (image=busybox, name=t1)`. */

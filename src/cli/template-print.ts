@@ -72,8 +72,18 @@ export function goType(value: unknown): string {
   return Array.isArray(value) ? "[]interface {}" : "map[string]interface {}";
 }
 
+/** What ES2026 adds to `JSON`, which the types do not know yet. https://tc39.es/proposal-json-parse-with-source/ */
+interface RawJson {
+  rawJSON(text: string): unknown;
+}
+
+/** Whole numbers that do not fit a JavaScript number keep all their digits. */
+function exactly(_key: string, value: unknown): unknown {
+  return typeof value === "bigint" ? (JSON as unknown as RawJson).rawJSON(String(value)) : value;
+}
+
 /** JSON as Go's encoder writes it: no spaces, and `<`, `>`, `&` escaped where `html` is asked for. */
 export function goJson(value: unknown, html = true): string {
-  const text = JSON.stringify(value) ?? "null";
+  const text = JSON.stringify(value, exactly) ?? "null";
   return html ? text.replace(/[<>&\u2028\u2029]/g, (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, "0")}`) : text;
 }

@@ -10,6 +10,7 @@ const DATA = {
   List: ["a", "b", "c"],
   Map: { k2: "v2", k1: "v1" },
   Deep: { Er: { Est: "x" } },
+  Big: 1_795_385_803_867_395_996n,
   Ports: { "80/tcp": [{ HostPort: "8080" }] },
   Label: (name: unknown) => `<${String(name)}>`,
 };
@@ -22,6 +23,7 @@ test.each([
   ["{{.Name}} {{ .Pid }}", "/web 42"],
   ["{{.Deep.Er.Est}}", "x"],
   ["{{.List}} {{.Map}} {{.None}} {{.Running}}", "[a b c] map[k1:v1 k2:v2] <nil> true"],
+  ["{{json .Big}} {{.Big}}", "1795385803867395996 1795385803867395996"],
   ["{{json .Map}}|{{json .Name}}", '{"k2":"v2","k1":"v1"}|"/web"'],
   ['{{.Name | upper | printf "%q"}}', '"/WEB"'],
   ['{{join .List ","}} {{index .List 1}} {{len .List}} {{index .Map "k1"}}', "a,b,c b 3 v1"],
