@@ -344,6 +344,20 @@ describe("a container that exists", () => {
     await lighter.must("network", "rm", ...networks);
   });
 
+  test("one that shares another's network or the machine's names is edited, too, but for what it shares", async () => {
+    const { lighter } = ground;
+    const peer = await run();
+    const joined = await run("--network", `container:${peer}`);
+    const host = await run("--network", "host", "--uts", "host");
+    for (const name of [joined, host]) {
+      await lighter.must("update", "-l", "a=b", "-e", "A=1", "-v", `${ground.path("shared")}:/data`, name);
+      expect(await lighter.must("exec", name, "cat", "/data/file")).toBe("of the host");
+      expect((await lighter.run(["update", "-p", "80:80", name])).stderr).toContain("it has no ports of its own");
+      expect((await lighter.run(["update", "--hostname", "x", name])).stderr).toContain("conflicting options: hostname and the");
+    }
+    await lighter.must("rm", "-f", joined, host, peer);
+  });
+
   test("docker's client reads it as ever, and its update leaves the rest alone", async () => {
     const docker = ground.client("docker 26.1");
     const name = await run("-e", "A=1");

@@ -68,7 +68,8 @@ function planUpdate(context: Context, row: ContainerRow, body: UpdateBody): Plan
     desired.hostConfig.RestartPolicy = { Name: policy.Name, MaximumRetryCount: policy.MaximumRetryCount ?? 0 };
   }
   if (Object.keys(edit).length > 0) {
-    validateConfig(desired.config, desired.hostConfig);
+    // The host name of one that shares another's network or the machine's names was filled in by us.
+    validateConfig({ ...desired.config, Hostname: edit.Hostname ?? "" }, desired.hostConfig);
     if (edit.Ports !== undefined) context.needs.networks.check(networkRequest({ ...row, desired }));
   }
   return { row, desired, fields, aliases: edit.Aliases ?? {}, ports: edit.Ports !== undefined, warnings };
