@@ -94,6 +94,15 @@ test("a version that was asked for is kept", async () => {
   await expect(connection.send("GET", "/a").then(String)).rejects.toThrow("client version 1.50 is too new");
 });
 
+test("requests that run beside each other step down all of them", async () => {
+  const endpoint = await daemon((path, _, response) => void response.end(path));
+  await using connection = new Connection(endpoint);
+  const answers = ["/a", "/b", "/c"].map(async (path) => (await connection.request("GET", path)).text());
+  expect(await Promise.all(answers)).toEqual(["/a", "/b", "/c"]);
+  await using other = new Connection(endpoint);
+  expect(await Promise.all(["/a", "/b"].map((path) => other.send("HEAD", path)))).toEqual([200, 200]);
+});
+
 test("a daemon's errors keep their sentence and get a kind", async () => {
   const endpoint = await daemon((path, _, response) => {
     const status = Number(path.slice(1));

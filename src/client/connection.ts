@@ -62,12 +62,13 @@ export class Connection implements AsyncDisposable {
 
   /** Makes a request and returns the answer with its body unread. Throws the daemon's error for status 400 and above. */
   async request(method: string, path: string, options: RequestOptions = {}): Promise<Response> {
+    const spoken = this.#version;
     const versioned = (): string => `/v${this.#version}${path}`;
     const answer = await this.#fetch(method, versioned(), options);
     if (answer.status < 400) return answer;
-    if (method === "HEAD" && answer.status === 400 && (await this.#stepDownByPing())) return this.request(method, path, options);
+    if (method === "HEAD" && answer.status === 400 && (await this.#stepDownByPing(spoken))) return this.request(method, path, options);
     const body = await answer.text();
-    if (this.#stepDown(answer.status, body) && options.body === undefined) return this.request(method, path, options);
+    if (this.#stepDown(answer.status, body, spoken) && options.body === undefined) return this.request(method, path, options);
     throw errorOf(answer.status, body, versioned());
   }
 
@@ -91,12 +92,13 @@ export class Connection implements AsyncDisposable {
     const duplex = await connectDuplex(endpoint).catch((error: unknown) => {
       throw this.#unreachable(error);
     });
-    const where = `/v${this.#version}${path}`;
+    const spoken = this.#version;
+    const where = `/v${spoken}${path}`;
     const prefix = endpoint.kind === "tcp" ? endpoint.prefix : "";
     const body = options.json === undefined ? undefined : JSON.stringify(options.json);
     const answer = await upgrade(duplex, `${prefix}${where}${queryString(options.query)}`, hostOf(endpoint), this.#headers({}), body);
     if ("read" in answer) return answer;
-    if (this.#stepDown(answer.status, answer.body)) return this.hijack(path, options);
+    if (this.#stepDown(answer.status, answer.body, spoken)) return this.hijack(path, options);
     throw errorOf(answer.status, answer.body, where);
   }
 
@@ -104,18 +106,18 @@ export class Connection implements AsyncDisposable {
     await (await this.#tunnel)?.[Symbol.asyncDispose]();
   }
 
-  #stepDown(status: number, body: string): boolean {
+  /** Whether a request that spoke a version too new is to be made again; one that ran beside it may have learned of it first. */
+  #stepDown(status: number, body: string, spoken: string): boolean {
     const newest = this.#options.version === undefined ? newestTaken(status, body) : undefined;
-    if (newest === undefined || newest === this.#version) return false;
+    if (newest === undefined || newest === spoken) return false;
     this.#version = newest;
     return true;
   }
 
   /** The answer to a HEAD has no body that could say which version is too new. */
-  async #stepDownByPing(): Promise<boolean> {
-    const before = this.#version;
+  async #stepDownByPing(spoken: string): Promise<boolean> {
     await this.negotiate();
-    return this.#version !== before;
+    return this.#version !== spoken;
   }
 
   #headers(extra: Record<string, string>): Record<string, string> {
