@@ -238,4 +238,8 @@ export const MIGRATIONS: readonly string[] = [
     config_json TEXT NOT NULL
   ) WITHOUT ROWID;
   `,
+  `
+  -- Empty but for a moment: its pages are kept for when the disk is full (reserve.ts).
+  CREATE TABLE reserve (bytes BLOB NOT NULL);
+  `,
 ];

@@ -3,6 +3,7 @@ import { chmodSync, mkdirSync } from "node:fs";
 import { dirname } from "node:path";
 import { LighterError } from "../base/errors.ts";
 import { MIGRATIONS } from "./migrations.ts";
+import { CHECKPOINT_PAGES, Reserve } from "./reserve.ts";
 
 /** A value that SQLite takes; bigints are 64-bit integers. */
 export type Value = SQLQueryBindings;
@@ -34,6 +35,7 @@ export interface WriteOptions {
  */
 export class State implements Reader {
   readonly #db: Database;
+  readonly #reserve: Reserve;
   readonly #statements = new Map<string, Statement>();
   #synchronous: "FULL" | "NORMAL" = "NORMAL";
   #open: (() => void)[] | undefined;
@@ -49,12 +51,13 @@ export class State implements Reader {
       "synchronous=NORMAL",
       "foreign_keys=ON",
       "busy_timeout=2000",
-      "wal_autocheckpoint=2000",
+      `wal_autocheckpoint=${CHECKPOINT_PAGES}`,
       "temp_store=MEMORY",
     ]) {
       this.#db.run(`PRAGMA ${pragma}`);
     }
     this.#migrate();
+    this.#reserve = new Reserve(this.#db);
   }
 
   get<Row>(sql: string, ...values: Value[]): Row | undefined {
@@ -96,6 +99,7 @@ export class State implements Reader {
 
   /** Moves the log into the main file and closes. */
   close(): void {
+    this.#reserve.close();
     for (const statement of this.#statements.values()) statement.finalize();
     this.#statements.clear();
     this.#db.run("PRAGMA wal_checkpoint(TRUNCATE)");
