@@ -209,6 +209,13 @@ test("--rm takes anonymous volumes along, and leaves named ones", async () => {
   expect((await volumes()).filter((volume) => !before.includes(volume))).toEqual(["flags-named"]);
 });
 
+test("--workdir is there for cp before the first start", async () => {
+  const name = ground.name();
+  await ground.lighter.must("create", "--name", name, "-w", "/made/for/this", "busybox", "cat", "file");
+  await ground.lighter.must("cp", ground.path("source/file"), `${name}:/made/for/this`);
+  expect(await ground.lighter.must("start", "-a", name)).toBe("from the host");
+});
+
 test("--cidfile", async () => {
   const path = ground.path("cid");
   const id = await ground.lighter.must("create", "--cidfile", path, "busybox", "true");

@@ -11,6 +11,7 @@ import { pathsOf } from "./paths.ts";
 import { layersOf, volumeSource } from "./prepare.ts";
 import { ready } from "./ready.ts";
 import type { ContainerRow } from "./rows.ts";
+import { makeWorkingDirectory } from "./working-directory.ts";
 
 /** A place in a container's files: a root that look-ups cannot leave, and a path in it. */
 export interface Place {
@@ -48,6 +49,7 @@ export async function openPlace(context: Context, row: ContainerRow, live: Live,
   refuseDebugged(context, row, "copy files of");
   ready(context, row);
   const fd = await openStopped(context, row);
+  if (!row.hasRun) makeWorkingDirectory(fd, row.desired.config.WorkingDir ?? "");
   return { root: `/proc/self/fd/${fd}`, path: absolute, readOnly, close: () => closeFd(fd) };
 }
 
