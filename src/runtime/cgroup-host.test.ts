@@ -37,6 +37,7 @@ test("where a container's cgroup is", () => {
     runtimePath: "lighter.slice:lighter:ab",
     path: "/lighter.slice/lighter-ab.scope",
   });
+  expect(cgroupOf("systemd", "-", "ab")).toEqual({ runtimePath: "-.slice:lighter:ab", path: "/lighter-ab.scope" });
   expect(cgroupOf("systemd", "/lighter-12", "ab").path).toBe("/lighter.slice/lighter-12.slice/lighter-ab.scope");
 });
 

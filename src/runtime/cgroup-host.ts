@@ -70,6 +70,8 @@ export function cgroupOf(driver: "cgroupfs" | "systemd", parent: string, id: str
 
 /** systemd nests slices by dashes: `a-b.slice` is `/a.slice/a-b.slice`. */
 function expandSlice(name: string): string {
+  // The root of all slices is called so.
+  if (name === "-") return "";
   const parts = name.split("-");
   return parts.map((_, index) => `/${parts.slice(0, index + 1).join("-")}.slice`).join("");
 }
