@@ -1,6 +1,6 @@
 /** A daemon behind ssh: a real server on loopback, Debian's docker and our client, and contexts. Deadline: 90 s. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { chmod, mkdir, symlink } from "node:fs/promises";
+import { chmod, mkdir, rm, symlink } from "node:fs/promises";
 import { join } from "node:path";
 import { openSsh } from "../tools/openssh.ts";
 import { must, run } from "../tools/shell.ts";
@@ -31,6 +31,10 @@ beforeAll(async () => {
   for (const key of ["host", "user"])
     await must([programs.keygen, "-q", "-t", "ed25519", "-N", "", "-f", join(folder, key)], { env: programs.env });
   await must(["cp", join(folder, "user.pub"), join(folder, "authorized")]);
+  // The machine's own docker is not there for the other side.
+  const bin = join(folder, "bin");
+  await mkdir(bin);
+  for (const name of ["sh", "bash", "echo"]) await symlink(Bun.which(name) ?? name, join(bin, name));
   const port = freePort();
   const serverSettings = {
     Port: String(port),
@@ -41,7 +45,7 @@ beforeAll(async () => {
     PermitRootLogin: "yes",
     StrictModes: "no",
     UsePAM: "no",
-    SetEnv: `PATH=${far}:${process.env["PATH"]} DOCKER_HOST=unix://${ground.daemon.socket}`,
+    SetEnv: `PATH=${far}:/usr/sbin:/sbin:${bin} DOCKER_HOST=unix://${ground.daemon.socket}`,
   };
   await Bun.write(join(folder, "sshd_config"), settings(serverSettings));
   await Bun.write(
@@ -115,6 +119,12 @@ for (const name of ["lighter", "docker 26.1"] as const) {
     await over(name, ["context", "rm", "-f", "far"]);
   });
 }
+
+test("lighter: a host that has lighter alone", async () => {
+  await rm(ground.path("ssh/far/docker"));
+  expect(await over("lighter", ["-H", url, "version", "--format", "{{.Server.Os}}"])).toBe("linux\n");
+  await symlink(LIGHTER, ground.path("ssh/far/docker"));
+});
 
 test("a host that is not there is told as ssh tells it", async () => {
   const { code, stderr } = await ground.lighter.run(["-H", "ssh://root@127.0.0.1:1", "ps"], { env });

@@ -180,7 +180,7 @@ test("a refused hijack is the daemon's error", async () => {
 test("ssh: a socket of our own, each connection one program on the other side", async () => {
   const endpoint = parseEndpoint("ssh://joe@host.example:2222/run/d.sock");
   if (endpoint.kind !== "ssh") throw new Error("not ssh");
-  expect(sshCommand(endpoint).slice(-10)).toEqual(
+  expect(sshCommand(endpoint, "docker").slice(-10)).toEqual(
     ["-l", "joe", "-p", "2222", "--", "host.example", "docker", "--host", "unix:///run/d.sock", "system", "dial-stdio"].slice(-10),
   );
   const answer = `HTTP/1.1 200 OK\\r\\nContent-Length: 4\\r\\nConnection: close\\r\\n\\r\\nover`;

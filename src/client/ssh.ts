@@ -7,13 +7,16 @@ import type { Endpoint } from "./endpoint.ts";
 type SshEndpoint = Extract<Endpoint, { kind: "ssh" }>;
 type Pipe = Bun.Subprocess<"pipe", "pipe", "inherit">;
 
-/** A unix socket of our own, each connection of which is one `ssh HOST docker system dial-stdio`. */
+/** A unix socket of our own, each connection of which is one `ssh HOST docker system dial-stdio`, or lighter's. */
 export interface SshTunnel extends AsyncDisposable {
   path: string;
 }
 
+/** What the other side runs: docker, or lighter where there is no docker. The login shell there may be any, so that sh is named. */
+const REMOTE = `sh -c 'command -v docker >/dev/null 2>&1 && exec docker "$@"; exec lighter "$@"' -`;
+
 /** The words of the ssh command; the system's ssh reads ~/.ssh/config, agents and known hosts as the user is used to. */
-export function sshCommand(endpoint: SshEndpoint, remote = "docker"): string[] {
+export function sshCommand(endpoint: SshEndpoint, remote = REMOTE): string[] {
   const words = ["ssh", "-o", "ConnectTimeout=30", "-T"];
   if (endpoint.user !== undefined) words.push("-l", endpoint.user);
   if (endpoint.port !== undefined) words.push("-p", endpoint.port);
