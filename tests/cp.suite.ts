@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { chmod, chown, mkdir, readlink, stat, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { must } from "../tools/shell.ts";
 import { CLIENTS, Ground } from "./harness/ground.ts";
 
 let ground: Ground;
@@ -112,6 +113,119 @@ for (const name of CLIENTS) {
     const nowhere = await client.run(["cp", import.meta.path, "running:"]);
     expect([nowhere.code, nowhere.stderr]).toEqual([1, expect.stringContaining("no such directory")]);
     expect((await client.run(["cp", "nobody:/etc/passwd", ground.path("x")])).stderr).toMatch(/No such container(:path)?: nobody/);
+  });
+}
+
+for (const name of CLIENTS) {
+  test(`${name}: links at the ends of paths, and slashes after them`, async () => {
+    const client = ground.client(name);
+    const [local, inside] = [ground.path(ground.name()), `/tmp/${ground.name()}`];
+    await mkdir(join(local, "dir"), { recursive: true });
+    await Bun.write(join(local, "dir/b"), "b\n");
+    await symlink("dir", join(local, "link"));
+    const shell = async (line: string): Promise<string> => client.must("exec", "running", "sh", "-c", line);
+    await shell(
+      `mkdir -p ${inside}/e; ln -s ${inside}/e ${inside}/le; echo f > ${inside}/f; ln -s f ${inside}/lf; ln -s ${inside}/later ${inside}/broken`,
+    );
+    // A link to a folder is that folder, with a slash and without one.
+    for (const target of ["le", "le/"]) {
+      await client.must("cp", join(local, "dir/b"), `running:${inside}/${target}`);
+      expect(await shell(`readlink ${inside}/le; ls ${inside}/e; rm ${inside}/e/b`)).toBe(`${inside}/e\nb`);
+    }
+    await client.must("cp", `${local}/link/.`, `running:${inside}/e`);
+    expect(await shell(`ls ${inside}/e`)).toBe("b");
+    // A link to a file is written through, one that leads nowhere makes the file there.
+    await client.must("cp", join(local, "dir/b"), `running:${inside}/lf`);
+    await client.must("cp", join(local, "dir/b"), `running:${inside}/broken`);
+    expect(await shell(`cd ${inside}; cat f later; readlink lf; readlink broken`)).toBe(`b\nb\nf\n${inside}/later`);
+    const slash = await client.run(["cp", join(local, "dir/b"), `running:${inside}/f/`]);
+    expect([slash.code, slash.stderr]).toEqual([1, expect.stringMatching(/no such directory|not a directory/)]);
+    // -L: the file behind the link, under the link's name.
+    await client.must("cp", "-L", `running:${inside}/lf`, local);
+    expect(await Bun.file(join(local, "lf")).text()).toBe("b\n");
+    await client.must("cp", "-L", `running:${inside}/le`, local);
+    expect(await exists(join(local, "le/b"))).toBe(true);
+    await client.must("cp", `running:${inside}/lf`, join(local, "kept"));
+    expect(await readlink(join(local, "kept"))).toBe("f");
+  });
+
+  test(`${name}: devices, fifos, hard links and odd names`, async () => {
+    const client = ground.client(name);
+    const [local, inside] = [ground.path(ground.name()), `/tmp/${ground.name()}`];
+    await mkdir(local);
+    const line = `mkdir ${inside}; cd ${inside}; mkfifo p; mknod c c 1 3; mknod b b 7 0; echo x > "a b"; ln "a b" h; echo y > x:y`;
+    await client.must("exec", "running", "sh", "-c", line);
+    await client.must("cp", `running:${inside}`, join(local, "got"));
+    const kind = async (file: string): Promise<string> => (await must(["stat", "-c", "%F %t:%T %h", join(local, "got", file)])).trim();
+    expect(await Promise.all(["p", "c", "b", "a b", "h", "x:y"].map(kind))).toEqual([
+      "fifo 0:0 1",
+      "character special file 1:3 1",
+      "block special file 7:0 1",
+      "regular file 0:0 2",
+      "regular file 0:0 2",
+      "regular file 0:0 1",
+    ]);
+    await client.must("cp", join(local, "got"), `running:${inside}/back`);
+    expect(await client.must("exec", "running", "sh", "-c", `cd ${inside}/back; stat -c "%F %h" p c b "a b"; cat x:y`)).toBe(
+      "fifo 1\ncharacter special file 1\nblock special file 1\nregular file 2\ny",
+    );
+  });
+
+  test(`${name}: what is read-only refuses with Docker's words, what is not takes files`, async () => {
+    const client = ground.client(name);
+    const folder = ground.path(ground.name());
+    await mkdir(folder);
+    await Bun.write(join(folder, "f"), "f\n");
+    const flags = ["--read-only", "-v", "/own", "-v", `${folder}:/bind:ro`, "-v", "named:/named:ro"];
+    const run = await client.must("run", "-d", ...flags, "--tmpfs", "/memory", "busybox", "sleep", "600");
+    const stopped = await client.must("create", ...flags, "busybox");
+    const [root, mount] = ["container rootfs is marked read-only", "mounted volume is marked read-only"];
+    for (const [path, sentence] of [
+      ["/x", root],
+      ["/proc/x", root],
+      ["/bind/x", mount],
+      ["/named/", mount],
+    ] as const) {
+      for (const id of [run, stopped]) {
+        const { code, stderr } = await client.run(["cp", join(folder, "f"), `${id}:${path}`]);
+        expect([code, stderr]).toEqual([1, expect.stringContaining(sentence)]);
+      }
+    }
+    for (const id of [run, stopped]) {
+      await client.must("cp", join(folder, "f"), `${id}:/own/x`);
+      await client.must("cp", `${id}:/own/x`, join(folder, `back-${id}`));
+      expect(await Bun.file(join(folder, `back-${id}`)).text()).toBe("f\n");
+    }
+    expect((await client.run(["cp", join(folder, "f"), `${stopped}:/memory/x`])).stderr).toMatch(
+      /Could not find the file \/memory|No such container:path: \w+:\/memory|no such directory/,
+    );
+    await client.must("rm", "-fv", run, stopped);
+  });
+
+  test(`${name}: streams: packed ones, a whole root without the kernel's files, rubbish`, async () => {
+    const client = ground.client(name);
+    const folder = ground.path(ground.name());
+    await mkdir(join(folder, "dir"), { recursive: true });
+    await Bun.write(join(folder, "dir/f"), "f\n");
+    const place = `/tmp/${ground.name()}`;
+    await client.must("exec", "running", "mkdir", place);
+    for (const flag of ["-z", "--zstd"]) {
+      const tar = await Bun.spawn(["tar", flag, "-C", folder, "-cf", "-", "dir"]).stdout.bytes();
+      expect(await client.run(["cp", "-", `running:${place}`], { stdin: tar })).toMatchObject({ code: 0 });
+      expect(await client.must("exec", "running", "sh", "-c", `cat ${place}/dir/f; rm -r ${place}/dir`)).toBe("f");
+    }
+    expect((await client.run(["cp", "-", `running:${place}`], { stdin: "rubbish" })).code).toBe(1);
+    expect((await client.run(["cp", "-", "running:/etc/passwd"], { stdin: "" })).code).toBe(1);
+    expect((await client.run(["cp", "-", `running:${place}/no`], { stdin: "" })).code).toBe(1);
+    const archive = join(folder, "root.tar");
+    await must(["sh", "-c", `${client.line("cp", "running:/", "-")} > ${archive}`]);
+    const names = (await must(["tar", "-Ptf", archive])).split("\n");
+    expect(names).toContain("/etc/passwd");
+    expect(names.filter((path) => /^\/(proc|sys|dev)\//.test(path))).toEqual(["/dev/", "/proc/", "/sys/"]);
+    if (name !== "docker 20.10") expect((await client.run(["cp", "-q", join(folder, "dir"), `running:${place}`])).stderr).toBe("");
+    expect((await client.run(["cp", "running:/etc/passwd", "stopped:/tmp"])).stderr).toContain(
+      "copying between containers is not supported",
+    );
   });
 }
 

@@ -1,4 +1,4 @@
-import { lstat, realpath, stat } from "node:fs/promises";
+import { lstat, readlink, realpath, stat } from "node:fs/promises";
 import { basename, dirname, isAbsolute, join, resolve } from "node:path";
 import { isTerminal } from "./is-terminal.ts";
 import { kindOf, LighterError } from "../base/errors.ts";
@@ -56,21 +56,21 @@ function splitEnd(text: string): End {
 
 async function fromContainer(call: CopyCall, connection: Connection, source: End, target: string): Promise<void> {
   const name = source.container ?? "";
-  let path = source.path;
-  if (call.flags["follow-link"]) path = await followedInside(connection, name, path);
+  const path = call.flags["follow-link"] ? await followedInside(connection, name, source.path) : source.path;
   const { stat: info, body } = await getArchive(connection, name, path);
   if (target === "-") {
     if (isTerminal(1)) throw new LighterError("invalid", "refusing to copy to a terminal: redirect the output");
     for await (const bytes of body) await write(1, bytes);
     return;
   }
-  const contents = path.endsWith("/.") || path === ".";
+  const contents = source.path.endsWith("/.") || source.path === ".";
   const directory = (info.mode & GO_MODE.dir) !== 0;
   const there = await stat(target).catch(() => undefined);
   const place = placeOf(resolve(target), there && { directory: there.isDirectory() }, {
     directory,
     contents,
-    name: basename(path.replace(/\/+$/, "")) || info.name,
+    // A link that is followed lends its own name.
+    name: basename(source.path.replace(/\/+$/, "")) || info.name,
     asked: /\/\.?$/.test(target),
   });
   if (!(await stat(place.folder).catch(() => undefined))?.isDirectory())
@@ -90,9 +90,11 @@ async function toContainer(call: CopyCall, connection: Connection, source: strin
     if (!isFolder) throw new LighterError("invalid", `destination "${name}:${target.path}" must be a directory`);
     return putArchive(connection, name, path, Bun.stdin.stream(), options);
   }
-  const follow = call.flags["follow-link"] || source.endsWith("/");
-  const missing = (error: unknown): never => {
-    throw new LighterError("not-found", `lstat ${resolve(source)}: no such file or directory`, { cause: error });
+  const follow = call.flags["follow-link"] || /\/\.?$/.test(source);
+  const missing = async (error: unknown): Promise<never> => {
+    const link = follow ? await readlink(resolve(source)).catch(() => undefined) : undefined;
+    const path = link === undefined ? resolve(source) : resolve(dirname(resolve(source)), link);
+    throw new LighterError("not-found", `lstat ${path}: no such file or directory`, { cause: error });
   };
   const real = follow ? await realpath(source).catch(missing) : resolve(source);
   const info = await lstat(real).catch(missing);
@@ -116,26 +118,24 @@ function placeOf(
 ): { folder: string; name: string } {
   if (there?.directory) return { folder: path, name: source.contents ? "." : source.name };
   if (there && source.directory) throw new LighterError("invalid", "cannot copy directory");
-  if (!there && source.asked && !source.directory) throw new LighterError("invalid", "no such directory");
+  if (source.asked && !source.directory) throw new LighterError("invalid", "no such directory");
   return { folder: dirname(path), name: basename(path) };
 }
 
 async function statOrNothing(connection: Connection, name: string, path: string): Promise<PathStat | undefined> {
-  try {
-    return await statPath(connection, name, path);
-  } catch (error) {
-    if (kindOf(error) === "not-found" && !/no such container/i.test((error as Error).message)) return undefined;
-    // A HEAD has no body: whether it is the container that is missing, the next request says.
-    if (kindOf(error) === "not-found") return undefined;
+  // A HEAD has no body: whether it is the container that is missing, the next request says.
+  return statPath(connection, name, path).catch((error: unknown) => {
+    if (kindOf(error) === "not-found" || kindOf(error) === "invalid") return undefined;
     throw error;
-  }
+  });
 }
 
 /** The path that a link at the end of a path points to. */
 async function resolvedInside(connection: Connection, name: string, given: string): Promise<string> {
-  const path = given === "" ? "/" : isAbsolute(given) ? given : `/${given}`;
+  // Without the slash at its end, which would hide a link from the look.
+  const path = `/${given}`.replace(/^\/+/, "/").replace(/(.)\/+$/, "$1");
   const info = await statOrNothing(connection, name, path);
-  if (!info || (info.mode & GO_MODE.link) === 0 || info.linkTarget === "") return path.length > 1 ? path.replace(/\/+$/, "") || "/" : path;
+  if (!info || (info.mode & GO_MODE.link) === 0 || info.linkTarget === "") return path;
   return isAbsolute(info.linkTarget) ? info.linkTarget : join(dirname(path), info.linkTarget);
 }
 

@@ -17,6 +17,9 @@ export function statPath(context: Context, reference: string, path: string): Pro
   return atPlace(context, reference, { path }, (place, row) => statAt(place, row, path));
 }
 
+/** What the kernel shows in these is no part of a container's files: whoever copies the whole root does not want it. */
+const KERNEL_DIRECTORIES: readonly string[] = ["/proc", "/sys", "/dev"];
+
 /** See `Containers.archive`: the container stays as it is (a stopped one is not started) until the stream has ended. */
 export async function archivePath(
   context: Context,
@@ -32,7 +35,8 @@ export async function archivePath(
     signal.addEventListener("abort", () => ended.resolve());
     if (signal.aborted) ended.resolve();
     const name = /(?:^|\/)\.$/.test(path) ? "." : stat.name;
-    const tar = packTree({ root: place.root, path: place.path, name }, { signal });
+    const shallow = stat.name === "/" ? KERNEL_DIRECTORIES : [];
+    const tar = packTree({ root: place.root, path: place.path, name, shallow }, { signal });
     tellAlone(context, row, "archive-path");
     answer.resolve({ stat, tar: withEnd(tar, ended.resolve) });
     await ended.promise;

@@ -37,6 +37,8 @@ export interface PackArgs extends PlaceInRoot {
   wholeSeconds?: boolean;
   /** Absolute paths, as seen from the top, that are left out with all below. */
   except?: readonly string[];
+  /** Absolute paths of directories, as seen from the top, of which nothing but themselves is taken. */
+  shallow?: readonly string[];
 }
 
 const CHUNK = 1 << 20;
@@ -93,6 +95,7 @@ interface Walk {
   links: Map<string, ByteString>;
   /** Names in the archive that are left out. */
   except: ReadonlySet<ByteString>;
+  shallow: ReadonlySet<ByteString>;
   turn: () => Promise<void>;
 }
 
@@ -101,8 +104,16 @@ export async function packTreeJob(args: PackArgs, context: JobContext): Promise<
   const root = openRoot(args.root);
   try {
     const found = findInRoot(root, args.path, args.follow);
-    const except = new Set((args.except ?? []).map((path) => byteString(`${args.name}${path}`).replace(/^\//, "")));
-    const walk: Walk = { args, output: new TarOutput(context.port), links: new Map(), except, turn: turns(context.signal) };
+    const named = (paths: readonly string[] = []): Set<ByteString> =>
+      new Set(paths.map((path) => byteString(args.name === "" ? path.slice(1) : args.name === "/" ? path : `${args.name}${path}`)));
+    const walk: Walk = {
+      args,
+      output: new TarOutput(context.port),
+      links: new Map(),
+      except: named(args.except),
+      shallow: named(args.shallow),
+      turn: turns(context.signal),
+    };
     try {
       const self = `/proc/self/fd/${found.fd}`;
       if (found.stat.type === S_IFDIR) {
@@ -130,14 +141,14 @@ async function packChildren(walk: Walk, dir: number, base: ByteString, name: Byt
       await walk.turn();
       const stat = statAt(fd, child);
       if (typeof stat === "number") continue;
-      const path = name === "" || name === "/" ? child : joinPath(name.replace(/\/$/, ""), child);
+      const path = name === "" ? child : name === "/" ? `/${child}` : joinPath(name.replace(/\/$/, ""), child);
       if (walk.except.has(path)) continue;
       if (stat.type !== S_IFDIR) {
         await packLeaf(walk, fd, child, stat, path);
         continue;
       }
       await writeDirectory(walk, fd, child, stat, path);
-      await packChildren(walk, fd, child, path);
+      if (!walk.shallow.has(path)) await packChildren(walk, fd, child, path);
     }
   } finally {
     close(fd);
