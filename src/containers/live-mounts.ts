@@ -53,6 +53,7 @@ function sourcesOf(context: Context, row: ContainerRow, mounts: PlannedMount[]):
 const LATER: Readonly<Record<string, string>> = {
   EBUSY: "it is in use",
   EROFS: "its place has to be made first, and the container's root is read-only",
+  ESRCH: "the container has just ended",
   EPERM: "this kernel does not allow it now",
   ENOSYS: "this kernel cannot do it now",
   EOPNOTSUPP: "this kernel cannot do it now",

@@ -1,7 +1,7 @@
 import { cc, dlopen, ptr } from "bun:ffi";
 import { closeFd, memoryFile, openFd, O_PATH, writeAll } from "./fd.ts";
 import { close, type FileStat, mkdirAt, must, O, openAt, openInRoot, S_IFDIR, statFd } from "./files.ts";
-import { AT_FDCWD, check, cstr, ERRNO, libc, systemError } from "./libc.ts";
+import { AT_FDCWD, check, cstr, ERRNO, libc, type SystemError, systemError } from "./libc.ts";
 import { detachedOverlay } from "./overlay.ts";
 import { isAlive } from "./process.ts";
 import type { MountJob, MountSource, UnmountJob } from "./spawn-protocol.ts";
@@ -116,18 +116,22 @@ function stands(parent: number, name: string, source: string): boolean {
   }
 }
 
+/** Opens root and mount namespace of exactly this process. Throws ESRCH when it is gone. */
 function withRoot<T>(name: MountJob["process"], use: (root: number, namespace: number) => T): T {
-  const root = openFd(`/proc/${name.pid}/root`, O_PATH);
+  const fds: number[] = [];
   try {
-    const namespace = openFd(`/proc/${name.pid}/ns/mnt`, 0);
     try {
-      if (!isAlive(name)) throw systemError("setns", ERRNO.ESRCH, String(name.pid));
-      return use(root, namespace);
-    } finally {
-      closeFd(namespace);
+      fds.push(openFd(`/proc/${name.pid}/root`, O_PATH));
+      fds.push(openFd(`/proc/${name.pid}/ns/mnt`, 0));
+    } catch (error) {
+      // A process that is just ending has neither any more, and is no zombie yet.
+      if ((error as SystemError).code !== "ENOENT") throw error;
     }
+    const [root, namespace] = fds;
+    if (root === undefined || namespace === undefined || !isAlive(name)) throw systemError("setns", ERRNO.ESRCH, String(name.pid));
+    return use(root, namespace);
   } finally {
-    closeFd(root);
+    closeFd(...fds);
   }
 }
 
