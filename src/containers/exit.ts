@@ -1,4 +1,4 @@
-import { messageOf } from "../base/errors.ts";
+import { kindOf, messageOf } from "../base/errors.ts";
 import { logOf } from "../base/log.ts";
 import type { Exit, Task } from "../runtime/runtime.ts";
 import { type Context, tell } from "./context.ts";
@@ -15,17 +15,39 @@ import { tellVolumes } from "./volume-events.ts";
 
 const log = logOf("containers");
 
+const RETRY_MILLISECONDS = 2000;
+
 /** Waits for the process's end and does what follows; `live.exitHandled` resolves after that. */
 export function watchExit(context: Context, id: string, live: Live, task: Task): void {
+  handleWhenGone(context, id, live, task);
+  live.oomTold = 0;
+  task.onOomKill(() => orLog(id, () => tellOomKill(context, id, live, task)));
+  void task.monitorLost.then(() => {
+    if (!context.closing && live.task === task) orLog(id, () => tellMonitorLost(context, id));
+  });
+}
+
+/** What cannot be told (an event that a full disk has no room for) is lost, and nothing with it. */
+function orLog(id: string, tellIt: () => void): void {
+  try {
+    tellIt();
+  } catch (error) {
+    log.warn("cannot tell of {id}: {error}", { id, error });
+  }
+}
+
+function handleWhenGone(context: Context, id: string, live: Live, task: Task): void {
   const handled = task.exited.then((exit) => live.lock.run(() => handleExit(context, id, live, task, exit)));
   live.exitHandled = handled.catch(async (error: unknown) => {
     log.error("after the exit of {id}: {error}", { id, error });
-    live.tellExit({ statusCode: (await task.exited).code, error: messageOf(error) });
-  });
-  live.oomTold = 0;
-  task.onOomKill(() => tellOomKill(context, id, live, task));
-  void task.monitorLost.then(() => {
-    if (!context.closing && live.task === task) tellMonitorLost(context, id);
+    const result = { statusCode: (await task.exited).code, error: messageOf(error) };
+    live.tellExit(result);
+    if (kindOf(error) !== "no-space" || context.closing) return;
+    orLog(id, () => {
+      if (rowById(context.needs.state, id)?.autoRemove === true) live.tellRemoved(result);
+    });
+    // Once it can be written down, it is; nobody waits for that.
+    if (live.task === task) setTimeout(() => handleWhenGone(context, id, live, task), RETRY_MILLISECONDS).unref();
   });
 }
 

@@ -159,13 +159,20 @@ async function failStart(context: Context, row: ContainerRow, live: Live, task: 
   const undone = await Promise.allSettled([task?.delete(), context.needs.networks.leave(row.id)]);
   for (const result of undone)
     if (result.status === "rejected") log.warn("after a failed start of {id}: {error}", { id: row.id, error: result.reason });
-  context.needs.state.write(
-    (tx) => {
-      context.needs.networks.release(tx, row.id);
-      setStartFailed(tx, row.id, { status: row.hasRun ? "exited" : "created", exitCode, error: messageOf(error) });
-    },
-    { durable: false },
-  );
-  for (const waiting of [...live.pending]) waiting.abandon();
-  if (row.autoRemove) await removeLocked(context, current(context, row.id), live, { volumes: true });
+  try {
+    context.needs.state.write(
+      (tx) => {
+        context.needs.networks.release(tx, row.id);
+        setStartFailed(tx, row.id, { status: row.hasRun ? "exited" : "created", exitCode, error: messageOf(error) });
+      },
+      { durable: false },
+    );
+    if (row.autoRemove) await removeLocked(context, current(context, row.id), live, { volumes: true });
+  } catch (unwritten) {
+    // A full disk: the reason of the failed start matters more, and nobody is to wait for ever.
+    log.error("after a failed start of {id}: {error}", { id: row.id, error: unwritten });
+    if (row.autoRemove) live.tellRemoved({ statusCode: exitCode, error: messageOf(unwritten) });
+  } finally {
+    for (const waiting of [...live.pending]) waiting.abandon();
+  }
 }
