@@ -1,3 +1,4 @@
+import { existsSync } from "node:fs";
 import { LighterError } from "../base/errors.ts";
 import { newId } from "../base/ids.ts";
 import type { EndpointSettings } from "../wire/engine-api.ts";
@@ -95,7 +96,8 @@ async function connectRunning(
     context.names.changed(network.id);
     context.book.free(network.id, endpoint.address4);
     context.book.free(network.id, endpoint.address6);
-    throw error;
+    if (existsSync(`/proc/${target.pid}/ns/net`)) throw error;
+    throw new LighterError("conflict", `Container ${target.id} is not running`, { cause: error });
   }
 }
 
@@ -160,11 +162,13 @@ async function disconnectRunning(context: Context, network: NetworkRow, endpoint
   if (endpoint.hostName !== "") await context.kernel.do("deleteLinks", [endpoint.hostName]);
   const heirNetwork = heir === undefined ? undefined : networkById(context.state, heir.network);
   if (heir === undefined || heirNetwork === undefined || heirNetwork.config.internal || pid === undefined) return;
-  await context.kernel.do("gateways", {
-    namespace: `/proc/${pid}/ns/net`,
-    name: heir.config.name,
-    gateways: gatewaysOf(heirNetwork, heir),
-  });
+  const namespace = `/proc/${pid}/ns/net`;
+  try {
+    await context.kernel.do("gateways", { namespace, name: heir.config.name, gateways: gatewaysOf(heirNetwork, heir) });
+  } catch (error) {
+    // A container that has just ended needs no way out.
+    if (existsSync(namespace)) throw error;
+  }
 }
 
 function notActive(containerName: string, asked: EndpointSettings): Omit<EndpointRow["config"], "state" | "connected"> {
