@@ -1,7 +1,8 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { createHash } from "node:crypto";
-import { appendFileSync, existsSync, readdirSync, statSync, truncateSync } from "node:fs";
+import { appendFileSync, existsSync, mkdirSync, readdirSync, statSync, truncateSync } from "node:fs";
 import { join } from "node:path";
+import { eventsAfter } from "../state/events.ts";
 import { type Fixture, openFixture } from "./fixture.ts";
 
 const root = process.getuid?.() === 0;
@@ -121,6 +122,37 @@ describe.skipIf(!root)("logs have bounds", () => {
     expect(lines.length).toBeGreaterThan(350);
     expect(lines.at(-1)).toBe(400);
     expect(lines).toEqual([...new Set(lines)].sort((a, b) => a - b));
+  }, 30_000);
+
+  test("a full disk costs lines, which are counted, and not the container", async () => {
+    const { id } = await fixture.containers.create(
+      "full",
+      {
+        Image: "busybox",
+        Cmd: ["sh", "-c", "i=0; while [ $i -lt 400 ]; do seq 10001 10100; i=$((i+1)); sleep 0.005; done; exit 7"],
+        HostConfig: { NetworkMode: "host" },
+      },
+      {},
+    );
+    const directory = directoryOf(fixture, id);
+    mkdirSync(directory, { recursive: true });
+    await Bun.$`mount -t tmpfs -o size=512k tmpfs ${directory}`;
+    try {
+      await fixture.containers.start(id);
+      expect((await fixture.containers.wait(id, "not-running").result).statusCode).toBe(7);
+      const lost = (): number[] =>
+        eventsAfter(fixture.state, 0).flatMap(({ actor, action, attributes }) =>
+          actor === id && action === "log-loss" ? [Number(attributes["lines"])] : [],
+        );
+      for (let tries = 0; tries < 100 && lost().length === 0; tries++) await Bun.sleep(20);
+      let kept = 0;
+      for await (const entry of fixture.containers.logs(id, { stdout: true, stderr: true, follow: false })) kept += entry.data.length / 6;
+      expect(kept).toBeGreaterThan(5000);
+      const all = lost().reduce((sum, lines) => sum + lines, 0);
+      expect(Math.abs(all - (40_000 - kept))).toBeLessThan(2000);
+    } finally {
+      await Bun.$`umount ${directory}`;
+    }
   }, 30_000);
 
   test("what is too large when a container starts again goes, from its beginning", async () => {

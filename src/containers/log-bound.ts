@@ -3,11 +3,12 @@ import { logOf } from "../base/log.ts";
 import { isAlive } from "../linux/process.ts";
 import type { Task } from "../runtime/runtime.ts";
 import type { OutputSink } from "../wire/stream.ts";
-import type { Context } from "./context.ts";
+import { type Context, tellAlone } from "./context.ts";
 import type { Live } from "./live.ts";
 import { cutLog } from "./log-cut.ts";
 import { inodeOf, rotatedNumbers } from "./log-files.ts";
 import { type LogLimits, logLimits } from "./log-limits.ts";
+import { LossWatch } from "./log-loss.ts";
 import { packLogs, removeHalfPacked } from "./log-pack.ts";
 import { dropLogs, reopen, rotateLog, sizeOfLog } from "./log-rotate.ts";
 import { isShipped } from "./log-shipping.ts";
@@ -88,15 +89,28 @@ export function boundLog(context: Context, row: ContainerRow, live: Live, task: 
     await dropLogs(path, limits, 1);
   };
 
+  const loss = new LossWatch(path, {
+    full: () => log.warn("the disk is full: output of {id} is not kept", { id: row.id }),
+    lost: (lines) => {
+      if (context.closing) return;
+      log.warn("about {lines} lines of the output of {id} were not kept, as the disk was full", { id: row.id, lines });
+      tellAlone(context, row, "log-loss", { lines: String(lines) });
+    },
+  });
   let pause = 1;
+  let meanwhile = 0;
   const count: OutputSink = {
-    // While a log that is full is being changed, its writer goes on in small steps only, each one longer: its monitor must come to read the message.
+    // While a log that is full is being changed, a fast writer goes on in small steps only, each one longer: its monitor must come to read the message.
     room: 0,
     write: (_stream, data) => {
+      loss.saw(data);
       budget -= data.length * LOG_BYTES_PER_BYTE;
       if (budget <= 0) look();
-      if (!busy) pause = 1;
-      return !busy;
+      if (!busy) {
+        pause = 1;
+        meanwhile = 0;
+      }
+      return !busy || (meanwhile += data.length) < limits.maxSize / 8;
     },
     drained: async () => {
       await Promise.race([work, Bun.sleep(pause)]);
@@ -111,10 +125,11 @@ export function boundLog(context: Context, row: ContainerRow, live: Live, task: 
   void task.exited
     .then(async () => {
       ended = true;
+      await loss.end();
       // What is being rotated away comes to its end first.
       await work;
       await live.lock.run(() => (live.task === undefined ? live.logLock.run(() => boundEnded(path, limits)) : Promise.resolve()));
-      packSoon(0);
+      packSoon(CALM_MILLISECONDS);
     })
     .catch((error: unknown) => log.warn("cannot shorten the log of {id}: {error}", { id: row.id, error: messageOf(error) }));
   look();
