@@ -28,7 +28,7 @@ export const UPDATE_FLAGS = {
   env: OF_RUN.env,
   "env-file": OF_RUN["env-file"],
   "env-rm": list("Remove an environment variable"),
-  hostname: { ...OF_RUN.hostname, help: "Give it another host name" },
+  hostname: string("The container's host name"),
   label: OF_RUN.label,
   "label-rm": list("Remove a label"),
   mount: OF_RUN.mount,

@@ -78,7 +78,7 @@ export function limitsBetween(from: HostConfig, to: HostConfig, fields: readonly
   if (memory) Object.assign(changed, { Memory: to.Memory, MemorySwap: to.MemorySwap });
   const { devices: _rules, ...resources } = resourcesOf(changed, [], cgroupVersion);
   if ((changed.CpuQuota ?? 0) < 0) resources.cpu = { ...resources.cpu, quota: -1 };
-  if (changed.MemoryReservation === -1) resources.memory = { ...resources.memory, reservation: -1 };
+  if (changed.MemoryReservation === -1) resources.memory = { ...resources.memory, reservation: cgroupVersion === 2 ? 0 : -1 };
   if (memory && !to.Memory) resources.memory = { ...resources.memory, limit: -1, swap: -1 };
   if (fields.includes("PidsLimit")) resources.pids = { limit: to.PidsLimit || -1 };
   return resources;
