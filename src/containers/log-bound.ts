@@ -110,7 +110,7 @@ export function boundLog(context: Context, row: ContainerRow, live: Live, task: 
         pause = 1;
         meanwhile = 0;
       }
-      return !busy || (meanwhile += data.length) < limits.maxSize / 8;
+      return !busy || (meanwhile += data.length) < limits.maxSize / 32;
     },
     drained: async () => {
       await Promise.race([work, Bun.sleep(pause)]);
