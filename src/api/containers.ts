@@ -146,26 +146,28 @@ export function resize(call: Call): Answer {
 
 const CONDITIONS = ["not-running", "next-exit", "removed"] as const;
 
-/** The head is sent at once, so that the client knows that it waits from now on; the code follows when the condition holds. */
-export function wait(call: Call): Answer {
+/** The head is sent at once, so that the client knows that it waits from now on; the code follows when the condition holds. Before 1.30 both come then. */
+export async function wait(call: Call): Promise<Answer> {
   const { signal } = call;
   const text = call.query.text("condition") ?? "not-running";
   const condition = CONDITIONS.find((known) => known === text);
   if (condition === undefined) throw new LighterError("invalid", `invalid condition: "${text}"`);
   const { result, cancel } = call.engine.containers.wait(param(call, "id"), condition);
   signal.addEventListener("abort", cancel, { once: true });
-  const answer = result.then(
-    ({ statusCode, error }) => ({ StatusCode: statusCode, ...(error !== undefined && { Error: { Message: error } }) }),
-    (error: unknown) => ({ StatusCode: -1, Error: { Message: messageOf(error) } }),
-  );
-  return {
-    status: 200,
-    headers: { "Content-Type": "application/json" },
-    stream: async (out) => {
-      out.write(`${JSON.stringify(await answer)}\n`);
-      signal.removeEventListener("abort", cancel);
-    },
-  };
+  const answer = result
+    .catch((error: unknown) => ({ statusCode: -1, error: messageOf(error) }))
+    .then((ended) => waitAnswer(call.version, condition, ended))
+    .finally(() => signal.removeEventListener("abort", cancel));
+  const headers = { "Content-Type": "application/json" };
+  if (call.version < 30) return { status: 200, headers, text: await answer };
+  return { status: 200, headers, stream: async (out) => void out.write(await answer) };
+}
+
+/** Before 1.34 a removal that failed was told by saying nothing, before 1.42 there was always an `Error`. */
+function waitAnswer(version: number, condition: string, { statusCode, error }: { statusCode: number; error?: string }): string {
+  if (version < 34 && condition === "removed" && error !== undefined) return "";
+  const told = error === undefined ? (version < 42 ? { Error: null } : {}) : { Error: { Message: error } };
+  return `${JSON.stringify({ StatusCode: statusCode, ...told })}\n`;
 }
 
 /** The processes, as `ps` shows them. */

@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { request } from "./api.fixture.ts";
+import { engineWith, request } from "./api.fixture.ts";
 import type { Call } from "./call.ts";
 import { Query } from "./query.ts";
 import { ROUTES } from "./routes.ts";
@@ -136,4 +136,21 @@ test("what came later than the client is refused", async () => {
     const { status, json } = await request(engine, `${route.method} /v1.${(route.since as number) - 1}${path}`);
     expect([status, json]).toEqual([400, { message: `${nameOf(route)} requires minimum API version 1.${route.since}` }]);
   }
+});
+
+test("wait: the head at once since 1.30, an error's place always before 1.42, no word of a failed removal before 1.34", async () => {
+  const ends = Promise.withResolvers<{ statusCode: number; error?: string }>();
+  const engine = engineWith({ containers: { wait: () => ({ result: ends.promise, cancel: () => {} }) } });
+  const line = (version: number): string => `POST /v1.${version}/containers/x/wait?condition=removed`;
+  const early = request(engine, line(29));
+  expect(await Promise.race([early, Bun.sleep(20).then(() => "waits")])).toBe("waits");
+  ends.resolve({ statusCode: 3 });
+  expect((await early).text).toBe('{"StatusCode":3,"Error":null}\n');
+  expect((await request(engine, line(41))).text).toBe('{"StatusCode":3,"Error":null}\n');
+  expect((await request(engine, line(42))).text).toBe('{"StatusCode":3}\n');
+  const failed = engineWith({
+    containers: { wait: () => ({ result: Promise.resolve({ statusCode: 3, error: "busy" }), cancel: () => {} }) },
+  });
+  expect((await request(failed, line(33))).text).toBe("");
+  expect((await request(failed, line(34))).text).toBe('{"StatusCode":3,"Error":{"Message":"busy"}}\n');
 });

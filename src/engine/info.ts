@@ -81,9 +81,9 @@ export async function systemInfo({ config, state, runtime, containers, images, l
     LiveRestoreEnabled: true,
     Isolation: "",
     InitBinary: "tini",
-    ContainerdCommit: { ID: "" },
+    ContainerdCommit: { ID: "N/A" },
     RuncCommit: { ID: versionOf(runtime.record("")) },
-    InitCommit: { ID: "" },
+    InitCommit: { ID: "N/A" },
     SecurityOptions: securityOptions(runtime, config.containers),
     ...(config.addressPools === DEFAULT_ADDRESS_POOLS
       ? {}
