@@ -15,5 +15,5 @@ test("only the code of the program itself is let go", () => {
 
 test("the program runs on after it", () => {
   trimProgram();
-  expect([3, 1, 2].toSorted()).toEqual([1, 2, 3]);
+  expect(JSON.parse(`{"a":[1,${"2"}]}`)).toEqual({ a: [1, 2] });
 });
