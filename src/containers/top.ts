@@ -30,16 +30,22 @@ async function ps(args: string[]): Promise<{ text: string; complaint?: never } |
   return { text: undefined, complaint: errors.trimStart().split("\n", 1)[0] || `ps ${args.join(" ")} failed` };
 }
 
-/** Takes `ps`'s table apart; only rows of the given pids stay. The last column may hold spaces. */
+/** Headings of the columns that may hold spaces. */
+const WIDE = new Set(["CMD", "COMMAND", "ARGS"]);
+
+/** Takes `ps`'s table apart; only rows of the given pids stay. The command may hold spaces, or the last column where it is not shown. */
 export function parsePs(text: string, pids: ReadonlySet<number>): { Titles: string[]; Processes: string[][] } {
   const [header = "", ...lines] = text.split("\n");
   const titles = header.split(/\s+/).filter((word) => word !== "");
   const column = titles.findIndex((title) => title === "PID");
   if (column < 0) throw new LighterError("invalid", "Couldn't find PID field in ps output");
+  const named = titles.findIndex((title) => WIDE.has(title));
+  const wide = named < 0 ? titles.length - 1 : named;
   const rows = lines.flatMap((line) => {
     const words = line.split(/\s+/).filter((word) => word !== "");
-    if (!pids.has(Number(words[column]))) return [];
-    return [[...words.slice(0, titles.length - 1), words.slice(titles.length - 1).join(" ")]];
+    const end = words.length - (titles.length - 1 - wide);
+    const row = [...words.slice(0, wide), words.slice(wide, end).join(" "), ...words.slice(end)];
+    return pids.has(Number(row[column])) ? [row] : [];
   });
   return { Titles: titles, Processes: rows };
 }
