@@ -16,7 +16,7 @@ const path = process.env["PATH"];
 beforeAll(async () => {
   process.env["PATH"] = `${await criuFolder()}:${path}`;
   ground = await Ground.lay(["busybox"], ["--experimental"]);
-});
+}, 120_000);
 afterAll(async () => {
   process.env["PATH"] = path;
   await ground?.[Symbol.asyncDispose]();

@@ -17,7 +17,7 @@ beforeAll(async () => {
   await ground.lighter.must("run", "-d", "--name", "running", "-e", "A=b", "-l", "l=x", "busybox", "sh", "-c", `${WRITES}; sleep 600`);
   await ground.lighter.must("run", "--name", "stopped", "--workdir", "/new", "busybox", "sh", "-c", WRITES);
   await until("the files are there", async () => (await ground.lighter.run(["exec", "running", "test", "-e", "/new/null"])).code === 0);
-});
+}, 120_000);
 afterAll(async () => await ground?.[Symbol.asyncDispose]());
 
 interface ImageOfDocker {
@@ -193,5 +193,34 @@ test("a client that gives up leaves a container that runs, and no content", asyn
   expect(await asked).toBe("given up");
   expect(await ground.lighter.must("exec", id, "echo", "on")).toBe("on");
   await until("all is as it was", async () => Bun.deepEquals((await leftovers(ground.daemon)).files, before.files), { timeout: 20_000 });
+  await ground.lighter.must("rm", "-f", id);
+});
+
+test("a daemon that is killed in the middle leaves a container that runs, and no content", async () => {
+  const id = await ground.lighter.must(
+    "run",
+    "-d",
+    "busybox",
+    "sh",
+    "-c",
+    "dd if=/dev/urandom of=/big bs=1M count=200 2> /dev/null; echo written; sleep 600",
+  );
+  await until("the file is there", async () => (await ground.lighter.run(["logs", id])).stdout.includes("written"));
+  const before = await leftovers(ground.daemon);
+  const asked = ground.daemon.api("POST", `/commit?container=${id}&repo=never`).then(
+    () => "made",
+    () => "cut off",
+  );
+  await until("it is frozen", async () => (await eventsOf({ since: 1, container: id })).some(({ Action }) => Action === "pause"));
+  await ground.daemon.end("SIGKILL");
+  expect(await asked).toBe("cut off");
+  await ground.daemon.start();
+  expect(await ground.lighter.must("exec", id, "echo", "on")).toBe("on");
+  expect((await ground.lighter.run(["image", "inspect", "never"])).code).toBe(1);
+  await ground.lighter.must("image", "prune", "-f");
+  let files: string[] = [];
+  await until("all is as it was", async () => Bun.deepEquals((files = (await leftovers(ground.daemon)).files), before.files), {
+    timeout: 20_000,
+  }).catch(() => expect(files).toEqual(before.files));
   await ground.lighter.must("rm", "-f", id);
 });

@@ -10,7 +10,7 @@ beforeAll(async () => {
   ground = await Ground.lay(["busybox"]);
   await ground.lighter.must("run", "-d", "--name", "running", "busybox", "sleep", "600");
   await ground.lighter.must("create", "--name", "stopped", "busybox");
-});
+}, 120_000);
 afterAll(async () => await ground?.[Symbol.asyncDispose]());
 
 async function exists(path: string): Promise<boolean> {

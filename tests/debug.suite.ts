@@ -41,7 +41,7 @@ beforeAll(async () => {
   );
   // The image of tools is made by the first call.
   expect((await debug(["bare", "true"])).code).toBe(0);
-});
+}, 120_000);
 afterAll(async () => await ground?.[Symbol.asyncDispose]());
 
 function debug(args: string[], options: ShellOptions = {}): Promise<Outcome> {

@@ -45,7 +45,7 @@ beforeAll(async () => {
   await ground.lighter.must("run", "-d", "--name", "running", "-v", "/vol", "busybox", "sh", "-c", `${WORK}; echo done; sleep 600`);
   await ground.lighter.must("run", "--name", "stopped", "-v", "/vol", "busybox", "sh", "-c", WORK);
   await until("the work is done", async () => (await ground.lighter.run(["logs", "running"])).stdout.includes("done"));
-});
+}, 120_000);
 afterAll(async () => await ground?.[Symbol.asyncDispose]());
 
 for (const name of CLIENTS) {

@@ -28,7 +28,7 @@ beforeAll(async () => {
   });
   port = listener.port;
   relay = listener;
-});
+}, 120_000);
 afterAll(async () => {
   relay?.stop(true);
   await ground?.[Symbol.asyncDispose]();

@@ -8,6 +8,9 @@ import { deleteIngest, insertBlob, insertLeaseItem, touchIngest } from "./rows.t
 
 const CHUNK = 1 << 20;
 
+/** Begins the `ref` of an ingest that nobody can go on with after a crash, as its source is gone: what is left of it goes at the next start. */
+export const UNREPEATED = "once:";
+
 /** What an ingest tells those who read its file while it grows. */
 export interface IngestWatcher {
   /** So many bytes are there. */

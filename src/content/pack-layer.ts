@@ -4,6 +4,7 @@ import { newId } from "../base/ids.ts";
 import { digestOf } from "../oci/digest.ts";
 import { type Digest, MEDIA } from "../oci/image.ts";
 import type { Blob, Content, Layer } from "./content.ts";
+import { UNREPEATED } from "./ingest.ts";
 import { packTree } from "./trees.ts";
 
 const gzipAsync = promisify(gzip);
@@ -37,7 +38,7 @@ export async function packLayer(content: Content, options: PackOptions): Promise
 async function packBlob(content: Content, options: PackOptions): Promise<{ blob: Blob; diffId: Digest }> {
   const plain = new Bun.CryptoHasher("sha256");
   const packed = new Bun.CryptoHasher("sha256");
-  const ingest = await content.ingest(`layer-${newId()}`);
+  const ingest = await content.ingest(`${UNREPEATED}layer-${newId()}`);
   // Compressed pieces in their order, several under way.
   const members: Promise<Uint8Array>[] = [];
   const writeFirst = async (): Promise<void> => {

@@ -9,7 +9,7 @@ import type { Digest } from "../oci/image.ts";
 import type { Tx } from "../state/state.ts";
 import { deleteUnreached, findUnreached } from "./collect.ts";
 import type { Blob, Content, ContentOptions, Ingest, Layer, Lease } from "./content.ts";
-import { FileIngest, storeBlob } from "./ingest.ts";
+import { FileIngest, storeBlob, UNREPEATED } from "./ingest.ts";
 import { RowLease } from "./lease.ts";
 import { packLayer, type PackOptions } from "./pack-layer.ts";
 import { blobFile, ingestFile, layerDirectory, type Places, placesOf } from "./places.ts";
@@ -58,6 +58,8 @@ export class ContentStore implements Content {
     for (const name of await readdir(this.#places.blobs)) {
       if (findBlob(state, `sha256:${name}`) === undefined) this.#trash.take(join(this.#places.blobs, name));
     }
+    const lost = allIngests(state).filter(({ ref }) => ref.startsWith(UNREPEATED));
+    if (lost.length > 0) state.write((tx) => lost.forEach(({ ref }) => deleteIngest(tx, ref)), { durable: false });
     const known = new Set(allIngests(state).map(({ ref }) => ingestFile(this.#places, ref)));
     for (const name of await readdir(this.#places.ingests)) {
       const path = join(this.#places.ingests, name);

@@ -3,6 +3,7 @@ import { now, toRfc3339Nano } from "../base/clock.ts";
 import { LighterError } from "../base/errors.ts";
 import { familiarReference } from "../base/reference.ts";
 import type { Blob as StoredBlob, Content, Lease } from "../content/content.ts";
+import { UNREPEATED } from "../content/ingest.ts";
 import { MEDIA, type Digest, type ImageConfig, type Manifest } from "../oci/image.ts";
 import { hostPlatform, parsePlatform } from "../oci/platform.ts";
 import type { State } from "../state/state.ts";
@@ -104,7 +105,7 @@ async function storeLayer(
       yield piece;
     }
   }
-  const ingest = await content.ingest(`import-${crypto.randomUUID()}`);
+  const ingest = await content.ingest(`${UNREPEATED}import-${crypto.randomUUID()}`);
   try {
     for await (const piece of through(hashed(), createGzip({ level: 1, chunkSize: 1 << 20 }))) {
       packed.update(piece);

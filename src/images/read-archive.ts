@@ -1,5 +1,6 @@
 import { LighterError } from "../base/errors.ts";
 import type { Content, Ingest, Lease } from "../content/content.ts";
+import { UNREPEATED } from "../content/ingest.ts";
 import type { Digest } from "../oci/image.ts";
 import { textOf, type TarEntry } from "../oci/tar-entry.ts";
 import { TarParser } from "../oci/tar-read.ts";
@@ -100,7 +101,7 @@ class ArchiveReader {
     }
     if (entry.type !== "file") return;
     if (BLOB.test(path)) {
-      const ingest = await this.#content.ingest(`load-${crypto.randomUUID()}`);
+      const ingest = await this.#content.ingest(`${UNREPEATED}load-${crypto.randomUUID()}`);
       this.#target = { ingest, hash: new Bun.CryptoHasher("sha256") };
     } else if (entry.size <= MOST_DOCUMENT && /\.json$|^oci-layout$|^repositories$/.test(path)) this.#target = [];
   }
