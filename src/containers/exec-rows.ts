@@ -77,6 +77,13 @@ function fromRaw(raw: Raw): ExecRow {
   };
 }
 
+/** The execs that `inspect` shows: those that run, and those that somebody may still start. */
+export function openExecIds(reader: Reader, container: string): string[] {
+  return reader
+    .all<{ id: string }>("SELECT id FROM execs WHERE container = ? AND status <> 'exited' ORDER BY created", container)
+    .map(({ id }) => id);
+}
+
 /** Ids of the execs of a container that run. */
 export function runningExecIds(reader: Reader, container: string): string[] {
   return reader.all<{ id: string }>("SELECT id FROM execs WHERE container = ? AND status = 'running'", container).map(({ id }) => id);

@@ -3,7 +3,7 @@ import type { ContainerInspectResponse, ContainerState } from "../wire/engine-ap
 import { profileOf } from "./apparmor.ts";
 import { type Context, find, isRunning } from "./context.ts";
 import { commandOf } from "./desired.ts";
-import { runningExecIds } from "./exec-rows.ts";
+import { openExecIds } from "./exec-rows.ts";
 import { healthChecks } from "./health-rows.ts";
 import { shownLinks } from "./link-environment.ts";
 import { mountPoints } from "./mount-points.ts";
@@ -28,7 +28,7 @@ export async function inspectContainer(
   const descriptor = images.descriptor(row.manifest);
   const [path = "", ...args] = commandOf(config);
   const running = isRunning(row) ? runningConfig(state, row.id) : undefined;
-  const execs = runningExecIds(state, row.id);
+  const execs = openExecIds(state, row.id);
   const answer: ContainerInspectResponse = {
     Id: row.id,
     Created: toRfc3339Nano(row.created),
