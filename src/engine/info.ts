@@ -91,7 +91,7 @@ export async function systemInfo({ config, state, runtime, containers, images, l
     CDISpecDirs: config.containers.cdiSpecDirs,
     ...(described.length > 0 ? { DiscoveredDevices: described.map((ID) => ({ Source: "cdi", ID })) } : {}),
     FirewallBackend: { Driver: "nftables" },
-    Warnings: [],
+    Warnings: warnings(runtime),
   };
 }
 
@@ -108,6 +108,21 @@ function limits(runtime: Runtime): Partial<SystemInfo> {
     PidsLimit: has("pids"),
     OomKillDisable: runtime.cgroup.version === 1 && existsSync(`${memory}memory.oom_control`),
   };
+}
+
+/** What cannot be limited here, as Docker calls it. */
+const LIMITS: readonly [keyof SystemInfo, string][] = [
+  ["MemoryLimit", "memory limit"],
+  ["SwapLimit", "swap limit"],
+  ["CpuCfsPeriod", "cpu cfs period"],
+  ["CpuCfsQuota", "cpu cfs quota"],
+  ["CPUShares", "cpu shares"],
+  ["CPUSet", "cpuset"],
+];
+
+function warnings(runtime: Runtime): string[] {
+  const here = limits(runtime);
+  return LIMITS.flatMap(([name, words]) => (here[name] === true ? [] : [`WARNING: No ${words} support`]));
 }
 
 function securityOptions(runtime: Runtime, { seccompProfile, appArmorProfile, noNewPrivileges }: ContainerDefaults): string[] {
