@@ -209,7 +209,7 @@ for (const name of CLIENTS) {
     await Bun.write(join(folder, "dir/f"), "f\n");
     const place = `/tmp/${ground.name()}`;
     await client.must("exec", "running", "mkdir", place);
-    for (const flag of ["-z", "--zstd"]) {
+    for (const flag of ["-z", "--zstd", "-J", "-j"]) {
       const tar = await Bun.spawn(["tar", flag, "-C", folder, "-cf", "-", "dir"]).stdout.bytes();
       expect(await client.run(["cp", "-", `running:${place}`], { stdin: tar })).toMatchObject({ code: 0 });
       expect(await client.must("exec", "running", "sh", "-c", `cat ${place}/dir/f; rm -r ${place}/dir`)).toBe("f");

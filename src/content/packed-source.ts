@@ -3,6 +3,7 @@ import { createGunzip, createZstdDecompress } from "node:zlib";
 import type { Transform } from "node:stream";
 import { LighterError } from "../base/errors.ts";
 import { breathe } from "./job.ts";
+import { packingProgram, throughProgram } from "./packing-program.ts";
 
 const CHUNK = 1 << 20;
 
@@ -39,7 +40,7 @@ export async function* readGrowing(file: GrowingFile, signal: AbortSignal): Asyn
 }
 
 /**
- * Unpacks gzip (all members) and zstd by what the first bytes are, whatever the media type promised; other bytes pass through.
+ * Unpacks gzip (all members), zstd, xz and bzip2 by what the first bytes are, whatever the media type promised; other bytes pass through.
  * Decompression runs on another thread, about a chunk ahead. Throws `invalid` for damaged data.
  */
 export async function* decompress(source: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
@@ -49,12 +50,15 @@ export async function* decompress(source: AsyncIterable<Uint8Array>): AsyncGener
   if (first[0] === 0x1f && first[1] === 0x8b) yield* through(rest, createGunzip({ chunkSize: CHUNK }));
   else if (first[0] === 0x28 && first[1] === 0xb5 && first[2] === 0x2f && first[3] === 0xfd)
     yield* through(rest, createZstdDecompress({ chunkSize: CHUNK }));
-  else yield* rest;
+  else {
+    const program = packingProgram(first);
+    yield* program === undefined ? rest : throughProgram(rest, program);
+  }
 }
 
 async function firstBytes(iterator: AsyncIterator<Uint8Array>): Promise<Uint8Array> {
   let first: Uint8Array = new Uint8Array();
-  while (first.length < 4) {
+  while (first.length < 6) {
     const next = await iterator.next();
     if (next.done === true) break;
     first = first.length === 0 ? next.value : Buffer.concat([first, next.value]);

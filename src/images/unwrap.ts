@@ -1,6 +1,7 @@
 import { createGunzip, createZstdDecompress } from "node:zlib";
 import { Readable, Transform } from "node:stream";
 import { LighterError } from "../base/errors.ts";
+import { packingProgram, throughProgram } from "../content/packing-program.ts";
 
 const CHUNK = 1 << 20;
 
@@ -8,22 +9,17 @@ const CHUNK = 1 << 20;
 const MAGIC: readonly { name: string; bytes: readonly number[] }[] = [
   { name: "gzip", bytes: [0x1f, 0x8b] },
   { name: "zstd", bytes: [0x28, 0xb5, 0x2f, 0xfd] },
-  { name: "xz", bytes: [0xfd, 0x37, 0x7a, 0x58, 0x5a] },
-  { name: "bzip2", bytes: [0x42, 0x5a, 0x68] },
 ];
 
-/** The pieces of an archive, unpacked if it is gzip or zstd by its first bytes (on other threads). Throws `invalid` for damaged data, `unsupported` for xz and bzip2. */
+/** The pieces of an archive, unpacked if it is gzip, zstd, xz or bzip2 by its first bytes (on other threads). Throws `invalid` for damaged data. */
 export async function* unwrap(archive: ReadableStream<Uint8Array>): AsyncGenerator<Uint8Array> {
   const source = archive[Symbol.asyncIterator]();
   const first = await firstBytes(source);
   const packing = MAGIC.find(({ bytes }) => bytes.every((byte, index) => first[index] === byte))?.name;
   const rest = rejoin(first, source);
-  if (packing === undefined) return yield* rest;
-  if (packing !== "gzip" && packing !== "zstd") {
-    throw new LighterError(
-      "unsupported",
-      `Cannot read the archive: it is packed with ${packing}; unpack it first (${packing === "xz" ? "xz" : "bzip2"} -dc)`,
-    );
+  if (packing === undefined) {
+    const program = packingProgram(first);
+    return yield* program === undefined ? rest : throughProgram(rest, program);
   }
   yield* through(rest, packing === "gzip" ? createGunzip({ chunkSize: CHUNK }) : createZstdDecompress({ chunkSize: CHUNK }));
 }
