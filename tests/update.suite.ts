@@ -243,6 +243,9 @@ describe("a container that exists", () => {
     expect(waiting.Config).toMatchObject({ Labels: { new: "2" }, Hostname: "other" });
     expect(waiting.PendingChanges).toEqual(["Config.Env", "Config.Hostname"]);
     expect(await lighter.must("exec", name, "sh", "-c", "tr '\\0' '\\n' < /proc/1/environ; hostname")).toContain("A=1\nB=2");
+    await ground.daemon.end("SIGKILL");
+    await ground.daemon.start();
+    expect((await inspect(name)).PendingChanges).toEqual(["Config.Env", "Config.Hostname"]);
     await lighter.must("restart", "-t", "0", name);
     const environment = await lighter.must("exec", name, "sh", "-c", "tr '\\0' '\\n' < /proc/1/environ; hostname; cat /file");
     expect(environment).toMatch(/^A=3$/m);

@@ -7,12 +7,12 @@ import type { ContainerEdit, UpdateBody } from "./containers.ts";
 import { change, type Context, isRunning, tell } from "./context.ts";
 import type { Desired, PlannedMount } from "./desired.ts";
 import { editedDesired, WORDS } from "./edit.ts";
-import { type EditEffect, forgetEdit, recordEdit, undoEdit } from "./edit-effects.ts";
+import { type EditEffect, forgetEdit, recordEdit, settlePending, undoEdit } from "./edit-effects.ts";
 import { changeMounts, type MountOutcome, mountsBetween } from "./live-mounts.ts";
 import { networkRequest } from "./network-request.ts";
 import { validateRestartPolicy } from "./restart-policy.ts";
 import { type ContainerRow, setDesired } from "./rows.ts";
-import { clearRunningConfig, pendingChanges, putRunningConfig, type RunningConfig, runningConfig } from "./running-config.ts";
+import { pendingChanges, putRunningConfig, type RunningConfig, runningConfig } from "./running-config.ts";
 import { refuseNul } from "./strings.ts";
 import { changeLimits, limitsBetween } from "./update-limits.ts";
 import { thisMachine } from "./validate-resources.ts";
@@ -79,8 +79,8 @@ function planUpdate(context: Context, row: ContainerRow, body: UpdateBody): Plan
 function updateStored(context: Context, plan: Plan): Updated {
   context.needs.state.write(
     (tx) => {
-      keepVolumes(context, tx, plan.row.id, plan.desired.mounts);
-      clearRunningConfig(tx, plan.row.id);
+      settlePending(context, tx, plan.row);
+      if (plan.desired.mounts.length + plan.row.desired.mounts.length > 0) keepVolumes(context, tx, plan.row.id, plan.desired.mounts);
       record(context, tx, plan);
     },
     { durable: !plan.row.autoRemove },
@@ -144,7 +144,7 @@ function recordRunning(
   const open = plan.ports ? context.needs.networks.republish(tx, networkRequest({ ...row, desired })) : undefined;
   const running = differences(row.desired, process.known, process.mounts, plan.ports && open === undefined);
   if (open !== undefined) delete running.hostConfig.PortBindings;
-  keepVolumes(context, tx, row.id, [...process.mounts, ...desired.mounts]);
+  if (process.mounts.length + desired.mounts.length > 0) keepVolumes(context, tx, row.id, [...process.mounts, ...desired.mounts]);
   tellChanged(tx, row, process.has, process.mounts);
   record(context, tx, plan);
   putRunningConfig(tx, row.id, running, desired);
