@@ -238,3 +238,73 @@ for (const [area, { starts, daily, full }] of Object.entries(AREAS)) {
     expect((await rss()) - rssBefore).toBeLessThan(FULL ? 300 : 200);
   }, 600_000);
 }
+
+/** Verbs that meet on one container. */
+const VERBS: readonly [method: string, path: string, body?: object][] = [
+  ["POST", "/containers/shared/start"],
+  ["POST", "/containers/shared/start"],
+  ["POST", "/containers/shared/stop?t=0"],
+  ["POST", "/containers/shared/restart?t=0"],
+  ["POST", "/containers/shared/kill"],
+  ["POST", "/containers/shared/pause"],
+  ["POST", "/containers/shared/unpause"],
+  ["POST", "/containers/shared/unpause"],
+  ["POST", "/containers/shared/rename?name=shared2"],
+  ["POST", "/containers/shared2/rename?name=shared"],
+  ["POST", "/containers/shared/update", { Memory: 64 << 20, MemorySwap: 128 << 20 }],
+  ["POST", "/networks/net/connect", { Container: "shared" }],
+  ["POST", "/networks/net/disconnect", { Container: "shared", Force: true }],
+  ["POST", "/containers/shared/exec", { Cmd: ["true"] }],
+  ["GET", "/containers/shared/top"],
+  ["GET", "/containers/shared/stats?stream=0&one-shot=1"],
+  ["GET", "/containers/shared/json?size=1"],
+  ["GET", "/containers/shared/changes"],
+  ["GET", "/containers/shared/archive?path=/etc/passwd"],
+  ["GET", "/containers/shared/logs?stdout=1&tail=3"],
+  ["POST", "/commit?container=shared&repo=made"],
+  ["DELETE", "/containers/shared?force=1&v=1"],
+  [
+    "POST",
+    "/containers/create?name=shared",
+    { Image: IMAGE, Cmd: ["sh", "-c", "trap exit TERM; while :; do echo x; sleep 0.1; done"], Volumes: { "/v": {} } },
+  ],
+  ["POST", "/containers/create?name=shared", { Image: IMAGE, Cmd: ["sleep", "0.1"], HostConfig: { AutoRemove: true, NetworkMode: "net" } }],
+];
+
+test("verbs at once on one container: no 500, no hang, no leak", async () => {
+  const random = randomOf(SEED);
+  const { daemon } = ground;
+  await targets();
+  await clean();
+  const before = await leftovers(daemon);
+  const rowsBefore = rows();
+  await targets();
+  const wrong: string[] = [];
+  const work = async (): Promise<void> => {
+    for (let n = 0; n < count(40, 2000) && wrong.length < 20; n++) {
+      const [method, path, body] = VERBS[Math.floor(random() * VERBS.length)] as (typeof VERBS)[number];
+      try {
+        const response = await daemon.api(method, path, { ...(body && { body }), signal: AbortSignal.timeout(30_000 * SLOW) });
+        const text = await response.text();
+        if (response.status >= 500) wrong.push(`${method} ${path}: ${response.status} ${text.slice(0, 300)}`);
+      } catch (error) {
+        // Files of a container that ends while they are sent: the answer has begun, and breaks off.
+        if (!path.includes("/archive?") || !/closed unexpectedly/.test(String(error))) wrong.push(`${method} ${path}: ${String(error)}`);
+      }
+    }
+  };
+  await Promise.all(Array.from({ length: 8 }, work));
+  expect(wrong).toEqual([]);
+  for (const { Id } of await daemon.json<{ Id: string }[]>("GET", "/containers/json?all=1")) {
+    const response = await daemon.api("GET", `/containers/${Id}/json`);
+    if (!response.ok) continue;
+    const { State } = (await response.json()) as { State: { Running: boolean; Pid: number } };
+    expect(State.Running).toBe(State.Pid > 0);
+  }
+  await clean();
+  await until("all is gone", async () =>
+    Bun.deepEquals({ ...(await leftovers(daemon)), descriptors: 0 }, { ...before, descriptors: 0 }),
+  ).catch(() => undefined);
+  expect({ ...(await leftovers(daemon)), descriptors: 0 }).toEqual({ ...before, descriptors: 0 });
+  expect(rows()).toEqual(rowsBefore);
+}, 600_000);

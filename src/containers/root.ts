@@ -1,6 +1,6 @@
 import { statSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
-import { LighterError } from "../base/errors.ts";
+import { kindOf, LighterError } from "../base/errors.ts";
 import { closeFd, O_PATH, openFd } from "../linux/fd.ts";
 import { isAlive, type ProcessName } from "../linux/process.ts";
 import { cleanPath } from "./bind-spec.ts";
@@ -66,7 +66,8 @@ function openRunning(row: ContainerRow, init: ProcessName): number {
   try {
     fd = openFd(`/proc/${init.pid}/root`, O_PATH);
   } catch (cause) {
-    if (isAlive(init)) throw cause;
+    // One that has ended but was not reaped yet has no root.
+    if (kindOf(cause) !== "not-found") throw cause;
   }
   if (fd >= 0 && isAlive(init)) return fd;
   closeFd(fd);
