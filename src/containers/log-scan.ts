@@ -9,6 +9,23 @@ const LETTER_P = 0x50;
 /** Texts up to this length are looked through byte by byte: cheaper than a call. */
 const SHORT = 64;
 
+/** Where the space behind the time of a line stands that begins at `start`; -1 when none does. */
+export function spaceOf(block: Uint8Array, start: number): number {
+  // conmon's times have 35 bytes, as long as the zone is not Z.
+  if (isHead(block, start, start + 35)) return start + 35;
+  const space = block.indexOf(SPACE, start);
+  return space > start && isHead(block, start, space) ? space : -1;
+}
+
+/** Whether what begins looks like a time, and stream and mark follow the space behind it; `stdout` and `stderr` differ in their fourth letter. */
+function isHead(block: Uint8Array, start: number, space: number): boolean {
+  if (block[start + 4] !== DASH || block[start + 10] !== LETTER_T) return false;
+  if (block[space] !== SPACE || block[space + 7] !== SPACE || block[space + 9] !== SPACE) return false;
+  const letter = block[space + 4];
+  const mark = block[space + 8];
+  return (letter === LETTER_O || letter === LETTER_E) && (mark === LETTER_F || mark === LETTER_P);
+}
+
 /**
  * The lines of a block of conmon's log, one after the other, with no object a line: `next` moves on, the fields say where the parts of the line are
  * in the block. What is no line is passed over. https://github.com/kubernetes/design-proposals-archive/blob/main/node/kubelet-cri-logging.md
@@ -43,13 +60,8 @@ export class LineScan {
       let start = this.#at;
       // A hole of a file that was truncated under its writer.
       if (block[start] === 0) while (block[start] === 0) start++;
-      // conmon's times have 35 bytes, as long as the zone is not Z.
-      let space = start + 35;
-      let right = this.#isHead(start, space);
-      if (!right) {
-        space = block.indexOf(SPACE, start);
-        right = space > start && this.#isHead(start, space);
-      }
+      const space = spaceOf(block, start);
+      const right = space > start;
       const mark = space + 8;
       const end = this.#endFrom(right ? mark + 2 : start);
       this.#at = end + 1;
@@ -63,16 +75,6 @@ export class LineScan {
       return true;
     }
     return false;
-  }
-
-  /** Whether what begins looks like a time, and stream and mark follow the space behind it; `stdout` and `stderr` differ in their fourth letter. */
-  #isHead(start: number, space: number): boolean {
-    const block = this.#block;
-    if (block[start + 4] !== DASH || block[start + 10] !== LETTER_T) return false;
-    if (block[space] !== SPACE || block[space + 7] !== SPACE || block[space + 9] !== SPACE) return false;
-    const letter = block[space + 4];
-    const mark = block[space + 8];
-    return (letter === LETTER_O || letter === LETTER_E) && (mark === LETTER_F || mark === LETTER_P);
   }
 
   #endFrom(from: number): number {

@@ -14,9 +14,9 @@ export type ShipOrder =
     }
   | { type: "more" | "ended" | "stored" | "stop"; id: string };
 
-/** What it answers: a batch was taken, all was, the receiver cannot be reached (or can again). */
+/** What it answers: a batch was taken, all was, the receiver cannot be reached (or can again), lines went before they could be sent. */
 export type ShipReport =
   | { type: "taken"; id: string; position: ShipPosition }
   | { type: "done"; id: string }
   | { type: "trouble"; id: string; text: string }
-  | { type: "relief"; id: string };
+  | { type: "relief" | "gap"; id: string };

@@ -58,6 +58,8 @@ class Ship {
       const ended = this.#ended;
       this.#more = false;
       const batch = await this.#spool.next();
+      if (this.#spool.gap) report({ type: "gap", id: this.#start.id });
+      this.#spool.gap = false;
       if (batch.messages.length > 0) await this.#deliver(batch);
       else if (ended) return await this.#deliver(this.#spool.rest());
       else if (!this.#more) await new Promise<void>((resolve) => (this.#wake = resolve));

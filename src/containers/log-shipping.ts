@@ -3,6 +3,7 @@ import { logOf } from "../base/log.ts";
 import type { Task } from "../runtime/runtime.ts";
 import type { State } from "../state/state.ts";
 import type { Attachment, OutputSink } from "../wire/stream.ts";
+import { tell } from "./context.ts";
 import { SHIPPING_DRIVERS } from "./log-options.ts";
 import type { ShipOrder, ShipReport } from "./log-ship-protocol.ts";
 import type { ShipPosition } from "./log-spool.ts";
@@ -157,11 +158,19 @@ export class LogShipping {
     const shipment = this.#shipments.get(report.id);
     if (report.type === "taken") this.#store(report.id, report.position);
     else if (report.type === "done") this.#settle(report.id);
+    else if (report.type === "gap") this.#tellGap(report.id);
     else if (shipment !== undefined) {
       shipment.troubled = report.type === "trouble";
       if (report.type === "trouble") log.warn("cannot send the log of {id}, it is kept: {error}", { id: report.id, error: report.text });
       else log.info("the log of {id} is sent again", { id: report.id });
     }
+  }
+
+  /** Said as an event, too: who relies on the receiver must know. */
+  #tellGap(id: string): void {
+    log.warn("lines of {id} went before they could be sent: its spool was full", { id });
+    const row = rowById(this.#state, id);
+    if (row !== undefined) this.#state.write((tx) => tell(tx, row, "log-loss", { reason: "not sent" }), { durable: false });
   }
 
   #store(id: string, shipped: ShipPosition): void {

@@ -58,6 +58,8 @@ export class Spool {
   /** Lines of these times and before were shipped already. */
   #after: { seconds: number; nanos: number } | undefined;
   #last = { seconds: 0, nanos: 0 };
+  /** Files went before they were read: there was no room for more. */
+  gap = false;
   #messages: LogMessage[] = [];
   #bytes = 0;
 
@@ -159,6 +161,7 @@ export class Spool {
     // Dropped, or compressed (which is done behind what was shipped only): what is oldest now comes next.
     if (own < 0) {
       this.#after = { ...this.#last };
+      this.gap = true;
       return numbers.length === 0 ? this.#current : `${this.#current}.${numbers[0]}`;
     }
     const younger = numbers[own + 1];

@@ -1,7 +1,9 @@
+import { spaceOf } from "./log-scan.ts";
 import type { LogSource } from "./log-source.ts";
-import { parseLogLine } from "./log-line.ts";
 
 const NEWLINE = 0x0a;
+const LETTER_F = 0x46;
+const LETTER_O = 0x6f;
 const BLOCK = 1 << 16;
 
 /** Where the last lines of a file begin. */
@@ -25,25 +27,68 @@ export async function findTail(
   open = new Map<number, boolean>(),
 ): Promise<TailPosition> {
   const { size } = await file.stat();
-  let left = count;
-  let answer = size;
-  for await (const { offset, line } of linesBackwards(file, size)) {
-    const parsed = parseLogLine(line);
-    if (parsed === undefined || !(parsed.stream === 1 ? wanted.stdout : wanted.stderr)) continue;
-    const startsAnother = parsed.full || open.get(parsed.stream) !== true;
-    if (startsAnother) {
-      if (left === 0) return { offset: answer, missing: 0, found: true };
-      left--;
-    }
-    open.set(parsed.stream, true);
-    answer = offset;
-  }
-  return { offset: left > 0 ? 0 : answer, missing: left, found: false };
+  const counter = new LineCounter(count, wanted, open, size);
+  for await (const { block, from, first, last } of blocksBackwards(file, size))
+    if (counter.take(block, from, first, last)) return { offset: counter.answer, missing: 0, found: true };
+  return { offset: counter.left > 0 ? 0 : counter.answer, missing: counter.left, found: false };
 }
 
-/** The lines of a file from the last to the first; bytes after the last newline are no line yet. */
-async function* linesBackwards(file: LogSource, size: number): AsyncGenerator<{ offset: number; line: Uint8Array }> {
+/** Counts lines from the last to the first. */
+class LineCounter {
+  left: number;
+  /** Where the last of the counted lines begins. */
+  answer: number;
+  readonly #wanted: { stdout: boolean; stderr: boolean };
+  readonly #open: Map<number, boolean>;
+
+  constructor(count: number, wanted: { stdout: boolean; stderr: boolean }, open: Map<number, boolean>, size: number) {
+    this.left = count;
+    this.answer = size;
+    this.#wanted = wanted;
+    this.#open = open;
+  }
+
+  /** Takes the lines of a block that begin at `first` or later and end before `last`; true when all that are wanted were found. */
+  take(block: Uint8Array, from: number, first: number, last: number): boolean {
+    for (let end = last; end > first;) {
+      const newline = end - 2 < first ? -1 : block.lastIndexOf(NEWLINE, end - 2);
+      const start = newline < first ? first : newline + 1;
+      if (this.#takeLine(block, start, from + start, end)) return true;
+      end = start;
+    }
+    return false;
+  }
+
+  #takeLine(block: Uint8Array, start: number, offset: number, end: number): boolean {
+    let begin = start;
+    // A hole of a file that was truncated under its writer.
+    while (block[begin] === 0 && begin < end) begin++;
+    const space = spaceOf(block, begin);
+    if (space < 0 || space + 10 >= end) return false;
+    const stream = block[space + 4] === LETTER_O ? 1 : 2;
+    if (!(stream === 1 ? this.#wanted.stdout : this.#wanted.stderr)) return false;
+    if (block[space + 8] === LETTER_F || this.#open.get(stream) !== true) {
+      if (this.left === 0) return true;
+      this.left--;
+    }
+    this.#open.set(stream, true);
+    this.answer = offset;
+    return false;
+  }
+}
+
+/** A block at `from`, and which of its bytes are whole lines. */
+interface Lines {
+  block: Uint8Array;
+  from: number;
+  first: number;
+  last: number;
+}
+
+/** The whole lines of a file from the last to the first, many at a time; bytes after the last newline are no line yet. */
+async function* blocksBackwards(file: LogSource, size: number): AsyncGenerator<Lines> {
   let end = size;
+  /** The end of a line whose beginning lies further in front. */
   let rest = new Uint8Array(0);
   let complete = false;
   while (end > 0) {
@@ -53,18 +98,16 @@ async function* linesBackwards(file: LogSource, size: number): AsyncGenerator<{ 
     // conmon's lines are shorter than a block: zeros alone are a hole, before which there is nothing.
     if (isHole(block.subarray(0, end - from))) break;
     block.set(rest, end - from);
-    let cut = block.length;
-    for (let at = block.lastIndexOf(NEWLINE); at >= 0; at = at === 0 ? -1 : block.lastIndexOf(NEWLINE, at - 1)) {
-      if (complete) yield { offset: from + at + 1, line: block.subarray(at + 1, cut) };
-      complete = true;
-      cut = at;
-    }
-    rest = block.slice(0, cut);
-    // Before the first newline from the end is found, what was read belongs to no line.
-    if (!complete) rest = new Uint8Array(0);
+    const last: number = complete ? block.length : block.lastIndexOf(NEWLINE) + 1;
+    complete ||= last > 0;
+    const first = from === 0 ? 0 : block.indexOf(NEWLINE) + 1;
     end = from;
+    // The line that begins in front of this block is given with the next one.
+    rest = complete ? block.slice(0, Math.min(first, last)) : new Uint8Array(0);
+    if (last > first) yield { block, from, first, last };
+    if (from === 0) return;
   }
-  if (complete) yield { offset: end, line: rest };
+  if (complete && rest.length > 0) yield { block: rest, from: end, first: 0, last: rest.length };
 }
 
 function isHole(block: Uint8Array): boolean {
