@@ -34,19 +34,20 @@ export function trimAtRest(): void {
  */
 export function trimProgram(): void {
   const { madvise } = dlopen("libc.so.6", { madvise: { args: ["ptr", FFIType.u64_fast, "i32"], returns: "i32" } }).symbols;
-  for (const { start, bytes } of codeOf(readFileSync("/proc/self/maps", "utf8"), process.execPath)) {
+  for (const { start, bytes } of codeOf(readFileSync("/proc/self/smaps", "utf8"), process.execPath)) {
     madvise(start as Pointer, bytes, MADV_DONTNEED);
   }
 }
 
 /**
- * The mappings of a program's code, from the text of `/proc/<pid>/maps`. Not those that can be read only: the loader wrote addresses into some of
- * them first, which would be lost.
+ * The mappings of a program's code, from the text of `/proc/<pid>/smaps`. Not those that can be read only, and none of which a page was written to: the loader
+ * puts addresses into some of them, which would be lost.
  */
-export function codeOf(maps: string, program: string): { start: number; bytes: number }[] {
-  return maps.split("\n").flatMap((line) => {
-    const [, from = "", to = "", path] = /^([0-9a-f]+)-([0-9a-f]+) r-xp \S+ \S+ [1-9]\d*\s+(.*)$/.exec(line) ?? [];
-    if (path !== program) return [];
+export function codeOf(smaps: string, program: string): { start: number; bytes: number }[] {
+  // A mapping is a line that begins with its addresses, and lines of what is known of it.
+  return smaps.split(/\n(?=[0-9a-f]+-[0-9a-f]+ )/).flatMap((mapping) => {
+    const [, from = "", to = "", path] = /^([0-9a-f]+)-([0-9a-f]+) r-xp \S+ \S+ [1-9]\d*\s+(.*)$/m.exec(mapping) ?? [];
+    if (path !== program || !/^Anonymous:\s+0 kB$/m.test(mapping)) return [];
     const start = Number.parseInt(from, 16);
     return [{ start, bytes: Number.parseInt(to, 16) - start }];
   });
