@@ -25,3 +25,8 @@ export function parseExactly(text: string): unknown {
 export function exactly(value: number | RawNumber): number | bigint {
   return typeof value === "number" ? value : BigInt(value.rawJSON);
 }
+
+/** A whole number of any size for `JSON.stringify`. */
+export function rawNumber(value: bigint): RawNumber {
+  return (JSON as unknown as SourceJson).rawJSON(String(value));
+}

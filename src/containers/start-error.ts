@@ -41,6 +41,8 @@ function programSentence(message: string, program: string): string | undefined {
   const absolute = program.includes("/");
   // crun: "executable file `x` not found in $PATH: No such file or directory", "open executable: Permission denied"; runc: `exec: "x": executable file not found in $PATH`
   // crun 1.21: "the path `/etc` is not a regular file: Operation not permitted"
+  // The profile's name is written to a file called exec: what is missing is the profile.
+  if (text.includes("apparmor")) return undefined;
   const aboutProgram = /executable|exec(?:ve)?\b|exec:|is not a regular file/.test(text);
   if (!aboutProgram) return undefined;
   if (/not found in \$path/.test(text))

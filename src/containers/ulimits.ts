@@ -1,5 +1,7 @@
 import { readFileSync } from "node:fs";
 import { LighterError } from "../base/errors.ts";
+import { rawNumber, type RawNumber } from "../base/exact-json.ts";
+import type { Process } from "../oci/spec.ts";
 import type { HostConfig } from "../wire/engine-api.ts";
 
 const NAMES: Readonly<Record<string, string>> = {
@@ -27,8 +29,9 @@ export function rlimitName(name: string): string {
   return `RLIMIT_${name.toUpperCase()}`;
 }
 
-/** Stands for RLIM_INFINITY: the largest number below 2^64 that JSON carries from here to the runtimes' uint64 unharmed. */
-const INFINITY = 18446744073709549568;
+/** Stands for RLIM_INFINITY until it is written: 2^64 - 1 is no number of ours. */
+const INFINITY = Number.POSITIVE_INFINITY;
+const RLIM_INFINITY = rawNumber(2n ** 64n - 1n);
 
 /**
  * The limits of a process as the OCI spec has them. Without `CAP_SYS_RESOURCE` no limit can be raised past the daemon's own hard one:
@@ -37,7 +40,7 @@ const INFINITY = 18446744073709549568;
 export function rlimitsOf(
   ulimits: NonNullable<HostConfig["Ulimits"]>,
   options: { mayRaise: boolean; limits?: string },
-): { rlimits: { type: string; soft: number; hard: number }[]; warnings: string[] } {
+): { rlimits: NonNullable<Process["rlimits"]>; warnings: string[] } {
   const warnings: string[] = [];
   const rlimits = ulimits.map(({ Name = "", Soft = 0, Hard = 0 }) => {
     const type = rlimitName(Name);
@@ -46,9 +49,13 @@ export function rlimitsOf(
     const most = options.mayRaise ? INFINITY : hardLimit(Name, options.limits);
     if (hard > most)
       warnings.push(`ulimit ${Name}: ${Hard < 0 ? "unlimited" : Hard} is above this machine's hard limit and was lowered to ${most}`);
-    return { type, soft: Math.min(soft, most), hard: Math.min(hard, most) };
+    return { type, soft: written(Math.min(soft, most)), hard: written(Math.min(hard, most)) };
   });
   return { rlimits, warnings };
+}
+
+function written(limit: number): number | RawNumber {
+  return limit === INFINITY ? RLIM_INFINITY : limit;
 }
 
 let ownLimits: string | undefined;

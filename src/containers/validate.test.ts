@@ -100,6 +100,9 @@ describe("limits", () => {
     expect(rlimits).toEqual([{ type: "RLIMIT_NOFILE", soft: 5000, hard: 20_000 }]);
     expect(warnings).toEqual(["ulimit nofile: 50000 is above this machine's hard limit and was lowered to 20000"]);
     expect(rlimitsOf([{ Name: "nofile", Soft: 5000, Hard: 50_000 }], { mayRaise: true, limits }).rlimits[0]?.hard).toBe(50_000);
+    expect(JSON.stringify(rlimitsOf([{ Name: "memlock", Soft: -1, Hard: -1 }], { mayRaise: true, limits }).rlimits)).toBe(
+      '[{"type":"RLIMIT_MEMLOCK","soft":18446744073709551615,"hard":18446744073709551615}]',
+    );
   });
 });
 

@@ -23,7 +23,7 @@ export interface Process {
   env: string[];
   cwd: string;
   capabilities?: Record<"bounding" | "effective" | "permitted" | "inheritable" | "ambient", string[]>;
-  rlimits?: { type: string; soft: number; hard: number }[];
+  rlimits?: { type: string; soft: number | RawNumber; hard: number | RawNumber }[];
   apparmorProfile?: string;
   noNewPrivileges?: boolean;
   oomScoreAdj?: number;
