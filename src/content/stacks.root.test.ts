@@ -91,7 +91,12 @@ class StackMaker {
       entries.push({ path: [...parts, `.wh.${name}`].join("/") });
       here.delete(name);
       used.add(`-${path}`);
-    } else if (kind < 3 && before instanceof Map && ![...used].some((other) => other.startsWith(`${path}/`))) {
+    } else if (
+      kind < 3 &&
+      before instanceof Map &&
+      // What this layer has put there before, under another name too, would be hidden or not, by who unpacks it.
+      ![...used].some((other) => other.startsWith(`${path}/`) || other.startsWith(`${key}/${name}/`))
+    ) {
       this.#describe(entries, used, path);
       entries.push({ path: `${path}/.wh..wh..opq` });
       here.set(name, new Map());
