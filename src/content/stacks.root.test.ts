@@ -81,13 +81,13 @@ class StackMaker {
     const path = [...parts, name].join("/");
     if (used.has(path) || used.has(`-${path}`)) return;
     // Below a link the same place has two names.
-    const key = this.#key(parts);
-    if (used.has(`${key}/${name}`)) return;
+    const place = this.#place([...parts, name]);
+    if (used.has(place)) return;
     const before = here.get(name);
     const kind = this.#random(10);
     if (kind < 2) {
       if (before === undefined) return;
-      if (before instanceof Map && [...used].some((other) => other.startsWith(`${path}/`) || other.startsWith(`${key}/${name}/`))) return;
+      if (before instanceof Map && [...used].some((other) => other.startsWith(`${path}/`) || other.startsWith(`${place}/`))) return;
       entries.push({ path: [...parts, `.wh.${name}`].join("/") });
       here.delete(name);
       used.add(`-${path}`);
@@ -95,7 +95,7 @@ class StackMaker {
       kind < 3 &&
       before instanceof Map &&
       // What this layer has put there before, under another name too, would be hidden or not, by who unpacks it.
-      ![...used].some((other) => other.startsWith(`${path}/`) || other.startsWith(`${key}/${name}/`))
+      ![...used].some((other) => other.startsWith(`${path}/`) || other.startsWith(`${place}/`))
     ) {
       this.#describe(entries, used, path);
       entries.push({ path: `${path}/.wh..wh..opq` });
@@ -123,13 +123,13 @@ class StackMaker {
       here.set(name, true);
       files.push(path);
     }
-    used.add(path).add(`${key}/${name}`);
+    used.add(path).add(place);
   }
 
   /** The place itself, whatever links lead there. */
-  #key(parts: readonly string[]): string {
-    const first = this.#root.get(parts[0] ?? "");
-    return `=${[typeof first === "string" ? first.slice(1) : parts[0], ...parts.slice(1)].join("/")}`;
+  #place([top = "", ...rest]: readonly string[]): string {
+    const link = rest.length === 0 ? undefined : this.#root.get(top);
+    return `=${[typeof link === "string" ? link.slice(1) : top, ...rest].join("/")}`;
   }
 }
 
