@@ -15,12 +15,12 @@ export function stamp(milliseconds = Date.now()): string {
   return (milliseconds / 1000).toFixed(9);
 }
 
-/** The stored events of a span of time. */
+/** The stored events of a span of time, by default all up to now: what was told within this millisecond is later than its beginning. */
 export async function eventsOf(
   daemon: Daemon,
   query: { since: string; until?: string; filters?: Record<string, string[]> },
 ): Promise<Told[]> {
-  const { since, until = stamp(), filters } = query;
+  const { since, until = stamp(Date.now() + 1), filters } = query;
   const asked = filters === undefined ? "" : `&filters=${encodeURIComponent(JSON.stringify(filters))}`;
   const response = await daemon.api("GET", `/events?since=${since}&until=${until}${asked}`);
   const text = await response.text();
