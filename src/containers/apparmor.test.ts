@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import { defaultProfile } from "./apparmor-profile.ts";
-import { isLoaded, profileOf } from "./apparmor.ts";
+import { checkProfile, isLoaded, profileOf } from "./apparmor.ts";
 
 test("who gets which profile", () => {
   const defaults = { appArmorProfile: "docker-default" };
@@ -22,4 +22,10 @@ test("the profile names its ABI only where that exists, and braces are even", ()
 test("the kernel's list", () => {
   expect(isLoaded("lsb_release (enforce)\ndocker-default (enforce)\n")).toBe(true);
   expect(isLoaded("docker-default2 (enforce)\n")).toBe(false);
+});
+
+test("a profile that is not loaded is refused by name", () => {
+  const list = (): string => "mine (enforce)\n";
+  expect(() => checkProfile("other", list)).toThrow('unable to apply apparmor profile: apparmor profile "other" is not loaded');
+  for (const name of [undefined, "unconfined", "mine", ":ns:other", "mine//&other"]) expect(() => checkProfile(name, list)).not.toThrow();
 });

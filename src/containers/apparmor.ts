@@ -1,6 +1,6 @@
 import { existsSync, readFileSync } from "node:fs";
 import { readFile } from "node:fs/promises";
-import { messageOf } from "../base/errors.ts";
+import { LighterError, messageOf } from "../base/errors.ts";
 import { logOf } from "../base/log.ts";
 import type { HostConfig } from "../wire/engine-api.ts";
 import { DEFAULT_PROFILE_NAME, defaultProfile } from "./apparmor-profile.ts";
@@ -53,9 +53,18 @@ export async function loadDefaultProfile(): Promise<string | undefined> {
   }
 }
 
-/** Whether the kernel's list of profiles (`name (mode)` a line) has the one of containers. */
-export function isLoaded(list: string): boolean {
-  return list.split("\n").some((line) => line.startsWith(`${DEFAULT_PROFILE_NAME} (`));
+/** Whether the kernel's list of profiles (`name (mode)` a line) has one. */
+export function isLoaded(list: string, name = DEFAULT_PROFILE_NAME): boolean {
+  return list.split("\n").some((line) => line.startsWith(`${name} (`));
+}
+
+/**
+ * Refuses a profile that the kernel does not know before the runtime would, which takes it for a missing program. Names of stacks and of other
+ * namespaces are left to the kernel. Throws `invalid`.
+ */
+export function checkProfile(profile: string | undefined, list = (): string => readFileSync(LOADED, "utf8")): void {
+  if (profile === undefined || profile === "unconfined" || /[:&]/.test(profile) || isLoaded(list(), profile)) return;
+  throw new LighterError("invalid", `unable to apply apparmor profile: apparmor profile "${profile}" is not loaded`);
 }
 
 /** The parser takes the profile from its standard input; nothing is written to /etc. */

@@ -2,6 +2,7 @@ import { existsSync, mkdirSync, statSync } from "node:fs";
 import { LighterError } from "../base/errors.ts";
 import { closeFd } from "../linux/fd.ts";
 import type { TaskSpec } from "../runtime/runtime.ts";
+import { checkProfile } from "./apparmor.ts";
 import { type Context, find } from "./context.ts";
 import { commandOf, type PlannedMount } from "./desired.ts";
 import { hostFileMounts, writeHostFiles } from "./host-files.ts";
@@ -153,6 +154,7 @@ export function taskSpecOf(
     files,
     sharedShm: sharedShm(context, row),
   });
+  checkProfile(spec.process.apparmorProfile);
   const terminal = config.Tty ?? false;
   const [height = 0, width = 0] = host.ConsoleSize ?? [];
   return {
