@@ -149,6 +149,18 @@ for (const name of CLIENTS) {
     expect(await readlink(join(local, "kept"))).toBe("f");
   });
 
+  test(`${name}: a folder of this machine is not replaced by a file, nor a file by a folder`, async () => {
+    const client = ground.client(name);
+    const folder = ground.path(ground.name());
+    await mkdir(join(folder, "passwd"), { recursive: true });
+    await Bun.write(join(folder, "etc"), "a file\n");
+    for (const path of ["/etc/passwd", "/etc"]) {
+      const { code, stderr } = await client.run(["cp", `running:${path}`, folder]);
+      expect([code, stderr]).toEqual([1, expect.stringMatching(/cannot overwrite (non-)?directory ".*" with (non-)?directory/)]);
+    }
+    expect(await Bun.file(join(folder, "etc")).text()).toBe("a file\n");
+  });
+
   test(`${name}: devices, fifos, hard links and odd names`, async () => {
     const client = ground.client(name);
     const [local, inside] = [ground.path(ground.name()), `/tmp/${ground.name()}`];

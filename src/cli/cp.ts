@@ -75,8 +75,17 @@ async function fromContainer(call: CopyCall, connection: Connection, source: End
   });
   if (!(await stat(place.folder).catch(() => undefined))?.isDirectory())
     throw new LighterError("invalid", `invalid output path: directory ${JSON.stringify(place.folder)} does not exist`);
+  await refuseOtherKind(join(place.folder, place.name), directory, resolve(target));
   const size = await unpackTar(body, place.folder, place.name, call.flags.archive);
   report(call, size, resolve(target));
+}
+
+/** A folder is not replaced by a file, nor a file by a folder. */
+async function refuseOtherKind(path: string, directory: boolean, target: string): Promise<void> {
+  const there = await lstat(path).catch(() => undefined);
+  if (there === undefined || there.isSymbolicLink() || there.isDirectory() === directory) return;
+  const [old, fresh] = directory ? ["non-directory", "directory"] : ["directory", "non-directory"];
+  throw new LighterError("invalid", `cannot overwrite ${old} ${JSON.stringify(path)} with ${fresh} ${JSON.stringify(target)}`);
 }
 
 async function toContainer(call: CopyCall, connection: Connection, source: string, target: End): Promise<void> {
