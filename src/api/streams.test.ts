@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import { LighterError } from "../base/errors.ts";
-import type { LogEntry } from "../containers/containers.ts";
 import type { StoredEvent } from "../state/events.ts";
+import { encodeFrame } from "../wire/stdcopy.ts";
 import type { Attachment, OutputSink } from "../wire/stream.ts";
 import { ClientEnd, engineWith, request } from "./api.fixture.ts";
 
@@ -172,21 +172,21 @@ function unframed(text: string): string {
   return shown;
 }
 
-async function* entries(...list: [stream: 1 | 2, time: bigint, text: string, continues?: true][]): AsyncGenerator<LogEntry> {
-  for (const [stream, time, text, continues] of list) yield { stream, time, data: Buffer.from(text), ...(continues && { continues }) };
+/** Lines of standard output as the containers' part frames them. */
+async function* frames(...lines: string[]): AsyncGenerator<Uint8Array> {
+  for (const line of lines) yield encodeFrame(1, Buffer.from(line));
 }
 
-test("logs: framed, with times in nanoseconds before each line and never inside of one", async () => {
+test("logs: the content type is the version's; one stream at least must be chosen", async () => {
   const engine = engineWith({
     containers: {
       terminal: () => false,
-      logs: () =>
-        entries([1, 1700000000_000000000n, "one\n"], [1, 1700000000_120000000n, "par"], [1, 1700000000_130000000n, "tial\n", true]),
+      logFrames: () => frames("one\n"),
     },
   });
   const { text, headers } = await request(engine, "GET /v1.43/containers/web/logs?stdout=1&timestamps=1");
   expect(headers["Content-Type"]).toBe("application/vnd.docker.multiplexed-stream");
-  expect(unframed(text)).toBe("|2023-11-14T22:13:20.000000000Z one\n|2023-11-14T22:13:20.120000000Z par|tial\n");
+  expect(unframed(text)).toBe("|one\n");
   const none = await request(engine, "GET /containers/web/logs?follow=1");
   expect(none.json).toEqual({ message: "Bad parameters: you must choose at least one stream" });
 });
@@ -196,9 +196,9 @@ test("logs: long and short pieces arrive whole and in order, an error in the mid
   const engine = engineWith({
     containers: {
       terminal: () => false,
-      logs: async function* () {
-        yield* entries([1, 1n, "a\n"], [2, 1n, `${long}\n`], [1, 1n, "b\n"]);
-        for (let n = 0; n < 3000; n++) yield* entries([1, 1n, `${"line ".repeat(8)}\n`]);
+      logFrames: async function* () {
+        yield* frames("a\n", `${long}\n`, "b\n");
+        for (let n = 0; n < 3000; n++) yield* frames(`${"line ".repeat(8)}\n`);
         throw new LighterError("internal", "the disk is gone");
       },
     },
@@ -212,15 +212,18 @@ test("logs: the query reaches the container's part", async () => {
   const engine = engineWith({
     containers: {
       terminal: () => true,
-      logs: (id, options) => {
+      logFrames: async function* (id, options) {
         asked = [id, without(options, "signal")];
-        return entries([1, 1n, "raw"]);
+        yield Buffer.from("raw");
       },
     },
   });
   const { text } = await request(engine, "GET /containers/web/logs?stdout=1&stderr=0&follow=true&tail=5&since=1700000000&until=0");
   expect(text).toBe("raw");
-  expect(asked).toEqual(["web", { stdout: true, stderr: false, follow: true, tail: 5, since: 1700000000_000000000n }]);
+  expect(asked).toEqual([
+    "web",
+    { stdout: true, stderr: false, follow: true, timestamps: false, details: false, tail: 5, since: 1700000000_000000000n },
+  ]);
 });
 
 test("wait answers with the code when it is known, and stops waiting when the client leaves", async () => {
