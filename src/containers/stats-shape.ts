@@ -75,7 +75,7 @@ function cpuStats(cpu: CpuUsage, host: CpuSample["host"]): ContainerCpuStats {
 
 function memoryStats({ memory: used }: Usage): ContainerMemoryStats {
   const most = (memory ??= totalmem());
-  const stats = { ...used.stats };
+  const { stats } = used;
   for (const key in stats) if (typeof stats[key] === "bigint") stats[key] = exact(stats[key]);
   return {
     usage: used.usage,

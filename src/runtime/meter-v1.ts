@@ -27,12 +27,12 @@ const MEMORY_OWN = [
   "unevictable",
   "writeback",
 ];
-const MEMORY_KEYS = [
+const MEMORY_KEYS: ReadonlySet<string> = new Set([
   ...MEMORY_OWN,
   ...MEMORY_OWN.map((key) => `total_${key}`),
   "hierarchical_memory_limit",
   "hierarchical_memsw_limit",
-].sort();
+]);
 
 /**
  * The meter of a cgroup in the hierarchies of v1.
@@ -53,13 +53,15 @@ export class MeterV1 implements Meter {
     const cpu = this.#cpu((controller, name) => this.#keep(controller, name));
     if (cpu === undefined) return undefined;
     const networks = this.#network.read();
+    const blockBytes = blockLines(this.#keep("blkio", "blkio.throttle.io_service_bytes_recursive"));
     return {
       time: now(),
       cpu,
       memory: this.#memory(),
       pids: { current: numberOf(this.#keep("pids", "pids.current")), limit: numberOf(this.#keep("pids", "pids.max")) },
-      blockBytes: blockLines(this.#keep("blkio", "blkio.throttle.io_service_bytes_recursive")),
-      blockOperations: blockLines(this.#keep("blkio", "blkio.throttle.io_serviced_recursive")),
+      blockBytes,
+      // A device that passed no bytes did nothing.
+      blockOperations: blockBytes.length === 0 ? [] : blockLines(this.#keep("blkio", "blkio.throttle.io_serviced_recursive")),
       ...(networks === undefined ? {} : { networks }),
     };
   }
@@ -90,20 +92,17 @@ export class MeterV1 implements Meter {
   }
 
   #memory(): MemoryUsage {
-    const all = keyed(this.#keep("memory", "memory.stat"));
-    const limit = numberIn(all, "hierarchical_memory_limit");
-    const failures = numberOf(this.#keep("memory", "memory.failcnt"));
-    const stats: MemoryUsage["stats"] = {};
-    for (const key of MEMORY_KEYS) {
-      const value = all.get(key);
-      if (value !== undefined) stats[key] = value;
-    }
+    const all = keyed(this.#keep("memory", "memory.stat"), MEMORY_KEYS);
+    const asked = numberIn(all, "hierarchical_memory_limit");
+    const limit = asked === 0 || asked > NO_LIMIT ? undefined : asked;
+    // What has no limit cannot have hit it.
+    const failures = limit === undefined ? 0 : numberOf(this.#keep("memory", "memory.failcnt"));
     return {
       usage: numberOf(this.#keep("memory", "memory.usage_in_bytes")),
       most: numberOf(this.#keep("memory", "memory.max_usage_in_bytes")),
       ...(failures === 0 ? {} : { failures }),
-      ...(limit === 0 || limit > NO_LIMIT ? {} : { limit }),
-      stats,
+      ...(limit === undefined ? {} : { limit }),
+      stats: Object.fromEntries(all),
     };
   }
 
