@@ -24,6 +24,9 @@ import { toolboxImage } from "./toolbox.ts";
 /** Where the files of the target are, in the container of tools: see containers/debug.ts. */
 const TARGET = "/target";
 
+/** The exit code of a program that SIGTERM ended. */
+const TERMINATED = 143;
+
 const flags = {
   command: string("Run this line in the shell, and end with it", "c"),
   image: string("Image with the tools; one of busybox is made when none is named"),
@@ -119,7 +122,11 @@ async function session({ app, called }: DebugCall, connection: Connection, id: s
   const tty = isTerminal(0) && isTerminal(1);
   const remove = (): Promise<void> => removeContainer(connection, id, { force: true, volumes: true }).catch(() => undefined);
   // Nothing stays behind when this program is told to end.
-  const end = (): void => void remove().finally(() => process.exit(143));
+  let told = false;
+  const end = (): void => {
+    told = true;
+    void remove().finally(() => process.exit(TERMINATED));
+  };
   process.on("SIGTERM", end).on("SIGHUP", end);
   const interrupt = (): void => void killContainer(connection, id, "INT").catch(() => {});
   if (!tty) process.on("SIGINT", interrupt);
@@ -142,7 +149,10 @@ async function session({ app, called }: DebugCall, connection: Connection, id: s
     const endResize = tty ? followSize((size) => resizeContainer(connection, id, size)) : () => {};
     const how = await streaming;
     endResize();
-    if (how === "ended") return await exitCode(app, waiting);
+    if (how === "ended") {
+      const code = await exitCode(app, waiting);
+      return told ? TERMINATED : code;
+    }
     await remove();
     return 0;
   } catch (error) {
