@@ -60,7 +60,11 @@ export async function startExec(
     const joined = endingAfter(running.attach(lateEnd(options.sink, told), streams), told);
     return tellingDetach(context, joined, { container: row.id, action: "exec_detach", attributes: { execID: exec.id } });
   } catch (error) {
-    const failure = asRefusal(startError(error, command[0] ?? "", "exec"));
+    // The container ended in between, and took the exec's files along.
+    const gone = live.task !== task && !(error instanceof LighterError);
+    const failure = gone
+      ? new LighterError("conflict", `container ${row.id} is not running`, { cause: error })
+      : asRefusal(startError(error, command[0] ?? "", "exec"));
     recordExecFailure(context, exec.id, execFailureCode(messageOf(failure)));
     throw failure;
   } finally {
