@@ -108,6 +108,8 @@ const NOT_HERE = /failed to initialize logging driver/;
 /** The containers that requests are about; made anew as they go. */
 async function targets(): Promise<void> {
   const { daemon } = ground;
+  // An image may be among what was removed.
+  if (!(await daemon.api("GET", `/images/${IMAGE}/json`)).ok) await ground.pull(IMAGE);
   const trap = { Image: IMAGE, Cmd: ["sh", "-c", "trap exit TERM INT HUP; while :; do sleep 0.2; done"] };
   const made: [string, object][] = [
     ["running", trap],
