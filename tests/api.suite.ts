@@ -236,3 +236,26 @@ test("events stream as they happen and are kept", async () => {
   const times = events.map(({ timeNano }) => timeNano);
   expect(times).toEqual(times.toSorted((a, b) => a - b));
 });
+
+test("what was not given is null, what was given empty is empty, as with dockerd", async () => {
+  const { daemon } = ground;
+  const { Id } = await daemon.json<{ Id: string }>("POST", "/containers/create", { version: "1.41", body: { Image: "busybox" } });
+  const { HostConfig, Config } = await daemon.json<{ HostConfig: Record<string, unknown>; Config: object }>(
+    "GET",
+    `/containers/${Id}/json`,
+  );
+  for (const field of ["Binds", "PortBindings", "Dns", "DnsOptions", "DnsSearch", "Devices", "Ulimits", "CapAdd", "BlkioWeightDevice"])
+    expect([field, HostConfig[field]]).toEqual([field, null]);
+  expect(Config).not.toHaveProperty("MacAddress");
+  expect(await daemon.json("GET", `/containers/${Id}/changes`)).toBeNull();
+  await daemon.api("DELETE", `/containers/${Id}`);
+  expect(await daemon.json("POST", "/volumes/create", { body: { Name: "bare" } })).toMatchObject({ Labels: null, Options: null });
+  const given = { Name: "given", Labels: {}, DriverOpts: {} };
+  expect(await daemon.json("POST", "/volumes/create", { body: given })).toMatchObject({ Labels: {}, Options: {} });
+  for (const name of ["bare", "given"]) await daemon.api("DELETE", `/volumes/${name}`);
+  expect(await daemon.json("POST", "/networks/prune")).toEqual({ NetworksDeleted: null });
+  expect(await daemon.json("POST", `/containers/prune?filters=${encodeURIComponent('{"label":["none"]}')}`)).toEqual({
+    ContainersDeleted: null,
+    SpaceReclaimed: 0,
+  });
+});
