@@ -12,7 +12,6 @@ import { openEngine } from "./engine/open.ts";
 import { lockFile } from "./linux/flock.ts";
 import { ensureMemory, leaveMemory } from "./linux/memory-directory.ts";
 import { tellServiceManager } from "./linux/service-manager.ts";
-import { trimAtRest } from "./linux/trim-program.ts";
 import { logRejections } from "./rejections.ts";
 
 const DEFAULT_CONFIG_FILE = "/etc/lighter/daemon.json";
@@ -69,7 +68,6 @@ async function serve(config: DaemonConfig): Promise<number> {
   await using _door = await openApi(engine, { hosts: config.hosts, tls: config.tls, allowPlainTcp: config.allowPlainTcp });
   if (config.pidfile !== undefined) writeFileSync(config.pidfile, `${process.pid}\n`);
   tellManager("READY=1");
-  trimAtRest();
   log.info("ready on {hosts}", { hosts: config.hosts.join(" "), dataRoot: config.engine.dataRoot });
   const signal = await stopped;
   tellManager("STOPPING=1");
