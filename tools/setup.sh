@@ -34,6 +34,7 @@ setup_wants() {
 	setup_has nft || setup_want nftables "the rules behind published ports and networks"
 	setup_has ip || setup_want iproute2 "to look at the networks it makes"
 	setup_has ps || setup_want procps "to list the processes of a container"
+	setup_has tini || setup_has docker-init || setup_has catatonit || setup_want tini "the first process of containers with --init"
 	[ -s /etc/ssl/certs/ca-certificates.crt ] || setup_want ca-certificates "to trust registries"
 	set -- /usr/lib/*/libseccomp.so.2 /lib/*/libseccomp.so.2 /usr/lib/libseccomp.so.2
 	for setup_file; do [ -e "$setup_file" ] && return; done

@@ -8,8 +8,10 @@ export const DAEMON_LOG = "/var/log/lighter.log";
 const POLL_MS = 5;
 /** A slow machine under load takes long; one that cannot start says so at once. */
 const TIMEOUT_MS = 60_000;
-/** What the daemon says when another one has won the lock: that one needs a moment to listen. */
+/** What the daemon says when another one has won the lock. */
 const LOST = "another one is running on it";
+/** After that long it is tried again. */
+const AGAIN_MS = 200;
 const TAIL_LINES = 20;
 
 /**
@@ -20,22 +22,33 @@ const TAIL_LINES = 20;
 export async function startDaemon(socket: string): Promise<void> {
   const log = openLog();
   const from = statSync(log.path).size;
-  const child = Bun.spawn(daemonCommand(), { cwd: "/", stdin: "ignore", stdout: log.fd, stderr: log.fd, detached: true });
-  closeSync(log.fd);
-  child.unref();
-  let lost: boolean | undefined;
+  let child = spawnDaemon(log.fd);
   const deadline = performance.now() + TIMEOUT_MS;
   while (performance.now() < deadline) {
-    if (await listens(socket)) return;
-    if (child.exitCode !== null && !(lost ??= logTail(log.path, from).includes(LOST))) break;
+    if (await listens(socket)) break;
+    if (child.exitCode !== null) {
+      if (!logTail(log.path, from).includes(LOST)) break;
+      // Who holds the lock is about to listen, or about to be gone for good.
+      await Bun.sleep(AGAIN_MS);
+      if (await listens(socket)) break;
+      child = spawnDaemon(log.fd);
+    }
     await Bun.sleep(POLL_MS);
   }
+  closeSync(log.fd);
+  if (await listens(socket)) return;
   const ended = child.exitCode === null ? "does not listen" : `ended with code ${child.exitCode}`;
   const tail = logTail(log.path, from);
   throw new LighterError(
     "unavailable",
     `Cannot start the daemon in the background: it ${ended}. The end of ${log.path}:${tail === "" ? " (nothing)" : `\n${tail}`}`,
   );
+}
+
+function spawnDaemon(log: number): Bun.Subprocess {
+  const child = Bun.spawn(daemonCommand(), { cwd: "/", stdin: "ignore", stdout: log, stderr: log, detached: true });
+  child.unref();
+  return child;
 }
 
 /** The executable starts itself, out of the caller's cgroup, which may end with the caller's session; a run from source starts Bun with the same entry file. */

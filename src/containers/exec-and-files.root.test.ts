@@ -1,9 +1,12 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { mkdirSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import type { HostConfig } from "../wire/engine-api.ts";
 import type { ExecCreateBody } from "./containers.ts";
 import { Collected, type Fixture, openFixture } from "./fixture.ts";
+
+/** Where a static busybox is. */
+const BIN = dirname(Bun.which("busybox") ?? "/bin/busybox");
 
 const root = process.getuid?.() === 0;
 let fixture: Fixture;
@@ -134,7 +137,7 @@ describe.skipIf(!root)("files", () => {
     const stopped = await started(["sh", "-c", "echo own > /root/own"]);
     await fixture.containers.wait(stopped, "not-running").result;
     for (const id of [running, stopped]) {
-      const pack = Bun.spawn(["tar", "-c", "-C", "/bin", "--transform", "s/busybox/inside\\/copy/", "busybox"], { stdout: "pipe" });
+      const pack = Bun.spawn(["tar", "-c", "-C", BIN, "--transform", "s/busybox/inside\\/copy/", "busybox"], { stdout: "pipe" });
       await fixture.containers.extract(id, "/root", pack.stdout, { noOverwriteDirNonDir: false, copyUidGid: false });
       const { stat, tar } = await fixture.containers.archive(id, "/root/inside");
       expect(stat.name).toBe("inside");
@@ -185,7 +188,7 @@ describe.skipIf(!root)("files", () => {
     expect(await tarOf(tar, ["-xO"])).toBe("bound\n");
     const winding = await fixture.containers.archive(id, "/etc/..//b/./file");
     expect(await tarOf(winding.tar, ["-xO"])).toBe("bound\n");
-    const pack = Bun.spawn(["tar", "-c", "-C", "/bin", "busybox"], { stdout: "pipe" });
+    const pack = Bun.spawn(["tar", "-c", "-C", BIN, "busybox"], { stdout: "pipe" });
     expect(
       await failure(fixture.containers.extract(id, "/b", pack.stdout, { noOverwriteDirNonDir: false, copyUidGid: false })),
     ).toMatchObject({
@@ -208,7 +211,7 @@ describe.skipIf(!root)("files", () => {
       { Image: "busybox", Cmd: ["true"], Volumes: { "/etc": {} }, HostConfig: { NetworkMode: "host" } },
       {},
     );
-    const pack = Bun.spawn(["tar", "-c", "-C", "/bin", "busybox"], { stdout: "pipe" });
+    const pack = Bun.spawn(["tar", "-c", "-C", BIN, "busybox"], { stdout: "pipe" });
     await fixture.containers.extract(id, "/etc", pack.stdout, { noOverwriteDirNonDir: false, copyUidGid: false });
     const names = (await tarOf((await fixture.containers.archive(id, "/etc")).tar, ["-t"])).split("\n");
     expect(names[0]).toBe("etc/");
