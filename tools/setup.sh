@@ -50,6 +50,9 @@ setup_wants_of_tests() {
 	[ -e /usr/share/keyrings/debian-archive-keyring.gpg ] || setup_want debian-archive-keyring "tests: to trust Debian's packages"
 	python3 -m pip --version >/dev/null 2>&1 || setup_want python3-pip "tests: fetches docker-py"
 	setup_has runc || setup_want runc "tests: the second OCI runtime"
+	setup_has zstd || setup_want zstd "tests: packs archives"
+	setup_has xz || setup_want xz-utils "tests: packs archives"
+	setup_has bzip2 || setup_want bzip2 "tests: packs archives"
 }
 
 # The bun to build with, at the pinned version: of the PATH, else our own copy.
