@@ -15,7 +15,7 @@ import { writeProof } from "./proof.ts";
 import { testImage } from "./test-images.ts";
 import { nodePackages, pythonPackages } from "./foreign.ts";
 import { openSsh } from "./openssh.ts";
-import { cliPlugins, dockerClient, dockerRegistry, mandoc, shells, staticBusybox } from "./programs.ts";
+import { cliPlugins, dockerClient, dockerDaemon, dockerRegistry, mandoc, rsyslogd, shells, staticBusybox } from "./programs.ts";
 import { allSteps, root, SLOW, type Options, type Step } from "./steps.ts";
 
 /** Counts of a command: what its own last line says, when it is a run of tests, else one test. */
@@ -93,6 +93,10 @@ async function prepare(steps: Step[]): Promise<void> {
     await mandoc();
   }
   if (has("checkpoint")) await criuFolder();
+  if (has("logs")) {
+    await dockerDaemon();
+    await rsyslogd();
+  }
   if (has("ssh")) await openSsh();
   if (has("plugins")) await cliPlugins();
   if (has("docker-py")) await pythonPackages();
