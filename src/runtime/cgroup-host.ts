@@ -61,6 +61,13 @@ export function cgroupDirectories(host: CgroupHost, path: string): string[] {
   return [...mounts].map((mount) => mount + path);
 }
 
+/** v2: the directory whose files hold a container's limits and counts. crun 1.8 puts processes and limits one below systemd's scope. */
+export function limitsDirectory(host: CgroupHost, path: string): string {
+  const scope = host.unified + path;
+  const below = `${scope}/container`;
+  return path.endsWith(".scope") && existsSync(`${below}/cgroup.procs`) ? below : scope;
+}
+
 /** `linux.cgroupsPath` as the OCI runtimes take it, and where the cgroup then is. */
 export function cgroupOf(driver: "cgroupfs" | "systemd", parent: string, id: string): { runtimePath: string; path: string } {
   if (driver === "cgroupfs") return { runtimePath: `${parent}/${id}`, path: `${parent}/${id}` };

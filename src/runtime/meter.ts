@@ -1,4 +1,4 @@
-import type { CgroupHost } from "./cgroup-host.ts";
+import { type CgroupHost, limitsDirectory } from "./cgroup-host.ts";
 import { MeterV1 } from "./meter-v1.ts";
 import { MeterV2 } from "./meter-v2.ts";
 import { NetworkMeter } from "./network-meter.ts";
@@ -14,7 +14,7 @@ export function openMeter(host: CgroupHost, path: string, pid: number): Closable
   const network = new NetworkMeter(pid);
   const meter =
     host.version === 2
-      ? new MeterV2(host.unified + path, network)
+      ? new MeterV2(limitsDirectory(host, path), network)
       : new MeterV1((controller) => {
           const mount = host.mounts.get(controller);
           return mount === undefined ? undefined : mount + path;

@@ -1,7 +1,7 @@
 import { closeFd, memoryFile, writeAll, writeFileOnce } from "../linux/fd.ts";
 import { LighterError, messageOf } from "../base/errors.ts";
 import type { Resources, Throttle } from "../oci/spec.ts";
-import type { CgroupHost } from "./cgroup-host.ts";
+import { type CgroupHost, limitsDirectory } from "./cgroup-host.ts";
 import { runCommand } from "./command.ts";
 import type { Context } from "./context.ts";
 import { sentenceOf } from "./refusal.ts";
@@ -67,17 +67,18 @@ function liftedBy({ pids, cpu }: Resources): ("pids" | "quota")[] {
   return [...((pids?.limit ?? 0) < 0 ? (["pids"] as const) : []), ...((cpu?.quota ?? 0) < 0 ? (["quota"] as const) : [])];
 }
 
-function lift({ version, unified, mounts }: CgroupHost, path: string, what: "pids" | "quota"): void {
-  const [controller, file, word] =
-    what === "pids" ? ["pids", "pids.max", "max"] : version === 2 ? ["cpu", "cpu.max", "max"] : ["cpu", "cpu.cfs_quota_us", "-1"];
-  const root = version === 2 ? unified : mounts.get(controller);
-  if (root !== undefined) writeFileOnce(`${root}${path}/${file}`, word);
+function lift(host: CgroupHost, path: string, what: "pids" | "quota"): void {
+  if (host.version === 2) return writeFileOnce(`${limitsDirectory(host, path)}/${what === "pids" ? "pids.max" : "cpu.max"}`, "max");
+  const [controller, file, word] = what === "pids" ? ["pids", "pids.max", "max"] : ["cpu", "cpu.cfs_quota_us", "-1"];
+  const mount = host.mounts.get(controller);
+  if (mount !== undefined) writeFileOnce(`${mount}${path}/${file}`, word);
 }
 
 /** A rate of 0 lifts the limit. */
 function writeRate(host: CgroupHost, path: string, name: RateName, { major, minor, rate }: Throttle): void {
   const [, file, key] = THROTTLES.find(([one]) => one === name) ?? THROTTLES[0];
-  if (host.version === 2) return writeFileOnce(`${host.unified}${path}/io.max`, `${major}:${minor} ${key}=${rate === 0 ? "max" : rate}`);
+  if (host.version === 2)
+    return writeFileOnce(`${limitsDirectory(host, path)}/io.max`, `${major}:${minor} ${key}=${rate === 0 ? "max" : rate}`);
   const mount = host.mounts.get("blkio");
   if (mount === undefined) throw new LighterError("runtime", "this host has no blkio cgroup");
   writeFileOnce(`${mount}${path}/${file}`, `${major}:${minor} ${rate}`);
