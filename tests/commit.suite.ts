@@ -172,16 +172,16 @@ test("nothing changed, no layer", async () => {
   expect(await ground.lighter.must("run", "--rm", image, "echo", "runs")).toBe("runs");
 });
 
-test("a client that gives up leaves a container that runs, and no content", async () => {
-  const id = await ground.lighter.must(
-    "run",
-    "-d",
-    "busybox",
-    "sh",
-    "-c",
-    "dd if=/dev/urandom of=/big bs=1M count=96 2> /dev/null; echo written; sleep 600",
-  );
+/** A running container with so much in its writable layer that a commit takes a while; its id. */
+async function runWithMuch(): Promise<string> {
+  const write = "dd if=/dev/urandom of=/big bs=1M count=96 2> /dev/null; echo written; sleep 600";
+  const id = await ground.lighter.must("run", "-d", "busybox", "sh", "-c", write);
   await until("the file is there", async () => (await ground.lighter.run(["logs", id])).stdout.includes("written"));
+  return id;
+}
+
+test("a client that gives up leaves a container that runs, and no content", async () => {
+  const id = await runWithMuch();
   await ground.lighter.must("image", "prune", "-af");
   const before = await leftovers(ground.daemon);
   const stop = new AbortController();
@@ -198,15 +198,7 @@ test("a client that gives up leaves a container that runs, and no content", asyn
 });
 
 test("a daemon that is killed in the middle leaves a container that runs, and no content", async () => {
-  const id = await ground.lighter.must(
-    "run",
-    "-d",
-    "busybox",
-    "sh",
-    "-c",
-    "dd if=/dev/urandom of=/big bs=1M count=96 2> /dev/null; echo written; sleep 600",
-  );
-  await until("the file is there", async () => (await ground.lighter.run(["logs", id])).stdout.includes("written"));
+  const id = await runWithMuch();
   const before = await leftovers(ground.daemon);
   const asked = ground.daemon.api("POST", `/commit?container=${id}&repo=never`).then(
     () => "made",
