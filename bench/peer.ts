@@ -17,8 +17,9 @@ export interface Engine {
 /**
  * Starts Debian's dockerd, unpacked and not installed, in mount and network namespaces of its own, so that its iptables rules and bridges never meet ours.
  * @param folder a directory of its own for data, sockets and log
+ * @param options `sharesNetwork`: it stays in this network namespace and makes no rules and no bridge there
  */
-export async function startDockerd(folder: string): Promise<Engine> {
+export async function startDockerd(folder: string, { sharesNetwork = false } = {}): Promise<Engine> {
   await mkdir(folder, { recursive: true });
   const socket = join(folder, "docker.sock");
   const { path, env } = await dockerDaemon();
@@ -28,9 +29,11 @@ export async function startDockerd(folder: string): Promise<Engine> {
     // Docker 20.10 takes the hybrid hierarchy for plain cgroup v1 once the unified mount is out of sight.
     "umount /sys/fs/cgroup/unified 2>/dev/null",
     "ip link set lo up",
-    'exec "$2" --data-root "$1/data" --exec-root "$1/run" --pidfile "$1/pid" -H "unix://$1/docker.sock" > "$1/log" 2>&1',
+    'exec "$2" --data-root "$1/data" --exec-root "$1/run" --pidfile "$1/pid" -H "unix://$1/docker.sock" $3 > "$1/log" 2>&1',
   ].join("\n");
-  const child = Bun.spawn(["unshare", "--mount", "--net", "sh", "-c", script, "dockerd", folder, path], {
+  const network = sharesNetwork ? [] : ["--net"];
+  const quiet = sharesNetwork ? "--iptables=false --bridge=none" : "";
+  const child = Bun.spawn(["unshare", "--mount", ...network, "sh", "-c", script, "dockerd", folder, path, quiet], {
     env: { ...process.env, ...env },
     stdin: "ignore",
     stdout: "ignore",

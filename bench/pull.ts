@@ -1,0 +1,86 @@
+/**
+ * `bun bench/pull.ts [--layers N] [--rounds N] [--packing gzip|zstd] [--only TEXT]`: pull and unpack of an image (8 layers of Debian's packages, 520 MB
+ * unpacked) from Debian's docker-registry on loopback: ours, Debian's dockerd (which knows no zstd), and the floor: `gzip -d | tar x` of each layer,
+ * all at once, from files that are here already. Interleaved; prints medians and ratios. Run as root.
+ */
+import { mkdtemp, rm } from "node:fs/promises";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import { hexOf } from "../src/oci/digest.ts";
+import type { Index, Manifest } from "../src/oci/image.ts";
+import { Daemon, LIGHTER } from "../tests/harness/daemon.ts";
+import { TestRegistry } from "../tests/harness/registry.ts";
+import { dockerClient } from "../tools/programs.ts";
+import { must } from "../tools/shell.ts";
+import { interleaved, timed, type Contestant } from "./measure.ts";
+import { startDockerd } from "./peer.ts";
+import { benchImage, type Packing } from "./pull-image.ts";
+
+const { values: flags } = parseArgs({
+  options: {
+    layers: { type: "string", default: "8" },
+    rounds: { type: "string", default: "2" },
+    packing: { type: "string", default: "gzip" },
+    only: { type: "string", default: "" },
+  },
+});
+const packing = flags.packing as Packing;
+const layout = await benchImage(packing, Number(flags.layers));
+const folder = await mkdtemp(join(process.env["TMPDIR"] ?? "/var/tmp", "lighter-bench-"));
+try {
+  await using registry = await TestRegistry.start(join(folder, "registry"));
+  await registry.push(layout, "bench");
+  const image = `${registry.host}/bench:latest`;
+  await using ours = new Daemon(join(folder, "lighter"));
+  await ours.start();
+  await using peer = packing === "gzip" ? await startDockerd(join(folder, "dockerd"), { sharesNetwork: true }) : undefined;
+  const docker = await dockerClient("bookworm");
+  const blobs = await layerBlobs();
+  const contestants: Contestant[] = [
+    { name: `${packing} -d | tar x of each layer, in parallel`, once: () => floor(blobs, false) },
+    { name: "the same, synced", once: () => floor(blobs, true) },
+    ...(peer === undefined ? [] : [{ name: "dockerd", once: () => pullOnce(docker, peer.host, image) }]),
+    { name: "lighter", once: () => pullOnce(LIGHTER, `unix://${ours.socket}`, image) },
+  ].filter(({ name }) => name.includes(flags.only));
+  const figures = await interleaved(contestants, Number(flags.rounds));
+  const own = figures.find(({ name }) => name === "lighter")?.median ?? Number.NaN;
+  const packed = blobs.reduce((sum, blob) => sum + Bun.file(blob).size, 0);
+  console.log(`${blobs.length} layers, ${(packed / 1e6).toFixed(0)} MB packed`);
+  for (const { name, median, p90 } of figures)
+    console.log(`${name}: ${median.toFixed(0)} ms (p90 ${p90.toFixed(0)}), lighter is ${(median / own).toFixed(2)} times as fast`);
+} finally {
+  await rm(folder, { recursive: true, force: true });
+}
+
+async function layerBlobs(): Promise<string[]> {
+  const read = async (digest: string): Promise<unknown> =>
+    Bun.file(join(layout, "blobs/sha256", hexOf(digest as `sha256:${string}`))).json();
+  const index = (await Bun.file(join(layout, "index.json")).json()) as Index;
+  const manifest = (await read(index.manifests[0]?.digest ?? "")) as Manifest;
+  return manifest.layers.map(({ digest }) => join(layout, "blobs/sha256", hexOf(digest)));
+}
+
+/** Milliseconds of one pull by an engine that has nothing of the image; it is removed again outside of the clock. */
+async function pullOnce(client: string, host: string, image: string): Promise<number> {
+  await must(["sync"]);
+  const elapsed = await timed([client, "pull", "-q", image], { DOCKER_HOST: host });
+  await must([client, "rmi", "-f", image], { env: { DOCKER_HOST: host } });
+  return elapsed;
+}
+
+/** Milliseconds in which the usual programs unpack all layers, each into a folder of its own. */
+async function floor(blobs: readonly string[], synced: boolean): Promise<number> {
+  const target = join(folder, "floor");
+  await must(["mkdir", target]);
+  await must(["sync"]);
+  const start = performance.now();
+  await Promise.all(
+    blobs.map((blob, index) =>
+      must(["sh", "-c", `mkdir "$1" && ${packing} -dc < "$0" | tar -x -p --xattrs -C "$1"`, blob, join(target, String(index))]),
+    ),
+  );
+  if (synced) await must(["sync", "-f", target]);
+  const elapsed = performance.now() - start;
+  await must(["rm", "-rf", target]);
+  return elapsed;
+}
