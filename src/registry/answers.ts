@@ -36,7 +36,11 @@ export function answerJson(value: unknown, headers: Record<string, string> = {})
 }
 
 /** An answer with bytes or a file. */
-export function answerBytes(body: Uint8Array<ArrayBuffer> | Blob, status: number, headers: Record<string, string>): Response {
+export function answerBytes(
+  body: Uint8Array<ArrayBuffer> | Blob | ReadableStream<Uint8Array>,
+  status: number,
+  headers: Record<string, string>,
+): Response {
   return new Response(body, { status, headers: { ...VERSION_HEADER, ...headers } });
 }
 

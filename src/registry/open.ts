@@ -3,6 +3,7 @@ import { dirname } from "node:path";
 import type { Content } from "../content/content.ts";
 import type { State } from "../state/state.ts";
 import { refuseError } from "./answers.ts";
+import { localStorage } from "./local-storage.ts";
 import type { Registry } from "./registry.ts";
 import { handle } from "./routes.ts";
 import { hasRepository } from "./rows.ts";
@@ -24,7 +25,7 @@ export interface RegistryOptions {
 
 /** Seeds the registry and serves it. */
 export async function openRegistry({ state, content, socket, shipped }: RegistryOptions): Promise<Registry> {
-  const context = { state, content };
+  const context = { state, content: localStorage(content, state) };
   await seed(context, shipped);
   await mkdir(dirname(socket), { recursive: true, mode: 0o700 });
   await rm(socket, { force: true });

@@ -1,15 +1,15 @@
-import type { Content } from "../content/content.ts";
 import type { State } from "../state/state.ts";
 import { answer, answerJson, refuse, refuseError } from "./answers.ts";
 import { deleteBlob, getBlob } from "./blobs.ts";
 import { deleteManifest, getManifest, putManifest } from "./manifests.ts";
 import { hasRepository, repositoriesAfter, tagsAfter } from "./rows.ts";
+import type { Storage } from "./storage.ts";
 import { beginUpload, cancelUpload, finishUpload, resumeUpload, uploadStatus } from "./uploads.ts";
 
 /** What every handler works with. */
 export interface RegistryContext {
   state: State;
-  content: Content;
+  content: Storage;
 }
 
 /** A request, taken apart. */

@@ -109,8 +109,8 @@ function continues(request: Request, position: number): boolean {
   return start === undefined || Number(start) === position;
 }
 
-function isKnown({ state }: RegistryContext, id: string): boolean {
-  return UPLOAD.test(id) && state.get("SELECT 1 FROM ingests WHERE ref = ?", refOf(id)) !== undefined;
+function isKnown({ content }: RegistryContext, id: string): boolean {
+  return UPLOAD.test(id) && content.isIngesting(refOf(id));
 }
 
 function refOf(id: string): string {
