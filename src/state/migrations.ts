@@ -242,4 +242,19 @@ export const MIGRATIONS: readonly string[] = [
   -- Empty but for a moment: its pages are kept for when the disk is full (reserve.ts).
   CREATE TABLE reserve (bytes BLOB NOT NULL);
   `,
+  `
+  -- Repositories that a blob was pulled from or pushed to: a push elsewhere in the same registry mounts it instead of sending it.
+  CREATE TABLE blob_sources (
+    digest TEXT NOT NULL REFERENCES blobs(digest) ON DELETE CASCADE,
+    registry TEXT NOT NULL,
+    repository TEXT NOT NULL,
+    noted INTEGER NOT NULL,
+    PRIMARY KEY (digest, registry, repository)
+  ) WITHOUT ROWID;
+  -- Names, with * and ?, of images that the collection of unused images leaves alone.
+  CREATE TABLE image_pins (
+    pattern TEXT PRIMARY KEY,
+    created INTEGER NOT NULL
+  ) WITHOUT ROWID;
+  `,
 ];
