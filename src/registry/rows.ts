@@ -5,8 +5,8 @@ import type { Reader, Tx } from "../state/state.ts";
 
 /** What the registry keeps alive: all manifests with what they refer to, and for a day blobs that no manifest refers to yet. */
 export const REGISTRY_ROOTS: RootsSql = {
-  blobs:
-    "SELECT digest FROM registry_links WHERE kind = 'manifest' OR created > (CAST(strftime('%s', 'now') AS INTEGER) - 86400) * 1000000000",
+  blobs: `SELECT digest FROM registry_links WHERE kind = 'manifest' OR MAX(created, seen) >
+      (CAST(strftime('%s', 'now') AS INTEGER) - COALESCE((SELECT value_json FROM settings WHERE key = 'registry.grace'), 86400)) * 1000000000`,
 };
 
 /** A manifest or blob that a repository shows. */
@@ -26,7 +26,8 @@ export function linkRow(state: Reader, repository: string, digest: string): Link
 /** Adds a manifest or blob to a repository; a blob that is pushed again is kept for another day. */
 export function putLink(tx: Tx, link: LinkRow): void {
   tx.run(
-    "INSERT OR REPLACE INTO registry_links (repository, digest, kind, media_type, created) VALUES (?, ?, ?, ?, ?)",
+    `INSERT INTO registry_links (repository, digest, kind, media_type, created) VALUES (?, ?, ?, ?, ?)
+     ON CONFLICT DO UPDATE SET kind = excluded.kind, media_type = excluded.media_type, created = excluded.created`,
     link.repository,
     link.digest,
     link.kind,
@@ -46,7 +47,14 @@ export function tagDigest(state: Reader, repository: string, tag: string): Diges
 }
 
 export function putTag(tx: Tx, repository: string, tag: string, digest: Digest): void {
-  tx.run("INSERT OR REPLACE INTO registry_tags (repository, tag, digest) VALUES (?, ?, ?)", repository, tag, digest);
+  tx.run(
+    `INSERT INTO registry_tags (repository, tag, digest, updated) VALUES (?, ?, ?, ?)
+     ON CONFLICT DO UPDATE SET digest = excluded.digest, updated = excluded.updated`,
+    repository,
+    tag,
+    digest,
+    now(),
+  );
 }
 
 /** Removes a tag; whether there was one. */

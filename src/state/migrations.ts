@@ -257,4 +257,27 @@ export const MIGRATIONS: readonly string[] = [
     created INTEGER NOT NULL
   ) WITHOUT ROWID;
   `,
+  `
+  -- The registry's care of what it keeps: when a tag was set and pulled, when somebody last asked whether a blob is here (seen),
+  -- what is known of upstreams, notices that wait for their receivers, and objects of a bucket that may be of no use.
+  ALTER TABLE registry_tags ADD COLUMN updated INTEGER NOT NULL DEFAULT 0;
+  ALTER TABLE registry_tags ADD COLUMN pulled INTEGER NOT NULL DEFAULT 0;
+  ALTER TABLE registry_links ADD COLUMN pulled INTEGER NOT NULL DEFAULT 0;
+  ALTER TABLE registry_links ADD COLUMN seen INTEGER NOT NULL DEFAULT 0;
+  CREATE TABLE registry_upstream_tags (
+    repository TEXT NOT NULL,
+    tag TEXT NOT NULL,
+    checked INTEGER NOT NULL,
+    PRIMARY KEY (repository, tag)
+  ) WITHOUT ROWID;
+  CREATE TABLE registry_notices (
+    sequence INTEGER PRIMARY KEY AUTOINCREMENT,
+    receiver TEXT NOT NULL,
+    due INTEGER NOT NULL,
+    attempts INTEGER NOT NULL DEFAULT 0,
+    body_json TEXT NOT NULL
+  );
+  CREATE INDEX registry_notices_due ON registry_notices(receiver, due);
+  CREATE TABLE registry_garbage (digest TEXT PRIMARY KEY) WITHOUT ROWID;
+  `,
 ];
