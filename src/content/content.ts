@@ -36,6 +36,8 @@ export interface Lease {
 export interface Ingest {
   /** Bytes that are here already: go on from this offset (`Range`). */
   readonly offset: number;
+  /** The digest of what is here so far. */
+  digest(): Digest;
   /** Appends; hashed on the way. Throws `no-space`. */
   write(data: Uint8Array): Promise<void>;
   /** Drops what is here and begins anew (the source does not do ranges, or the digest was wrong). */

@@ -52,6 +52,10 @@ export class FileIngest implements Ingest {
     return this.#size;
   }
 
+  digest(): Digest {
+    return `sha256:${this.#hash.copy().digest("hex")}`;
+  }
+
   /** The file that readers may follow. */
   get path(): string {
     return ingestFile(this.#options.places, this.#options.ref);
@@ -152,7 +156,7 @@ export class FileIngest implements Ingest {
   #mismatch(expected: { digest: Digest; size?: number }): LighterError | undefined {
     if (expected.size !== undefined && expected.size !== this.#size)
       return new LighterError("invalid", `Cannot store ${expected.digest}: it has ${this.#size} bytes instead of ${expected.size}`);
-    const digest = `sha256:${this.#hash.copy().digest("hex")}`;
+    const digest = this.digest();
     if (digest === expected.digest) return undefined;
     return new LighterError("invalid", `Cannot store ${expected.digest}: the content has the digest ${digest}`);
   }

@@ -280,4 +280,28 @@ export const MIGRATIONS: readonly string[] = [
   CREATE INDEX registry_notices_due ON registry_notices(receiver, due);
   CREATE TABLE registry_garbage (digest TEXT PRIMARY KEY) WITHOUT ROWID;
   `,
+  `
+  -- Legacy links of containers on the default bridge: who calls whom how.
+  CREATE TABLE container_links (
+    parent TEXT NOT NULL REFERENCES containers(id) ON DELETE CASCADE,
+    alias TEXT NOT NULL,
+    child TEXT NOT NULL REFERENCES containers(id) ON DELETE CASCADE,
+    position INTEGER NOT NULL,
+    PRIMARY KEY (parent, alias)
+  ) WITHOUT ROWID;
+  CREATE INDEX container_links_child ON container_links(child);
+  `,
+  `
+  -- What refers to a manifest by its subject, and the bytes (by sha256) of what goes by another algorithm's digest.
+  ALTER TABLE registry_links ADD COLUMN content TEXT;
+  CREATE TABLE registry_referrers (
+    repository TEXT NOT NULL,
+    subject TEXT NOT NULL,
+    digest TEXT NOT NULL,
+    artifact_type TEXT,
+    descriptor_json TEXT NOT NULL,
+    PRIMARY KEY (repository, subject, digest)
+  ) WITHOUT ROWID;
+  CREATE INDEX registry_referrers_digest ON registry_referrers(repository, digest);
+  `,
 ];
