@@ -13,6 +13,8 @@ export interface RegistryRequest extends Omit<Request, "url" | "unix" | "tls" | 
   scopes: readonly string[];
   /** False: take the first answer or failure as it is. */
   retry?: boolean | undefined;
+  /** Retried whatever its method is: sending it twice is as good as once. */
+  again?: boolean;
 }
 
 /** How long what a ping said is believed, in milliseconds. */
@@ -60,7 +62,7 @@ export class Connection {
 
   /** Sends with credentials, retrying what is worth it; the answer may be any status but 401 that a token could have cured. */
   async request(request: RegistryRequest): Promise<Response> {
-    const again = request.retry !== false && (request.method === "GET" || request.method === "HEAD");
+    const again = request.again === true || (request.retry !== false && (request.method === "GET" || request.method === "HEAD"));
     for (let attempt = 1; ; attempt++) {
       try {
         const response = await this.#authorized(request);
@@ -88,8 +90,8 @@ export class Connection {
     const response = await this.#send(base, request, authorization);
     if (response.status !== 401) return response;
     const asked = parseChallenges(response.headers.get("www-authenticate"));
-    if (asked.length === 0 || request.body instanceof ReadableStream) return response;
     this.#tokens.delete(request.scopes.join(" "));
+    if (asked.length === 0 || request.body instanceof ReadableStream) return response;
     const second = await this.#authorization(asked, request);
     if (second === undefined || (second === authorization && second.startsWith("Basic"))) return response;
     await response.body?.cancel().catch(() => undefined);
@@ -98,7 +100,7 @@ export class Connection {
   }
 
   async #send(base: string, request: RegistryRequest, authorization: string | undefined): Promise<Response> {
-    const { path, scopes: _scopes, retry: _retry, ...rest } = request;
+    const { path, scopes: _scopes, retry: _retry, again: _again, ...rest } = request;
     const url = new URL(path.startsWith("/v2/") ? base + path : path, `${base}/`).href;
     const headers = { "user-agent": this.#options.userAgent, ...request.headers };
     const own = new URL(url).origin === new URL(base).origin;

@@ -83,14 +83,14 @@ export class RemoteRepository implements Repository {
     if (await this.hasBlob(options.digest, options)) return "exists";
     const attempt = (method: string, path: string): Attempt => this.#attempt(method, path);
     const target = { connection: this.#connection, repository: this.#reference.repository, scopes: this.#scopes, attempt };
-    return uploadBlob(target, options);
+    return uploadBlob(target, options, () => this.hasBlob(options.digest, options));
   }
 
   async putManifest(reference: string, bytes: Uint8Array, mediaType: string, options: Cancel = {}): Promise<Digest> {
     const path = this.#path(`manifests/${reference}`);
     const body = new Uint8Array(bytes);
     const request = { method: "PUT", path, scopes: this.#scopes, signal: options.signal, headers: { "content-type": mediaType }, body };
-    const response = await this.#connection.request(request);
+    const response = await this.#connection.request({ ...request, again: true });
     if (!response.ok) throw await refusalOf(response, this.#attempt("PUT", path, reference));
     await response.body?.cancel().catch(() => undefined);
     return parseDigest(`sha256:${new Bun.CryptoHasher("sha256").update(body).digest("hex")}`);
@@ -156,7 +156,7 @@ async function readTags(response: Response): Promise<string[]> {
 }
 
 /** The path of the next page, from a `Link` header (RFC 8288). */
-function nextPage(response: Response): string | undefined {
+export function nextPage(response: Response): string | undefined {
   const target = /<([^>]+)>\s*;[^,]*rel="?next"?/.exec(response.headers.get("link") ?? "")?.[1];
   if (target === undefined) return undefined;
   const url = URL.parse(target, "http://registry");

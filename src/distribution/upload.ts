@@ -1,128 +1,176 @@
-import { LighterError, kindOf } from "../base/errors.ts";
+import { kindOf } from "../base/errors.ts";
 import type { Digest } from "../oci/image.ts";
-import { refusalOf, type Attempt } from "./answers.ts";
-import { pause, type Connection } from "./connection.ts";
+import { pause } from "./connection.ts";
+import {
+  beginUpload,
+  cancelUpload,
+  finishUpload,
+  patchUpload,
+  refusedBy,
+  resumeUpload,
+  type Piece,
+  type UploadSession,
+  type UploadTarget,
+} from "./upload-session.ts";
 
 /** What an upload needs: the same as `Repository.upload` takes. */
 export interface UploadOptions {
   digest: Digest;
   size: number;
   open: (offset: number) => ReadableStream<Uint8Array>;
-  mountFrom?: string;
+  mountFrom?: string | readonly string[];
+  /** Told where the blob was mounted from. */
+  mounted?: (from: string) => void;
   progress?: (done: number) => void;
   signal?: AbortSignal;
 }
 
-interface Target {
-  connection: Connection;
-  repository: string;
-  scopes: readonly string[];
-  attempt: (method: string, path: string) => Attempt;
+/** Failures in a row without a byte more at the registry. */
+const FRUITLESS = 5;
+/** For registries, or proxies before them, that take no larger request. Bytes. */
+const CHUNK = 32 << 20;
+
+/** How a blob is sent: in one streamed request, in several (the first was too large), or with the request that closes the upload. */
+type Manner = "stream" | "chunks" | "whole";
+
+/** Uploads a blob that the registry lacks, or has it mounted; goes on from where the registry says it is after a failure. */
+export async function uploadBlob(
+  target: UploadTarget,
+  options: UploadOptions,
+  exists: () => Promise<boolean>,
+): Promise<"uploaded" | "mounted" | "exists"> {
+  const mounted = await mount(target, options);
+  if (mounted === "mounted") return mounted;
+  return new Upload(target, options, mounted, exists).run();
 }
 
-const ATTEMPTS = 5;
-/** A single PATCH of a big layer over a slow line takes as long as it takes. */
-const UPLOAD_TIMEOUT = 3_600_000;
-
-/**
- * Uploads a blob in one streamed PATCH, going on from where the registry says it is after a failure, and closes it with PUT.
- * https://github.com/opencontainers/distribution-spec/blob/main/spec.md#pushing-a-blob-in-chunks
- */
-export async function uploadBlob(target: Target, options: UploadOptions): Promise<"uploaded" | "mounted"> {
-  const begun = await begin(target, options);
-  if (begun === "mounted") return begun;
-  let location = begun;
-  for (let attempt = 1, offset = 0; ; attempt++) {
+/** Asks to mount from each repository in turn; the session that comes instead, if any, is used. */
+async function mount(target: UploadTarget, options: UploadOptions): Promise<UploadSession | "mounted" | undefined> {
+  const { digest, signal, mountFrom = [] } = options;
+  let session: UploadSession | undefined;
+  for (const from of typeof mountFrom === "string" ? [mountFrom] : mountFrom) {
+    if (session !== undefined) await cancelUpload(target, session);
+    session = undefined;
     try {
-      if (offset < options.size) location = await patch(target, options, location, offset);
-      await finish(target, options, location);
-      return "uploaded";
+      const answer = await beginUpload(target, { digest, from, signal });
+      if (answer !== "mounted") session = answer;
+      else {
+        options.mounted?.(from);
+        return answer;
+      }
     } catch (error) {
-      if (attempt >= ATTEMPTS || kindOf(error) !== "unavailable") throw error;
-      await pause(250 * 2 ** attempt, options.signal);
-      ({ location, offset } = await progressOf(target, options, location));
+      // Whoever may not read there may still send.
+      if (refusedBy(error) === undefined) throw error;
     }
+  }
+  return session;
+}
+
+class Upload {
+  readonly #target: UploadTarget;
+  readonly #options: UploadOptions;
+  readonly #exists: () => Promise<boolean>;
+  #session: UploadSession | undefined;
+  #manner: Manner = "stream";
+  #failures = 0;
+  #furthest = 0;
+  /** The session may have more or less than we know. */
+  #unsure = false;
+  /** Went on where an earlier try had come to, and began anew because of what came of that. */
+  #resumed = false;
+  #anew = false;
+
+  constructor(target: UploadTarget, options: UploadOptions, session: UploadSession | undefined, exists: () => Promise<boolean>) {
+    this.#target = target;
+    this.#options = options;
+    this.#session = session;
+    this.#exists = exists;
+  }
+
+  async run(): Promise<"uploaded" | "exists"> {
+    for (;;) {
+      try {
+        await this.#locate();
+        await this.#send();
+        return "uploaded";
+      } catch (error) {
+        if ((await this.#recover(error)) === "done") return "exists";
+      }
+    }
+  }
+
+  async #locate(): Promise<void> {
+    const { digest, signal } = this.#options;
+    if (this.#session !== undefined && this.#unsure) this.#session = await resumeUpload(this.#target, this.#session, signal);
+    this.#unsure = false;
+    if (this.#session === undefined || this.#session.offset > this.#options.size) {
+      this.#session = (await beginUpload(this.#target, { digest, signal })) as UploadSession;
+    }
+    if (this.#session.offset > 0) this.#resumed = true;
+    if (this.#session.offset > this.#furthest) this.#failures = 0;
+    this.#furthest = Math.max(this.#furthest, this.#session.offset);
+  }
+
+  async #send(): Promise<void> {
+    const { digest, size, signal } = this.#options;
+    let session = this.#session as UploadSession;
+    if (this.#manner === "whole") return finishUpload(this.#target, session, digest, { whole: this.#piece(0, size) });
+    const most = this.#manner === "stream" ? size : Math.max(CHUNK, session.leastChunk);
+    while (session.offset < size) {
+      const piece = this.#piece(session.offset, Math.min(size, session.offset + most));
+      this.#session = session = await patchUpload(this.#target, session, piece, size);
+    }
+    await finishUpload(this.#target, session, digest, { signal });
+  }
+
+  /** Makes the next try possible, or throws what cannot be helped. */
+  async #recover(error: unknown): Promise<"again" | "done"> {
+    const refused = refusedBy(error);
+    if (refused === undefined && kindOf(error) !== "unavailable") throw error;
+    const status = refused?.status;
+    this.#unsure = true;
+    if (++this.#failures > FRUITLESS) throw error;
+    if (status === 413 && this.#manner === "stream") return this.#change("chunks");
+    if ((status === 405 || status === 501) && this.#manner !== "whole") return this.#change("whole");
+    if (status === 404 || (status === 400 && this.#resumed && !this.#anew)) {
+      // The session is lost, or what it holds is not our blob; what was sent last may still have arrived whole.
+      this.#anew ||= status === 400;
+      this.#session = undefined;
+      if (await this.#exists()) return "done";
+    } else if (status !== undefined && ![401, 408, 416, 429].includes(status) && (status < 500 || status === 507)) throw error;
+    if (this.#manner === "whole") this.#session = undefined;
+    await pause(refused?.wait ?? Math.min(8_000, 125 * 2 ** this.#failures), this.#options.signal);
+    return "again";
+  }
+
+  #change(manner: Manner): "again" {
+    this.#manner = manner;
+    this.#session = undefined;
+    return "again";
+  }
+
+  #piece(start: number, end: number): Piece {
+    const { open, progress, signal } = this.#options;
+    return { start, end, body: limited(open(start), start, end, progress), signal };
   }
 }
 
-async function begin({ connection, repository, scopes, attempt }: Target, options: UploadOptions): Promise<string> {
-  const mount =
-    options.mountFrom === undefined ? "" : `?${new URLSearchParams({ mount: options.digest, from: options.mountFrom }).toString()}`;
-  const path = `/v2/${repository}/blobs/uploads/${mount}`;
-  const extra = options.mountFrom === undefined ? [] : [`repository:${options.mountFrom}:pull`];
-  const response = await connection.request({
-    method: "POST",
-    path,
-    scopes: [...scopes, ...extra],
-    signal: options.signal,
-    headers: { "content-length": "0" },
-  });
-  if (response.status !== 201 && response.status !== 202) throw await refusalOf(response, attempt("POST", path));
-  await response.body?.cancel().catch(() => undefined);
-  return response.status === 201 && options.mountFrom !== undefined ? "mounted" : locationOf(response, path);
-}
-
-async function patch(target: Target, options: UploadOptions, location: string, offset: number): Promise<string> {
-  const body = counted(options.open(offset), offset, options.progress);
-  const headers: Record<string, string> = { "content-type": "application/octet-stream" };
-  if (offset > 0) headers["content-range"] = `${offset}-${options.size - 1}`;
-  const request = {
-    method: "PATCH",
-    path: location,
-    scopes: target.scopes,
-    signal: options.signal,
-    headers,
-    body,
-    timeout: UPLOAD_TIMEOUT,
-  };
-  const response = await target.connection.request(request);
-  if (response.status !== 202) throw await refusalOf(response, target.attempt("PATCH", location));
-  await response.body?.cancel().catch(() => undefined);
-  return locationOf(response, location);
-}
-
-async function finish(target: Target, options: UploadOptions, location: string): Promise<void> {
-  const path = `${location}${location.includes("?") ? "&" : "?"}digest=${encodeURIComponent(options.digest)}`;
-  const request = {
-    method: "PUT",
-    path,
-    scopes: target.scopes,
-    signal: options.signal,
-    headers: { "content-length": "0" },
-    timeout: 300_000,
-  };
-  const response = await target.connection.request(request);
-  if (response.status !== 201) throw await refusalOf(response, target.attempt("PUT", path));
-  await response.body?.cancel().catch(() => undefined);
-}
-
-/** How much of a broken upload has arrived; an upload that is gone begins anew. */
-async function progressOf(target: Target, options: UploadOptions, location: string): Promise<{ location: string; offset: number }> {
-  const response = await target.connection.request({ method: "GET", path: location, scopes: target.scopes, signal: options.signal });
-  await response.body?.cancel().catch(() => undefined);
-  const end = /^(?:bytes=)?0-(\d+)$/.exec(response.headers.get("range") ?? "")?.[1];
-  if (response.status === 204 && end !== undefined)
-    return { location: locationOf(response, location), offset: Number(end) === 0 ? 0 : Number(end) + 1 };
-  const { mountFrom: _mounting, ...plain } = options;
-  return { location: await begin(target, plain), offset: 0 };
-}
-
-/** The upload's next address; registries give it absolute or relative to the request. */
-function locationOf(response: Response, path: string): string {
-  const location = response.headers.get("location");
-  if (location === null && response.status === 204) return path;
-  if (location === null) throw new LighterError("invalid", "the registry accepted an upload, but gave no Location for it");
-  return location;
-}
-
-function counted(stream: ReadableStream<Uint8Array>, offset: number, progress?: (done: number) => void): ReadableStream<Uint8Array> {
-  if (progress === undefined) return stream;
-  let done = offset;
+/** The bytes from `start` to `end` of a stream that begins at `start`, counted. */
+function limited(
+  stream: ReadableStream<Uint8Array>,
+  start: number,
+  end: number,
+  progress: ((done: number) => void) | undefined,
+): ReadableStream<Uint8Array> {
+  let done = start;
   return stream.pipeThrough(
     new TransformStream<Uint8Array, Uint8Array>({
       transform(piece, controller) {
-        progress((done += piece.length));
-        controller.enqueue(piece);
+        const taken = done + piece.length > end ? piece.subarray(0, end - done) : piece;
+        done += taken.length;
+        progress?.(done);
+        if (taken.length > 0) controller.enqueue(taken);
+        if (done >= end) controller.terminate();
       },
     }),
   );
