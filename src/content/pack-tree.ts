@@ -2,6 +2,7 @@ import {
   close,
   type FileStat,
   must,
+  nextData,
   O,
   openAt,
   readAt,
@@ -16,8 +17,8 @@ import {
   statAt,
   statFd,
 } from "../linux/files.ts";
-import { type ByteString, byteString, type TarEntry, type TarType } from "../oci/tar-entry.ts";
-import { TAR_END, tarHeader, tarPadding } from "../oci/tar-write.ts";
+import { type ByteString, byteString, type TarEntry, type TarSpan, type TarType } from "../oci/tar-entry.ts";
+import { spanBytes, TAR_END, tarHeader, tarPadding } from "../oci/tar-write.ts";
 import { OPAQUE_WHITEOUT, whiteoutName } from "../oci/whiteout.ts";
 import { findInRoot, openRoot, type PlaceInRoot } from "./in-root.ts";
 import type { JobContext, JobPort } from "./job.ts";
@@ -63,9 +64,10 @@ class TarOutput {
   }
 
   /** Reads a file right into the piece; one that has shrunk meanwhile is filled up with zeros. */
-  async pushFile(fd: number, size: number): Promise<void> {
-    for (let at = 0; at < size;) {
-      const space = this.#buffer.subarray(this.#used, this.#used + Math.min(CHUNK - this.#used, size - at));
+  async pushFile(fd: number, { offset, size }: TarSpan): Promise<void> {
+    const end = offset + size;
+    for (let at = offset; at < end;) {
+      const space = this.#buffer.subarray(this.#used, this.#used + Math.min(CHUNK - this.#used, end - at));
       const got = must(readAt(fd, space, at), "read");
       if (got === 0) space.fill(0);
       const took = got === 0 ? space.length : got;
@@ -193,16 +195,36 @@ async function packFile(walk: Walk, dir: number, base: ByteString, name: ByteStr
   try {
     const stat = statFd(fd);
     if (typeof stat === "number" || stat.type !== S_IFREG) return;
-    await walk.output.push(tarHeader(entryOf(walk, "file", dir, base, stat, name)));
-    await walk.output.pushFile(fd, stat.size);
-    await walk.output.push(tarPadding(stat.size));
+    const entry = entryOf(walk, "file", dir, base, stat, name);
+    const spans = walk.args.layer === true ? spansOf(fd, stat) : undefined;
+    await walk.output.push(tarHeader(spans === undefined ? entry : { ...entry, spans }));
+    for (const span of spans ?? [{ offset: 0, size: stat.size }]) await walk.output.pushFile(fd, span);
+    await walk.output.push(tarPadding(spans === undefined ? stat.size : spanBytes(spans)));
   } finally {
     close(fd);
   }
 }
 
+/** Holes of fewer bytes together are written as zeros, which any program reads. */
+const WORTH = 1 << 20;
+/** Files in more pieces than this are written whole. */
+const MOST_SPANS = 100_000;
+
+/** What of a file is no hole, where leaving the holes out is worth it. */
+function spansOf(fd: number, { size, blocks }: FileStat): TarSpan[] | undefined {
+  if (size - blocks < WORTH) return undefined;
+  const spans: TarSpan[] = [];
+  let stored = 0;
+  for (let run = nextData(fd, 0, size); run !== undefined; run = nextData(fd, run.offset + run.size, size)) {
+    if (spans.push(run) > MOST_SPANS) return undefined;
+    stored += run.size;
+  }
+  return size - stored < WORTH ? undefined : spans;
+}
+
 function entryOf(walk: Walk, type: TarType, dir: number, base: ByteString, stat: FileStat, path: ByteString): TarEntry {
   const xattrs = type === "link" ? new Map<string, Uint8Array>() : xattrsOf(dir, base);
+  for (const key of xattrs.keys()) if (HOST_LABELS.test(key)) xattrs.delete(key);
   const { mode, uid, gid, major, minor } = stat;
   const mtime = walk.args.wholeSeconds === true ? stat.mtime - (((stat.mtime % NANOS) + NANOS) % NANOS) : stat.mtime;
   const size = type === "file" ? stat.size : 0;
@@ -212,6 +234,9 @@ function entryOf(walk: Walk, type: TarType, dir: number, base: ByteString, stat:
 }
 
 const NANOS = 1_000_000_000n;
+
+/** What this machine's security modules say of its files: it means nothing elsewhere. */
+const HOST_LABELS = /^security\.(selinux|evm|apparmor|SMACK64)/;
 
 /** The empty file that a whiteout is in an archive. */
 function markOf(path: ByteString, stat: FileStat): TarEntry {

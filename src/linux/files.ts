@@ -349,7 +349,8 @@ export function getXattr(dir: number, name: ByteName, key: string): Uint8Array |
   xattrBuffer ??= Buffer.alloc(XATTR_MOST);
   const path = put(first, firstPtr, through(dir, name));
   const got = at(libc().lgetxattr(path, put(second, secondPtr, key), xattrBuffer, XATTR_MOST));
-  return got < 0 ? undefined : xattrBuffer.slice(0, got).slice();
+  // A copy: `slice` of a Buffer would be a view of what the next call overwrites.
+  return got < 0 ? undefined : new Uint8Array(xattrBuffer.subarray(0, got));
 }
 
 /** Sets one extended attribute of an entry, of a link itself. */

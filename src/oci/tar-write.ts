@@ -1,4 +1,4 @@
-import type { ByteString, TarEntry, TarType } from "./tar-entry.ts";
+import type { ByteString, TarEntry, TarSpan, TarType } from "./tar-entry.ts";
 import { isAscii } from "./tar-entry.ts";
 import { FIELD, type Field, paddingOf, TAR_BLOCK } from "./tar-header.ts";
 import { encodePaxRecord, formatPaxTime, PAX_XATTR } from "./tar-pax.ts";
@@ -17,10 +17,39 @@ export function tarPadding(size: number): Uint8Array {
 
 /**
  * The header of a member: one ustar block, with a PAX extended header before it for all that ustar cannot say.
- * The same entry always gives the same bytes. The file's bytes and {@link tarPadding} follow; `spans` are not written (holes are zeros).
+ * The same entry always gives the same bytes. The file's bytes and {@link tarPadding} follow. With `spans` it becomes a sparse file of
+ * PAX version 1.0, its map included, and only the bytes of the spans follow, padded by their sum.
+ * https://www.gnu.org/software/tar/manual/html_node/PAX-1.html
  */
 export function tarHeader(entry: TarEntry): Uint8Array {
-  const records = new Map<string, Uint8Array>();
+  return entry.spans === undefined || entry.type !== "file" ? headerOf(entry) : sparseHeader(entry, entry.spans);
+}
+
+function sparseHeader(entry: TarEntry, spans: readonly TarSpan[]): Uint8Array {
+  const last = spans.at(-1);
+  // As GNU tar: a hole at the end is closed by an empty run.
+  const closed = last !== undefined && last.offset + last.size === entry.size ? spans : [...spans, { offset: entry.size, size: 0 }];
+  const lines = [closed.length, ...closed.flatMap(({ offset, size }) => [offset, size])];
+  const map = Buffer.from(`${lines.join("\n")}\n`);
+  const size = map.length + paddingOf(map.length) + spanBytes(spans);
+  const cut = entry.path.lastIndexOf("/") + 1;
+  const path = `${entry.path.slice(0, cut)}GNUSparseFile.0/${entry.path.slice(cut)}`;
+  const records: [string, Uint8Array][] = [
+    ["GNU.sparse.major", Buffer.from("1")],
+    ["GNU.sparse.minor", Buffer.from("0")],
+    ["GNU.sparse.name", Buffer.from(entry.path, "latin1")],
+    ["GNU.sparse.realsize", Buffer.from(String(entry.size))],
+  ];
+  return Buffer.concat([headerOf({ ...entry, path, size }, records), map, tarPadding(map.length)]);
+}
+
+/** Bytes that the spans of a sparse file hold together. */
+export function spanBytes(spans: readonly TarSpan[]): number {
+  return spans.reduce((sum, { size }) => sum + size, 0);
+}
+
+function headerOf(entry: TarEntry, more: readonly [string, Uint8Array][] = []): Uint8Array {
+  const records = new Map<string, Uint8Array>(more);
   const block = new Uint8Array(TAR_BLOCK);
   const size = entry.type === "file" ? entry.size : 0;
   const device = entry.type === "char" || entry.type === "block";
