@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { readlink } from "node:fs/promises";
 import { must } from "../tools/shell.ts";
-import { Ground } from "./harness/ground.ts";
+import { CLIENTS, Ground } from "./harness/ground.ts";
 import { freePort } from "./harness/ports.ts";
 import { until } from "./harness/until.ts";
 
@@ -221,4 +221,44 @@ test("a published port outlives the daemon", async () => {
   await ground.daemon.start();
   await serves(`http://127.0.0.1:${port}/`, "steady");
   await ground.lighter.must("rm", "-f", name);
+});
+
+test.each(CLIENTS)("%s: --link: names, hosts, another address, rename, rm --link", async (name) => {
+  const client = ground.client(name);
+  const [child, parent] = [ground.name(), ground.name()];
+  await client.must("run", "-d", "--name", child, "busybox", "sleep", "600");
+  await client.must("run", "-d", "--name", parent, "--link", `${child}:db`, "--link", child, "busybox", "sleep", "600");
+  const names = async (): Promise<string> => await client.must("ps", "--no-trunc", "--filter", `name=${child}`, "--format", "{{.Names}}");
+  const links = async (): Promise<unknown> => JSON.parse(await client.must("inspect", "-f", "{{json .HostConfig.Links}}", parent));
+  const hosts = async (): Promise<string[]> =>
+    (await client.must("exec", parent, "cat", "/etc/hosts")).split("\n").filter((line) => line.includes(id));
+  const id = (await client.must("inspect", "-f", "{{.Id}}", `${parent}/db`)).slice(0, 12);
+  expect((await names()).split(",").toSorted()).toEqual([child, `${parent}/db`, `${parent}/${child}`].toSorted());
+  expect(await links()).toEqual([`/${child}:/${parent}/db`, `/${child}:/${parent}/${child}`]);
+  expect(await hosts()).toEqual([`${await address(child)}\tdb ${id} ${child}`, `${await address(child)}\t${child} ${id}`]);
+  await client.must("exec", parent, "ping", "-c1", "db");
+
+  await client.must("rename", child, `${child}-x`);
+  await client.must("stop", "-t", "0", `${child}-x`);
+  const thief = ground.name();
+  await client.must("run", "-d", "--name", thief, "busybox", "sleep", "600");
+  await client.must("start", `${child}-x`);
+  const moved = await address(`${child}-x`);
+  expect(await hosts()).toEqual([`${moved}\tdb ${id} ${child}-x`, `${moved}\t${child} ${id} ${child}-x`]);
+
+  expect(await client.must("rm", "--link", `${parent}/db`)).toBe(`${parent}/db`);
+  expect(await links()).toEqual([`/${child}-x:/${parent}/${child}`]);
+  expect(await hosts()).toEqual([`${moved}\t${child} ${id} ${child}-x`]);
+  const refused = await client.run(["rm", "--link", parent]);
+  expect([refused.code, refused.stderr]).toEqual([
+    1,
+    expect.stringContaining("Conflict, cannot remove the default link name of the container"),
+  ]);
+  await client.must("stop", "-t", "0", parent, `${child}-x`);
+  const alone = await client.run(["start", parent]);
+  expect(alone.stderr).toContain(`Cannot link to a non running container: /${child}-x AS /${parent}/${child}`);
+  await client.must("rm", "-f", `${child}-x`, thief);
+  expect(await links()).toBeNull();
+  await client.must("start", parent);
+  await client.must("rm", "-f", parent);
 });

@@ -22,6 +22,24 @@ test("every operation of the Engine API has a route of its own name", () => {
   expect(missing).toEqual([]);
 });
 
+test("a container may be called by a link's name, whose slashes are a part of it", () => {
+  const find = makeRouter(ROUTES);
+  const found = (line: string): unknown[] => {
+    const [method = "", path = ""] = line.split(" ");
+    const match = find(method, path);
+    return [match?.route.path, match?.params];
+  };
+  expect(found("GET /containers/web/db/json")).toEqual(["/containers/:id/json", { id: "web/db" }]);
+  expect(found("GET /containers/web/a/b/attach/ws")).toEqual(["/containers/:id/attach/ws", { id: "web/a/b" }]);
+  expect(found("DELETE /containers/web/db")).toEqual(["/containers/:id", { id: "web/db" }]);
+  expect(found("DELETE /containers/web/db/checkpoints/one")).toEqual([
+    "/containers/:id/checkpoints/:checkpoint",
+    { id: "web/db", checkpoint: "one" },
+  ]);
+  expect(found("GET /containers/web/nothing")).toEqual([undefined, undefined]);
+  expect(found("PUT /volumes/a/b/c")).toEqual([undefined, undefined]);
+});
+
 test("what needs a swarm answers as a node outside of one", async () => {
   for (const { method, path, statuses } of operations) {
     if (!/^\/(?:nodes|services|tasks|secrets|configs|swarm)/.test(path)) continue;

@@ -5,7 +5,8 @@ import type { Tx } from "../state/state.ts";
 import { Live } from "./live.ts";
 import type { LogShipping } from "./log-shipping.ts";
 import type { ContainersNeeds } from "./needs.ts";
-import { type ContainerRow, findRow, rowById } from "./rows.ts";
+import { findLinked } from "./link-rows.ts";
+import { type ContainerRow, rowById } from "./rows.ts";
 
 /** What every verb works with: the other parts, and what is held in memory of each container. */
 export interface Context {
@@ -33,7 +34,7 @@ export interface HealthWatch {
 
 /** The container that a reference means. Throws `not-found`. */
 export function find(context: Context, reference: string): ContainerRow {
-  return findRow(context.needs.state, reference);
+  return findLinked(context.needs.state, reference);
 }
 
 /** The row of an id as it is now; throws `not-found` when it has gone meanwhile. */

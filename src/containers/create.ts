@@ -13,6 +13,8 @@ import { checkDevices } from "./devices.ts";
 import { checkCgroupParent } from "./cgroup-parent.ts";
 import { fillHostConfig } from "./host-config.ts";
 import { initProgram } from "./init-program.ts";
+import { insertLinks } from "./link-rows.ts";
+import { planLinks } from "./links.ts";
 import { mergeConfig } from "./merge-config.ts";
 import { networkRequest } from "./network-request.ts";
 import { planMounts } from "./plan-mounts.ts";
@@ -54,6 +56,7 @@ export async function createContainer(
           runtime: plan.runtime,
           autoRemove: plan.autoRemove,
         });
+        insertLinks(tx, id, plan.links);
         asInvalid(() => referenceVolumes(context, tx, id, plan.desired.mounts));
         needs.images.touch(tx, image.id);
         tell(tx, row, "create");
@@ -73,7 +76,7 @@ function planContainer(
   id: string,
   body: CreateBody,
   image: Image,
-): { desired: Desired; runtime: string; autoRemove: boolean } {
+): { desired: Desired; links: ReturnType<typeof planLinks>; runtime: string; autoRemove: boolean } {
   const { HostConfig: askedHost, NetworkingConfig: networking, ...askedConfig } = body;
   const { options, runtime } = context.needs;
   const host = fillHostConfig(askedHost ?? {}, {
@@ -93,6 +96,7 @@ function planContainer(
   if (host.Init) initProgram(options.defaults.initPath);
   nameTarget(context, host);
   asInvalid(() => nameJoined(context, host));
+  const links = asInvalid(() => planLinks(context, host));
   const warnings = warningsOf(context, host);
   const mounts = asInvalid(() => planMounts(config, host, (other) => find(context, other).desired.mounts));
   config.Hostname = hostnameOf(context, id, config, host);
@@ -106,7 +110,7 @@ function planContainer(
     os: image.platform.os,
     warnings,
   };
-  return { desired, runtime: record.name, autoRemove: host.AutoRemove ?? false };
+  return { desired, links, runtime: record.name, autoRemove: host.AutoRemove ?? false };
 }
 
 /** Checks limits, capabilities and devices; what this machine cannot do becomes a warning or an error, as with Docker. */

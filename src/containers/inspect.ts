@@ -5,7 +5,7 @@ import { type Context, find, isRunning } from "./context.ts";
 import { commandOf } from "./desired.ts";
 import { openExecIds } from "./exec-rows.ts";
 import { healthChecks } from "./health-rows.ts";
-import { shownLinks } from "./link-environment.ts";
+import { shownLinks } from "./links.ts";
 import { mountPoints } from "./mount-points.ts";
 import { networkRequest } from "./network-request.ts";
 import { pathsOf } from "./paths.ts";
@@ -48,7 +48,7 @@ export async function inspectContainer(
     ProcessLabel: "",
     AppArmorProfile: profileOf(hostConfig, context.needs.options.defaults) ?? "",
     ExecIDs: execs.length === 0 ? null : execs,
-    HostConfig: hostConfig.Links?.length ? { ...hostConfig, Links: shownLinks(context, row) ?? [] } : hostConfig,
+    HostConfig: hostConfig.Links?.length ? ({ ...hostConfig, Links: shownLinks(state, row) } as typeof hostConfig) : hostConfig,
     Storage: { RootFS: { Snapshot: { Name: "overlayfs" } } },
     Mounts: mountPoints(context, row),
     Config: config,

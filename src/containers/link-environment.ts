@@ -1,5 +1,6 @@
-import { type Context, find } from "./context.ts";
-import { networkRequest } from "./network-request.ts";
+import { type Context, current } from "./context.ts";
+import { bridgeAddress } from "./link-hosts.ts";
+import { linksOf } from "./link-rows.ts";
 import type { ContainerRow } from "./rows.ts";
 
 /** Docker gives these variables since 29 only where its daemon was started with this one; what they tell of others is better asked of DNS. */
@@ -39,34 +40,13 @@ function portOf(text: string): { number: number; protocol: string } {
 
 /** The variables of all legacy links of a container on the default bridge; none where they are not asked for. */
 export function linkEnvironment(context: Context, row: ContainerRow, environment: NodeJS.ProcessEnv = process.env): string[] {
-  const links = row.desired.hostConfig.Links ?? [];
-  if (links.length === 0 || !/^(?:1|t|true)$/i.test(environment[SWITCH] ?? "")) return [];
-  return links.flatMap((link) => {
-    const [other = "", alias = other] = link.split(":");
-    const peer = find(context, other);
-    const { networks } = context.needs.networks.settings(context.needs.state, peer.id, networkRequest(peer));
-    const address = networks["bridge"]?.IPAddress;
-    if (!address) return [];
+  if (!/^(?:1|t|true)$/i.test(environment[SWITCH] ?? "")) return [];
+  return linksOf(context.needs.state, row.id).flatMap(({ child, alias }) => {
+    const peer = current(context, child);
+    const address = bridgeAddress(context, peer);
+    if (address === undefined) return [];
     const { config } = peer.desired;
     const ports = Object.keys(config.ExposedPorts ?? {});
     return linkVariables({ alias, name: `/${row.name}/${alias}`, address, ports, env: config.Env ?? [] });
   });
-}
-
-/** Legacy links as inspect shows them: `/other:/container/alias`. */
-export function shownLinks(context: Context, row: ContainerRow): string[] | undefined {
-  const { Links: links, NetworkMode } = row.desired.hostConfig;
-  if (!links?.length || (NetworkMode !== "bridge" && NetworkMode !== "default")) return links;
-  return links.map((link) => {
-    const [other = "", alias = other] = link.split(":");
-    return `/${nameOf(context, other)}:/${row.name}/${alias}`;
-  });
-}
-
-function nameOf(context: Context, other: string): string {
-  try {
-    return find(context, other).name;
-  } catch {
-    return other.replace(/^\//, "");
-  }
 }

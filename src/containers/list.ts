@@ -3,6 +3,7 @@ import type { ContainerSummary } from "../wire/engine-api.ts";
 import { type Filters, filterValues } from "../wire/filters.ts";
 import { type Context, find } from "./context.ts";
 import { commandOf } from "./desired.ts";
+import { linkNames } from "./link-rows.ts";
 import { checkFilters, matchRow, matchSummary } from "./list-filters.ts";
 import { mountPoints } from "./mount-points.ts";
 import type { ContainerNetworks } from "./needs.ts";
@@ -25,11 +26,12 @@ export async function listContainers(
   const span = spanOf(context, filters);
   const found: { row: ContainerRow; summary: ContainerSummary }[] = [];
   const summaries = context.needs.networks.summaries();
+  const linked = linkNames(context.needs.state);
   for (const row of allRows(context.needs.state)) {
     if (found.length >= limit) break;
     if (!everything && !["running", "paused", "restarting"].includes(apiStatus(row))) continue;
     if (row.created >= span.before || row.created <= span.since || !matchRow(row, filters) || !ancestor(row)) continue;
-    const summary = summaryOf(context, row, summaries(row.id, networkRequest(row)));
+    const summary = summaryOf(context, row, summaries(row.id, networkRequest(row)), linked.get(row.id) ?? []);
     if (matchSummary(summary, filters)) found.push({ row, summary });
   }
   if (!options.size) return found.map(({ summary }) => summary);
@@ -40,13 +42,14 @@ function summaryOf(
   context: Context,
   row: ContainerRow,
   settings: ReturnType<ReturnType<ContainerNetworks["summaries"]>>,
+  linked: readonly string[],
 ): ContainerSummary {
   const { config, hostConfig } = row.desired;
   const { images } = context.needs;
   const descriptor = images.descriptor(row.manifest);
   return {
     Id: row.id,
-    Names: [`/${row.name}`],
+    Names: [`/${row.name}`, ...linked],
     Image: images.displayName(config.Image ?? "", row.image),
     ImageID: row.image,
     ...(descriptor === undefined

@@ -7,6 +7,7 @@ import { pathsOf } from "./paths.ts";
 import { type ContainerRow, deleteRow, rowById } from "./rows.ts";
 import { sendSignal } from "./send-signal.ts";
 import { dropSharedShm } from "./shared-shm.ts";
+import { removeLink } from "./unlink.ts";
 import { tellVolumes } from "./volume-events.ts";
 import { stopTransfers } from "./transfers.ts";
 
@@ -15,14 +16,14 @@ const SIGKILL = 9;
 /** What is left of the log of a container that goes may take this long to reach its receiver. */
 const SHIPPING_MILLISECONDS = 5000;
 
-/** Removes a container; a running one only with `force`. `volumes` takes its anonymous volumes along. */
+/** Removes a container; a running one only with `force`. `volumes` takes its anonymous volumes along, `link` removes a link of that name instead. */
 export async function removeContainer(
   context: Context,
   reference: string,
   options: { force: boolean; volumes: boolean; link: boolean },
 ): Promise<void> {
+  if (options.link) return removeLink(context, reference);
   const row = find(context, reference);
-  if (options.link) throw new LighterError("invalid", `Could not get parent for /${row.name}: legacy links are not supported`);
   const live = liveOf(context, row.id);
   if (live.removing) throw new LighterError("conflict", `removal of container ${reference} is already in progress`);
   if (!options.force) {

@@ -10,6 +10,7 @@ import { healthStarts } from "./health-rows.ts";
 import { checkpointOf } from "./checkpoint.ts";
 import { endDebug, prepareDebug, refuseDebugged } from "./debug.ts";
 import type { Live } from "./live.ts";
+import { startableLinks, tellParents } from "./link-hosts.ts";
 import { boundLog } from "./log-bound.ts";
 import { checkReceiver } from "./log-shipping.ts";
 import { networkRequest } from "./network-request.ts";
@@ -75,6 +76,7 @@ export async function startLocked(
   }
   watchExit(context, row.id, live, task);
   context.health.begin(row.id);
+  await tellParents(context, row);
   trace.end();
 }
 
@@ -122,8 +124,9 @@ async function makeTask(
   const { networks, runtime } = context.needs;
   const layers = layersOf(context, row);
   trace.sync("directories", () => ready(context, row));
+  const links = startableLinks(context, row);
   // What fails while the network is being made must not leave it unawaited.
-  const entering = trace.span("network", () => networks.enter(networkRequest(row)));
+  const entering = trace.span("network", () => networks.enter({ ...networkRequest(row), links }));
   const [network, mounts] = await Promise.allSettled([entering, prepareMounts(context, row, layers)]);
   if (network.status === "rejected") throw network.reason;
   if (mounts.status === "rejected") throw mounts.reason;
