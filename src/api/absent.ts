@@ -47,19 +47,9 @@ export function buildUnsupported(): Answer {
   throw new LighterError("unsupported", "Cannot build: this version of Lighter has no builder yet");
 }
 
-/** `docker search`. */
-export function searchUnsupported(): Answer {
-  throw new LighterError("unsupported", "Cannot search: this version of Lighter does not ask registries for lists of images");
-}
-
 /** BuildKit's session and gRPC. */
 export function sessionUnsupported(): Answer {
   throw new LighterError("unsupported", "Cannot open a build session: this version of Lighter has no builder yet");
-}
-
-/** An image's attestations. */
-export function attestationsUnsupported(): Answer {
-  throw new LighterError("unsupported", "Cannot read attestations: this version of Lighter does not look into them");
 }
 
 /** Nothing is cached by a builder that is not there. */
@@ -70,9 +60,4 @@ export function nothingToPrune(): Answer {
 /** Updates of cluster volumes. */
 export function clusterVolumesUnsupported(): Answer {
   return noManager(NO_SWARM);
-}
-
-/** What a registry knows of an image. */
-export function distributionUnsupported(): Answer {
-  throw new LighterError("unsupported", "Cannot ask the registry: this version of Lighter does so for pulls only");
 }

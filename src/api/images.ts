@@ -89,6 +89,20 @@ export async function inspect(call: Call): Promise<Answer> {
   return json(await call.engine.images.inspect(param(call, "name"), { manifests, ...(platform && { platform }) }));
 }
 
+/** What an image carries about itself. */
+export async function attestations(call: Call): Promise<Answer> {
+  const { query } = call;
+  const platform = platformOf(call);
+  const types = query.list("type").flatMap((text) => text.split(",").filter(Boolean));
+  return json(
+    await call.engine.images.attestations(param(call, "name"), {
+      types,
+      statements: query.flag("statement"),
+      ...(platform && { platform }),
+    }),
+  );
+}
+
 /** The steps an image was made by. */
 export async function history(call: Call): Promise<Answer> {
   const platform = platformOf(call);

@@ -6,6 +6,7 @@ import type { Handle } from "./call.ts";
 import * as checkpoint from "./checkpoint.ts";
 import { commit } from "./commit.ts";
 import * as containers from "./containers.ts";
+import { distribution, search } from "./distribution.ts";
 import { events } from "./events.ts";
 import { createExec, inspectExec, resizeExec, startExec } from "./exec.ts";
 import * as images from "./images.ts";
@@ -71,19 +72,19 @@ export const ROUTES: readonly Route[] = [
 
   route("GET", "/images/json", images.list),
   route("POST", "/images/create", images.create),
-  route("GET", "/images/search", absent.searchUnsupported),
+  route("GET", "/images/search", search),
   route("POST", "/images/prune", images.prune, 25),
   route("GET", "/images/get", images.save),
   route("POST", "/images/load", images.load),
   route("GET", "/images/:name{.+}/json", images.inspect),
-  route("GET", "/images/:name{.+}/attestations", absent.attestationsUnsupported),
+  route("GET", "/images/:name{.+}/attestations", images.attestations, 55),
   route("GET", "/images/:name{.+}/history", images.history),
   route("GET", "/images/:name{.+}/get", images.save),
   route("POST", "/images/:name{.+}/push", images.push),
   route("POST", "/images/:name{.+}/tag", images.tag),
   route("DELETE", "/images/:name{.+}", images.remove),
   route("POST", "/commit", commit),
-  route("GET", "/distribution/:name{.+}/json", absent.distributionUnsupported, 30),
+  route("GET", "/distribution/:name{.+}/json", distribution, 30),
 
   route("POST", "/build", absent.buildUnsupported),
   route("POST", "/build/prune", absent.nothingToPrune, 31),

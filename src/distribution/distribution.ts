@@ -20,6 +20,15 @@ export interface RegistryHost {
   insecure: boolean;
 }
 
+/** One repository that a search found; the names of its fields are those of Docker's protocol. */
+export interface FoundRepository {
+  name: string;
+  description: string;
+  star_count: number;
+  is_official: boolean;
+  is_automated: boolean;
+}
+
 export interface FetchedManifest {
   descriptor: Descriptor;
   bytes: Uint8Array;
@@ -62,6 +71,8 @@ export interface Distribution {
   repository(reference: Reference, options: { credentials?: Credentials; push?: boolean; host?: RegistryHost }): Repository[];
   /** Checks credentials against a registry (`docker login`): the status text, and an identity token where one is given. */
   login(registry: string, credentials: Credentials): Promise<{ status: string; identityToken: string }>;
+  /** Looks for repositories: `host/term`, or a term for Docker Hub. Throws `unavailable` where the registry answers no searches. */
+  search(text: string, options: { limit: number; credentials?: Credentials; signal?: AbortSignal }): Promise<FoundRepository[]>;
 }
 
 export interface DistributionOptions {

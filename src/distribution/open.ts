@@ -5,6 +5,7 @@ import { Connection } from "./connection.ts";
 import type { Credentials, Distribution, DistributionOptions, RegistryHost, Repository } from "./distribution.ts";
 import { hostsOf } from "./hosts.ts";
 import { RemoteRepository } from "./repository.ts";
+import { search } from "./search.ts";
 
 /** Opens the client of registries. Makes no connection by itself. */
 export function openDistribution(options: DistributionOptions): Distribution {
@@ -32,7 +33,11 @@ export function openDistribution(options: DistributionOptions): Distribution {
     });
   }
 
-  return { repository, login: (registry, credentials) => login(registry, credentials, options) };
+  return {
+    repository,
+    login: (registry, credentials) => login(registry, credentials, options),
+    search: (text, request) => search(text, request, options),
+  };
 }
 
 /** Checks credentials with a connection of its own, so that nothing of a failed login stays. */

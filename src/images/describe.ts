@@ -51,7 +51,7 @@ export async function summarizeManifests(context: DescribeContext, image: ImageR
   const { content, documents, state } = context;
   const rows = manifestsOf(state, image.id);
   if (!isIndex(image.media_type)) return rows.map((row) => summarizeOne(context, image, targetOf(content, image), row));
-  const descriptors = await flatten(documents, await documents.index(image.id), content);
+  const descriptors = await flattenIndex(documents, await documents.index(image.id), content);
   return descriptors.map((descriptor) =>
     summarizeOne(
       context,
@@ -62,12 +62,13 @@ export async function summarizeManifests(context: DescribeContext, image: ImageR
   );
 }
 
-async function flatten(documents: Documents, index: Index, content: Content): Promise<Descriptor[]> {
+/** All entries of an index, those of the indexes in it included as far as they are here. */
+export async function flattenIndex(documents: Documents, index: Index, content: Content): Promise<Descriptor[]> {
   const found: Descriptor[] = [];
   for (const descriptor of index.manifests) {
     if (!isIndex(descriptor.mediaType)) found.push(descriptor);
     else if (content.blob(descriptor.digest) !== undefined)
-      found.push(...(await flatten(documents, await documents.index(descriptor.digest), content)));
+      found.push(...(await flattenIndex(documents, await documents.index(descriptor.digest), content)));
   }
   return found;
 }

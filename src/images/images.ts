@@ -1,12 +1,21 @@
 import type { Digest, ImageConfig, Platform } from "../oci/image.ts";
-import type { ImageDeleteResponseItem, ImageHistoryResponseItem, ImageInspect, ImageSummary } from "../wire/engine-api.ts";
-import type { Credentials } from "../distribution/distribution.ts";
+import type {
+  AttestationStatement,
+  DistributionInspect,
+  ImageDeleteResponseItem,
+  ImageHistoryResponseItem,
+  ImageInspect,
+  ImageSummary,
+} from "../wire/engine-api.ts";
+import type { Credentials, FoundRepository } from "../distribution/distribution.ts";
 import type { Filters } from "../wire/filters.ts";
 import type { ProgressSink } from "../wire/progress.ts";
 import type { Reference } from "../base/reference.ts";
 import type { Tx } from "../state/state.ts";
+import type { AttestationOptions } from "./attestations.ts";
 import type { CommitOptions } from "./commit.ts";
 import type { PresentImage } from "./record.ts";
+import type { SearchOptions } from "./search.ts";
 
 /** One runnable platform of an image, chosen and unpacked: what a container needs to know. */
 export interface RunnableImage {
@@ -40,6 +49,12 @@ export interface Images {
 
   list(options: { all?: boolean; filters: Filters; digests?: boolean; manifests?: boolean; sharedSize?: boolean }): Promise<ImageSummary[]>;
   inspect(reference: string, options?: { platform?: string; manifests?: boolean }): Promise<ImageInspect>;
+  /** What the image's index says about a platform of it (provenance, bills of materials); empty where it says nothing. */
+  attestations(reference: string, options?: AttestationOptions): Promise<AttestationStatement[]>;
+  /** What a registry has under a name, without pulling it. */
+  remote(reference: string, options?: { credentials?: Credentials; signal?: AbortSignal }): Promise<DistributionInspect>;
+  /** Looks for repositories in a registry: `host/term`, or a term for Docker Hub. */
+  search(text: string, options: SearchOptions): Promise<FoundRepository[]>;
   history(reference: string, options?: { platform?: string }): Promise<ImageHistoryResponseItem[]>;
   /** Pulls, telling Docker's progress messages to the sink in Docker's order. Errors before the first message reject; later ones do too (the door shows them in the stream). */
   pull(

@@ -6,6 +6,7 @@ import type { Reference } from "../base/reference.ts";
 import type { Digest } from "../oci/image.ts";
 import { appendPrune } from "../state/events.ts";
 import type { State, Tx } from "../state/state.ts";
+import { attestationsOf } from "./attestations.ts";
 import { commitImage, nameImage } from "./commit.ts";
 import type { DescribeContext } from "./describe.ts";
 import { Documents } from "./documents.ts";
@@ -21,10 +22,12 @@ import { pruneImages } from "./prune.ts";
 import { pull } from "./pull.ts";
 import { push } from "./push.ts";
 import { recordImage, type PresentImage } from "./record.ts";
+import { inspectRemote } from "./remote.ts";
 import { removeImage, removePlatforms, type RemoveContext } from "./remove.ts";
 import { countImages } from "./rows.ts";
 import { findRunnable, platformFrom } from "./runnable.ts";
 import { saveImages } from "./save.ts";
+import { searchImages } from "./search.ts";
 import { Sources } from "./sources.ts";
 import { tagImage } from "./tag.ts";
 
@@ -106,6 +109,9 @@ export function openImages({ state, content, distribution, needs }: ImagesOption
     },
     list: (options) => listImages(context, options),
     inspect: (reference, options = {}) => inspectImage(context, reference, options),
+    attestations: (reference, options = {}) => attestationsOf(context, reference, options),
+    remote: (reference, options = {}) => inspectRemote(pulling.sources, reference, options),
+    search: (text, options) => searchImages(distribution, text, options),
     history: (reference, options = {}) => imageHistory(context, reference, options.platform),
     pull: (reference, options) => pull(pulling, reference, options),
     push: (reference, options) => push({ state, content, documents, distribution }, reference, options),
