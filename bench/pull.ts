@@ -3,7 +3,6 @@
  * unpacked) from Debian's docker-registry on loopback: ours, Debian's dockerd (which knows no zstd), and the floor: `gzip -d | tar x` of each layer,
  * all at once, from files that are here already. Interleaved; prints medians and ratios. Run as root.
  */
-import { mkdtemp, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { hexOf } from "../src/oci/digest.ts";
@@ -12,6 +11,7 @@ import { Daemon, LIGHTER } from "../tests/harness/daemon.ts";
 import { TestRegistry } from "../tests/harness/registry.ts";
 import { dockerClient } from "../tools/programs.ts";
 import { must } from "../tools/shell.ts";
+import { freshDisk } from "./fresh-disk.ts";
 import { interleaved, timed, type Contestant } from "./measure.ts";
 import { startDockerd } from "./peer.ts";
 import { benchImage, type Packing } from "./pull-image.ts";
@@ -26,8 +26,9 @@ const { values: flags } = parseArgs({
 });
 const packing = flags.packing as Packing;
 const layout = await benchImage(packing, Number(flags.layers));
-const folder = await mkdtemp(join(process.env["TMPDIR"] ?? "/var/tmp", "lighter-bench-"));
-try {
+await using disk = await freshDisk(12);
+const folder = disk.path;
+{
   await using registry = await TestRegistry.start(join(folder, "registry"));
   await registry.push(layout, "bench");
   const image = `${registry.host}/bench:latest`;
@@ -48,8 +49,6 @@ try {
   console.log(`${blobs.length} layers, ${(packed / 1e6).toFixed(0)} MB packed`);
   for (const { name, median, p90 } of figures)
     console.log(`${name}: ${median.toFixed(0)} ms (p90 ${p90.toFixed(0)}), lighter is ${(median / own).toFixed(2)} times as fast`);
-} finally {
-  await rm(folder, { recursive: true, force: true });
 }
 
 async function layerBlobs(): Promise<string[]> {
