@@ -90,7 +90,7 @@ export class RemoteRepository implements Repository {
     const path = this.#path(`manifests/${reference}`);
     const body = new Uint8Array(bytes);
     const request = { method: "PUT", path, scopes: this.#scopes, signal: options.signal, headers: { "content-type": mediaType }, body };
-    const response = await this.#connection.request({ ...request, again: true });
+    const response = await this.#connection.request({ ...request, retry: true });
     if (!response.ok) throw await refusalOf(response, this.#attempt("PUT", path, reference));
     await response.body?.cancel().catch(() => undefined);
     return parseDigest(`sha256:${new Bun.CryptoHasher("sha256").update(body).digest("hex")}`);
