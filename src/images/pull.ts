@@ -1,11 +1,12 @@
 import { LighterError } from "../base/errors.ts";
 import { familiarReference, formatReference, parseReference, type Reference } from "../base/reference.ts";
 import type { Content } from "../content/content.ts";
-import type { Credentials } from "../distribution/distribution.ts";
+import type { Credentials, RegistryHost } from "../distribution/distribution.ts";
 import type { Digest, Platform } from "../oci/image.ts";
 import { hostPlatform, parsePlatform } from "../oci/platform.ts";
 import type { State } from "../state/state.ts";
 import type { ProgressSink } from "../wire/progress.ts";
+import { noteSources } from "./blob-sources.ts";
 import type { Downloads } from "./downloads.ts";
 import { fetchDocuments } from "./fetch-image.ts";
 import { fetchLayers } from "./fetch-layers.ts";
@@ -29,6 +30,8 @@ export interface PullOptions {
   platform?: string;
   credentials?: Credentials;
   allTags?: boolean;
+  /** Ask there, and not the registry that the name says. */
+  host?: RegistryHost;
   progress: ProgressSink;
   signal?: AbortSignal;
 }
@@ -72,6 +75,7 @@ async function transfer(
   state.write(
     (tx) => {
       recordImage(tx, content, image);
+      if (options.host === undefined) noteSources(tx, reference, id);
       putName(tx, nameOf(reference), id);
       transferEvent(tx, "pull", reference, chosen.config);
       tx.afterCommit(context.changed);
@@ -92,6 +96,6 @@ function isKnown(state: State, reference: Reference, id: Digest, manifest: Diges
   return state.get("SELECT 1 FROM image_manifests WHERE image = ? AND manifest = ?", id, manifest) !== undefined;
 }
 
-function askOf(reference: Reference, { credentials, signal }: PullOptions): Parameters<Sources["open"]>[0] {
-  return { reference, credentials, signal };
+function askOf(reference: Reference, { credentials, signal, host }: PullOptions): Parameters<Sources["open"]>[0] {
+  return { reference, credentials, signal, host };
 }

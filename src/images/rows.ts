@@ -80,11 +80,11 @@ export function manifestsByPrefix(state: Reader, column: "manifest" | "config", 
   return state.all<ManifestRow>(`${sql} ORDER BY image LIMIT 20`, prefix, `${prefix}g`);
 }
 
-/** Stores the image or, where it is known, notes its new size. */
+/** Stores the image or, where it is known, notes its new size and this use of it. */
 export function putImage(tx: Tx, image: { id: Digest; mediaType: string; size: number }): void {
   const time = now();
   tx.run(
-    "INSERT INTO images (id, media_type, size, created, last_used) VALUES (?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET size = excluded.size",
+    "INSERT INTO images (id, media_type, size, created, last_used) VALUES (?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET size = excluded.size, last_used = excluded.last_used",
     image.id,
     image.mediaType,
     image.size,

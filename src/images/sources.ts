@@ -2,7 +2,7 @@ import { kindOf, LighterError, messageOf } from "../base/errors.ts";
 import { logOf } from "../base/log.ts";
 import { DEFAULT_REGISTRY, type Reference } from "../base/reference.ts";
 import { isNetworkFailure, timedOut } from "../distribution/network-failure.ts";
-import type { Credentials, Distribution, FetchedManifest, Repository } from "../distribution/distribution.ts";
+import type { Credentials, Distribution, FetchedManifest, RegistryHost, Repository } from "../distribution/distribution.ts";
 import type { Descriptor } from "../oci/image.ts";
 import type { ImagesNeeds } from "./needs.ts";
 
@@ -21,6 +21,8 @@ export interface Ask {
   reference: Reference;
   credentials?: Credentials | undefined;
   signal?: AbortSignal | undefined;
+  /** The one address to ask, whatever registry the reference names. */
+  host?: RegistryHost | undefined;
 }
 
 /** How long Docker Hub may take before the built-in registry is asked, and how long that is remembered. */
@@ -43,7 +45,7 @@ export class Sources {
 
   async open(ask: Ask): Promise<Source> {
     const { reference } = ask;
-    if (reference.registry !== DEFAULT_REGISTRY || this.#builtin?.has(reference.repository) !== true) {
+    if (ask.host !== undefined || reference.registry !== DEFAULT_REGISTRY || this.#builtin?.has(reference.repository) !== true) {
       return this.#openRemote(ask, this.repositories(ask));
     }
     const known = this.#unreachable;
@@ -67,7 +69,8 @@ export class Sources {
     return this.#first(this.repositories(ask), (repository) => repository.tags(signalOf(ask)));
   }
 
-  repositories({ reference, credentials }: Ask): Repository[] {
+  repositories({ reference, credentials, host }: Ask): Repository[] {
+    if (host !== undefined) return this.#distribution.repository(reference, { host });
     return this.#distribution.repository(reference, credentials === undefined ? {} : { credentials });
   }
 
