@@ -1,5 +1,6 @@
 import { LighterError, type ErrorKind } from "../base/errors.ts";
 import { familiarName, familiarReference, type Reference } from "../base/reference.ts";
+import { brokenBody } from "./network-failure.ts";
 
 /** What was being done when a registry refused: it decides Docker's sentence. */
 export interface Attempt {
@@ -93,19 +94,46 @@ export async function readText(response: Response, limit = 65536): Promise<strin
   return bytes === undefined ? "" : new TextDecoder().decode(bytes.data);
 }
 
-/** Reads a body up to a limit; `cut` says that there was more. */
-export async function readAtMost(response: Response, limit: number): Promise<{ data: Uint8Array; cut: boolean }> {
+/** Longer than this a small document must not take, in milliseconds: who sends it byte by byte is not waited for. */
+const DOCUMENT_TIMEOUT = 60_000;
+
+/**
+ * Reads a body up to a limit; `cut` says that there was more. Throws `unavailable` for a body that breaks off or does not end in time.
+ * @param timeout milliseconds for all of it
+ */
+export async function readAtMost(
+  response: Response,
+  limit: number,
+  { timeout = DOCUMENT_TIMEOUT }: { timeout?: number } = {},
+): Promise<{ data: Uint8Array; cut: boolean }> {
+  const reader = response.body?.getReader();
+  if (reader === undefined) return { data: new Uint8Array(), cut: false };
+  const late = Promise.withResolvers<never>();
+  const timer = setTimeout(() => late.reject(brokenBody(response.url, { code: "ETIMEDOUT" })), timeout);
+  late.promise.catch(() => undefined);
+  try {
+    return await collect(() => Promise.race([reader.read(), late.promise]), limit);
+  } catch (cause) {
+    if (cause instanceof LighterError) throw cause;
+    if ((cause as { name?: unknown } | null)?.name === "AbortError") throw new LighterError("cancelled", "context canceled", { cause });
+    throw brokenBody(response.url, cause);
+  } finally {
+    clearTimeout(timer);
+    reader.cancel().catch(() => undefined);
+  }
+}
+
+async function collect(
+  read: () => Promise<{ done: boolean; value?: Uint8Array | undefined }>,
+  limit: number,
+): Promise<{ data: Uint8Array; cut: boolean }> {
   const pieces: Uint8Array[] = [];
   let length = 0;
-  const reader = response.body?.getReader();
-  while (reader !== undefined) {
-    const { done, value } = await reader.read();
-    if (done) break;
+  while (length <= limit) {
+    const { done, value } = await read();
+    if (done || value === undefined) break;
     pieces.push(value);
     length += value.length;
-    if (length <= limit) continue;
-    await reader.cancel().catch(() => undefined);
-    break;
   }
   return { data: Buffer.concat(pieces).subarray(0, limit), cut: length > limit };
 }

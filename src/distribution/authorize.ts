@@ -3,6 +3,8 @@ import { readText } from "./answers.ts";
 import type { Challenge } from "./challenge.ts";
 import type { Credentials } from "./distribution.ts";
 import { hostnameOf, isLoopback } from "./hosts.ts";
+import type { ProxySettings } from "./proxy.ts";
+import { askPatiently } from "./retry.ts";
 import { send, type Request } from "./send.ts";
 
 /** How a token server is reached, and who asks. */
@@ -12,6 +14,7 @@ export interface TokenContext {
   /** The registry is allowed to be plain HTTP, so its token server is, too. */
   insecure: boolean;
   tls?: Request["tls"];
+  proxies?: ProxySettings | undefined;
   unix?: string | undefined;
   signal?: AbortSignal | undefined;
   timeout?: number | undefined;
@@ -42,11 +45,10 @@ export async function requestToken(
   offline = false,
 ): Promise<Token> {
   const realm = realmOf(challenge, context);
-  const response = await send(
-    context.credentials?.identityToken
-      ? refreshRequest(realm, challenge, scopes, context)
-      : tokenRequest(realm, challenge, scopes, context, offline),
-  );
+  const request = context.credentials?.identityToken
+    ? refreshRequest(realm, challenge, scopes, context)
+    : tokenRequest(realm, challenge, scopes, context, offline);
+  const response = await askPatiently(() => send(request), { attempts: 3, signal: context.signal });
   const text = await readText(response, 1 << 20);
   if (response.status === 401) throw new LighterError("unauthorized", "unauthorized: incorrect username or password");
   if (response.status === 403) throw new LighterError("forbidden", "denied: requested access to the resource is denied");
@@ -99,8 +101,15 @@ function refreshRequest(realm: URL, challenge: Challenge, scopes: readonly strin
   return { ...request, headers: { ...request.headers, "content-type": "application/x-www-form-urlencoded" } };
 }
 
-function common(context: TokenContext): Pick<Request, "headers" | "tls" | "signal" | "timeout"> {
-  return { headers: { "user-agent": context.userAgent }, tls: context.tls, signal: context.signal, timeout: context.timeout };
+function common({
+  userAgent,
+  tls,
+  proxies,
+  insecure,
+  signal,
+  timeout,
+}: TokenContext): Pick<Request, "headers" | "tls" | "proxies" | "insecure" | "signal" | "timeout"> {
+  return { headers: { "user-agent": userAgent }, tls, proxies, insecure, signal, timeout };
 }
 
 function parseToken(text: string, realm: URL): Token {

@@ -1,13 +1,17 @@
-import { LighterError, kindOf } from "../base/errors.ts";
+import { kindOf } from "../base/errors.ts";
 import { basicHeader, requestToken, type Token, type TokenContext } from "./authorize.ts";
-import { readCertificates, type RegistryTls } from "./certificates.ts";
+import { readCertificates, readTlsFiles, type RegistryTls } from "./certificates.ts";
 import { parseChallenges, type Challenge } from "./challenge.ts";
 import type { Credentials, RegistryHost } from "./distribution.ts";
-import { isNetworkFailure } from "./network-failure.ts";
+import type { ProxySettings } from "./proxy.ts";
+import { askPatiently } from "./retry.ts";
 import { send, type Request } from "./send.ts";
+import { SharedWork } from "./shared-work.ts";
+
+export { isBrokenConnection, pause } from "./retry.ts";
 
 /** A request to a registry by path; what is left out is filled in by the connection. */
-export interface RegistryRequest extends Omit<Request, "url" | "unix" | "tls" | "authorization"> {
+export interface RegistryRequest extends Omit<Request, "url" | "unix" | "tls" | "authorization" | "proxies" | "insecure"> {
   /** From `/v2/` on, or a whole URL of this registry (an upload's location). */
   path: string;
   scopes: readonly string[];
@@ -17,35 +21,57 @@ export interface RegistryRequest extends Omit<Request, "url" | "unix" | "tls" | 
   again?: boolean;
 }
 
+/** What connections know beside their host. */
+export interface ConnectionOptions {
+  userAgent: string;
+  certificateDirectories: readonly string[];
+  proxies?: ProxySettings;
+}
+
+interface Pinged {
+  base: string;
+  challenges: Challenge[];
+  time: number;
+}
+
+interface Wait {
+  signal?: AbortSignal | undefined;
+  timeout?: number | undefined;
+}
+
 /** How long what a ping said is believed, in milliseconds. */
 const PING_LIFE = 300_000;
-const TRANSIENT = new Set([408, 500, 502, 503, 504]);
 const ATTEMPTS = 4;
+/** Milliseconds until the first answer: somebody else can be asked when it is a mirror that says nothing. */
+const PATIENCE = 15_000;
+const PATIENCE_WITH_MIRRORS = 5_000;
 
 /** The way to one registry host for one set of credentials: scheme, challenge and tokens are kept between calls. */
 export class Connection {
   readonly host: RegistryHost;
   readonly credentials: Credentials | undefined;
-  readonly #options: { userAgent: string; certificateDirectories: readonly string[] };
+  readonly #options: ConnectionOptions;
   readonly #tokens = new Map<string, Token>();
-  #pinged: { base: string; challenges: Challenge[]; time: number } | undefined;
+  readonly #asking = new SharedWork<Token>();
+  readonly #pinging = new SharedWork<Pinged>();
+  #pinged: Pinged | undefined;
   #tls: Promise<RegistryTls | undefined> | undefined;
 
-  constructor(
-    host: RegistryHost,
-    credentials: Credentials | undefined,
-    options: { userAgent: string; certificateDirectories: readonly string[] },
-  ) {
+  constructor(host: RegistryHost, credentials: Credentials | undefined, options: ConnectionOptions) {
     this.host = host;
     this.credentials = credentials;
     this.#options = options;
   }
 
   /** Asks `/v2/` once in a while: whether the registry is there, by which scheme, and how it wants to be convinced. */
-  async ping(
-    options: { signal?: AbortSignal | undefined; timeout?: number | undefined } = {},
-  ): Promise<{ base: string; challenges: Challenge[] }> {
+  async ping(options: Wait = {}): Promise<{ base: string; challenges: Challenge[] }> {
     if (this.#pinged !== undefined && Date.now() - this.#pinged.time < PING_LIFE) return this.#pinged;
+    return this.#pinging.run(`${options.timeout}`, () => this.#ping(options), options.signal);
+  }
+
+  async #ping(options: Wait): Promise<Pinged> {
+    // Certificates may have been put in place since the last time.
+    this.#tls = undefined;
     let failure: unknown;
     for (const base of this.#bases()) {
       try {
@@ -63,18 +89,9 @@ export class Connection {
   /** Sends with credentials, retrying what is worth it; the answer may be any status but 401 that a token could have cured. */
   async request(request: RegistryRequest): Promise<Response> {
     const again = request.again === true || (request.retry !== false && (request.method === "GET" || request.method === "HEAD"));
-    for (let attempt = 1; ; attempt++) {
-      try {
-        const response = await this.#authorized(request);
-        const wait = again && attempt < ATTEMPTS ? retryDelay(response, attempt) : undefined;
-        if (wait === undefined) return response;
-        await response.body?.cancel().catch(() => undefined);
-        await pause(wait, request.signal);
-      } catch (error) {
-        if (!again || attempt >= ATTEMPTS || !isBrokenConnection(error)) throw error;
-        await pause(backOff(attempt), request.signal);
-      }
-    }
+    const mirror = this.host.mirror === true;
+    const attempts = again ? (mirror ? 2 : ATTEMPTS) : 1;
+    return askPatiently(() => this.#authorized(request), { attempts, waits: !mirror, signal: request.signal });
   }
 
   /** A fresh token for a login, and the refresh token that comes with it; undefined where the registry speaks basic or nothing. */
@@ -88,7 +105,7 @@ export class Connection {
     const { base, challenges } = await this.ping({ signal: request.signal });
     const authorization = await this.#authorization(challenges, request);
     const response = await this.#send(base, request, authorization);
-    if (response.status !== 401) return response;
+    if (response.status !== 401 || !isFrom(response, base)) return response;
     const asked = parseChallenges(response.headers.get("www-authenticate"));
     this.#tokens.delete(request.scopes.join(" "));
     if (asked.length === 0 || request.body instanceof ReadableStream) return response;
@@ -101,17 +118,31 @@ export class Connection {
 
   async #send(base: string, request: RegistryRequest, authorization: string | undefined): Promise<Response> {
     const { path, scopes: _scopes, retry: _retry, again: _again, ...rest } = request;
-    const url = new URL(path.startsWith("/v2/") ? base + path : path, `${base}/`).href;
+    const url = this.#urlOf(base, path);
     const headers = { "user-agent": this.#options.userAgent, ...request.headers };
     const own = new URL(url).origin === new URL(base).origin;
-    return send({
-      ...rest,
-      url,
-      headers,
-      unix: this.host.unix,
+    return send({ ...rest, ...(await this.#way(own)), url, headers, authorization: own ? authorization : undefined });
+  }
+
+  /** The address of a path; a mirror of several registries is told which one is meant. */
+  #urlOf(base: string, path: string): string {
+    const api = this.host.overridePath === true ? base : `${base}/v2`;
+    const url = new URL(path.startsWith("/v2/") ? api + path.slice(3) : path, `${base}/`);
+    const { namespace } = this.host;
+    if (namespace !== undefined && !url.searchParams.has("ns")) url.searchParams.set("ns", namespace);
+    return url.href;
+  }
+
+  /** How this host is reached. Headers of its own do not go to others. */
+  async #way(own = true): Promise<Pick<Request, "unix" | "tls" | "proxies" | "insecure" | "secrets">> {
+    const { unix, insecure, headers } = this.host;
+    return {
+      unix,
+      insecure,
       tls: await this.#readTls(),
-      authorization: own ? authorization : undefined,
-    });
+      proxies: this.#options.proxies,
+      ...(own && headers !== undefined ? { secrets: headers } : {}),
+    };
   }
 
   async #authorization(challenges: readonly Challenge[], request: RegistryRequest): Promise<string | undefined> {
@@ -122,28 +153,23 @@ export class Connection {
     const known = this.#tokens.get(key);
     if (known !== undefined && known.expires > Date.now()) return known.header;
     const scopes = request.scopes.length > 0 ? request.scopes : (bearer.parameters["scope"]?.split(" ") ?? []);
-    const token = await requestToken(bearer, scopes, await this.#context(request.signal));
+    const ask = async (): Promise<Token> => requestToken(bearer, scopes, await this.#context(request.signal));
+    const token = await this.#asking.run(key, ask, request.signal);
     this.#tokens.set(key, token);
     return token.header;
   }
 
   async #context(signal: AbortSignal | undefined): Promise<TokenContext> {
     const { credentials, host } = this;
-    return { credentials, userAgent: this.#options.userAgent, insecure: host.insecure, tls: await this.#readTls(), signal };
+    const { userAgent, proxies } = this.#options;
+    return { credentials, userAgent, proxies, insecure: host.insecure, tls: await this.#readTls(), signal };
   }
 
-  async #pingAt(base: string, options: { signal?: AbortSignal | undefined; timeout?: number | undefined }): Promise<Response> {
+  async #pingAt(base: string, options: Wait): Promise<Response> {
+    const timeout = options.timeout ?? (this.host.mirror === true ? PATIENCE_WITH_MIRRORS : PATIENCE);
     const headers = { "user-agent": this.#options.userAgent };
-    const timeout = options.timeout ?? 15_000;
-    const response = await send({
-      method: "GET",
-      url: `${base}/v2/`,
-      headers,
-      unix: this.host.unix,
-      tls: await this.#readTls(),
-      ...options,
-      timeout,
-    });
+    const url = this.#urlOf(base, "/v2/");
+    const response = await send({ method: "GET", url, headers, ...(await this.#way()), signal: options.signal, timeout });
     await response.body?.cancel().catch(() => undefined);
     return response;
   }
@@ -155,52 +181,17 @@ export class Connection {
   }
 
   #readTls(): Promise<RegistryTls | undefined> {
-    if (this.host.unix !== undefined || this.host.url.startsWith("http://")) return Promise.resolve(undefined);
-    return (this.#tls ??= readCertificates(this.#options.certificateDirectories, new URL(this.host.url).host).then((tls) =>
-      this.host.insecure ? { ...tls, rejectUnauthorized: false } : tls,
-    ));
+    const { unix, url, tls, insecure } = this.host;
+    if (unix !== undefined || url.startsWith("http://")) return Promise.resolve(undefined);
+    this.#tls ??= (tls === undefined ? readCertificates(this.#options.certificateDirectories, url) : readTlsFiles(tls)).then((read) =>
+      insecure ? { ...read, rejectUnauthorized: false } : read,
+    );
+    this.#tls.catch(() => undefined);
+    return this.#tls;
   }
 }
 
-/** Milliseconds to wait before asking again; undefined where the answer is to be taken as it is. */
-function retryDelay(response: Response, attempt: number): number | undefined {
-  if (TRANSIENT.has(response.status)) return backOff(attempt);
-  if (response.status !== 429) return undefined;
-  const seconds = retryAfter(response.headers.get("retry-after"));
-  return seconds !== undefined && seconds <= 10 ? seconds * 1000 : undefined;
-}
-
-/** Seconds of a `Retry-After` header: a number or a date. RFC 9110 section 10.2.3. */
-function retryAfter(header: string | null): number | undefined {
-  if (header === null) return undefined;
-  if (/^\d+$/.test(header.trim())) return Number(header);
-  const date = Date.parse(header);
-  return Number.isNaN(date) ? undefined : Math.max(0, (date - Date.now()) / 1000);
-}
-
-function backOff(attempt: number): number {
-  return Math.min(250 * 2 ** (attempt - 1), 4000) * (0.75 + Math.random() / 2);
-}
-
-/** Whether a connection broke in the middle. That is worth another try; a host that cannot be reached is not. */
-export function isBrokenConnection(error: unknown): boolean {
-  const code = ((error as LighterError).cause as { code?: unknown } | undefined)?.code;
-  return isNetworkFailure(error) && (code === "ECONNRESET" || code === "EPIPE");
-}
-
-/** Waits, or throws `cancelled` as soon as the signal fires. */
-export function pause(milliseconds: number, signal?: AbortSignal): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const cancelled = (): void => reject(new LighterError("cancelled", "context canceled"));
-    if (signal?.aborted === true) return cancelled();
-    const stop = (): void => {
-      clearTimeout(timer);
-      cancelled();
-    };
-    const timer = setTimeout(() => {
-      signal?.removeEventListener("abort", stop);
-      resolve();
-    }, milliseconds);
-    signal?.addEventListener("abort", stop, { once: true });
-  });
+/** Whether an answer came from the registry itself: what another host asks for at the end of a redirect is not to be given. */
+function isFrom(response: Response, base: string): boolean {
+  return response.url === "" || new URL(response.url).origin === new URL(base).origin;
 }

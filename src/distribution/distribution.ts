@@ -1,5 +1,6 @@
 import type { Reference } from "../base/reference.ts";
 import type { Descriptor, Digest } from "../oci/image.ts";
+import type { ProxySettings } from "./proxy.ts";
 
 /** Name and secret for a registry, as docker's X-Registry-Auth header carries them. */
 export interface Credentials {
@@ -13,11 +14,46 @@ export interface Credentials {
 
 /** One address of a registry: `https://registry-1.docker.io`, or a unix socket of ours. */
 export interface RegistryHost {
+  /** Without `/v2`; may end in a path. */
   url: string;
   /** Path of a unix socket to connect to instead of the URL's host. */
   unix?: string;
   /** HTTP, or HTTPS without a check of the certificate, is allowed. */
   insecure: boolean;
+  /** Not the registry itself: it gets no credentials of the registry, and is left out for a while after it failed. */
+  mirror?: boolean;
+  /** Sent as `ns=`, so that a mirror of several registries knows which one is meant. */
+  namespace?: string;
+  /** What it may be asked for; everything when left out. */
+  capabilities?: readonly HostCapability[];
+  /** The URL's path is that of the API: `/v2` is not appended. */
+  overridePath?: boolean;
+  /** Further headers of every request to it. */
+  headers?: Readonly<Record<string, string>>;
+  /** In place of what `certs.d` says. */
+  tls?: HostTls;
+  /** Credentials of the mirror's own. */
+  credentials?: Credentials;
+}
+
+/** `resolve`: what a tag points at; `pull`: content by digest; `push`: uploads. */
+export type HostCapability = "pull" | "resolve" | "push";
+
+/** Files that TLS to one host uses, by absolute path. */
+export interface HostTls {
+  ca: readonly string[];
+  client: readonly { cert: string; key: string }[];
+  skipVerify: boolean;
+}
+
+/** How much is transferred at once; changes when the configuration is read again. */
+export interface TransferLimits {
+  /** Blobs downloaded at once in the whole engine, Docker's `max-concurrent-downloads`. */
+  downloads: number;
+  /** Blobs uploaded at once by one push, Docker's `max-concurrent-uploads`. */
+  uploads: number;
+  /** Fruitless attempts at one blob before a pull fails, Docker's `max-download-attempts`. */
+  attempts: number;
 }
 
 /** One repository that a search found; the names of its fields are those of Docker's protocol. */
@@ -40,6 +76,12 @@ export interface FetchedManifest {
  */
 export interface Repository {
   readonly host: RegistryHost;
+  /** False for a mirror that failed a short while ago: others are to be asked. The registry itself is always trusted. */
+  readonly trusted: boolean;
+  /** Tells that what this address sent was wrong (another digest, a connection that breaks for ever): it is left out for a while. Does nothing for the registry itself. */
+  distrust(reason: string): void;
+  /** Whether the address may be asked for this: containerd's `capabilities`. */
+  can(capability: HostCapability): boolean;
   /** Whether the registry answers at all, whatever it answers. Throws `unavailable` (see `isNetworkFailure`) after `timeout` milliseconds (default 15 s). */
   ping(options?: { signal?: AbortSignal; timeout?: number }): Promise<void>;
   /** HEAD: what a tag points at, or undefined where the registry does not say. `retry: false` takes the first answer as it is. */
@@ -57,7 +99,9 @@ export interface Repository {
     digest: Digest;
     size: number;
     open: (offset: number) => ReadableStream<Uint8Array>;
-    mountFrom?: string;
+    /** Repositories to mount from, best first; `mounted` is told which one it was. */
+    mountFrom?: string | readonly string[];
+    mounted?: (from: string) => void;
     progress?: (done: number) => void;
     signal?: AbortSignal;
   }): Promise<"uploaded" | "mounted" | "exists">;
@@ -65,9 +109,29 @@ export interface Repository {
   tags(options?: { signal?: AbortSignal }): Promise<string[]>;
 }
 
+/** An address that a registry's images may come from, and what is remembered of it. */
+export interface MirrorStatus {
+  host: RegistryHost;
+  /** Where it is configured: `registry-mirrors`, `mirrors`, the path of a `hosts.toml`; empty for the registry itself. */
+  source: string;
+  /** Why it is left out, and until when (milliseconds since the epoch). */
+  failure?: { reason: string; until: number };
+}
+
 /** Opens repositories: picks addresses, schemes, mirrors and tokens. Keeps tokens and connections between calls. */
 export interface Distribution {
-  /** The addresses to try, in order: mirrors, then the registry itself; or `host` alone where it is given (the built-in registry). */
+  /** Live: read it where a transfer begins. */
+  readonly limits: Readonly<TransferLimits>;
+  /** Takes another configuration from now on; what runs goes on as it is. */
+  configure(options: DistributionOptions): void;
+  /** Registries that have mirrors of their own in the configuration, docker.io first. */
+  mirrored(): string[];
+  /** The addresses for a registry as `repository` would ask them, those included that are left out for now. */
+  addresses(registry: string): MirrorStatus[];
+  /**
+   * The addresses to try, in order: mirrors that did not fail lately, then the registry itself; or `host` alone where it is given (the built-in registry).
+   * Throws `invalid` for a `hosts.toml` that cannot be understood.
+   */
   repository(reference: Reference, options: { credentials?: Credentials; push?: boolean; host?: RegistryHost }): Repository[];
   /** Checks credentials against a registry (`docker login`): the status text, and an identity token where one is given. */
   login(registry: string, credentials: Credentials): Promise<{ status: string; identityToken: string }>;
@@ -79,6 +143,13 @@ export interface DistributionOptions {
   insecureRegistries: string[];
   /** Mirrors of docker.io, from daemon.json. */
   registryMirrors: string[];
+  /** Mirrors of any registry, by its host as in image names. */
+  mirrors?: Readonly<Record<string, readonly string[]>>;
+  /** Directories of `<registry>/hosts.toml`; the first that has a folder for the registry wins. */
+  hostsDirectories?: readonly string[];
+  /** Proxies; what is left out is taken from the environment. */
+  proxies?: ProxySettings;
+  limits?: Partial<TransferLimits>;
   /** Directories of `<host>/{ca.crt,client.cert,client.key}`, Docker's first. */
   certificateDirectories: string[];
   userAgent: string;

@@ -20,6 +20,22 @@ export function timedOut(method: string, url: string): LighterError {
   return networkFailure(method, url, { code: "ETIMEDOUT" });
 }
 
+/** The error for an answer that began, and whose body broke off or never ended. Worth asking again. */
+export function brokenBody(url: string, cause: unknown): LighterError {
+  const late = (cause as { code?: unknown } | null)?.code === "ETIMEDOUT";
+  const reason = late ? "the registry sends too slowly" : "unexpected EOF";
+  const error = new LighterError("unavailable", `Get "${url}": ${reason}`, { cause });
+  if (!late) cutShort.add(error);
+  return error;
+}
+
+const cutShort = new WeakSet<object>();
+
+/** Whether an answer began and its connection broke before its end. */
+export function isCutShort(error: unknown): boolean {
+  return typeof error === "object" && error !== null && cutShort.has(error);
+}
+
 const REASONS: Readonly<Record<string, string>> = {
   ECONNREFUSED: "connect: connection refused",
   EHOSTUNREACH: "connect: no route to host",

@@ -2,17 +2,31 @@ import { LighterError } from "../base/errors.ts";
 import { DEFAULT_REGISTRY, type Reference } from "../base/reference.ts";
 import { refusalOf } from "./answers.ts";
 import { Connection } from "./connection.ts";
-import type { Credentials, Distribution, DistributionOptions, RegistryHost, Repository } from "./distribution.ts";
-import { hostsOf } from "./hosts.ts";
+import type {
+  Credentials,
+  Distribution,
+  DistributionOptions,
+  MirrorStatus,
+  RegistryHost,
+  Repository,
+  TransferLimits,
+} from "./distribution.ts";
+import { Health } from "./health.ts";
+import { hostsOf, isOrigin, originOf } from "./hosts.ts";
 import { RemoteRepository } from "./repository.ts";
 import { search } from "./search.ts";
 
+const LIMITS: TransferLimits = { downloads: 3, uploads: 5, attempts: 5 };
+
 /** Opens the client of registries. Makes no connection by itself. */
-export function openDistribution(options: DistributionOptions): Distribution {
+export function openDistribution(given: DistributionOptions): Distribution {
   const connections = new Map<string, Connection>();
+  const health = new Health();
+  const limits = { ...LIMITS, ...given.limits };
+  let options = given;
 
   function connect(host: RegistryHost, credentials: Credentials | undefined): Connection {
-    const key = JSON.stringify([host.url, host.unix, host.insecure, credentials]);
+    const key = JSON.stringify([host, credentials]);
     let connection = connections.get(key);
     if (connection === undefined) {
       if (connections.size >= 256) connections.clear();
@@ -25,15 +39,40 @@ export function openDistribution(options: DistributionOptions): Distribution {
     reference: Reference,
     { credentials, push = false, host }: { credentials?: Credentials; push?: boolean; host?: RegistryHost },
   ): Repository[] {
-    const hosts = host === undefined ? hostsOf(reference, options, push) : [host];
-    return hosts.map((each, index) => {
+    const hosts = host === undefined ? usable(reference.registry, push) : [host];
+    return hosts.map((each) => {
       // Credentials are those of the registry itself: a mirror does not get to see them.
-      const own = index === hosts.length - 1 ? credentials : undefined;
-      return new RemoteRepository(connect(each, own), reference, push);
+      const own = host !== undefined || isOrigin(each, reference.registry, options.insecureRegistries) ? credentials : undefined;
+      return new RemoteRepository(connect(each, each.credentials ?? own), reference, { push, health });
+    });
+  }
+
+  /** Those to be asked, in order. The last one stands for the registry: it is always among them. */
+  function usable(registry: string, push: boolean): RegistryHost[] {
+    const hosts = hostsOf(registry, options).map(({ host }) => host);
+    return hosts.filter((host, index) => {
+      if (index === hosts.length - 1) return true;
+      if (push) return host.capabilities?.includes("push") === true;
+      return health.failure(host.url) === undefined && host.capabilities?.some((can) => can !== "push") !== false;
     });
   }
 
   return {
+    limits,
+    configure(next) {
+      options = next;
+      connections.clear();
+      health.clear();
+      Object.assign(limits, LIMITS, next.limits);
+    },
+    mirrored: () => [
+      ...new Set([...(options.registryMirrors.length > 0 ? [DEFAULT_REGISTRY] : []), ...Object.keys(options.mirrors ?? {})]),
+    ],
+    addresses: (registry) =>
+      hostsOf(registry, options).map(({ host, source }): MirrorStatus => {
+        const failure = host.mirror === true ? health.failure(host.url) : undefined;
+        return failure === undefined ? { host, source } : { host, source, failure };
+      }),
     repository,
     login: (registry, credentials) => login(registry, credentials, options),
     search: (text, request) => search(text, request, options),
@@ -47,9 +86,9 @@ async function login(
   options: DistributionOptions,
 ): Promise<{ status: string; identityToken: string }> {
   const reference: Reference = { registry: registryOf(registry), repository: "library/login" };
-  const host = hostsOf(reference, options, true)[0];
-  if (host === undefined) throw new LighterError("invalid", `Cannot log in to "${registry}": it is not a registry`);
-  const connection = new Connection(host, credentials, options);
+  if (URL.parse(`https://${reference.registry}`) === null)
+    throw new LighterError("invalid", `Cannot log in to "${registry}": it is not a registry`);
+  const connection = new Connection(originOf(reference.registry, options.insecureRegistries), credentials, options);
   const token = await connection.loginToken();
   if (token === undefined) await checkBasic(connection, reference);
   return { status: "Login Succeeded", identityToken: token?.refreshToken ?? "" };

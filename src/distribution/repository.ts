@@ -1,15 +1,21 @@
-import { LighterError } from "../base/errors.ts";
+import { kindOf, LighterError, messageOf } from "../base/errors.ts";
 import type { Reference } from "../base/reference.ts";
 import type { Descriptor, Digest } from "../oci/image.ts";
 import { parseDigest } from "../oci/digest.ts";
 import { readAtMost, refusalOf, type Attempt } from "./answers.ts";
-import { isBrokenConnection, type Connection } from "./connection.ts";
-import type { FetchedManifest, RegistryHost, Repository } from "./distribution.ts";
+import type { Connection } from "./connection.ts";
+import type { FetchedManifest, HostCapability, RegistryHost, Repository } from "./distribution.ts";
+import type { Health } from "./health.ts";
 import { describedBy, MANIFEST_TYPES, readManifest } from "./manifests.ts";
+import { isCutShort } from "./network-failure.ts";
+import { isBrokenConnection, pause } from "./retry.ts";
 import { send } from "./send.ts";
 import { uploadBlob, type UploadOptions } from "./upload.ts";
 
 type Cancel = { signal?: AbortSignal; retry?: boolean };
+
+/** How often a manifest is asked for whose connection breaks while it arrives. */
+const DOCUMENT_ATTEMPTS = 3;
 
 /** One repository at one address. */
 export class RemoteRepository implements Repository {
@@ -17,16 +23,30 @@ export class RemoteRepository implements Repository {
   readonly #reference: Reference;
   readonly #push: boolean;
   readonly #scopes: readonly string[];
+  readonly #health: Health;
 
-  constructor(connection: Connection, reference: Reference, push: boolean) {
+  constructor(connection: Connection, reference: Reference, { push, health }: { push: boolean; health: Health }) {
     this.#connection = connection;
     this.#reference = reference;
     this.#push = push;
+    this.#health = health;
     this.#scopes = [`repository:${reference.repository}:${push ? "pull,push" : "pull"}`];
   }
 
   get host(): RegistryHost {
     return this.#connection.host;
+  }
+
+  get trusted(): boolean {
+    return this.host.mirror !== true || this.#health.failure(this.host.url) === undefined;
+  }
+
+  distrust(reason: string): void {
+    if (this.host.mirror === true) this.#health.failed(this.host.url, reason);
+  }
+
+  can(capability: HostCapability): boolean {
+    return this.host.capabilities?.includes(capability) !== false;
   }
 
   async ping(options: Cancel & { timeout?: number } = {}): Promise<void> {
@@ -48,9 +68,12 @@ export class RemoteRepository implements Repository {
 
   async manifest(reference: string, options: Cancel & { mediaTypes?: string[] } = {}): Promise<FetchedManifest> {
     const path = this.#path(`manifests/${reference}`);
-    const response = await this.#request("GET", path, options, { accept: (options.mediaTypes ?? MANIFEST_TYPES).join(", ") });
-    if (!response.ok) throw await refusalOf(response, this.#attempt("GET", path, reference));
-    return readManifest(response, reference, this.#reference);
+    const headers = { accept: (options.mediaTypes ?? MANIFEST_TYPES).join(", ") };
+    return this.#whole(options, async () => {
+      const response = await this.#request("GET", path, options, headers);
+      if (!response.ok) throw await refusalOf(response, this.#attempt("GET", path, reference));
+      return readManifest(response, reference, this.#reference);
+    });
   }
 
   async blob(
@@ -99,17 +122,42 @@ export class RemoteRepository implements Repository {
   async tags(options: Cancel = {}): Promise<string[]> {
     const tags: string[] = [];
     let path: string | undefined = this.#path("tags/list?n=1000");
-    for (let page = 0; path !== undefined && page < 1000; page++) {
-      const response: Response = await this.#request("GET", path, options, {});
-      if (!response.ok) throw await refusalOf(response, this.#attempt("GET", path));
-      tags.push(...(await readTags(response)));
-      path = nextPage(response);
+    for (let pages = 0; path !== undefined && pages < 1000; pages++) {
+      const page: string = path;
+      const { list, next } = await this.#whole(options, async () => {
+        const response = await this.#request("GET", page, options, {});
+        if (!response.ok) throw await refusalOf(response, this.#attempt("GET", page));
+        return { list: await readTags(response), next: nextPage(response) };
+      });
+      tags.push(...list);
+      path = next;
     }
     return [...new Set(tags)];
   }
 
-  #request(method: string, path: string, { signal, retry }: Cancel, headers: Record<string, string>): Promise<Response> {
-    return this.#connection.request({ method, path, scopes: this.#scopes, headers, signal, retry });
+  /** A small document is asked for again when its connection breaks in the middle; a mirror that sends rubbish is left out from then on. */
+  async #whole<T>(options: Cancel, read: () => Promise<T>): Promise<T> {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await read();
+      } catch (error) {
+        if (kindOf(error) === "invalid") this.distrust(messageOf(error));
+        if (options.retry === false || attempt >= DOCUMENT_ATTEMPTS || !isCutShort(error)) throw error;
+        await pause(200 * attempt, options.signal);
+      }
+    }
+  }
+
+  async #request(method: string, path: string, { signal, retry }: Cancel, headers: Record<string, string>): Promise<Response> {
+    try {
+      const response = await this.#connection.request({ method, path, scopes: this.#scopes, headers, signal, retry });
+      if (response.status >= 500 || response.status === 429) this.distrust(`it answered with status ${response.status}`);
+      else if (this.host.mirror === true) this.#health.succeeded(this.host.url);
+      return response;
+    } catch (error) {
+      if (kindOf(error) !== "cancelled") this.distrust(messageOf(error));
+      throw error;
+    }
   }
 
   /** Layers that a registry may not hand out lie at addresses of their own; no credentials go there. */

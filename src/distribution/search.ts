@@ -5,7 +5,7 @@ import { basicHeader } from "./authorize.ts";
 import { readCertificates } from "./certificates.ts";
 import { Connection, pause } from "./connection.ts";
 import type { Credentials, DistributionOptions, FoundRepository, RegistryHost } from "./distribution.ts";
-import { hostsOf } from "./hosts.ts";
+import { originOf } from "./hosts.ts";
 import { nextPage } from "./repository.ts";
 import { send } from "./send.ts";
 
@@ -34,8 +34,8 @@ export async function search(
 ): Promise<FoundRepository[]> {
   const { registry, term } = splitTerm(text);
   if (registry === DEFAULT_REGISTRY) return searchRegistry({ ...request, term, host: undefined }, options);
-  // As for a push: the registry itself, not what stands in for it.
-  const host = hostsOf({ registry, repository: "search" }, options, true).at(-1);
+  // The registry itself, not what stands in for it.
+  const host = originOf(registry, options.insecureRegistries);
   return searchRegistry({ ...request, term, host }, options);
 }
 

@@ -1,17 +1,23 @@
 import { LighterError } from "../base/errors.ts";
 import type { RegistryTls } from "./certificates.ts";
-import { hostnameOf, isLoopback } from "./hosts.ts";
 import { certificateFailure, isCertificateProblem, networkFailure, timedOut } from "./network-failure.ts";
+import { completeProxies, proxyFor, type ProxySettings } from "./proxy.ts";
 
-/** One request; `authorization` goes only to the origin it is meant for, never along a redirect to another one. */
+/** One request; `authorization`, `secrets` and a client's certificate go only to the origin they are meant for, never along a redirect to another one. */
 export interface Request {
   method: string;
   url: string;
   headers?: Record<string, string>;
   authorization?: string | undefined;
+  /** Headers that are for this origin alone. */
+  secrets?: Readonly<Record<string, string>>;
   body?: string | Uint8Array<ArrayBuffer> | ReadableStream<Uint8Array>;
   unix?: string | undefined;
   tls?: RegistryTls | undefined;
+  /** Proxies in place of those that the environment names. */
+  proxies?: ProxySettings | undefined;
+  /** A redirect from HTTPS to HTTP is followed. */
+  insecure?: boolean;
   signal?: AbortSignal | undefined;
   /** Milliseconds until the answer's headers must be here. */
   timeout?: number | undefined;
@@ -46,9 +52,13 @@ function redirected(request: Request, location: string): Request {
   if (to === null || (to.protocol !== "https:" && to.protocol !== "http:")) {
     throw new LighterError("invalid", `Get "${request.url}": it redirects to "${location}", which is neither HTTP nor HTTPS`);
   }
+  if (from.protocol === "https:" && to.protocol === "http:" && request.insecure !== true) {
+    throw new LighterError("invalid", `Get "${request.url}": it redirects from HTTPS to "${to.origin}", which is not encrypted`);
+  }
   if (to.origin === from.origin) return { ...request, url: to.href };
-  const { authorization: _dropped, unix: _socket, ...rest } = request;
-  return { ...rest, url: to.href };
+  const { authorization: _dropped, secrets: _secrets, unix: _socket, tls, ...rest } = request;
+  const { cert: _cert, key: _key, ...trust } = tls ?? {};
+  return { ...rest, ...(tls === undefined ? {} : { tls: trust }), url: to.href };
 }
 
 async function sendOnce(request: Request): Promise<Response> {
@@ -75,13 +85,13 @@ function isAborted(signal: AbortSignal | undefined): boolean {
 }
 
 function optionsOf(request: Request): BunFetchRequestInit {
-  const headers = new Headers(request.headers);
+  const headers = new Headers({ ...request.headers, ...request.secrets });
   headers.set("accept-encoding", "identity");
   if (request.authorization !== undefined) headers.set("authorization", request.authorization);
   const options: BunFetchRequestInit = { method: request.method, headers, redirect: "manual", decompress: false };
   if (request.body !== undefined) options.body = request.body;
   if (request.unix !== undefined) options.unix = request.unix;
-  else if (isLoopback(hostnameOf(new URL(request.url).host))) options.proxy = false;
+  else options.proxy = proxyFor(request.url, completeProxies(request.proxies ?? {})) ?? false;
   if (request.tls !== undefined) options.tls = request.tls;
   return options;
 }

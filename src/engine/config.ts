@@ -6,12 +6,13 @@ import { parseBytes } from "../base/units.ts";
 import type { ContainerDefaults } from "../containers/container-defaults.ts";
 import { DEFAULT_ADDRESS_POOLS } from "../networks/subnets.ts";
 import { applyContainerKey, completeDefaults, isContainerKey } from "./container-keys.ts";
+import { applyRegistryKey, isRegistryKey, REGISTRY_DEFAULTS, type RegistryConfig } from "./registry-keys.ts";
 
 export const DEFAULT_DATA_ROOT = "/var/lib/lighter";
 export const DEFAULT_EXEC_ROOT = "/run/lighter";
 
 /** How a daemon is set up: flags over the configuration file over these defaults. Names of the file's keys are Docker's. */
-export interface EngineConfig {
+export interface EngineConfig extends RegistryConfig {
   dataRoot: string;
   execRoot: string;
   bridgeName: string;
@@ -25,9 +26,15 @@ export interface EngineConfig {
   ownCgroup: boolean;
   runtimes: Record<string, { path: string; runtimeArgs?: string[] }>;
   defaultRuntime: string | undefined;
-  insecureRegistries: string[];
-  registryMirrors: string[];
   labels: string[];
+  /** Docker's switches by name: kept and shown. */
+  features: Record<string, boolean>;
+  /** Seconds: kept and shown, as containers outlive the daemon. */
+  shutdownTimeout: number;
+  /** The daemon logs at level debug. */
+  debug: boolean;
+  /** The configuration file, which `mirror add` and `rm` write. */
+  configFile: string | undefined;
   logDriver: string;
   logOptions: Record<string, string>;
   shmSize: number;
@@ -66,9 +73,12 @@ export function completeConfig(given: Partial<EngineConfig>): EngineConfig {
     ownCgroup: false,
     runtimes: {},
     defaultRuntime: undefined,
-    insecureRegistries: [],
-    registryMirrors: [],
+    ...REGISTRY_DEFAULTS,
     labels: [],
+    features: {},
+    shutdownTimeout: 15,
+    debug: false,
+    configFile: undefined,
     logDriver: "json-file",
     logOptions: {},
     shmSize: 64 * 2 ** 20,
@@ -119,6 +129,8 @@ export function readConfigFile(path: string, options: { required: boolean }): Fi
   } catch (cause) {
     throw new LighterError("invalid", `Cannot read the configuration file "${path}": ${(cause as Error).message}`, { cause });
   }
+  if (typeof json !== "object" || json === null || Array.isArray(json))
+    throw new LighterError("invalid", `Cannot read the configuration file "${path}": it is not a JSON object`);
   return fromJson(json as Record<string, unknown>, path);
 }
 
@@ -140,6 +152,19 @@ function fromJson(json: Record<string, unknown>, path: string): FileConfig {
     if (!isMap || !Object.values(value).every((item) => typeof item === "string")) throw wrong(key, "an object of strings");
     return value as Record<string, string>;
   };
+  const flag = (key: string, value: unknown): boolean => {
+    if (typeof value !== "boolean") throw wrong(key, "true or false");
+    return value;
+  };
+  const number = (key: string, value: unknown): number => {
+    if (typeof value !== "number" || !Number.isSafeInteger(value)) throw wrong(key, "a whole number");
+    return value;
+  };
+  const flagMap = (key: string, value: unknown): Record<string, boolean> => {
+    if (typeof value !== "object" || value === null || Array.isArray(value)) throw wrong(key, "an object");
+    for (const [name, item] of Object.entries(value)) flag(`${key}.${name}`, item);
+    return value as Record<string, boolean>;
+  };
   const keys: Record<string, (value: unknown, key: string) => void> = {
     "data-root": (value, key) => (engine.dataRoot = text(key, value)),
     "exec-root": (value, key) => (engine.execRoot = text(key, value)),
@@ -149,12 +174,14 @@ function fromJson(json: Record<string, unknown>, path: string): FileConfig {
     "exec-opts": (value, key) => texts(key, value).forEach((option) => applyExecOption(engine, option)),
     runtimes: (value) => (engine.runtimes = value as EngineConfig["runtimes"]),
     "default-runtime": (value, key) => (engine.defaultRuntime = text(key, value)),
-    "insecure-registries": (value, key) => (engine.insecureRegistries = texts(key, value)),
-    "registry-mirrors": (value, key) => (engine.registryMirrors = texts(key, value)),
-    labels: (value, key) => (engine.labels = texts(key, value)),
+    labels: (value, key) => (engine.labels = labelList(texts(key, value))),
+    features: (value, key) => (engine.features = flagMap(key, value)),
+    debug: (value, key) => (engine.debug = flag(key, value)),
+    // Containers outlive the daemon always.
+    "live-restore": (value, key) => void flag(key, value),
     "log-driver": (value, key) => (engine.logDriver = text(key, value)),
     "log-opts": (value, key) => (engine.logOptions = textMap(key, value)),
-    "shutdown-timeout": () => {},
+    "shutdown-timeout": (value, key) => (engine.shutdownTimeout = number(key, value)),
     "default-shm-size": (value) => (engine.shmSize = typeof value === "number" ? value : parseBytes(String(value))),
     experimental: (value) => (engine.experimental = value === true),
     init: (value) => (engine.init = value === true),
@@ -169,11 +196,28 @@ function fromJson(json: Record<string, unknown>, path: string): FileConfig {
       applyContainerKey((engine.containers ??= completeDefaults({})), key, value);
       continue;
     }
+    if (isRegistryKey(key)) {
+      applyRegistryKey(engine, key, value);
+      continue;
+    }
     const apply = keys[key];
     if (apply === undefined) throw new LighterError("invalid", `Cannot use the configuration file "${path}": unknown key "${key}"`);
     apply(value, key);
   }
   return file;
+}
+
+/** Labels of a daemon: `key=value`, each key with one value. Throws `invalid` in Docker's words. */
+function labelList(labels: string[]): string[] {
+  const seen = new Map<string, string>();
+  for (const label of labels) {
+    const key = label.slice(0, Math.max(0, label.indexOf("=")));
+    if (key === "") throw new LighterError("invalid", `bad attribute format: ${label}`);
+    const other = seen.get(key);
+    if (other !== undefined && other !== label) throw new LighterError("invalid", `conflict labels for ${other} and ${label}`);
+    seen.set(key, label);
+  }
+  return [...new Set(labels)];
 }
 
 /** One `--log-opt KEY=VALUE`; a key alone has no value. */
