@@ -88,10 +88,13 @@ export interface Repository {
   resolve(reference: string, options?: { signal?: AbortSignal; retry?: boolean }): Promise<Descriptor | undefined>;
   /** The manifest or index by tag or digest; its digest is checked where one is asked for. */
   manifest(reference: string, options?: { signal?: AbortSignal; retry?: boolean; mediaTypes?: string[] }): Promise<FetchedManifest>;
-  /** The bytes of a blob from an offset on. `offset` in the answer is where they really start (0 when ranges are not served). */
+  /**
+   * The bytes of a blob from an offset on, up to `end` (exclusive) where it is given. `offset` in the answer is where they really start (0 when ranges
+   * are not served: then all of the blob comes).
+   */
   blob(
     digest: Digest,
-    options?: { offset?: number; signal?: AbortSignal; urls?: string[] },
+    options?: { offset?: number; end?: number; signal?: AbortSignal; urls?: string[] },
   ): Promise<{ body: ReadableStream<Uint8Array>; offset: number; size: number | undefined }>;
   hasBlob(digest: Digest, options?: { signal?: AbortSignal }): Promise<boolean>;
   /** Uploads a blob in chunks, or mounts it from another repository of the same registry. */

@@ -78,11 +78,10 @@ export class RemoteRepository implements Repository {
 
   async blob(
     digest: Digest,
-    options: Cancel & { offset?: number; urls?: string[] } = {},
+    options: Cancel & { offset?: number; end?: number; urls?: string[] } = {},
   ): Promise<{ body: ReadableStream<Uint8Array>; offset: number; size: number | undefined }> {
     const path = this.#path(`blobs/${digest}`);
-    const offset = options.offset ?? 0;
-    const headers: Record<string, string> = offset > 0 ? { range: `bytes=${offset}-` } : {};
+    const headers = rangeOf(options);
     let response = await this.#request("GET", path, options, headers);
     if (response.status === 404 && options.urls !== undefined && options.urls.length > 0) {
       response = await this.#foreign(options.urls, headers, options.signal);
@@ -180,6 +179,12 @@ export class RemoteRepository implements Repository {
     const attempt: Attempt = { method, url: this.host.url + path, reference: this.#reference, push: this.#push };
     return manifest === undefined ? attempt : { ...attempt, manifest };
   }
+}
+
+/** The header that asks for a part; none for the whole. RFC 9110 section 14.2. */
+function rangeOf({ offset = 0, end }: { offset?: number; end?: number }): Record<string, string> {
+  if (end !== undefined) return { range: `bytes=${offset}-${end - 1}` };
+  return offset > 0 ? { range: `bytes=${offset}-` } : {};
 }
 
 /** Where the bytes of an answer start and how long the whole is. RFC 9110 section 14.4. */
