@@ -42,6 +42,7 @@ export async function createContainer(
   needs.runtime.warm();
   const given = name === undefined || name === "" ? undefined : validateName(name);
   const image = await trace.span("image", () => needs.images.runnable(body.Image ?? "", options));
+  await needs.runtime.learn(body.HostConfig?.Runtime ?? "");
   const plan = trace.sync("plan", () => planContainer(context, id, body, image));
   const row = { id, name: chooseName(context, given), created: now(), desired: plan.desired };
   ifThere(() => needs.networks.check(networkRequest(row)));

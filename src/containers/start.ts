@@ -125,6 +125,7 @@ async function makeTask(
   const layers = layersOf(context, row);
   trace.sync("directories", () => ready(context, row));
   const links = startableLinks(context, row);
+  await runtime.learn(row.runtime);
   // What fails while the network is being made must not leave it unawaited.
   const entering = trace.span("network", () => networks.enter({ ...networkRequest(row), links }));
   const [network, mounts] = await Promise.allSettled([entering, prepareMounts(context, row, layers)]);

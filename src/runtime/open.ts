@@ -1,5 +1,5 @@
 import { constants, mkdirSync } from "node:fs";
-import { LighterError } from "../base/errors.ts";
+import { LighterError, messageOf } from "../base/errors.ts";
 import { logOf } from "../base/log.ts";
 import { closeFd, openFd } from "../linux/fd.ts";
 import { SealedProgram } from "../linux/sealed-program.ts";
@@ -65,13 +65,19 @@ export async function openRuntime(options: RuntimeOptions): Promise<Runtime> {
     context.programOf(first);
     if (first.seccompBytes) context.seccomp.prepare();
   }
-  const record = (name: string): ReturnType<Runtime["record"]> => recordOf(records, name, options.defaultRuntime);
+  const paths = new RuntimePaths();
+  let defaultRuntime = options.defaultRuntime;
+  const record = (name: string): ReturnType<Runtime["record"]> => paths.get(name) ?? recordOf(records, name, defaultRuntime);
   return {
     record,
     records: () => [...records.values()],
+    learn: (name) => paths.learn(name),
     cgroup: { version: host.version, hybrid: host.hybrid, driver, controllers: host.controllers },
     create: (spec, { signal } = {}) => createTask(context, spec, signal),
-    adopt: (stored) => Promise.resolve(adopt(context, stored, record)),
+    adopt: async (stored) => {
+      await paths.learn(stored.runtime).catch(() => undefined);
+      return adopt(context, stored, record);
+    },
     adoptExec: (stored) => Promise.resolve(new ExecProcess(context, stored)),
     openRoot: (rootfs) => spawner.detachedOverlay({ target: `${execRoot}/rootfs`, ...rootfs, volatile: false }),
     warm: context.warmCgroups,
@@ -89,11 +95,17 @@ export async function openRuntime(options: RuntimeOptions): Promise<Runtime> {
 /** Sealed copies of crun and runc, each made at its first use. */
 function sealedPrograms(): Context["programOf"] {
   const programs = new Map<string, SealedProgram>();
-  return ({ path, kind }) => {
+  return ({ name, path, kind }) => {
     if (kind === "other") return path;
     let program = programs.get(path);
     if (!program) programs.set(path, (program = new SealedProgram(path)));
-    return program.path();
+    try {
+      return program.path();
+    } catch (cause) {
+      throw new LighterError("unavailable", `Cannot use runtime ${JSON.stringify(name)}: ${path} cannot be read: ${messageOf(cause)}`, {
+        cause,
+      });
+    }
   };
 }
 

@@ -199,6 +199,8 @@ export interface ExecRecord {
 export interface Runtime {
   /** The record of a runtime by name (`crun`, `runc`, a configured one, or "" for the default). Throws `invalid` with Docker's text for unknown ones. */
   record(name: string): RuntimeRecord;
+  /** Examines a runtime that is named by the absolute path of its program, so that {@link record} knows it; other names pass. Throws `invalid` for what is none. */
+  learn(name: string): Promise<void>;
   records(): RuntimeRecord[];
   readonly cgroup: { version: 1 | 2; hybrid: boolean; driver: "cgroupfs" | "systemd"; controllers: string[] };
   /**

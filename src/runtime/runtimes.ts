@@ -31,10 +31,30 @@ export function recordOf(records: ReadonlyMap<string, RuntimeRecord>, name: stri
   throw new LighterError("invalid", `unknown or invalid runtime name: ${wanted}`);
 }
 
-async function examine(name: string, path: string): Promise<RuntimeRecord> {
-  const process = Bun.spawn([path, "--version"], { stdin: "ignore", stdout: "pipe", stderr: "ignore" });
-  const text = await process.stdout.text();
-  await process.exited;
+/** How long a program may take to tell its version, in ms: whatever somebody named may wait for ever. */
+const PATIENCE = 5000;
+
+/** What a program prints when asked for its version; empty when it cannot be run. */
+export async function versionText(path: string, flag = "--version"): Promise<string> {
+  try {
+    const process = Bun.spawn([path, flag], {
+      stdin: "ignore",
+      stdout: "pipe",
+      stderr: "ignore",
+      timeout: PATIENCE,
+      killSignal: "SIGKILL",
+    });
+    // What it started may keep the pipe open for longer than itself.
+    const late = Bun.sleep(PATIENCE).then(() => "");
+    return await Promise.race([process.stdout.text(), late]);
+  } catch {
+    return "";
+  }
+}
+
+/** The record of a runtime: what the program at `path` can do. */
+export async function examine(name: string, path: string): Promise<RuntimeRecord> {
+  const text = await versionText(path);
   const [, program = basename(path), version = "0"] = /^(\w+) version (\S+)/m.exec(text) ?? [];
   const kind = program === "crun" || program === "runc" ? program : "other";
   const has = (minimum: string): boolean => Bun.semver.order(plain(version), minimum) >= 0;
