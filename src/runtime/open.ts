@@ -12,6 +12,7 @@ import { ExecProcess } from "./exec.ts";
 import { enterOwnCgroup, leaveOwnCgroup } from "./own-cgroup.ts";
 import { isShared, makeCgroup } from "./prepare-host.ts";
 import type { Runtime, RuntimeOptions, Task, TaskRecord } from "./runtime.ts";
+import { RuntimePaths } from "./runtime-paths.ts";
 import { findRuntimes, recordOf } from "./runtimes.ts";
 import { openFilters } from "./seccomp-filters.ts";
 import { sweepExcept } from "./sweep.ts";
