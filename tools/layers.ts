@@ -23,8 +23,11 @@ export const LAYERS: readonly (readonly string[])[] = [
 /** Packages and builtins that one folder alone may use, so that what is dangerous or replaceable stays in one place. */
 const RESERVED: Readonly<Record<string, string>> = { "bun:ffi": "linux", "bun:sqlite": "state", hono: "api" };
 
-/** The front talks to the daemon through `client/` only: these layers may not reach past the words they share. */
-const FRONT_ONLY = new Set(["base", "wire", "oci", "linux", "transport", "client"]);
+/**
+ * The front talks to the daemon through `client/` only: it may not reach past the words they share. `distribution/` is no part of the daemon: registries
+ * may be asked without one (docs/decisions/0020).
+ */
+const FRONT_ONLY = new Set(["base", "wire", "oci", "linux", "transport", "client", "distribution"]);
 
 export interface Import {
   from: string;

@@ -20,8 +20,6 @@ const ABSENT: Readonly<Record<string, string>> = {
   build: LATER,
   builder: LATER,
   "image build": LATER,
-  manifest: LATER,
-  search: LATER,
 };
 
 /** The sentence for a command that docker has and this program has not; undefined for any other word. */

@@ -7,6 +7,8 @@ export interface Column<Row> {
   of: (row: Row) => unknown;
   /** Not part of the JSON. */
   tableOnly?: boolean;
+  /** How the JSON shows it, where that differs. */
+  json?: (row: Row) => unknown;
 }
 
 /** What `--format` may name, by the names that templates use. Values that are functions are methods: `{{.Label "a"}}`. */
@@ -86,7 +88,7 @@ function headingOfLabel(label: string): string {
 export function rowJson<Row>(columns: Columns<Row>, row: Row): string {
   const values: Record<string, unknown> = {};
   for (const name of Object.keys(columns).sort()) {
-    const value = columns[name]?.of(row);
+    const value = (columns[name]?.json ?? columns[name]?.of)?.(row);
     if (typeof value !== "function" && !columns[name]?.tableOnly) values[name] = value;
   }
   return JSON.stringify(values).replace(/[<>&]/g, (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, "0")}`);

@@ -8,8 +8,6 @@ export const OWED: Readonly<Record<string, 4 | 5 | 6 | "later" | "never">> = {
   build: "later",
   "builder *": "later",
   "config *": "never",
-  "manifest *": 5,
-  search: 5,
   "node *": "never",
   "plugin create": "never",
   "plugin disable": "never",

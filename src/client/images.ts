@@ -74,6 +74,24 @@ export function saveImages(connection: Connection, names: readonly string[], pla
   return connection.request("GET", "/images/get", { query: { names, platform: platformsQuery(platforms) } });
 }
 
+/** A repository that a search found. */
+export interface SearchResult {
+  name: string;
+  description: string;
+  star_count: number;
+  is_official: boolean;
+}
+
+/** Looks for repositories in a registry, through the daemon. */
+export function searchImages(
+  connection: Connection,
+  term: string,
+  options: { limit: number; filters?: Filters; auth?: string },
+): Promise<SearchResult[]> {
+  const query: Query = { term, limit: options.limit || undefined, filters: options.filters };
+  return connection.json("GET", "/images/search", { query, headers: authHeader(options.auth) });
+}
+
 export interface ImageListOptions {
   all?: boolean;
   filters?: Filters;
