@@ -38,8 +38,19 @@ export interface Ingest {
   readonly offset: number;
   /** The digest of what is here so far. */
   digest(): Digest;
+  /** The file that grows: who opened it may read to its end, also after `commit` gave it another name. */
+  readonly path: string;
+  /** Bytes that are here in all, those included that were placed further on. */
+  readonly received: number;
   /** Appends; hashed on the way. Throws `no-space`. */
   write(data: Uint8Array): Promise<void>;
+  /**
+   * Puts bytes at a position at or after `offset` where none are yet: a source may be read at several places at once. What was placed survives a crash, but
+   * for the last moments.
+   */
+  place(position: number, data: Uint8Array): Promise<void>;
+  /** What is missing of a blob of `size` bytes, in order. */
+  holes(size: number): { start: number; end: number }[];
   /** Drops what is here and begins anew (the source does not do ranges, or the digest was wrong). */
   restart(): Promise<void>;
   /**

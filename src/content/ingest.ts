@@ -3,10 +3,14 @@ import { dirname } from "node:path";
 import { kindOf, LighterError } from "../base/errors.ts";
 import type { Digest } from "../oci/image.ts";
 import type { Blob, ContentOptions, Ingest, Lease } from "./content.ts";
+import { addExtent, type Extent, formatExtents, holesBetween, lengthOf, parseExtents } from "./extents.ts";
 import { blobFile, ingestFile, type Places } from "./places.ts";
-import { deleteIngest, insertBlob, insertLeaseItem, touchIngest } from "./rows.ts";
+import { deleteIngest, findExtents, insertBlob, insertLeaseItem, saveExtents, touchIngest } from "./rows.ts";
 
 const CHUNK = 1 << 20;
+
+/** What was placed apart is noted at most this often, in milliseconds: so much of it a crash may lose. */
+const NOTE = 5;
 
 /** Begins the `ref` of an ingest that nobody can go on with after a crash, as its source is gone: what is left of it goes at the next start. */
 export const UNREPEATED = "once:";
@@ -26,6 +30,10 @@ export class FileIngest implements Ingest {
   readonly watchers = new Set<IngestWatcher>();
   #hash = new Bun.CryptoHasher("sha256");
   #size = 0;
+  /** What is there behind a gap, and whether the row says so: then the length of the file means nothing. */
+  #apart: Extent[] = [];
+  #scattered = false;
+  #noted = 0;
   #open = true;
   #last: Promise<unknown> = Promise.resolve();
 
@@ -40,7 +48,7 @@ export class FileIngest implements Ingest {
     const path = ingestFile(options.places, options.ref);
     const ingest = new FileIngest(options, await open(path, (await exists(path)) ? "r+" : "wx+", 0o600));
     try {
-      await ingest.#rehash();
+      await ingest.#recall();
     } catch (error) {
       await ingest.#file.close();
       throw error;
@@ -56,6 +64,14 @@ export class FileIngest implements Ingest {
     return `sha256:${this.#hash.copy().digest("hex")}`;
   }
 
+  get received(): number {
+    return this.#size + lengthOf(this.#apart);
+  }
+
+  holes(size: number): Extent[] {
+    return holesBetween(this.#apart, this.#size, size);
+  }
+
   /** The file that readers may follow. */
   get path(): string {
     return ingestFile(this.#options.places, this.#options.ref);
@@ -64,7 +80,12 @@ export class FileIngest implements Ingest {
   /** Writes follow each other even where a caller does not wait. */
   async write(data: Uint8Array): Promise<void> {
     this.#check();
-    await (this.#last = this.#last.then(() => this.#append(data)));
+    await (this.#last = this.#last.then(() => this.#put(data, this.#size)));
+  }
+
+  async place(position: number, data: Uint8Array): Promise<void> {
+    this.#check();
+    await (this.#last = this.#last.then(() => this.#put(data, position)));
   }
 
   async restart(): Promise<void> {
@@ -75,7 +96,9 @@ export class FileIngest implements Ingest {
     this.#size = 0;
     for (const watcher of [...this.watchers]) watcher.restarted();
     this.#hash = new Bun.CryptoHasher("sha256");
+    this.#apart = [];
     await this.#file.truncate(0);
+    this.#note(true);
   }
 
   async commit(expected: { digest: Digest; size?: number; mediaType: string }, lease: Lease): Promise<Blob> {
@@ -114,6 +137,7 @@ export class FileIngest implements Ingest {
   async suspend(): Promise<void> {
     if (!this.#open) return;
     await this.#last.catch(() => {});
+    this.#note(true);
     await this.#file.close();
     this.#close();
     this.#options.state.write((tx) => touchIngest(tx, this.#options.ref), { durable: false });
@@ -128,25 +152,76 @@ export class FileIngest implements Ingest {
     this.#options.state.write((tx) => deleteIngest(tx, this.#options.ref), { durable: false });
   }
 
-  async #append(data: Uint8Array): Promise<void> {
+  async #put(data: Uint8Array, position: number): Promise<void> {
+    const before = this.#size;
+    if (position < before) throw new LighterError("internal", `Cannot write "${this.#options.ref}": byte ${position} is there already`);
+    if (position > before && !this.#scattered) this.#scatter();
+    await this.#store(data, position);
+    if (position > before) this.#apart = addExtent(this.#apart, { start: position, end: position + data.length });
+    else {
+      this.#hash.update(data);
+      this.#size += data.length;
+      await this.#join();
+    }
+    this.#note(false);
+    if (this.#size > before) for (const watcher of this.watchers) watcher.grown(this.#size);
+  }
+
+  async #store(data: Uint8Array, position: number): Promise<void> {
     let done = 0;
     try {
       while (done < data.length) {
-        const { bytesWritten } = await this.#file.write(data, done, data.length - done, this.#size);
-        this.#hash.update(data.subarray(done, done + bytesWritten));
+        const { bytesWritten } = await this.#file.write(data, done, data.length - done, position + done);
         done += bytesWritten;
-        this.#size += bytesWritten;
       }
     } catch (error) {
       throw spaced(error, `Cannot write "${this.#options.ref}"`);
     }
-    for (const watcher of this.watchers) watcher.grown(this.#size);
   }
 
-  async #rehash(): Promise<void> {
+  /** Takes in what lies apart and is reached now. */
+  async #join(): Promise<void> {
+    for (let next = this.#apart[0]; next !== undefined && next.start <= this.#size; next = this.#apart[0]) {
+      await this.#rehash(next.end);
+      this.#apart = this.#apart.slice(1);
+    }
+  }
+
+  /** From here on the row says what is there; before any byte is put behind a gap. */
+  #scatter(): void {
+    this.#scattered = true;
+    this.#save(formatExtents([{ start: 0, end: this.#size }]));
+  }
+
+  #note(now: boolean): void {
+    if (!this.#scattered) return;
+    this.#scattered = this.#apart.length > 0;
+    if (this.#scattered && !now && performance.now() - this.#noted < NOTE) return;
+    this.#save(this.#scattered ? formatExtents([{ start: 0, end: this.#size }, ...this.#apart]) : null);
+  }
+
+  #save(extents: string | null): void {
+    this.#noted = performance.now();
+    this.#options.state.write((tx) => saveExtents(tx, this.#options.ref, extents), { durable: false });
+  }
+
+  /** Finds what a run before left: by the row, else all that the file has. */
+  async #recall(): Promise<void> {
+    const { size } = await this.#file.stat();
+    const text = findExtents(this.#options.state, this.#options.ref);
+    if (text === undefined) return await this.#rehash(size);
+    this.#scattered = true;
+    const [first, ...apart] = parseExtents(text) ?? [];
+    if (first === undefined || (apart.at(-1) ?? first).end > size) return await this.restart();
+    await this.#rehash(first.end);
+    this.#apart = apart;
+  }
+
+  /** Hashes what stands in the file up to `end`. */
+  async #rehash(end: number): Promise<void> {
     const buffer = Buffer.allocUnsafe(CHUNK);
-    for (;;) {
-      const { bytesRead } = await this.#file.read(buffer, 0, CHUNK, this.#size);
+    while (this.#size < end) {
+      const { bytesRead } = await this.#file.read(buffer, 0, Math.min(CHUNK, end - this.#size), this.#size);
       if (bytesRead === 0) return;
       this.#hash.update(buffer.subarray(0, bytesRead));
       this.#size += bytesRead;

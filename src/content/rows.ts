@@ -112,6 +112,16 @@ export function touchIngest(tx: Tx, ref: string): void {
   tx.run("INSERT INTO ingests (ref, updated) VALUES (?, ?) ON CONFLICT (ref) DO UPDATE SET updated = excluded.updated", ref, time);
 }
 
+/** Notes which runs of a partial download are there; null: all of its file is, without a gap. */
+export function saveExtents(tx: Tx, ref: string, extents: string | null): void {
+  tx.run("UPDATE ingests SET extents = ?, updated = ? WHERE ref = ?", extents, now(), ref);
+}
+
+/** What {@link saveExtents} noted last. */
+export function findExtents(state: Reader, ref: string): string | undefined {
+  return state.get<{ extents: string | null }>("SELECT extents FROM ingests WHERE ref = ?", ref)?.extents ?? undefined;
+}
+
 /** Forgets a partial download. */
 export function deleteIngest(tx: Tx, ref: string): void {
   tx.run("DELETE FROM ingests WHERE ref = ?", ref);

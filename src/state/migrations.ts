@@ -304,4 +304,8 @@ export const MIGRATIONS: readonly string[] = [
   ) WITHOUT ROWID;
   CREATE INDEX registry_referrers_digest ON registry_referrers(repository, digest);
   `,
+  `
+  -- Runs of a partial download that are there (\`start-end,...\`), where some lie apart; else its file has no gap.
+  ALTER TABLE ingests ADD COLUMN extents TEXT;
+  `,
 ];
