@@ -4,6 +4,7 @@ import { close, must, syncFile, syncFileSystem } from "../linux/files.ts";
 import { byteString } from "../oci/tar-entry.ts";
 import { TarParser } from "../oci/tar-read.ts";
 import { dirname } from "node:path";
+import { archiveFault } from "./archive-fault.ts";
 import { LayerExtractor, NeedsLower, openDirectory } from "./extract-layer.ts";
 import type { JobContext } from "./job.ts";
 import { LowerStack } from "./lower.ts";
@@ -54,7 +55,7 @@ export async function unpackLayerJob(args: UnpackArgs, context: JobContext): Pro
     return second;
   } catch (error) {
     removeAt(HERE, byteString(args.work));
-    throw error;
+    throw archiveFault(error);
   }
 }
 

@@ -19,6 +19,7 @@ import { ERRNO } from "../linux/libc.ts";
 import { type ByteString, byteString, type TarEntry, textOf } from "../oci/tar-entry.ts";
 import { TarParser, type TarSink } from "../oci/tar-read.ts";
 import { findInRoot, makeInRoot, openRoot, type PlaceInRoot, realPath } from "./in-root.ts";
+import { archiveFault } from "./archive-fault.ts";
 import { breathe, type JobContext } from "./job.ts";
 import { applyMetadata, createFile, createSpecial } from "./make-entry.ts";
 import { decompress } from "./packed-source.ts";
@@ -53,6 +54,8 @@ export async function unpackTreeJob(args: UnpackTreeArgs, context: JobContext): 
       for await (const chunk of decompress(received(context))) parser.push(chunk);
       parser.finish();
       extractor.finish();
+    } catch (error) {
+      throw archiveFault(error);
     } finally {
       extractor.close();
     }

@@ -39,10 +39,10 @@ export function encodePaxRecord(key: ByteString, value: Uint8Array): Uint8Array 
   return Buffer.concat([Buffer.from(`${length} ${key}=`, "latin1"), value, Buffer.from("\n")]);
 }
 
-/** A time of PAX: decimal seconds since the epoch with any number of fractional digits, perhaps negative. Throws `invalid`. */
+/** A time of PAX: at most 18 decimal digits of seconds since the epoch with any number of fractional ones, perhaps negative. Throws `invalid`. */
 export function parsePaxTime(text: string): Nanoseconds {
-  const match = /^(-?)(\d+)(?:\.(\d*))?$/.exec(text);
-  if (!match) throw new LighterError("invalid", `Cannot read the tar archive: "${text}" is not a time`);
+  const match = /^(-?)(\d{1,18})(?:\.(\d*))?$/.exec(text);
+  if (!match) throw new LighterError("invalid", `Cannot read the tar archive: "${text.slice(0, 40)}" is not a time`);
   const [, sign, seconds = "0", fraction = ""] = match;
   const value = BigInt(seconds) * 1_000_000_000n + BigInt(fraction.slice(0, 9).padEnd(9, "0"));
   return sign === "-" ? -value : value;

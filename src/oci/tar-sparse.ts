@@ -4,7 +4,7 @@ import { FIELD, latin1, readNumber } from "./tar-header.ts";
 import { type PaxRecord, parsePaxNumber } from "./tar-pax.ts";
 
 /** More runs than any real file has: a bound on what a hostile archive can make us hold. */
-export const MOST_SPANS = 4_000_000;
+export const MOST_SPANS = 1_000_000;
 
 /** Spans of an old GNU sparse header (type `S`): four in the header, 21 in each extension block, 24 bytes each. */
 export function gnuSpans(block: Uint8Array, extension: boolean): { spans: TarSpan[]; more: boolean } {
@@ -41,7 +41,7 @@ export function paxSparse(records: readonly PaxRecord[]): PaxSparse | undefined 
     else if (key === "GNU.sparse.major") major = parsePaxNumber(key, text);
     else if (key === "GNU.sparse.size" || key === "GNU.sparse.realsize") sparse.size = parsePaxNumber(key, text);
     else if (key === "GNU.sparse.offset" || key === "GNU.sparse.numbytes") numbers.push(parsePaxNumber(key, text));
-    else if (key === "GNU.sparse.map") numbers.push(...(text === "" ? [] : text.split(",").map((part) => parsePaxNumber(key, part))));
+    else if (key === "GNU.sparse.map" && text !== "") for (const part of text.split(",")) numbers.push(parsePaxNumber(key, part));
   }
   if (!found) return undefined;
   if (major === 0) sparse.spans = pairs(numbers);
