@@ -6,9 +6,11 @@ import { openApi } from "./api/open.ts";
 import { kindOf, LighterError, messageOf } from "./base/errors.ts";
 import { logOf } from "./base/log.ts";
 import { parseBytes } from "./base/units.ts";
-import { applyExecOption, applyLogOption, completeConfig, readConfigFile, type EngineConfig } from "./engine/config.ts";
+import { applyExecOption, applyLogOption, completeConfig, readConfigFile, type EngineConfig, type FileConfig } from "./engine/config.ts";
 import { applyContainerKey, applyDefaultUlimit, completeDefaults } from "./engine/container-keys.ts";
+import type { Engine } from "./engine/engine.ts";
 import { openEngine } from "./engine/open.ts";
+import { applyRegistryKey } from "./engine/registry-keys.ts";
 import { lockFile } from "./linux/flock.ts";
 import { ensureMemory, leaveMemory } from "./linux/memory-directory.ts";
 import { tellServiceManager } from "./linux/service-manager.ts";
@@ -42,7 +44,7 @@ export async function runDaemon(argv: string[]): Promise<number> {
     mkdirSync(config.engine.dataRoot, { recursive: true, mode: 0o710 });
     using _root = lockRoot(config.engine.dataRoot);
     ensureMemory(config.engine.execRoot);
-    const left = await serve(config);
+    const left = await serve(config, argv);
     if (left === 0) leaveMemory(config.engine.execRoot);
     return 0;
   } catch (error) {
@@ -61,10 +63,11 @@ function surviveStrayErrors(): void {
 }
 
 /** From the open engine to the signal that ends it; resolves with the number of containers that run on. */
-async function serve(config: DaemonConfig): Promise<number> {
+async function serve(config: DaemonConfig, argv: string[]): Promise<number> {
   const log = logOf("daemon");
   const stopped = nextSignal();
   await using engine = await openEngine(config.engine);
+  using _reload = reloadOnHangUp(argv, engine);
   await using _door = await openApi(engine, { hosts: config.hosts, tls: config.tls, allowPlainTcp: config.allowPlainTcp });
   if (config.pidfile !== undefined) writeFileSync(config.pidfile, `${process.pid}\n`);
   tellManager("READY=1");
@@ -86,19 +89,64 @@ function tellManager(state: string): void {
   }
 }
 
+/** SIGHUP reads the configuration file again; what is wrong in it changes nothing. One after the other. */
+function reloadOnHangUp(argv: string[], engine: Engine): Disposable {
+  let turn = Promise.resolve();
+  const reload = (): void => void (turn = turn.then(() => reloadFile(argv, engine)));
+  process.on("SIGHUP", reload);
+  return { [Symbol.dispose]: () => void process.off("SIGHUP", reload) };
+}
+
+async function reloadFile(argv: string[], engine: Engine): Promise<void> {
+  const log = logOf("daemon");
+  try {
+    const flags = parseFlags(argv);
+    const path = configFileOf(flags);
+    log.info("Got signal to reload configuration, reloading from: {path}", { path });
+    const file = readConfigFile(path, { required: true });
+    const level = logLevelOf(flags, file);
+    await engine.reload(givenConfig(flags, file));
+    // Where the file says nothing of it any more, the level stays.
+    if (file.engine.debug !== undefined || file.logLevel !== undefined) await openLog(level);
+    log.info("reloaded the configuration from {path}", { path });
+  } catch (error) {
+    log.error("unable to configure the daemon, nothing is changed: {error}", { error: messageOf(error) });
+  }
+}
+
+function configFileOf(flags: Flags): string {
+  return flags["config-file"] ?? DEFAULT_CONFIG_FILE;
+}
+
 function daemonConfig(argv: string[]): DaemonConfig {
   const flags = parseFlags(argv);
-  const file = readConfigFile(flags["config-file"] ?? DEFAULT_CONFIG_FILE, { required: flags["config-file"] !== undefined });
-  const given: Partial<EngineConfig> = { ...file.engine };
+  const file = readConfigFile(configFileOf(flags), { required: flags["config-file"] !== undefined });
+  const engine = completeConfig(givenConfig(flags, file));
+  return {
+    engine,
+    hosts: flags.host ?? file.hosts ?? [`unix://${join(engine.execRoot, "lighter.sock")}`],
+    pidfile: flags.pidfile ?? file.pidfile,
+    logLevel: logLevelOf(flags, file),
+    tls: tlsOf(flags),
+    allowPlainTcp: flags.tls === false,
+  };
+}
+
+/** What the file says, and the flags over it. */
+function givenConfig(flags: Flags, file: FileConfig): Partial<EngineConfig> {
+  const given: Partial<EngineConfig> = { ...file.engine, configFile: configFileOf(flags) };
   if (flags["data-root"] !== undefined) given.dataRoot = flags["data-root"];
   if (flags["exec-root"] !== undefined) given.execRoot = flags["exec-root"];
   if (flags["bridge-name"] !== undefined) given.bridgeName = flags["bridge-name"];
   if (flags.bip !== undefined) given.bip = flags.bip;
   if (flags["default-runtime"] !== undefined) given.defaultRuntime = flags["default-runtime"];
-  if (flags["registry-mirror"] !== undefined) given.registryMirrors = flags["registry-mirror"];
-  if (flags["insecure-registry"] !== undefined) given.insecureRegistries = flags["insecure-registry"];
   if (flags["own-cgroup"] !== undefined) given.ownCgroup = flags["own-cgroup"];
   if (flags.experimental !== undefined) given.experimental = flags.experimental;
+  if (flags.debug !== undefined) given.debug = flags.debug;
+  if (flags["registry-mirror"] !== undefined) applyRegistryKey(given, "registry-mirrors", flags["registry-mirror"]);
+  if (flags["insecure-registry"] !== undefined) applyRegistryKey(given, "insecure-registries", flags["insecure-registry"]);
+  for (const key of ["max-concurrent-downloads", "max-concurrent-uploads", "max-download-attempts"] as const)
+    if (flags[key] !== undefined) applyRegistryKey(given, key, Number(flags[key]));
   applyContainerFlags(given, flags);
   for (const option of flags["exec-opt"] ?? []) applyExecOption(given, option);
   if (flags["log-driver"] !== undefined) given.logDriver = flags["log-driver"];
@@ -107,18 +155,17 @@ function daemonConfig(argv: string[]): DaemonConfig {
     const [name = "", path = ""] = runtime.split("=");
     given.runtimes = { ...given.runtimes, [name]: { path } };
   }
-  const engine = completeConfig(given);
-  const level = flags.debug ? "debug" : (flags["log-level"] ?? file.logLevel ?? "info").replace(/^warn$/, "warning");
-  if (!isLogLevel(level)) throw new LighterError("invalid", `Cannot log at level "${level}": expected debug, info, warn, error or fatal`);
-  return {
-    engine,
-    hosts: flags.host ?? file.hosts ?? [`unix://${join(engine.execRoot, "lighter.sock")}`],
-    pidfile: flags.pidfile ?? file.pidfile,
-    logLevel: level,
-    tls: tlsOf(flags),
-    allowPlainTcp: flags.tls === false,
-  };
+  return given;
 }
+
+function logLevelOf(flags: Flags, file: FileConfig): LogLevel {
+  const asked = (flags.debug ?? file.engine.debug) ? "debug" : (flags["log-level"] ?? file.logLevel ?? "info");
+  const level = asked.replace(/^warn$/, "warning");
+  if (!isLogLevel(level)) throw new LighterError("invalid", `Cannot log at level "${asked}": expected debug, info, warn, error or fatal`);
+  return level;
+}
+
+type Flags = ReturnType<typeof parseFlags>;
 
 function parseFlags(argv: string[]) {
   const text = { type: "string" } as const;
@@ -158,6 +205,9 @@ function parseFlags(argv: string[]) {
         "default-runtime": text,
         "registry-mirror": texts,
         "insecure-registry": texts,
+        "max-concurrent-downloads": text,
+        "max-concurrent-uploads": text,
+        "max-download-attempts": text,
         tls: flag,
         tlsverify: flag,
         tlscacert: text,
@@ -171,7 +221,7 @@ function parseFlags(argv: string[]) {
 }
 
 /** Flags about containers that say nothing themselves; each is a key of daemon.json, too. */
-function applyContainerFlags(given: Partial<EngineConfig>, flags: ReturnType<typeof parseFlags>): void {
+function applyContainerFlags(given: Partial<EngineConfig>, flags: Flags): void {
   const keys = ["default-ipc-mode", "default-cgroupns-mode", "seccomp-profile", "cgroup-parent", "init-path"] as const;
   const defaults = { ...completeDefaults(given.containers ?? {}) };
   for (const key of [...keys, "userns-remap"] as const) if (flags[key] !== undefined) applyContainerKey(defaults, key, flags[key]);
@@ -196,7 +246,7 @@ function goBoolean(argument: string): string {
     );
 }
 
-function tlsOf(flags: ReturnType<typeof parseFlags>): DaemonConfig["tls"] {
+function tlsOf(flags: Flags): DaemonConfig["tls"] {
   if (!flags.tls && !flags.tlsverify) return undefined;
   return {
     verify: flags.tlsverify === true,
@@ -215,6 +265,7 @@ function lockRoot(dataRoot: string): Disposable {
 
 async function openLog(level: LogLevel): Promise<void> {
   await configure({
+    reset: true,
     sinks: { stderr: getStreamSink(stderrStream(), { formatter: getLogfmtFormatter() }) },
     loggers: [
       { category: ["lighter"], lowestLevel: level, sinks: ["stderr"] },
@@ -230,6 +281,7 @@ function stderrStream(): WritableStream<Uint8Array> {
 function nextSignal(): Promise<string> {
   return new Promise((resolve) => {
     for (const signal of ["SIGTERM", "SIGINT"] as const) process.once(signal, () => resolve(signal));
+    // Before the engine is open there is nothing to reload.
     process.on("SIGHUP", () => {});
   });
 }

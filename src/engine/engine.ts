@@ -6,6 +6,7 @@ import type { StoredEvent } from "../state/events.ts";
 import type { Volumes } from "../volumes/volumes.ts";
 import type { SystemDataUsageResponse, SystemInfo, SystemVersion } from "../wire/engine-api.ts";
 import type { Filters } from "../wire/filters.ts";
+import type { EngineConfig } from "./config.ts";
 
 /** What of the event log a client wants. */
 export interface EventQuery {
@@ -29,6 +30,8 @@ export interface Engine {
   info(): Promise<SystemInfo>;
   version(): SystemVersion;
   diskUsage(options: { types?: ("container" | "image" | "volume" | "build-cache")[]; verbose: boolean }): Promise<SystemDataUsageResponse>;
+  /** Takes over what can change while the daemon runs (Docker's SIGHUP). Throws before anything is changed. */
+  reload(given: Partial<EngineConfig>): Promise<void>;
   /** Lets containers run on, stores what is in memory, closes. */
   [Symbol.asyncDispose](): Promise<void>;
 }

@@ -6,6 +6,8 @@ import { readCdiDevices } from "../containers/cdi-spec.ts";
 import type { ContainerDefaults } from "../containers/container-defaults.ts";
 import type { Containers } from "../containers/containers.ts";
 import { LOG_DRIVERS } from "../containers/log-options.ts";
+import { isInsecure } from "../distribution/hosts.ts";
+import { completeProxies } from "../distribution/proxy.ts";
 import type { Images } from "../images/images.ts";
 import { DEFAULT_ADDRESS_POOLS } from "../networks/subnets.ts";
 import type { Runtime, RuntimeRecord } from "../runtime/runtime.ts";
@@ -50,7 +52,7 @@ export async function systemInfo({ config, state, runtime, containers, images, l
     },
     ...limits(runtime),
     IPv4Forwarding: readFlag("/proc/sys/net/ipv4/ip_forward"),
-    Debug: false,
+    Debug: config.debug,
     NFd: 0,
     NGoroutines: 0,
     NEventsListener: listeners,
@@ -68,9 +70,7 @@ export async function systemInfo({ config, state, runtime, containers, images, l
     IndexServerAddress: "https://index.docker.io/v1/",
     RegistryConfig: registryConfig(config),
     GenericResources: NULL,
-    HttpProxy: process.env["HTTP_PROXY"] ?? "",
-    HttpsProxy: process.env["HTTPS_PROXY"] ?? "",
-    NoProxy: process.env["NO_PROXY"] ?? "",
+    ...proxiesOf(config),
     Name: hostname(),
     Labels: config.labels,
     ExperimentalBuild: config.experimental,
@@ -135,16 +135,34 @@ function securityOptions(runtime: Runtime, { seccompProfile, appArmorProfile, no
   return options;
 }
 
+/** The proxies in force; a name and a password in one are nobody's business. */
+function proxiesOf(config: EngineConfig): Pick<SystemInfo, "HttpProxy" | "HttpsProxy" | "NoProxy"> {
+  const { http = "", https = "", none = "" } = completeProxies(config.proxies);
+  return { HttpProxy: masked(http), HttpsProxy: masked(https), NoProxy: none };
+}
+
+function masked(proxy: string): string {
+  return proxy.replace(/^([a-z]+:\/\/)[^@/]*@/i, "$1xxxxx:xxxxx@");
+}
+
+/** Docker's view of the registries: what is in CIDR form is a network, loopback is always among them. */
 function registryConfig(config: EngineConfig): NonNullable<SystemInfo["RegistryConfig"]> {
-  const insecure = config.insecureRegistries.filter((entry) => !entry.includes("/"));
-  const index = (name: string, secure: boolean) => ({ Name: name, Mirrors: [], Secure: secure, Official: false });
+  const entries = config.insecureRegistries.map((entry) => entry.replace(/^https?:\/\//i, ""));
+  const isNetwork = (entry: string): boolean => /^[0-9a-f.:]+\/\d+$/i.test(entry);
+  const networks = [...new Set(["::1/128", "127.0.0.0/8", ...entries.filter(isNetwork)])];
+  const index = (Name: string, Mirrors: string[], Secure: boolean) => ({ Name, Mirrors, Secure, Official: false });
+  const hub = [...config.registryMirrors, ...(config.mirrors["docker.io"] ?? [])].map((mirror) => `${mirror.replace(/\/+$/, "")}/`);
+  const { "docker.io": _hub, ...others } = config.mirrors;
   return {
-    InsecureRegistryCIDRs: ["::1/128", "127.0.0.0/8", ...config.insecureRegistries.filter((entry) => entry.includes("/"))],
+    InsecureRegistryCIDRs: networks,
     IndexConfigs: {
-      "docker.io": { Name: "docker.io", Mirrors: config.registryMirrors, Secure: true, Official: true },
-      ...Object.fromEntries(insecure.map((name) => [name, index(name, false)])),
+      "docker.io": { Name: "docker.io", Mirrors: hub, Secure: true, Official: true },
+      ...Object.fromEntries(entries.filter((entry) => !isNetwork(entry)).map((name) => [name, index(name, others[name] ?? [], false)])),
+      ...Object.fromEntries(
+        Object.entries(others).map(([name, mirrors]) => [name, index(name, mirrors, !isInsecure(name, config.insecureRegistries))]),
+      ),
     },
-    Mirrors: config.registryMirrors,
+    Mirrors: hub,
   };
 }
 
@@ -153,7 +171,7 @@ function versionOf(record: RuntimeRecord): string {
 }
 
 /** A random name of this data root, made once. */
-function daemonId(state: State): string {
+export function daemonId(state: State): string {
   const row = state.get<{ value_json: string }>("SELECT value_json FROM settings WHERE key = 'daemon-id'");
   if (row !== undefined) return JSON.parse(row.value_json) as string;
   const id = newId().replace(/^(.{8})(.{4})(.{4})(.{4})(.{12}).*$/, "$1-$2-$3-$4-$5");

@@ -1,6 +1,7 @@
 import { join } from "node:path";
 import { LighterError } from "../base/errors.ts";
 import { loadDefaultProfile } from "../containers/apparmor.ts";
+import type { ContainersOptions } from "../containers/needs.ts";
 import { openContainers } from "../containers/open.ts";
 import type { Containers } from "../containers/containers.ts";
 import { openContent } from "../content/open.ts";
@@ -23,9 +24,10 @@ import type { EngineConfig } from "./config.ts";
 import type { Engine } from "./engine.ts";
 import { streamEvents } from "./events.ts";
 import { systemInfo } from "./info.ts";
+import { distributionOptions, reloadConfig } from "./reload.ts";
 import { trimEventsRegularly } from "./trim-events.ts";
 import { diskUsage } from "./usage.ts";
-import { systemVersion, VERSION } from "./version.ts";
+import { systemVersion } from "./version.ts";
 
 /** Partial downloads that nobody went on with for a week. */
 const PARTIAL_AGE_MS = 7 * 24 * 3600 * 1000;
@@ -34,7 +36,9 @@ const PARTIAL_AGE_MS = 7 * 24 * 3600 * 1000;
  * Opens every part in order, gives each what it needs of the others, and takes up what an earlier daemon left running.
  * The caller holds the lock of the data root.
  */
-export async function openEngine(config: EngineConfig): Promise<Engine> {
+export async function openEngine(given: EngineConfig): Promise<Engine> {
+  // Changed in place by a reload.
+  const config = { ...given };
   const { dataRoot, execRoot } = config;
   const state = new State(join(dataRoot, "state.db"));
   const endTrimming = trimEventsRegularly(state);
@@ -52,16 +56,12 @@ export async function openEngine(config: EngineConfig): Promise<Engine> {
   const registry = config.builtinRegistry
     ? await openRegistry({ state, content, socket: join(execRoot, "registry.sock"), shipped: shippedImages })
     : undefined;
-  const distribution = openDistribution({
-    insecureRegistries: config.insecureRegistries,
-    registryMirrors: config.registryMirrors,
-    certificateDirectories: ["/etc/docker/certs.d", "/etc/lighter/certs.d"],
-    userAgent: `lighter/${VERSION}`,
-  });
+  const distribution = openDistribution(distributionOptions(config));
   const images = openImages({ state, content, distribution, needs: { users: usersOfImage(state), builtin: registry } });
   const networks = await openNetworks({ state, needs: { container: containerOf(state) }, options: networkOptions(config) });
   const volumes = openVolumes({ state, content, dataRoot });
-  const defaults = { ...config.containers, nofile: inheritedNofile(), appArmorProfile: await loadDefaultProfile() };
+  config.containers = { ...config.containers, nofile: inheritedNofile(), appArmorProfile: await loadDefaultProfile() };
+  const options = containersOptions(config);
   const containers: Containers = openContainers({
     state,
     content,
@@ -69,18 +69,7 @@ export async function openEngine(config: EngineConfig): Promise<Engine> {
     images,
     networks,
     volumes,
-    options: {
-      dataRoot,
-      execRoot,
-      cgroupParent: config.cgroupParent,
-      defaultStopTimeout: config.stopTimeout,
-      defaultLogDriver: config.logDriver,
-      defaultLogOptions: config.logOptions,
-      defaultShmSize: config.shmSize,
-      defaults,
-      defaultRuntime: config.defaultRuntime ?? "",
-      init: config.init,
-    },
+    options,
   });
   await networks.restore(runningContainers(state));
   await containers.restore();
@@ -101,12 +90,13 @@ export async function openEngine(config: EngineConfig): Promise<Engine> {
         listeners--;
       }
     },
-    info: () => systemInfo({ config: { ...config, containers: defaults }, state, runtime, containers, images, listeners }),
+    info: () => systemInfo({ config, state, runtime, containers, images, listeners }),
     version: () =>
       systemVersion(
         config.experimental,
         runtime.records().map(({ name, version }) => ({ name, version })),
       ),
+    reload: (file) => reloadConfig({ config, state, runtime, distribution, containers: options }, file),
     diskUsage: (query) => diskUsage({ containers, images, volumes, content }, query),
     async [Symbol.asyncDispose]() {
       endTrimming();
@@ -116,6 +106,21 @@ export async function openEngine(config: EngineConfig): Promise<Engine> {
       await runtime[Symbol.asyncDispose]();
       state.close();
     },
+  };
+}
+
+function containersOptions(config: EngineConfig): ContainersOptions {
+  return {
+    dataRoot: config.dataRoot,
+    execRoot: config.execRoot,
+    cgroupParent: config.cgroupParent,
+    defaultStopTimeout: config.stopTimeout,
+    defaultLogDriver: config.logDriver,
+    defaultLogOptions: config.logOptions,
+    defaultShmSize: config.shmSize,
+    defaults: config.containers,
+    defaultRuntime: config.defaultRuntime ?? "",
+    init: config.init,
   };
 }
 

@@ -11,7 +11,7 @@ import { createTask } from "./create.ts";
 import { ExecProcess } from "./exec.ts";
 import { enterOwnCgroup, leaveOwnCgroup } from "./own-cgroup.ts";
 import { isShared, makeCgroup } from "./prepare-host.ts";
-import type { Runtime, RuntimeOptions, Task, TaskRecord } from "./runtime.ts";
+import type { Runtime, RuntimeOptions, RuntimeRecord, Task, TaskRecord } from "./runtime.ts";
 import { RuntimePaths } from "./runtime-paths.ts";
 import { findRuntimes, recordOf } from "./runtimes.ts";
 import { openFilters } from "./seccomp-filters.ts";
@@ -44,7 +44,7 @@ export async function openRuntime(options: RuntimeOptions): Promise<Runtime> {
       hybrid: host.hybrid,
     }),
   ]);
-  const runtimeArgs = new Map(Object.entries(options.runtimes).map(([name, { runtimeArgs: list = [] }]) => [name, list]));
+  const runtimeArgs = argumentsOf(options.runtimes);
   const context: Context = {
     execRoot,
     cgroupParent,
@@ -71,8 +71,15 @@ export async function openRuntime(options: RuntimeOptions): Promise<Runtime> {
   const record = (name: string): ReturnType<Runtime["record"]> => paths.get(name) ?? recordOf(records, name, defaultRuntime);
   return {
     record,
-    records: () => [...records.values()],
     learn: (name) => paths.learn(name),
+    records: () => [...records.values()],
+    async configure(next) {
+      const found = await findRuntimes(next.runtimes);
+      checkDefault(found, next.defaultRuntime);
+      replace(records, found);
+      replace(runtimeArgs, argumentsOf(next.runtimes));
+      defaultRuntime = next.defaultRuntime;
+    },
     cgroup: { version: host.version, hybrid: host.hybrid, driver, controllers: host.controllers },
     create: (spec, { signal } = {}) => createTask(context, spec, signal),
     adopt: async (stored) => {
@@ -91,6 +98,24 @@ export async function openRuntime(options: RuntimeOptions): Promise<Runtime> {
       await clearCgroups(host, cgroupParent);
     },
   };
+}
+
+function argumentsOf(runtimes: RuntimeOptions["runtimes"]): Map<string, string[]> {
+  return new Map(Object.entries(runtimes).map(([name, { runtimeArgs: list = [] }]) => [name, list]));
+}
+
+function checkDefault(records: ReadonlyMap<string, RuntimeRecord>, name: string | undefined): void {
+  if (name === undefined) return;
+  try {
+    recordOf(records, name, undefined);
+  } catch (cause) {
+    throw new LighterError("invalid", `specified default runtime '${name}' does not exist`, { cause });
+  }
+}
+
+function replace<T>(map: Map<string, T>, next: ReadonlyMap<string, T>): void {
+  map.clear();
+  for (const [key, value] of next) map.set(key, value);
 }
 
 /** Sealed copies of crun and runc, each made at its first use. */

@@ -202,6 +202,8 @@ export interface Runtime {
   /** Examines a runtime that is named by the absolute path of its program, so that {@link record} knows it; other names pass. Throws `invalid` for what is none. */
   learn(name: string): Promise<void>;
   records(): RuntimeRecord[];
+  /** Takes other configured runtimes from now on; what runs keeps its own. Throws `invalid` in Docker's words where the default is none of them, before anything changes. */
+  configure(options: Pick<RuntimeOptions, "runtimes" | "defaultRuntime">): Promise<void>;
   readonly cgroup: { version: 1 | 2; hybrid: boolean; driver: "cgroupfs" | "systemd"; controllers: string[] };
   /**
    * Mounts the root, writes the bundle, spawns conmon and the OCI runtime's `create`. The program does not run yet.
