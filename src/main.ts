@@ -1,7 +1,9 @@
 /** The executable: the daemon when asked for, the command line otherwise; each is loaded only when it is the one. */
 async function main(words: string[]): Promise<number> {
   if (words[0] === "daemon") return (await import("./daemon.ts")).runDaemon(words.slice(1));
-  return (await import("./cli/cli.ts")).runCli(process.argv0, words);
+  return (await import("./cli/cli.ts")).runCli(process.argv0, words, {
+    registryServe: async (call) => (await import("./registry-server.ts")).runRegistry(call),
+  });
 }
 
 void main(process.argv.slice(2)).then((code) => process.exit(code));

@@ -1,6 +1,12 @@
 import type { Connection } from "../client/connection.ts";
 import { configFolder, readConfig, type ConfigFile } from "./config-file.ts";
 import { print } from "./output.ts";
+import type { RegistryServeCall } from "./registry-serve.ts";
+
+/** What runs in the foreground and stands above the command line: `main.ts` hands it over. */
+export interface Programs {
+  registryServe?: (call: RegistryServeCall) => Promise<number>;
+}
 
 /** The global flags, as they were given. */
 export interface Globals {
@@ -24,11 +30,13 @@ export class App {
   readonly folder: string;
   /** Whether our own daemon is started where none runs. */
   readonly wake: boolean;
+  readonly programs: Programs;
   #config: ConfigFile | undefined;
   #connection: Promise<Connection> | undefined;
 
-  constructor(program: string, globals: Globals, { wake = true }: { wake?: boolean } = {}) {
+  constructor(program: string, globals: Globals, { wake = true, programs = {} }: { wake?: boolean; programs?: Programs } = {}) {
     this.wake = wake;
+    this.programs = programs;
     this.program = program;
     this.globals = globals;
     this.folder = configFolder(globals.config, process.env);

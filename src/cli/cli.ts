@@ -1,6 +1,6 @@
 import { basename } from "node:path";
 import { LighterError, messageOf } from "../base/errors.ts";
-import { App, type Globals } from "./app.ts";
+import { App, type Globals, type Programs } from "./app.ts";
 import type { Command } from "./command.ts";
 import { bool, list, string, type Flags } from "./flags.ts";
 import { print } from "./output.ts";
@@ -29,9 +29,10 @@ const LOG_LEVELS = new Set(["panic", "fatal", "error", "warn", "warning", "info"
 /**
  * Runs one command line.
  * @param argv0 the name that the program was called by: as `docker` it speaks as docker
+ * @param programs what some commands run in the foreground
  * @returns the exit code
  */
-export async function runCli(argv0: string, words: string[]): Promise<number> {
+export async function runCli(argv0: string, words: string[], programs: Programs = {}): Promise<number> {
   const program = basename(argv0) === "docker" ? "docker" : "lighter";
   if (words[0] === "__complete" || words[0] === "__completeNoDesc") {
     const { runComplete } = await import("./complete.ts");
@@ -44,7 +45,7 @@ export async function runCli(argv0: string, words: string[]): Promise<number> {
     print(2, `${messageOf(error)}\n\nUsage:  ${program} [OPTIONS] COMMAND [ARG...]\n\nRun '${program} --help' for more information\n`);
     return FLAG_ERROR;
   }
-  const app = new App(program, parsed.flags satisfies Globals);
+  const app = new App(program, parsed.flags satisfies Globals, { programs });
   const level = parsed.flags["log-level"];
   if (level !== "" && !LOG_LEVELS.has(level.toLowerCase())) {
     app.err(`Unable to parse logging level: ${level}\n`);

@@ -157,6 +157,7 @@ export const TABLE: Readonly<Record<string, Entry>> = {
   "context show": { help: "Print the name of the context in use", load: async () => (await import("./context-show.ts")).contextShow },
   "context use": { help: "Choose the context for the calls to come", load: async () => (await import("./context-use.ts")).contextUse },
   "plugin ls": { help: "Show the engine's plugins", load: async () => (await import("./plugin-ls.ts")).pluginLs },
+  "registry serve": { help: "Run a registry in the foreground", load: async () => (await import("./registry-serve.ts")).registryServe },
   completion: {
     help: "Print the script that completes commands in a shell",
     load: async () => (await import("./completion.ts")).completion,
@@ -179,6 +180,7 @@ export const GROUPS: Readonly<Record<string, string>> = {
   manifest: "Work with lists of images of several platforms",
   network: "Work with networks",
   plugin: "Work with the engine's plugins",
+  registry: "Work with registries of one's own",
   system: "Work with the daemon itself",
   volume: "Work with volumes",
 };

@@ -1,7 +1,10 @@
 import { kindOf, messageOf } from "../base/errors.ts";
 import { logOf } from "../base/log.ts";
 
-/** Codes of the distribution protocol with the status that goes with each. https://github.com/opencontainers/distribution-spec/blob/main/spec.md#error-codes */
+/**
+ * Refusals: the status, the sentence, and the protocol's code where it is not the name itself; its list is closed.
+ * https://github.com/opencontainers/distribution-spec/blob/main/spec.md#error-codes
+ */
 const CODES = {
   BLOB_UNKNOWN: [404, "blob unknown to registry"],
   BLOB_UPLOAD_INVALID: [400, "blob upload invalid"],
@@ -12,14 +15,22 @@ const CODES = {
   MANIFEST_UNKNOWN: [404, "manifest unknown"],
   NAME_INVALID: [400, "invalid repository name"],
   NAME_UNKNOWN: [404, "repository name not known to registry"],
-  TAG_INVALID: [400, "manifest tag did not match URI"],
+  TAG_INVALID: [400, "manifest tag did not match URI", "MANIFEST_INVALID"],
   SIZE_INVALID: [400, "provided length did not match content length"],
-  RANGE_INVALID: [416, "the range does not follow what is here"],
+  MANIFEST_TOO_LARGE: [413, "manifest is larger than this registry takes", "SIZE_INVALID"],
+  RANGE_INVALID: [416, "the range does not follow what is here", "BLOB_UPLOAD_INVALID"],
+  TIMED_OUT: [408, "the body did not come on", "BLOB_UPLOAD_INVALID"],
+  PRECONDITION: [412, "what is here is not what the request expects", "MANIFEST_INVALID"],
+  TOO_MANY_TAGS: [414, "too many tags in one request", "MANIFEST_INVALID"],
+  UNAUTHORIZED: [401, "authentication required"],
+  DENIED: [403, "requested access to the resource is denied"],
+  TOOMANYREQUESTS: [429, "too many requests"],
   UNSUPPORTED: [405, "the operation is unsupported"],
-  CONFLICT: [409, "another request is writing to this upload"],
+  CONFLICT: [409, "another request is writing to this upload", "BLOB_UPLOAD_INVALID"],
   NO_SPACE: [507, "no space left on device"],
+  UNAVAILABLE: [503, "the storage does not answer"],
   UNKNOWN: [500, "unknown error"],
-} as const satisfies Record<string, readonly [number, string]>;
+} as const satisfies Record<string, readonly [number, string, string?]>;
 
 export type RegistryCode = keyof typeof CODES;
 
@@ -45,9 +56,9 @@ export function answerBytes(
 }
 
 /** A refusal in the form that the protocol prescribes. */
-export function refuse(code: RegistryCode, detail?: string, headers: Record<string, string> = {}): Response {
-  const [status, message] = CODES[code];
-  const errors = [{ code, message, ...(detail === undefined ? {} : { detail }) }];
+export function refuse(code: RegistryCode, detail?: unknown, headers: Record<string, string> = {}): Response {
+  const [status, message, word = code] = CODES[code] as readonly [number, string, string?];
+  const errors = [{ code: word, message, ...(detail === undefined ? {} : { detail }) }];
   return new Response(JSON.stringify({ errors }), {
     status,
     headers: { ...VERSION_HEADER, "content-type": "application/json", ...headers },
@@ -61,6 +72,9 @@ export function refuseError(error: unknown): Response {
   if (kind === "invalid") return refuse("DIGEST_INVALID", messageOf(error));
   if (kind === "conflict") return refuse("CONFLICT", messageOf(error));
   if (kind === "no-space") return refuse("NO_SPACE", messageOf(error));
+  if (kind === "unavailable") return refuse("UNAVAILABLE", messageOf(error));
+  // Whoever asked has gone: nobody reads this.
+  if (kind === "cancelled") return refuse("TIMED_OUT", messageOf(error));
   logOf("registry").error("request failed: {error}", { error });
   return refuse("UNKNOWN", messageOf(error));
 }

@@ -1,54 +1,138 @@
 import { digestOf } from "../oci/digest.ts";
-import { isIndex, isManifest, type Descriptor, type Digest, type Index, type Manifest } from "../oci/image.ts";
+import type { Digest, Index } from "../oci/image.ts";
 import { answer, answerBytes, refuse } from "./answers.ts";
+import { etagOf, notModified, refuseUnmet } from "./conditions.ts";
+import { readManifestDocument, type ManifestDocument } from "./manifest-document.ts";
+import { manifestInstead } from "./negotiate.ts";
+import { putReferrer } from "./referrers.ts";
+import { algorithmOf, isTag } from "./references.ts";
 import type { Call, RegistryContext } from "./routes.ts";
-import { deleteLink, deleteTag, hasRepository, linkRow, putLink, putTag, tagDigest } from "./rows.ts";
+import { contentOf, deleteLink, deleteTag, hasRepository, linkRow, putLink, putTag, tagDigest, type LinkRow } from "./rows.ts";
 
-const TAG = /^\w[\w.-]{0,127}$/;
-const DIGEST = /^sha256:[0-9a-f]{64}$/;
-/** As the specification asks registries to accept at least, and as docker's own limits. */
+/** Registries should take manifests of at least 4 megabytes: these are all that this one takes, in bytes. */
 const MAX_MANIFEST = 4 << 20;
 
+/** How many tags one push by digest may set. */
+const MAX_TAGS = 100;
+
 /** GET and HEAD of a manifest by tag or digest. */
-export async function getManifest({ state, content }: RegistryContext, { request, repository, target }: Call): Promise<Response> {
+export async function getManifest(context: RegistryContext, call: Call): Promise<Response> {
+  const { state, content } = context;
+  const { request, repository, target } = call;
   const digest = target.includes(":") ? target : tagDigest(state, repository, target);
-  const link = digest === undefined ? undefined : linkRow(state, repository, digest);
-  const blob = link?.kind === "manifest" ? content.blob(link.digest) : undefined;
-  if (link === undefined || blob === undefined) {
-    return hasRepository(state, repository) ? refuse("MANIFEST_UNKNOWN", target) : refuse("NAME_UNKNOWN", repository);
-  }
-  const headers = { "docker-content-digest": blob.digest, "content-type": link.media_type, etag: `"${blob.digest}"` };
-  if (request.method === "HEAD") return answer(200, { ...headers, "content-length": String(blob.size) });
-  return answerBytes(new Uint8Array(await content.readBlob(blob.digest)), 200, headers);
+  const link = digest === undefined ? undefined : manifestLink(context, repository, digest);
+  if (link === undefined) return hasRepository(state, repository) ? refuse("MANIFEST_UNKNOWN", target) : refuse("NAME_UNKNOWN", repository);
+  const read = (): Promise<Uint8Array> => content.readBlob(contentOf(link));
+  const instead = target.includes(":")
+    ? undefined
+    : await manifestInstead(request.headers.get("accept"), link.media_type, () => read().then(indexOf));
+  if (instead !== undefined && manifestLink(context, repository, instead) !== undefined)
+    return getManifest(context, { ...call, target: instead });
+  const known = notModified(request, link.digest);
+  if (known !== undefined) return known;
+  const headers = { "docker-content-digest": link.digest, "content-type": link.media_type, etag: etagOf(link.digest) };
+  if (request.method === "GET") return answerBytes(new Uint8Array(await read()), 200, headers);
+  return answer(200, { ...headers, "content-length": String(content.blob(contentOf(link))?.size) });
+}
+
+function indexOf(bytes: Uint8Array): Index {
+  return JSON.parse(new TextDecoder().decode(bytes)) as Index;
+}
+
+function manifestLink({ state, content }: RegistryContext, repository: string, digest: string): LinkRow | undefined {
+  const link = linkRow(state, repository, digest);
+  return link?.kind === "manifest" && content.blob(contentOf(link)) !== undefined ? link : undefined;
 }
 
 /** PUT of a manifest by tag or digest: all that it refers to must be here, so that every tag pulls whole. */
-export async function putManifest({ state, content }: RegistryContext, { request, repository, target }: Call): Promise<Response> {
-  if (Number(request.headers.get("content-length") ?? 0) > MAX_MANIFEST)
-    return refuse("MANIFEST_INVALID", `larger than ${MAX_MANIFEST} bytes`);
-  const bytes = new Uint8Array(await request.arrayBuffer());
-  const digest = digestOf(bytes);
-  if (target.includes(":") ? target !== digest : !TAG.test(target))
-    return refuse(target.includes(":") ? "DIGEST_INVALID" : "TAG_INVALID", target);
-  const parsed = parse(bytes, request.headers.get("content-type")?.split(";")[0]?.trim() ?? "");
-  if (parsed === undefined) return refuse("MANIFEST_INVALID");
-  const missing = parsed.needs.find((child) => linkRow(state, repository, child) === undefined || content.blob(child) === undefined);
-  if (missing !== undefined) return refuse("MANIFEST_BLOB_UNKNOWN", missing);
+export async function putManifest(context: RegistryContext, call: Call): Promise<Response> {
+  const { request, repository, target } = call;
+  const bytes = await readBody(request);
+  if (bytes === undefined) return refuse("MANIFEST_TOO_LARGE", `at most ${MAX_MANIFEST} bytes`);
+  const named = nameOf(call, bytes);
+  if (named instanceof Response) return named;
+  const document = readManifestDocument(bytes, request.headers.get("content-type")?.split(";")[0]?.trim() ?? "");
+  if (typeof document === "string") return refuse("MANIFEST_INVALID", document);
+  const unmet = refuseUnmet(request, target.includes(":") ? undefined : tagDigest(context.state, repository, target));
+  if (unmet !== undefined) return unmet;
+  const missing = await store(context, { repository, bytes, document, ...named });
+  if (missing.length > 0) return refuseMissing(missing);
+  const headers: Record<string, string> = {
+    location: `/v2/${repository}/manifests/${named.digest}`,
+    "docker-content-digest": named.digest,
+    etag: etagOf(named.digest),
+  };
+  if (document.subject !== undefined) headers["oci-subject"] = document.subject;
+  if (target.includes(":") && named.tags.length > 0) headers["oci-tag"] = named.tags.join(", ");
+  return answer(201, headers);
+}
+
+/** The whole body; undefined when it is larger than manifests may be. */
+async function readBody(request: Request): Promise<Uint8Array<ArrayBuffer> | undefined> {
+  if (Number(request.headers.get("content-length") ?? 0) > MAX_MANIFEST) return undefined;
+  const pieces: Uint8Array[] = [];
+  let size = 0;
+  for await (const piece of request.body ?? []) {
+    size += piece.length;
+    if (size > MAX_MANIFEST) return undefined;
+    pieces.push(piece);
+  }
+  return new Uint8Array(Buffer.concat(pieces));
+}
+
+/** The digest that a manifest goes by, and the tags that it gets; or why it cannot be so. */
+function nameOf({ url, target }: Call, bytes: Uint8Array): { digest: Digest; tags: string[] } | Response {
+  if (!target.includes(":")) return isTag(target) ? { digest: digestOf(bytes), tags: [target] } : refuse("TAG_INVALID", target);
+  const algorithm = algorithmOf(target);
+  if (algorithm === undefined || target !== `${algorithm}:${new Bun.CryptoHasher(algorithm).update(bytes).digest("hex")}`)
+    return refuse("DIGEST_INVALID", target);
+  const tags = [...new Set(url.searchParams.getAll("tag"))];
+  if (tags.length > MAX_TAGS) return refuse("TOO_MANY_TAGS", `at most ${MAX_TAGS}`);
+  const wrong = tags.find((tag) => !isTag(tag));
+  return wrong === undefined ? { digest: target as Digest, tags } : refuse("TAG_INVALID", wrong);
+}
+
+interface Pushed {
+  repository: string;
+  bytes: Uint8Array;
+  document: ManifestDocument;
+  digest: Digest;
+  tags: readonly string[];
+}
+
+/** Stores a manifest with its tags in one step, unless something that it needs is missing: then says what. */
+async function store({ state, content }: RegistryContext, pushed: Pushed): Promise<Digest[]> {
+  const { repository, bytes, document, digest, tags } = pushed;
   using lease = content.lease(`push ${repository}`);
-  await content.writeBlob(bytes, parsed.mediaType, lease);
+  const needs = document.needs.map((child) => ({ child, link: linkRow(state, repository, child) }));
+  // Held before they are looked at: a collection in between must not take them.
+  for (const { link } of needs) if (link !== undefined) lease.addBlob(contentOf(link));
+  const missing = needs.filter(({ link }) => link === undefined || content.blob(contentOf(link)) === undefined);
+  if (missing.length > 0) return missing.map(({ child }) => child);
+  const { digest: stored } = await content.writeBlob(bytes, document.mediaType, lease);
+  const children = new Set(needs.flatMap(({ link }) => (link === undefined ? [] : [contentOf(link)])));
   state.write(
     (tx) => {
-      content.setEdges(tx, digest, [...new Set(parsed.needs)]);
-      putLink(tx, { repository, digest, kind: "manifest", media_type: parsed.mediaType });
-      if (!target.includes(":")) putTag(tx, repository, target, digest);
+      content.setEdges(tx, stored, [...children]);
+      putLink(tx, { repository, digest, kind: "manifest", media_type: document.mediaType, content: stored === digest ? null : stored });
+      putReferrer(tx, repository, digest, bytes.length, document);
+      for (const tag of tags) putTag(tx, repository, tag, digest);
     },
     { durable: true },
   );
-  return answer(201, { location: `/v2/${repository}/manifests/${digest}`, "docker-content-digest": digest });
+  return [];
+}
+
+/** One error for each that is missing. */
+function refuseMissing(missing: readonly Digest[]): Response {
+  const [first, ...others] = missing.map((digest) => ({ digest }));
+  return refuse("MANIFEST_BLOB_UNKNOWN", others.length === 0 ? first : [first, ...others]);
 }
 
 /** DELETE of a tag, or of a manifest with all its tags. */
 export function deleteManifest({ state }: RegistryContext, { repository, target }: Call): Response {
+  if (target.includes(":") ? algorithmOf(target) === undefined : !isTag(target))
+    return refuse(target.includes(":") ? "DIGEST_INVALID" : "TAG_INVALID", target);
   const done = state.write(
     (tx) => {
       if (!target.includes(":")) return deleteTag(tx, repository, target);
@@ -58,20 +142,6 @@ export function deleteManifest({ state }: RegistryContext, { repository, target 
     },
     { durable: true },
   );
-  return done ? answer(202) : refuse("MANIFEST_UNKNOWN", target);
-}
-
-/** Kind and references of a manifest; undefined for what is none. Layers with addresses of their own need not be here. */
-function parse(bytes: Uint8Array, told: string): { mediaType: string; needs: Digest[] } | undefined {
-  try {
-    const document = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes)) as Manifest & Index;
-    const mediaType = document.mediaType ?? told;
-    if (document.schemaVersion !== 2 || mediaType !== told || !(isIndex(mediaType) || isManifest(mediaType))) return undefined;
-    const layers = (): Descriptor[] => [document.config, ...(document.layers ?? []).filter((layer) => !layer.urls?.length)];
-    const needs = (isIndex(mediaType) ? document.manifests : layers()).map((each) => each.digest);
-    return needs.every((digest) => DIGEST.test(digest)) ? { mediaType, needs } : undefined;
-  } catch {
-    // A document of another shape fails somewhere above: all of that is one answer.
-    return undefined;
-  }
+  if (done) return answer(202);
+  return hasRepository(state, repository) ? refuse("MANIFEST_UNKNOWN", target) : refuse("NAME_UNKNOWN", repository);
 }

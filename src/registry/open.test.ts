@@ -158,7 +158,7 @@ test("bad pushes are refused by their codes", async () => {
   ]) {
     expect(await codeOf(await put("1", body))).toBe("MANIFEST_INVALID");
   }
-  expect(await codeOf(await put("-bad", missing))).toBe("TAG_INVALID");
+  expect(await codeOf(await put("-bad", missing))).toBe("MANIFEST_INVALID");
   expect(await codeOf(await put(digestOf("other"), missing))).toBe("DIGEST_INVALID");
   expect(await codeOf(await shop.call("GET", "/v2/x/manifests/1"))).toBe("NAME_UNKNOWN");
   expect(await codeOf(await shop.call("GET", `/v2/x/blobs/${digestOf("no")}`))).toBe("BLOB_UNKNOWN");

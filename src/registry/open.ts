@@ -2,16 +2,19 @@ import { chmod, mkdir, rm } from "node:fs/promises";
 import { dirname } from "node:path";
 import type { Content } from "../content/content.ts";
 import type { State } from "../state/state.ts";
-import { refuseError } from "./answers.ts";
+import type { RegistryConfig } from "./config.ts";
+import { openFront } from "./front.ts";
+import { listenUnix } from "./listen.ts";
 import { localStorage } from "./local-storage.ts";
+import { noteOldReferrers } from "./old-referrers.ts";
 import type { Registry } from "./registry.ts";
 import { handle } from "./routes.ts";
 import { hasRepository } from "./rows.ts";
 import { seed } from "./seed.ts";
 import type { ShippedImage } from "./shipped.ts";
 
-/** Larger than any blob: the content store's own limit is the disk. */
-const MAX_BODY = Number.MAX_SAFE_INTEGER;
+/** Requests under way have so long to end when the registry closes, in milliseconds. */
+const GRACE_MS = 5000;
 
 /** What the registry stands on. */
 export interface RegistryOptions {
@@ -21,31 +24,28 @@ export interface RegistryOptions {
   socket: string;
   /** The images to seed it with. */
   shipped: () => Promise<readonly ShippedImage[]>;
+  /** Opens it to the network as well. */
+  network?: { config: RegistryConfig; folder: string } | undefined;
 }
 
 /** Seeds the registry and serves it. */
-export async function openRegistry({ state, content, socket, shipped }: RegistryOptions): Promise<Registry> {
+export async function openRegistry({ state, content, socket, shipped, network }: RegistryOptions): Promise<Registry> {
   const context = { state, content: localStorage(content, state) };
+  await noteOldReferrers(context);
   await seed(context, shipped);
   await mkdir(dirname(socket), { recursive: true, mode: 0o700 });
   await rm(socket, { force: true });
-  const server = Bun.serve({
-    unix: socket,
-    maxRequestBodySize: MAX_BODY,
-    fetch(request, server) {
-      // A client that is busy unpacking may leave a connection alone for longer than the default ten seconds.
-      server.timeout(request, 0);
-      return handle(context, request);
-    },
-    error: (error) => refuseError(error),
-  });
+  const listeners = network === undefined ? [] : await openFront({ context, ...network });
+  const addresses = listeners.map(({ address }) => address);
+  listeners.push(listenUnix(socket, (request) => handle(context, request)));
   // Who can write to it decides what stands in for Docker Hub.
   await chmod(socket, 0o600);
   return {
     unix: socket,
+    addresses,
     has: (repository) => hasRepository(state, repository),
     async [Symbol.asyncDispose]() {
-      await server.stop(true);
+      await Promise.all(listeners.map((listener) => listener.stop(network === undefined ? 0 : GRACE_MS)));
       await rm(socket, { force: true });
     },
   };

@@ -1,8 +1,12 @@
 import type { State } from "../state/state.ts";
+import { EVERYBODY, type Access, type Scope, type Visitor } from "./access.ts";
 import { answer, answerJson, refuse, refuseError } from "./answers.ts";
 import { deleteBlob, getBlob } from "./blobs.ts";
+import { catalog, tags } from "./lists.ts";
 import { deleteManifest, getManifest, putManifest } from "./manifests.ts";
-import { hasRepository, repositoriesAfter, tagsAfter } from "./rows.ts";
+import { getReferrers } from "./referrers.ts";
+import { MAX_NAME, NAME } from "./references.ts";
+import type { Services } from "./services.ts";
 import type { Storage } from "./storage.ts";
 import { beginUpload, cancelUpload, finishUpload, resumeUpload, uploadStatus } from "./uploads.ts";
 
@@ -10,6 +14,29 @@ import { beginUpload, cancelUpload, finishUpload, resumeUpload, uploadStatus } f
 export interface RegistryContext {
   state: State;
   content: Storage;
+  /** What goes on around the protocol: upstreams, notices, metrics. */
+  services?: Services;
+}
+
+/** What is particular to the way that a request came in. */
+export interface Door {
+  /** Who is let in; everybody without. */
+  access?: Access | undefined;
+  /** Nothing is changed. */
+  readOnly?: boolean;
+  /** Nothing is deleted. */
+  noDelete?: boolean;
+  /** Called when the answer is known, before its body is sent. */
+  done?: (told: Told) => void;
+}
+
+/** A request that was answered. */
+export interface Told {
+  route: string;
+  call: Call;
+  response: Response;
+  /** `performance.now()` when it came. */
+  started: number;
 }
 
 /** A request, taken apart. */
@@ -19,68 +46,104 @@ export interface Call {
   repository: string;
   /** Tag or digest, a blob's digest, or an upload's id. */
   target: string;
+  visitor: Visitor;
 }
 
 type Handler = (context: RegistryContext, call: Call) => Promise<Response> | Response;
 
-const NAME = "([a-z0-9]+(?:(?:\\.|_|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:\\.|_|__|-+)[a-z0-9]+)*)*)";
+interface Route {
+  name: string;
+  path: RegExp;
+  methods: Readonly<Record<string, Handler>>;
+}
 
 /** The whole protocol: https://github.com/opencontainers/distribution-spec/blob/main/spec.md#endpoints */
-const ROUTES: readonly { path: RegExp; methods: Readonly<Record<string, Handler>> }[] = [
-  { path: /^\/v2\/?$/, methods: { GET: () => answerJson({}), HEAD: () => answerJson({}) } },
-  { path: /^\/v2\/_catalog$/, methods: { GET: catalog } },
-  { path: new RegExp(`^/v2/${NAME}/tags/list$`), methods: { GET: tags } },
+const ROUTES: readonly Route[] = [
+  { name: "base", path: /^\/v2\/?$/, methods: { GET: () => answerJson({}), HEAD: () => answerJson({}) } },
+  { name: "catalog", path: /^\/v2\/_catalog$/, methods: { GET: catalog } },
+  { name: "tags", path: new RegExp(`^/v2/(${NAME})/tags/list$`), methods: { GET: tags } },
   {
-    path: new RegExp(`^/v2/${NAME}/manifests/([^/]+)$`),
+    name: "manifest",
+    path: new RegExp(`^/v2/(${NAME})/manifests/([^/]+)$`),
     methods: { GET: getManifest, HEAD: getManifest, PUT: putManifest, DELETE: deleteManifest },
   },
-  { path: new RegExp(`^/v2/${NAME}/blobs/uploads/?$`), methods: { POST: beginUpload } },
+  { name: "uploads", path: new RegExp(`^/v2/(${NAME})/blobs/uploads/?$`), methods: { POST: beginUpload } },
   {
-    path: new RegExp(`^/v2/${NAME}/blobs/uploads/([^/]+)$`),
+    name: "upload",
+    path: new RegExp(`^/v2/(${NAME})/blobs/uploads/([^/]+)$`),
     methods: { GET: uploadStatus, PATCH: resumeUpload, PUT: finishUpload, DELETE: cancelUpload },
   },
-  { path: new RegExp(`^/v2/${NAME}/blobs/([^/]+)$`), methods: { GET: getBlob, HEAD: getBlob, DELETE: deleteBlob } },
+  { name: "blob", path: new RegExp(`^/v2/(${NAME})/blobs/([^/]+)$`), methods: { GET: getBlob, HEAD: getBlob, DELETE: deleteBlob } },
+  { name: "referrers", path: new RegExp(`^/v2/(${NAME})/referrers/([^/]+)$`), methods: { GET: getReferrers } },
 ];
 
 /** Answers one request; never throws. */
-export async function handle(context: RegistryContext, request: Request): Promise<Response> {
-  const url = new URL(request.url);
+export async function handle(context: RegistryContext, request: Request, door: Door = {}): Promise<Response> {
+  const started = performance.now();
+  const { route, call } = routeOf(request);
+  let response: Response;
   try {
-    for (const { path, methods } of ROUTES) {
-      const match = path.exec(url.pathname);
-      if (match === null) continue;
-      const handler = methods[request.method];
-      if (handler === undefined) return refuse("UNSUPPORTED", undefined, { allow: Object.keys(methods).join(", ") });
-      const call = { request, url, repository: match[1] ?? "", target: decodeURIComponent(match[2] ?? "") };
-      return await handler(context, call);
-    }
-    return url.pathname.startsWith("/v2/") ? refuse("NAME_INVALID", url.pathname) : answer(404);
+    response = await admitted(context, route, call, door);
   } catch (error) {
-    return refuseError(error);
+    response = refuseError(error);
+  }
+  const told = { route: route?.name ?? "none", call, response, started };
+  context.services?.done(told);
+  door.done?.(told);
+  return response;
+}
+
+function routeOf(request: Request): { route: Route | undefined; call: Call } {
+  const url = new URL(request.url);
+  for (const route of ROUTES) {
+    const match = route.path.exec(url.pathname);
+    if (match === null) continue;
+    return { route, call: { request, url, repository: match[1] ?? "", target: decoded(match[2] ?? ""), visitor: EVERYBODY } };
+  }
+  return { route: undefined, call: { request, url, repository: "", target: "", visitor: EVERYBODY } };
+}
+
+/** What is encoded wrongly stays as it is: it is no tag and no digest. */
+function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
   }
 }
 
-function catalog({ state }: RegistryContext, { url }: Call): Response {
-  const { last, limit } = pageOf(url);
-  const repositories = repositoriesAfter(state, last, limit);
-  return answerJson({ repositories }, nextLink(url, repositories, limit));
+/** The answer to a call: whoever asks is let in first, then what they ask is looked at. */
+async function admitted(context: RegistryContext, route: Route | undefined, call: Call, door: Door): Promise<Response> {
+  const { request, url, repository } = call;
+  const scope = route === undefined ? undefined : scopeOf(route.name, call);
+  if (door.access !== undefined) {
+    const admission = await door.access.admit(request, scope);
+    if ("rejection" in admission) {
+      const { code, detail, headers } = admission.rejection;
+      return refuse(code, detail, headers);
+    }
+    call.visitor = admission.visitor;
+  }
+  if (route === undefined)
+    return url.pathname.startsWith("/v2/") ? refuse("NAME_INVALID", url.pathname) : ((await context.services?.page(call)) ?? answer(404));
+  if (repository.length > MAX_NAME) return refuse("NAME_INVALID", repository);
+  const handler = route.methods[request.method];
+  const isClosed =
+    door.readOnly === true ? !isReading(request) : door.noDelete === true && request.method === "DELETE" && route.name !== "upload";
+  if (handler !== undefined && !isClosed) return (await context.services?.answer(route.name, call)) ?? (await handler(context, call));
+  const open = Object.keys(route.methods).filter((method) => method !== request.method);
+  return refuse("UNSUPPORTED", isClosed ? "this registry does not take changes of that kind" : undefined, { allow: open.join(", ") });
 }
 
-function tags({ state }: RegistryContext, { url, repository }: Call): Response {
-  if (!hasRepository(state, repository)) return refuse("NAME_UNKNOWN", repository);
-  const { last, limit } = pageOf(url);
-  const found = tagsAfter(state, repository, last, limit);
-  return answerJson({ name: repository, tags: found }, nextLink(url, found, limit));
+/** What somebody must be allowed for a request: uploads, their state and their end belong to a push. */
+function scopeOf(route: string, { request, repository }: Call): Scope | undefined {
+  if (route === "base") return undefined;
+  if (route === "catalog") return { type: "registry", name: "catalog", actions: ["*"] };
+  if (route === "upload" || route === "uploads") return { type: "repository", name: repository, actions: ["pull", "push"] };
+  if (isReading(request)) return { type: "repository", name: repository, actions: ["pull"] };
+  return { type: "repository", name: repository, actions: request.method === "DELETE" ? ["delete"] : ["pull", "push"] };
 }
 
-function pageOf(url: URL): { last: string; limit: number } {
-  const asked = Number(url.searchParams.get("n") ?? 1000);
-  return { last: url.searchParams.get("last") ?? "", limit: Number.isInteger(asked) && asked >= 0 ? Math.min(asked, 10_000) : 1000 };
-}
-
-/** A full page may have a next one (RFC 8288). */
-function nextLink(url: URL, page: string[], limit: number): Record<string, string> {
-  const last = page.at(-1);
-  if (last === undefined || page.length < limit) return {};
-  return { link: `<${url.pathname}?n=${limit}&last=${encodeURIComponent(last)}>; rel="next"` };
+function isReading({ method }: Request): boolean {
+  return method === "GET" || method === "HEAD";
 }

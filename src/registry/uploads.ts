@@ -2,129 +2,151 @@ import { kindOf } from "../base/errors.ts";
 import type { Ingest } from "../content/content.ts";
 import type { Digest } from "../oci/image.ts";
 import { answer, refuse } from "./answers.ts";
+import { receive } from "./receive.ts";
+import { algorithmOf, isName } from "./references.ts";
 import type { Call, RegistryContext } from "./routes.ts";
-import { linkRow, putLink } from "./rows.ts";
+import { contentOf, findContent, linkRow, putLink } from "./rows.ts";
+import type { Storage } from "./storage.ts";
 
-const DIGEST = /^sha256:[0-9a-f]{64}$/;
 const UPLOAD = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
+const RANGE = /^(?:bytes[ =])?(\d+)-(\d+)(?:\/(?:\d+|\*))?$/;
+
+/** Chunks shorter than this are slow to send, in bytes; the last one may have any length. Nothing is refused for it. */
+const CHUNK_LEAST = 1 << 16;
 
 /** POST: mounts a blob of another repository, takes a whole blob at once, or begins an upload. */
 export async function beginUpload(context: RegistryContext, call: Call): Promise<Response> {
   const { url, repository } = call;
   const mount = url.searchParams.get("mount");
-  if (mount !== null && mountBlob(context, repository, mount, url.searchParams.get("from"))) return created(repository, mount);
-  const id = crypto.randomUUID();
-  const ingest = await context.content.ingest(refOf(id));
-  if (url.searchParams.get("digest") !== null) return complete(context, { ...call, target: id }, ingest);
+  if (mount !== null && mountBlob(context, call, mount)) return created(repository, mount);
+  const whole = mount === null ? url.searchParams.get("digest") : null;
+  if (whole !== null && algorithmOf(whole) === undefined) return refuse("DIGEST_INVALID", whole);
+  const algorithm = url.searchParams.get("digest-algorithm");
+  if (algorithm !== null && algorithm !== "sha256" && algorithm !== "sha512") return refuse("DIGEST_INVALID", algorithm);
+  const begun = { ...call, target: crypto.randomUUID() };
+  const ingest = await context.content.ingest(refOf(begun));
+  if (whole !== null) return complete(context, begun, ingest);
   await ingest.suspend();
-  return accepted(repository, id, 0);
+  return answer(202, { ...rangeHeaders(begun, 0), "oci-chunk-min-length": String(CHUNK_LEAST) });
 }
 
 /** PATCH: the next piece; with `Content-Range` it must begin where the upload stands. */
 export async function resumeUpload(context: RegistryContext, call: Call): Promise<Response> {
-  if (!isKnown(context, call.target)) return refuse("BLOB_UPLOAD_UNKNOWN", call.target);
-  const ingest = await context.content.ingest(refOf(call.target));
+  if (!isKnown(context, call)) return refuse("BLOB_UPLOAD_UNKNOWN", call.target);
+  const ingest = await context.content.ingest(refOf(call));
   let position = ingest.offset;
   try {
-    if (!continues(call.request, position)) return refuse("RANGE_INVALID", undefined, rangeHeaders(call.repository, call.target, position));
+    const wrong = checkRange(call, position);
+    if (wrong !== undefined) return wrong;
     position += await receive(call.request, ingest);
   } finally {
     await ingest.suspend();
   }
-  return accepted(call.repository, call.target, position);
+  return answer(202, rangeHeaders(call, position));
 }
 
 /** PUT: the last piece, if any, and the digest that all of it must have. */
 export async function finishUpload(context: RegistryContext, call: Call): Promise<Response> {
-  if (!isKnown(context, call.target)) return refuse("BLOB_UPLOAD_UNKNOWN", call.target);
-  const ingest = await context.content.ingest(refOf(call.target));
-  if (continues(call.request, ingest.offset)) return complete(context, call, ingest);
+  if (!isKnown(context, call)) return refuse("BLOB_UPLOAD_UNKNOWN", call.target);
+  const digest = call.url.searchParams.get("digest") ?? "";
+  if (algorithmOf(digest) === undefined) return refuse("DIGEST_INVALID", digest);
+  const ingest = await context.content.ingest(refOf(call));
+  const wrong = checkRange(call, ingest.offset);
+  if (wrong === undefined) return complete(context, call, ingest);
   await ingest.suspend();
-  return refuse("RANGE_INVALID", undefined, rangeHeaders(call.repository, call.target, ingest.offset));
+  return wrong;
 }
 
 /** GET: how far the upload is. */
-export async function uploadStatus(context: RegistryContext, { repository, target }: Call): Promise<Response> {
-  if (!isKnown(context, target)) return refuse("BLOB_UPLOAD_UNKNOWN", target);
-  const ingest = await context.content.ingest(refOf(target));
+export async function uploadStatus(context: RegistryContext, call: Call): Promise<Response> {
+  if (!isKnown(context, call)) return refuse("BLOB_UPLOAD_UNKNOWN", call.target);
+  const ingest = await context.content.ingest(refOf(call));
   await ingest.suspend();
-  return answer(204, rangeHeaders(repository, target, ingest.offset));
+  return answer(204, rangeHeaders(call, ingest.offset));
 }
 
 /** DELETE: gives the upload up. */
-export async function cancelUpload(context: RegistryContext, { target }: Call): Promise<Response> {
-  if (!isKnown(context, target)) return refuse("BLOB_UPLOAD_UNKNOWN", target);
-  await (await context.content.ingest(refOf(target))).abort();
+export async function cancelUpload(context: RegistryContext, call: Call): Promise<Response> {
+  if (!isKnown(context, call)) return refuse("BLOB_UPLOAD_UNKNOWN", call.target);
+  await (await context.content.ingest(refOf(call))).abort();
   return answer(204);
 }
 
+/** Takes the rest of the body, checks the digest, and shows the blob in the repository. */
 async function complete({ state, content }: RegistryContext, { request, url, repository }: Call, ingest: Ingest): Promise<Response> {
-  const digest = url.searchParams.get("digest") ?? "";
+  const digest = (url.searchParams.get("digest") ?? "") as Digest;
   try {
-    if (!DIGEST.test(digest)) {
-      await ingest.suspend();
-      return refuse("DIGEST_INVALID", digest);
-    }
     await receive(request, ingest);
   } catch (error) {
     await ingest.suspend();
     throw error;
   }
   using lease = content.lease(`push ${repository}`);
+  const stored = algorithmOf(digest) === "sha256" ? digest : ingest.digest();
   try {
-    lease.addBlob(digest as Digest);
-    await ingest.commit({ digest: digest as Digest, mediaType: "application/octet-stream" }, lease);
+    lease.addBlob(stored);
+    await ingest.commit({ digest: stored, mediaType: "application/octet-stream" }, lease);
   } catch (error) {
     if (kindOf(error) === "invalid") return refuse("DIGEST_INVALID", digest);
     throw error;
   }
-  state.write((tx) => linkBlob(tx, repository, digest as Digest), { durable: true });
+  // What turns out to be something else is shown nowhere, and collected.
+  if (stored !== digest && (await hashOf(content, stored)) !== digest) return refuse("DIGEST_INVALID", digest);
+  state.write((tx) => linkBlob(tx, repository, digest, stored), { durable: true });
   return created(repository, digest);
 }
 
-/** Shows a blob in another repository, if the named one has it. */
-function mountBlob({ state, content }: RegistryContext, repository: string, digest: string, from: string | null): boolean {
-  if (from === null || linkRow(state, from, digest) === undefined || content.blob(digest as Digest) === undefined) return false;
-  state.write((tx) => linkBlob(tx, repository, digest as Digest), { durable: true });
+/** The sha512 of a blob that is here. */
+async function hashOf(content: Storage, digest: Digest): Promise<string> {
+  const found = await content.body(digest);
+  const hash = new Bun.CryptoHasher("sha512");
+  const body =
+    "redirect" in found ? (await fetch(found.redirect)).body : found.body instanceof ReadableStream ? found.body : found.body.stream();
+  for await (const piece of body ?? []) hash.update(piece);
+  return `sha512:${hash.digest("hex")}`;
+}
+
+/** Shows a blob in another repository: of the one that is named, or of any that the client may pull from. */
+function mountBlob({ state, content }: RegistryContext, { repository, url, visitor }: Call, digest: string): boolean {
+  const from = url.searchParams.get("from");
+  if (from !== null && !isName(from)) return false;
+  const links = from === null ? findContent(state, digest) : [linkRow(state, from, digest)];
+  const link = links.find((each) => each !== undefined && visitor.may(each.repository, "pull"));
+  if (link === undefined || content.blob(contentOf(link)) === undefined) return false;
+  state.write((tx) => linkBlob(tx, repository, link.digest, contentOf(link)), { durable: true });
   return true;
 }
 
-function linkBlob(tx: Parameters<typeof putLink>[0], repository: string, digest: Digest): void {
+function linkBlob(tx: Parameters<typeof putLink>[0], repository: string, digest: Digest, stored: Digest): void {
   if (linkRow(tx, repository, digest)?.kind === "manifest") return;
-  putLink(tx, { repository, digest, kind: "blob", media_type: "application/octet-stream" });
+  putLink(tx, { repository, digest, kind: "blob", media_type: "application/octet-stream", content: stored === digest ? null : stored });
 }
 
-/** Writes the request's body; how many bytes it had. */
-async function receive(request: Request, ingest: Ingest): Promise<number> {
-  let received = 0;
-  for await (const piece of request.body ?? []) {
-    await ingest.write(piece);
-    received += piece.length;
-  }
-  return received;
+/** A refusal where the body does not begin at `position`, or is not as long as its range says. */
+function checkRange(call: Call, position: number): Response | undefined {
+  const text = call.request.headers.get("content-range");
+  if (text === null) return undefined;
+  const [, start, end] = RANGE.exec(text) ?? [];
+  if (start === undefined || Number(start) !== position || Number(end) < Number(start) - 1)
+    return refuse("RANGE_INVALID", text, rangeHeaders(call, position));
+  const length = call.request.headers.get("content-length");
+  if (length === null || Number(length) === Number(end) - Number(start) + 1) return undefined;
+  return refuse("SIZE_INVALID", `${text} with ${length} bytes`, rangeHeaders(call, position));
 }
 
-function continues(request: Request, position: number): boolean {
-  const start = /^(?:bytes )?(\d+)-\d+/.exec(request.headers.get("content-range") ?? "")?.[1];
-  return start === undefined || Number(start) === position;
+function isKnown({ content }: RegistryContext, call: Call): boolean {
+  return UPLOAD.test(call.target) && content.isIngesting(refOf(call));
 }
 
-function isKnown({ content }: RegistryContext, id: string): boolean {
-  return UPLOAD.test(id) && content.isIngesting(refOf(id));
-}
-
-function refOf(id: string): string {
-  return `upload-${id}`;
+/** An upload belongs to one repository: another one does not know it. */
+function refOf({ repository, target }: Pick<Call, "repository" | "target">): string {
+  return `upload:${repository}:${target}`;
 }
 
 function created(repository: string, digest: string): Response {
   return answer(201, { location: `/v2/${repository}/blobs/${digest}`, "docker-content-digest": digest });
 }
 
-function accepted(repository: string, id: string, position: number): Response {
-  return answer(202, rangeHeaders(repository, id, position));
-}
-
-function rangeHeaders(repository: string, id: string, position: number): Record<string, string> {
-  return { location: `/v2/${repository}/blobs/uploads/${id}`, range: `0-${Math.max(0, position - 1)}`, "docker-upload-uuid": id };
+function rangeHeaders({ repository, target }: Call, position: number): Record<string, string> {
+  return { location: `/v2/${repository}/blobs/uploads/${target}`, range: `0-${Math.max(0, position - 1)}`, "docker-upload-uuid": target };
 }

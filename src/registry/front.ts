@@ -1,0 +1,69 @@
+import { readFile } from "node:fs/promises";
+import { LighterError } from "../base/errors.ts";
+import { logAccess } from "./access-log.ts";
+import type { RegistryConfig } from "./config.ts";
+import { listenTcp, type RegistryListener, type Serve, type TlsMaterial } from "./listen.ts";
+import { openAccess } from "./open-access.ts";
+import { RateLimit } from "./rate-limit.ts";
+import { handle, type RegistryContext, type Told } from "./routes.ts";
+
+/** What the registry's doors to the network stand on. */
+export interface FrontOptions {
+  context: RegistryContext;
+  config: RegistryConfig;
+  /** Where keys and certificates that are made here are kept. */
+  folder: string;
+  /** Told of every answer. */
+  done?: ((told: Told) => void) | undefined;
+}
+
+/** Opens every address of the configuration; when one cannot be opened, none stays open. */
+export async function openFront({ context, config, folder, done }: FrontOptions): Promise<RegistryListener[]> {
+  const access = await openAccess(config.auth, folder);
+  const limit = config.rateLimit && new RateLimit(config.rateLimit);
+  const tls = await tlsOf(config, folder);
+  const serve: Serve = async (request, address) => {
+    const refused = limit?.take(address ?? "");
+    if (refused !== undefined) return refused;
+    if (access?.token !== undefined && new URL(request.url).pathname === "/token") return await access.token(request);
+    const { readOnly, noDelete } = config;
+    return await handle(context, request, {
+      access,
+      readOnly,
+      noDelete,
+      done: (told) => {
+        logAccess(told, address);
+        done?.(told);
+      },
+    });
+  };
+  const listeners: RegistryListener[] = [];
+  try {
+    for (const address of config.addresses) listeners.push(listenTcp(address, serve, { tls, plain: config.plain }));
+  } catch (error) {
+    await Promise.all(listeners.map((listener) => listener.stop(0)));
+    throw error;
+  }
+  return listeners;
+}
+
+async function tlsOf({ tls, addresses }: RegistryConfig, folder: string): Promise<TlsMaterial | undefined> {
+  if (tls === undefined) return undefined;
+  const { cert, key, clientCa } = tls;
+  if ((cert === undefined) !== (key === undefined))
+    throw new LighterError("invalid", "Cannot use TLS: a certificate needs its key, and a key its certificate");
+  const pem =
+    cert === undefined || key === undefined ? await ownCertificate(folder, addresses) : { cert: await read(cert), key: await read(key) };
+  return clientCa === undefined ? pem : { ...pem, clientCa: await read(clientCa) };
+}
+
+async function ownCertificate(folder: string, addresses: readonly string[]): Promise<{ cert: string; key: string }> {
+  const { certificateFor } = await import("./own-certificate.ts");
+  return await certificateFor(folder, addresses);
+}
+
+async function read(path: string): Promise<string> {
+  return await readFile(path, "utf8").catch((cause: Error) => {
+    throw new LighterError("invalid", `Cannot use TLS: reading "${path}" failed: ${cause.message}`, { cause });
+  });
+}
