@@ -1,4 +1,5 @@
 import { answer, answerBytes, refuse } from "./answers.ts";
+import { askedBy } from "./asked-by.ts";
 import { etagOf, notModified } from "./conditions.ts";
 import { algorithmOf } from "./references.ts";
 import type { Call, RegistryContext } from "./routes.ts";
@@ -32,10 +33,17 @@ export async function getBlob({ state, content }: RegistryContext, { request, re
 }
 
 /** DELETE of a blob: out of this repository; the bytes go when nothing else needs them. */
-export function deleteBlob({ state }: RegistryContext, { repository, target }: Call): Response {
+export function deleteBlob({ state, services }: RegistryContext, call: Call): Response {
+  const { repository, target } = call;
   if (algorithmOf(target) === undefined) return refuse("DIGEST_INVALID", target);
   if (linkRow(state, repository, target)?.kind !== "blob") return refuse("BLOB_UNKNOWN", target);
-  state.write((tx) => deleteLink(tx, repository, target), { durable: true });
+  state.write(
+    (tx) => {
+      deleteLink(tx, repository, target);
+      services?.record(tx, { action: "delete", repository, digest: target, ...askedBy(call) });
+    },
+    { durable: true },
+  );
   return answer(202);
 }
 

@@ -1,9 +1,11 @@
 import { digestOf } from "../oci/digest.ts";
 import type { Digest, Index } from "../oci/image.ts";
 import { answer, answerBytes, refuse } from "./answers.ts";
+import { askedBy } from "./asked-by.ts";
 import { etagOf, notModified, refuseUnmet } from "./conditions.ts";
 import { readManifestDocument, type ManifestDocument } from "./manifest-document.ts";
 import { manifestInstead } from "./negotiate.ts";
+import type { RegistryEvent } from "./notices.ts";
 import { putReferrer } from "./referrers.ts";
 import { algorithmOf, isTag } from "./references.ts";
 import type { Call, RegistryContext } from "./routes.ts";
@@ -55,7 +57,7 @@ export async function putManifest(context: RegistryContext, call: Call): Promise
   if (typeof document === "string") return refuse("MANIFEST_INVALID", document);
   const unmet = refuseUnmet(request, target.includes(":") ? undefined : tagDigest(context.state, repository, target));
   if (unmet !== undefined) return unmet;
-  const missing = await store(context, { repository, bytes, document, ...named });
+  const missing = await store(context, { repository, bytes, document, asked: askedBy(call), ...named });
   if (missing.length > 0) return refuseMissing(missing);
   const headers: Record<string, string> = {
     location: `/v2/${repository}/manifests/${named.digest}`,
@@ -98,11 +100,12 @@ interface Pushed {
   document: ManifestDocument;
   digest: Digest;
   tags: readonly string[];
+  asked: Pick<RegistryEvent, "request" | "actor">;
 }
 
 /** Stores a manifest with its tags in one step, unless something that it needs is missing: then says what. */
-async function store({ state, content }: RegistryContext, pushed: Pushed): Promise<Digest[]> {
-  const { repository, bytes, document, digest, tags } = pushed;
+async function store({ state, content, services }: RegistryContext, pushed: Pushed): Promise<Digest[]> {
+  const { repository, bytes, document, digest, tags, asked } = pushed;
   using lease = content.lease(`push ${repository}`);
   const needs = document.needs.map((child) => ({ child, link: linkRow(state, repository, child) }));
   // Held before they are looked at: a collection in between must not take them.
@@ -117,6 +120,8 @@ async function store({ state, content }: RegistryContext, pushed: Pushed): Promi
       putLink(tx, { repository, digest, kind: "manifest", media_type: document.mediaType, content: stored === digest ? null : stored });
       putReferrer(tx, repository, digest, bytes.length, document);
       for (const tag of tags) putTag(tx, repository, tag, digest);
+      const event: RegistryEvent = { action: "push", repository, digest, mediaType: document.mediaType, size: bytes.length, ...asked };
+      for (const named of tags.length === 0 ? [{}] : tags.map((tag) => ({ tag }))) services?.record(tx, { ...event, ...named });
     },
     { durable: true },
   );
@@ -130,14 +135,16 @@ function refuseMissing(missing: readonly Digest[]): Response {
 }
 
 /** DELETE of a tag, or of a manifest with all its tags. */
-export function deleteManifest({ state }: RegistryContext, { repository, target }: Call): Response {
+export function deleteManifest({ state, services }: RegistryContext, call: Call): Response {
+  const { repository, target } = call;
   if (target.includes(":") ? algorithmOf(target) === undefined : !isTag(target))
     return refuse(target.includes(":") ? "DIGEST_INVALID" : "TAG_INVALID", target);
   const done = state.write(
     (tx) => {
-      if (!target.includes(":")) return deleteTag(tx, repository, target);
-      if (linkRow(tx, repository, target)?.kind !== "manifest") return false;
-      deleteLink(tx, repository, target);
+      const isTagged = !target.includes(":");
+      if (isTagged ? !deleteTag(tx, repository, target) : linkRow(tx, repository, target)?.kind !== "manifest") return false;
+      if (!isTagged) deleteLink(tx, repository, target);
+      services?.record(tx, { action: "delete", repository, ...(isTagged ? { tag: target } : { digest: target }), ...askedBy(call) });
       return true;
     },
     { durable: true },

@@ -1,6 +1,8 @@
 import { chmod, mkdir, rm } from "node:fs/promises";
 import { dirname } from "node:path";
 import type { Content } from "../content/content.ts";
+import type { Distribution } from "../distribution/distribution.ts";
+import { openDistribution } from "../distribution/open.ts";
 import type { State } from "../state/state.ts";
 import type { RegistryConfig } from "./config.ts";
 import { openFront } from "./front.ts";
@@ -8,9 +10,11 @@ import { listenUnix } from "./listen.ts";
 import { localStorage } from "./local-storage.ts";
 import { noteOldReferrers } from "./old-referrers.ts";
 import type { Registry } from "./registry.ts";
-import { handle } from "./routes.ts";
+import { handle, type RegistryContext } from "./routes.ts";
 import { hasRepository } from "./rows.ts";
 import { seed } from "./seed.ts";
+import { openServices } from "./services.ts";
+import { defaultSettings, type Settings } from "./settings.ts";
 import type { ShippedImage } from "./shipped.ts";
 
 /** Requests under way have so long to end when the registry closes, in milliseconds. */
@@ -26,27 +30,56 @@ export interface RegistryOptions {
   shipped: () => Promise<readonly ShippedImage[]>;
   /** Opens it to the network as well. */
   network?: { config: RegistryConfig; folder: string } | undefined;
+  /** Storage, upstreams and care of what is kept. */
+  settings?: Settings | undefined;
+  /** The client of upstreams, where there are any. */
+  distribution?: (() => Distribution) | undefined;
 }
 
 /** Seeds the registry and serves it. */
-export async function openRegistry({ state, content, socket, shipped, network }: RegistryOptions): Promise<Registry> {
-  const context = { state, content: localStorage(content, state) };
+export async function openRegistry({
+  state,
+  content,
+  socket,
+  shipped,
+  network,
+  settings,
+  distribution,
+}: RegistryOptions): Promise<Registry> {
+  const context: RegistryContext = { state, content: localStorage(content, state) };
   await noteOldReferrers(context);
   await seed(context, shipped);
   await mkdir(dirname(socket), { recursive: true, mode: 0o700 });
   await rm(socket, { force: true });
+  const services = await openServices(context, {
+    settings: settings ?? defaultSettings(),
+    distribution: distribution ?? ownDistribution,
+    host: network?.config.addresses[0] ?? "localhost",
+  });
   const listeners = network === undefined ? [] : await openFront({ context, ...network });
   const addresses = listeners.map(({ address }) => address);
-  listeners.push(listenUnix(socket, (request) => handle(context, request)));
+  listeners.push(listenUnix(socket, async (request) => (await services.administer(request)) ?? (await handle(context, request))));
   // Who can write to it decides what stands in for Docker Hub.
   await chmod(socket, 0o600);
   return {
     unix: socket,
     addresses,
+    collect: (options) => services.collect(options),
     has: (repository) => hasRepository(state, repository),
     async [Symbol.asyncDispose]() {
       await Promise.all(listeners.map((listener) => listener.stop(network === undefined ? 0 : GRACE_MS)));
+      await services[Symbol.asyncDispose]();
       await rm(socket, { force: true });
     },
   };
+}
+
+/** A client for upstreams of a registry that runs by itself. */
+function ownDistribution(): Distribution {
+  return openDistribution({
+    insecureRegistries: [],
+    registryMirrors: [],
+    certificateDirectories: ["/etc/docker/certs.d", "/etc/lighter/certs.d"],
+    userAgent: "lighter-registry",
+  });
 }

@@ -1,3 +1,5 @@
+import type { GcReport } from "./gc.ts";
+
 /**
  * The built-in registry: OCI distribution over the engine's own content store. It serves on a unix socket below the exec root
  * (for the daemon's own pulls of shipped images), and on addresses of the network where it is told to.
@@ -9,5 +11,7 @@ export interface Registry {
   readonly addresses: readonly string[];
   /** Whether a repository is here: the shipped images, and what was pushed. */
   has(repository: string): boolean;
+  /** Applies the retention rules and removes what nothing needs any more. */
+  collect(options?: { dryRun?: boolean; untagged?: number }): Promise<GcReport>;
   [Symbol.asyncDispose](): Promise<void>;
 }

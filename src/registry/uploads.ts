@@ -2,6 +2,7 @@ import { kindOf } from "../base/errors.ts";
 import type { Ingest } from "../content/content.ts";
 import type { Digest } from "../oci/image.ts";
 import { answer, refuse } from "./answers.ts";
+import { askedBy } from "./asked-by.ts";
 import { receive } from "./receive.ts";
 import { algorithmOf, isName } from "./references.ts";
 import type { Call, RegistryContext } from "./routes.ts";
@@ -73,7 +74,8 @@ export async function cancelUpload(context: RegistryContext, call: Call): Promis
 }
 
 /** Takes the rest of the body, checks the digest, and shows the blob in the repository. */
-async function complete({ state, content }: RegistryContext, { request, url, repository }: Call, ingest: Ingest): Promise<Response> {
+async function complete({ state, content, services }: RegistryContext, call: Call, ingest: Ingest): Promise<Response> {
+  const { request, url, repository } = call;
   const digest = (url.searchParams.get("digest") ?? "") as Digest;
   try {
     await receive(request, ingest);
@@ -83,16 +85,23 @@ async function complete({ state, content }: RegistryContext, { request, url, rep
   }
   using lease = content.lease(`push ${repository}`);
   const stored = algorithmOf(digest) === "sha256" ? digest : ingest.digest();
+  let size: number;
   try {
     lease.addBlob(stored);
-    await ingest.commit({ digest: stored, mediaType: "application/octet-stream" }, lease);
+    size = (await ingest.commit({ digest: stored, mediaType: "application/octet-stream" }, lease)).size;
   } catch (error) {
     if (kindOf(error) === "invalid") return refuse("DIGEST_INVALID", digest);
     throw error;
   }
   // What turns out to be something else is shown nowhere, and collected.
   if (stored !== digest && (await hashOf(content, stored)) !== digest) return refuse("DIGEST_INVALID", digest);
-  state.write((tx) => linkBlob(tx, repository, digest, stored), { durable: true });
+  state.write(
+    (tx) => {
+      linkBlob(tx, repository, digest, stored);
+      services?.record(tx, { action: "push", repository, digest, mediaType: "application/octet-stream", size, ...askedBy(call) });
+    },
+    { durable: true },
+  );
   return created(repository, digest);
 }
 
@@ -107,13 +116,29 @@ async function hashOf(content: Storage, digest: Digest): Promise<string> {
 }
 
 /** Shows a blob in another repository: of the one that is named, or of any that the client may pull from. */
-function mountBlob({ state, content }: RegistryContext, { repository, url, visitor }: Call, digest: string): boolean {
+function mountBlob({ state, content, services }: RegistryContext, call: Call, digest: string): boolean {
+  const { repository, url, visitor } = call;
   const from = url.searchParams.get("from");
   if (from !== null && !isName(from)) return false;
   const links = from === null ? findContent(state, digest) : [linkRow(state, from, digest)];
   const link = links.find((each) => each !== undefined && visitor.may(each.repository, "pull"));
-  if (link === undefined || content.blob(contentOf(link)) === undefined) return false;
-  state.write((tx) => linkBlob(tx, repository, link.digest, contentOf(link)), { durable: true });
+  const blob = link === undefined ? undefined : content.blob(contentOf(link));
+  if (link === undefined || blob === undefined) return false;
+  state.write(
+    (tx) => {
+      linkBlob(tx, repository, link.digest, blob.digest);
+      services?.record(tx, {
+        action: "mount",
+        repository,
+        digest: link.digest,
+        mediaType: "application/octet-stream",
+        size: blob.size,
+        fromRepository: link.repository,
+        ...askedBy(call),
+      });
+    },
+    { durable: true },
+  );
   return true;
 }
 

@@ -1,0 +1,73 @@
+import { now } from "../base/clock.ts";
+import { messageOf } from "../base/errors.ts";
+import { logOf } from "../base/log.ts";
+import type { State } from "../state/state.ts";
+
+/** Uses are written together, so that a pull costs no write of its own. Milliseconds. */
+const EVERY = 2_000;
+/** How long before somebody's question after a blob is noted again, in milliseconds; a quarter of the grace time where that is shorter. */
+const SEEN = 60_000;
+
+/** Notes when tags and manifests were pulled: retention and the cache's bound go by it. */
+export class LastUse {
+  readonly #state: State;
+  readonly #seenAfter: bigint;
+  #tags = new Map<string, [string, string]>();
+  #links = new Map<string, [string, string]>();
+  #timer: ReturnType<typeof setTimeout> | undefined;
+
+  /** @param grace milliseconds for which collections leave alone what somebody asked after */
+  constructor(state: State, grace: number) {
+    this.#state = state;
+    this.#seenAfter = BigInt(Math.floor(Math.min(SEEN, grace / 4))) * 1_000_000n;
+  }
+
+  /** A manifest or a blob was pulled, by a tag if there is one. */
+  pulled(repository: string, digest: string, tag: string | undefined): void {
+    this.#links.set(`${repository} ${digest}`, [repository, digest]);
+    if (tag !== undefined) this.#tags.set(`${repository} ${tag}`, [repository, tag]);
+    this.#timer ??= setTimeout(() => this.flush(), EVERY);
+    this.#timer.unref();
+  }
+
+  /**
+   * Somebody was told that this is here and may build on it: it stays for the grace time from now on. Written at once (a collection may be next),
+   * but not for each question.
+   */
+  seen(repository: string, digest: string): void {
+    const time = now();
+    const row = this.#state.get<{ old: number }>(
+      "SELECT MAX(created, seen) < ? AS old FROM registry_links WHERE repository = ? AND digest = ?",
+      time - this.#seenAfter,
+      repository,
+      digest,
+    );
+    if (row?.old !== 1) return;
+    const sql = "UPDATE registry_links SET seen = ? WHERE repository = ? AND digest = ?";
+    this.#state.write((tx) => void tx.run(sql, time, repository, digest), { durable: false });
+  }
+
+  /** Writes what was noted. */
+  flush(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    const [tags, links] = [this.#tags, this.#links];
+    if (tags.size + links.size === 0) return;
+    this.#tags = new Map();
+    this.#links = new Map();
+    const time = now();
+    try {
+      this.#state.write(
+        (tx) => {
+          for (const [repository, tag] of tags.values())
+            tx.run("UPDATE registry_tags SET pulled = ? WHERE repository = ? AND tag = ?", time, repository, tag);
+          for (const [repository, digest] of links.values())
+            tx.run("UPDATE registry_links SET pulled = ? WHERE repository = ? AND digest = ?", time, repository, digest);
+        },
+        { durable: false },
+      );
+    } catch (error) {
+      logOf("registry").warn("cannot note what was pulled: {why}", { why: messageOf(error) });
+    }
+  }
+}
