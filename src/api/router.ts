@@ -3,7 +3,7 @@ import type { Handle } from "./call.ts";
 
 /** One line of the table in `routes.ts`. */
 export interface Route {
-  method: "GET" | "HEAD" | "POST" | "PUT" | "DELETE";
+  method: "GET" | "HEAD" | "POST" | "PUT" | "PATCH" | "DELETE";
   /** With `:name` for one part of the path and `:name{.+}` for image names, which hold slashes. */
   path: string;
   handle: Handle;

@@ -8,6 +8,7 @@ import { commit } from "./commit.ts";
 import * as containers from "./containers.ts";
 import { distribution, search } from "./distribution.ts";
 import { events } from "./events.ts";
+import { exchange, pullThrough, pushThrough } from "./exchange.ts";
 import { createExec, inspectExec, resizeExec, startExec } from "./exec.ts";
 import * as images from "./images.ts";
 import { clearLogs, logs } from "./logs.ts";
@@ -35,6 +36,11 @@ export const ROUTES: readonly Route[] = [
   route("GET", "/system/df", system.diskUsage, 25),
   // Ours; no object of Docker's is called so.
   route("GET", "/lighter/stats", allStats),
+  route("POST", "/lighter/push", pushThrough),
+  route("POST", "/lighter/pull", pullThrough),
+  ...(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"] as const).map((method) =>
+    route(method, "/lighter/exchange/:rest{.+}", (call) => exchange(call, method)),
+  ),
 
   route("GET", "/containers/json", containers.list),
   route("POST", "/containers/create", containers.create),

@@ -7,13 +7,14 @@ import type {
   ImageInspect,
   ImageSummary,
 } from "../wire/engine-api.ts";
-import type { Credentials, FoundRepository } from "../distribution/distribution.ts";
+import type { RegistryHost, Credentials, FoundRepository } from "../distribution/distribution.ts";
 import type { Filters } from "../wire/filters.ts";
 import type { ProgressSink } from "../wire/progress.ts";
 import type { Reference } from "../base/reference.ts";
 import type { Tx } from "../state/state.ts";
 import type { AttestationOptions } from "./attestations.ts";
 import type { CommitOptions } from "./commit.ts";
+import type { ImageExchange } from "./exchange.ts";
 import type { PresentImage } from "./record.ts";
 import type { SearchOptions } from "./search.ts";
 
@@ -59,11 +60,26 @@ export interface Images {
   /** Pulls, telling Docker's progress messages to the sink in Docker's order. Errors before the first message reject; later ones do too (the door shows them in the stream). */
   pull(
     reference: string,
-    options: { platform?: string; credentials?: Credentials; allTags?: boolean; progress: ProgressSink; signal?: AbortSignal },
+    options: {
+      platform?: string;
+      credentials?: Credentials;
+      allTags?: boolean;
+      host?: RegistryHost;
+      progress: ProgressSink;
+      signal?: AbortSignal;
+    },
   ): Promise<void>;
+  /** Pushes to the registry that the name says, or to another store of ours at `host`, from where a pull may come, too. */
   push(
     reference: string,
-    options: { platform?: string; credentials?: Credentials; allTags?: boolean; progress: ProgressSink; signal?: AbortSignal },
+    options: {
+      platform?: string;
+      credentials?: Credentials;
+      allTags?: boolean;
+      host?: RegistryHost;
+      progress: ProgressSink;
+      signal?: AbortSignal;
+    },
   ): Promise<void>;
   tag(source: string, target: { repository: string; tag?: string }): Promise<void>;
   remove(reference: string, options: { force: boolean; noPrune: boolean; platforms?: string[] }): Promise<ImageDeleteResponseItem[]>;
@@ -95,6 +111,8 @@ export interface Images {
    * What was remembered of names is forgotten once that transaction is committed. The lease may be released after it.
    */
   record(tx: Tx, image: PresentImage, names: readonly Reference[]): void;
+  /** The images as another store of ours sees them. */
+  readonly exchange: ImageExchange;
   login(registry: string, credentials: Credentials): Promise<{ status: string; identityToken: string }>;
   /** Numbers for `info` and `system df`. */
   count(): number;

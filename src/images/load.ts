@@ -67,13 +67,13 @@ async function keep({ state, content, changed }: LoadContext, lease: Lease, { im
 }
 
 /** The platform that is unpacked at once: the one that this host runs. Others are when they are asked for. */
-function bestFor(manifests: PresentManifest[]): PresentManifest | undefined {
+export function bestFor(manifests: PresentManifest[]): PresentManifest | undefined {
   const host = hostPlatform();
   const distance = ({ config }: PresentManifest): number => platformDistance(host, platformOf(config)) ?? Number.MAX_SAFE_INTEGER;
   return manifests.toSorted((a, b) => distance(a) - distance(b))[0];
 }
 
-async function unpackAll(
+export async function unpackAll(
   content: Content,
   lease: Lease,
   { manifest, config }: PresentManifest,
@@ -113,7 +113,7 @@ function plain({ mediaType, digest, size }: Descriptor): Descriptor {
 }
 
 /** Everything of an image that the archive (or the store) has; undefined for what is not an image. Throws where nothing of a platform asked for is there. */
-async function gather(content: Content, target: Descriptor, platforms: string[]): Promise<PresentImage | undefined> {
+export async function gather(content: Content, target: Descriptor, platforms: string[]): Promise<PresentImage | undefined> {
   const image: PresentImage = { target, indexes: [], manifests: [], attestations: [] };
   await collect(content, target, image, 0);
   if (platforms.length > 0) {

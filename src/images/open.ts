@@ -13,6 +13,7 @@ import { Documents } from "./documents.ts";
 import { Downloads } from "./downloads.ts";
 import { tryFindImage } from "./find.ts";
 import type { Images, RunnableImage } from "./images.ts";
+import { ImageExchange } from "./exchange.ts";
 import { importImage } from "./import.ts";
 import { imageHistory, inspectImage } from "./inspect.ts";
 import { listImages } from "./list.ts";
@@ -114,6 +115,7 @@ export function openImages({ state, content, distribution, needs }: ImagesOption
     search: (text, options) => searchImages(distribution, text, options),
     history: (reference, options = {}) => imageHistory(context, reference, options.platform),
     pull: (reference, options) => pull(pulling, reference, options),
+    exchange: new ImageExchange({ state, content, changed }),
     push: (reference, options) => push({ state, content, documents, distribution }, reference, options),
     tag: async (source, target) => tagImage(context, source, target),
     async remove(reference, { force, noPrune: _parents, platforms = [] }) {

@@ -16,6 +16,8 @@ export interface BlobsContext {
   reference: Reference;
   /** How many are sent at once; may change meanwhile. */
   limits: { readonly uploads: number };
+  /** It goes to another store of ours, which knows what it has of a blob by its digest: asked by the name of a mount. */
+  direct: boolean;
   progress: ProgressSink;
   signal: AbortSignal | undefined;
 }
@@ -59,7 +61,7 @@ async function send(context: BlobsContext, blob: Descriptor, progress: LayerProg
     size: blob.size,
     open: (offset) => Bun.file(path).slice(offset).stream(),
     progress: (done) => progress.bytes("Pushing", done, blob.size),
-    mountFrom: sourcesOf(context.state, context.reference, blob.digest),
+    mountFrom: context.direct ? context.reference.repository : sourcesOf(context.state, context.reference, blob.digest),
     mounted: (repository) => (from = repository),
     ...(context.signal === undefined ? {} : { signal: context.signal }),
   });

@@ -1,4 +1,5 @@
 import { LighterError } from "../base/errors.ts";
+import { familiarReference, type Reference } from "../base/reference.ts";
 import type { Content } from "../content/content.ts";
 import { isIndex, isManifest, MEDIA, type Descriptor, type Digest } from "../oci/image.ts";
 import { hostPlatform, platformDistance } from "../oci/platform.ts";
@@ -21,14 +22,20 @@ export interface PushTarget {
 }
 
 /** The platform asked for; else the whole image where all of it is here; else the one platform that is. Throws `conflict` where that could be several. */
-export async function choosePushTarget(context: TargetContext, image: ImageRow, platform: string | undefined): Promise<PushTarget> {
+export async function choosePushTarget(
+  context: TargetContext,
+  image: ImageRow,
+  name: Reference,
+  platform: string | undefined,
+): Promise<PushTarget> {
   const { state, content } = context;
+  const choose = (asked: string): ManifestRow => choosePlatform(state, { image, name }, asked, familiarReference(name));
   const whole: Descriptor = { mediaType: image.media_type, digest: image.id, size: content.blob(image.id)?.size ?? 0 };
   if (!isIndex(image.media_type)) {
-    if (platform) choosePlatform(state, { image }, platform, image.id);
+    if (platform) choose(platform);
     return { target: whole };
   }
-  if (platform) return { target: await describe(context, choosePlatform(state, { image }, platform, image.id)) };
+  if (platform) return { target: await describe(context, choose(platform)) };
   if (await isComplete(context, image.id)) return { target: whole };
   return { target: await describe(context, onlyOne(manifestsOf(state, image.id))), insteadOf: whole };
 }

@@ -10,8 +10,8 @@ import { noteSources } from "./blob-sources.ts";
 import type { Documents } from "./documents.ts";
 import { transferEvent } from "./image-events.ts";
 import { pushBlobs, type ToSend } from "./push-blobs.ts";
-import { choosePushTarget } from "./push-target.ts";
-import { imageById, nameRow, namesIn, repositoryOf } from "./rows.ts";
+import { choosePushTarget, type PushTarget } from "./push-target.ts";
+import { imageById, nameRow, namesIn, repositoryOf, type ImageRow } from "./rows.ts";
 
 /** What pushing needs. */
 export interface PushContext {
@@ -50,7 +50,7 @@ async function pushOne(context: PushContext, reference: Reference, options: Push
   if (image === undefined) throw new LighterError("not-found", `tag does not exist: ${familiarReference(reference)}`);
   using lease = content.lease(`push ${familiarReference(reference)}`);
   lease.addBlob(image.id);
-  const { target, insteadOf } = await choosePushTarget(context, image, options.platform);
+  const { target, insteadOf } = await targetOf(context, image, reference, options);
   const repository = repositoryFor(context, reference, options);
   await sendAll(context, repository, reference, target, options);
   const tag = reference.tag ?? "latest";
@@ -66,6 +66,13 @@ async function pushOne(context: PushContext, reference: Reference, options: Push
     },
     { durable: true },
   );
+}
+
+/** What of an image goes: another store of ours takes one of which not all platforms are here, and its id stays the same. */
+function targetOf(context: PushContext, image: ImageRow, reference: Reference, { host, platform }: PushOptions): Promise<PushTarget> {
+  if (host === undefined || platform) return choosePushTarget(context, image, reference, platform);
+  const target: Descriptor = { mediaType: image.media_type, digest: image.id, size: context.content.blob(image.id)?.size ?? 0 };
+  return Promise.resolve({ target });
 }
 
 function repositoryFor({ distribution }: PushContext, reference: Reference, { credentials, host }: PushOptions): Repository {
@@ -85,24 +92,28 @@ async function sendAll(
 ): Promise<void> {
   const { content, state, distribution } = context;
   const { progress, signal } = options;
-  const found = await partsOf(context.documents, target);
-  await pushBlobs({ state, content, repository, reference, limits: distribution.limits, progress, signal }, found.blobs);
+  const direct = options.host !== undefined;
+  const found = await partsOf(context, target, direct);
+  await pushBlobs({ state, content, repository, reference, limits: distribution.limits, direct, progress, signal }, found.blobs);
   for (const each of found.manifests)
     await repository.putManifest(each.digest, await content.readBlob(each.digest), each.mediaType, signalOf(options));
 }
 
-/** What an image consists of; layers that have addresses of their own stay there. */
-async function partsOf(documents: Documents, target: Descriptor): Promise<{ blobs: ToSend[]; manifests: Descriptor[] }> {
+/** What an image consists of, or what of it is here; layers that have addresses of their own stay there. */
+async function partsOf(context: PushContext, target: Descriptor, partly: boolean): Promise<{ blobs: ToSend[]; manifests: Descriptor[] }> {
+  const { content, documents } = context;
+  const wanted = (each: Descriptor): boolean => !partly || content.blob(each.digest) !== undefined;
   if (!isIndex(target.mediaType)) {
     const { config, layers } = await documents.manifest(target.digest);
     const told = !isAttestation(target);
-    const own = layers.filter((layer) => !layer.urls?.length);
-    return { blobs: [...own.map((blob) => ({ blob, told })), { blob: config, told: false }], manifests: [] };
+    const own = layers.filter((layer) => !layer.urls?.length || (partly && wanted(layer)));
+    const blobs = [...own.map((blob) => ({ blob, told })), { blob: config, told: false }];
+    return { blobs: blobs.filter(({ blob }) => wanted(blob)), manifests: [] };
   }
   const blobs: ToSend[] = [];
   const manifests: Descriptor[] = [];
-  for (const each of (await documents.index(target.digest)).manifests) {
-    const below = await partsOf(documents, each);
+  for (const each of (await documents.index(target.digest)).manifests.filter(wanted)) {
+    const below = await partsOf(context, each, partly);
     blobs.push(...below.blobs);
     manifests.push(...below.manifests, each);
   }

@@ -1,0 +1,164 @@
+import { kindOf, LighterError, messageOf } from "../base/errors.ts";
+import { logOf } from "../base/log.ts";
+import { familiarReference, formatReference, type Reference } from "../base/reference.ts";
+import type { Blob, Content, Ingest, Lease } from "../content/content.ts";
+import { digestOf } from "../oci/digest.ts";
+import { isIndex, isManifest, type Descriptor, type Digest } from "../oci/image.ts";
+import type { State } from "../state/state.ts";
+import { imageEvent } from "./image-events.ts";
+import { bestFor, gather, unpackAll } from "./load.ts";
+import { recordImage } from "./record.ts";
+import { imageById, nameRow, putName } from "./rows.ts";
+
+/** A repository as a name gives it. */
+export type Repository = Pick<Reference, "registry" | "repository">;
+
+/** How long what came for an image is kept for the rest of it, and once it is whole for another tag under way, in milliseconds. */
+const PATIENCE = 15 * 60_000;
+const AFTERWARDS = 60_000;
+
+/**
+ * The images of this store as another one sees them: what a push or pull over ssh talks to, in the words of the distribution protocol.
+ * An upload of a blob whose digest is told at its start is found again by it, in any later push or pull.
+ */
+export class ImageExchange {
+  readonly #context: { state: State; content: Content; changed: () => void };
+  /** What came for an image that is not whole yet, by its repository. */
+  readonly #kept = new Map<string, { lease: Lease; timer: ReturnType<typeof setTimeout> }>();
+
+  constructor(context: { state: State; content: Content; changed: () => void }) {
+    this.#context = context;
+  }
+
+  /** What a tag means, or a manifest that is here by its digest; undefined for neither. */
+  manifest(repository: Repository, reference: string): Descriptor | undefined {
+    const { state, content } = this.#context;
+    if (!reference.includes(":")) {
+      const row = nameRow(state, formatReference({ ...repository, tag: reference }));
+      const image = row === undefined ? undefined : imageById(state, row.image);
+      const size = image === undefined ? undefined : content.blob(image.id)?.size;
+      return image === undefined || size === undefined ? undefined : { mediaType: image.media_type, digest: image.id, size };
+    }
+    const blob = content.blob(reference as Digest);
+    const mediaType = imageById(state, reference)?.media_type ?? blob?.mediaType ?? "";
+    if (blob === undefined || !(isIndex(mediaType) || isManifest(mediaType))) return undefined;
+    return { mediaType, digest: blob.digest, size: blob.size };
+  }
+
+  /** Small content, whole. */
+  read(digest: Digest): Promise<Uint8Array> {
+    return this.#context.content.readBlob(digest);
+  }
+
+  /** A blob that is here and its file; it stays for a while, as what asks for it may be about to need it. */
+  blob(repository: Repository, digest: Digest): (Blob & { path: string }) | undefined {
+    const { content } = this.#context;
+    const blob = content.blob(digest);
+    if (blob === undefined) return undefined;
+    this.#lease(repository).addBlob(digest);
+    return { ...blob, path: content.blobPath(digest) };
+  }
+
+  /** How many bytes of an upload are here; a `ref` is a digest, or made up by who uploads. */
+  async arrived(ref: string): Promise<number> {
+    const ingest = await this.#context.content.ingest(ref);
+    await ingest.suspend();
+    return ingest.offset;
+  }
+
+  /** Appends to an upload. What came before a failure stays. Returns how much is here; undefined where `start` is not where the upload stands. */
+  async append(ref: string, start: number | undefined, pieces: AsyncIterable<Uint8Array>): Promise<number | undefined> {
+    const ingest = await this.#context.content.ingest(ref);
+    try {
+      if (start !== undefined && start !== ingest.offset) return undefined;
+      await write(ingest, pieces);
+      return ingest.offset;
+    } finally {
+      await ingest.suspend();
+    }
+  }
+
+  /** Closes an upload. Throws `invalid` for content of another digest, which is removed. */
+  async finish(repository: Repository, ref: string, digest: Digest, pieces: AsyncIterable<Uint8Array>): Promise<void> {
+    const ingest = await this.#context.content.ingest(ref);
+    try {
+      await write(ingest, pieces);
+    } catch (error) {
+      await ingest.suspend();
+      throw error;
+    }
+    await ingest.commit({ digest, mediaType: "application/octet-stream" }, this.#lease(repository));
+  }
+
+  /** Drops an upload. */
+  async drop(ref: string): Promise<void> {
+    await (await this.#context.content.ingest(ref)).abort();
+  }
+
+  /** Stores a manifest or index; with a tag it becomes an image of that name, of as many platforms as are here. Throws `invalid` where none is. */
+  async putManifest(repository: Repository, reference: string, bytes: Uint8Array, mediaType: string): Promise<Digest> {
+    const { content } = this.#context;
+    const digest = digestOf(bytes);
+    if (!(isIndex(mediaType) || isManifest(mediaType)) || (reference.includes(":") && reference !== digest))
+      throw new LighterError("invalid", `Cannot take a manifest as ${reference}: it is "${mediaType}" with the digest ${digest}`);
+    await content.writeBlob(bytes, mediaType, this.#lease(repository));
+    if (!reference.includes(":")) await this.#name({ ...repository, tag: reference }, { mediaType, digest, size: bytes.length });
+    return digest;
+  }
+
+  async #name(name: Reference, target: Descriptor): Promise<void> {
+    const { state, content, changed } = this.#context;
+    const image = await gather(content, target, []);
+    const runs = image === undefined ? undefined : bestFor(image.manifests);
+    if (image === undefined || runs === undefined)
+      throw new LighterError("invalid", `Cannot take ${familiarReference(name)}: its layers or its configuration are not here`);
+    state.write(
+      (tx) => {
+        recordImage(tx, content, image);
+        putName(tx, name, target.digest);
+        imageEvent(tx, "load", target.digest, familiarReference(name), runs.config);
+        tx.afterCommit(changed);
+      },
+      { durable: true },
+    );
+    this.#lease(name, AFTERWARDS);
+    const lease = content.lease(`unpack ${familiarReference(name)}`);
+    lease.addBlob(target.digest);
+    // Who pushed need not wait for it; a run that comes before its end waits for the same work.
+    void unpackAll(content, lease, runs, undefined)
+      .catch((error: unknown) => {
+        if (kindOf(error) !== "not-found")
+          logOf("images").warn("{name} cannot be unpacked: {why}", { name: familiarReference(name), why: messageOf(error) });
+      })
+      .finally(() => lease.release());
+  }
+
+  /** Keeps what is added to it until nothing more came for the repository for so many milliseconds. */
+  #lease(repository: Repository, patience = PATIENCE): Lease {
+    const key = keyOf(repository);
+    const known = this.#kept.get(key);
+    clearTimeout(known?.timer);
+    const lease = known?.lease ?? this.#context.content.lease(`exchange ${key}`);
+    const timer = setTimeout(() => {
+      this.#kept.delete(key);
+      lease.release();
+    }, patience);
+    timer.unref();
+    this.#kept.set(key, { lease, timer });
+    return lease;
+  }
+
+  /** Ends what waits. */
+  close(): void {
+    for (const { timer } of this.#kept.values()) clearTimeout(timer);
+    this.#kept.clear();
+  }
+}
+
+function keyOf({ registry, repository }: Repository): string {
+  return `${registry}/${repository}`;
+}
+
+async function write(ingest: Ingest, pieces: AsyncIterable<Uint8Array>): Promise<void> {
+  for await (const piece of pieces) await ingest.write(piece);
+}
