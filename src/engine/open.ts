@@ -100,6 +100,7 @@ export async function openEngine(given: EngineConfig): Promise<Engine> {
     diskUsage: (query) => diskUsage({ containers, images, volumes, content }, query),
     async [Symbol.asyncDispose]() {
       endTrimming();
+      images.exchange.close();
       await containers[Symbol.asyncDispose]();
       await networks[Symbol.asyncDispose]();
       await registry?.[Symbol.asyncDispose]();
