@@ -75,13 +75,16 @@ export class Sources {
   }
 
   async #openRemote(ask: Ask, repositories: Repository[], retry = true): Promise<Source> {
-    return this.#first(repositories, async (repository, index) => {
-      const asked = ask.reference.digest ?? ask.reference.tag ?? "latest";
+    const { digest, tag = "latest" } = ask.reference;
+    const askable = repositories.filter((repository) => repository.can(digest === undefined ? "resolve" : "pull"));
+    return this.#first(askable, async (repository, index) => {
       const options = { ...signalOf(ask), retry };
-      const addresses = [repository, ...repositories.slice(index + 1)];
-      const target = await repository.resolve(asked, options);
-      if (target !== undefined && (ask.reference.digest ?? target.digest) === target.digest) return { repositories: addresses, target };
-      const fetched = await repository.manifest(asked, options);
+      // Those that have just failed are not asked for blobs; those that cannot resolve may have them.
+      const failed = askable.slice(0, index);
+      const addresses = repositories.filter((each) => each.can("pull") && !failed.includes(each));
+      const target = await repository.resolve(digest ?? tag, options);
+      if (target !== undefined && (digest ?? target.digest) === target.digest) return { repositories: addresses, target };
+      const fetched = await repository.manifest(digest ?? tag, options);
       return { repositories: addresses, target: fetched.descriptor, fetched };
     });
   }
@@ -116,6 +119,8 @@ export class Sources {
       } catch (error) {
         if (kindOf(error) === "cancelled") throw error;
         failure = error;
+        if (index < repositories.length - 1)
+          logOf("images").info("{url} is passed over: {reason}", { url: repository.host.url, reason: messageOf(error) });
       }
     }
     throw failure;
