@@ -142,6 +142,9 @@ test("the start period forgives, its interval is the shorter one; a paused conta
   expect(await healthOf("starts")).toMatchObject({ Status: "starting", FailingStreak: 0 });
   await ground.lighter.must("exec", "starts", "touch", "/ok");
   await becomes("starts", "healthy");
+  await ground.lighter.must("pause", "starts");
+  await ground.lighter.must("unpause", "starts");
+  expect((await healthOf("starts")).Status).toBe("healthy");
   await run("frozen", "true");
   await becomes("frozen", "healthy");
   await ground.lighter.must("pause", "frozen");

@@ -13,6 +13,8 @@ export interface ProbeResult {
 export interface HealthState {
   Status: "starting" | "healthy" | "unhealthy";
   FailingStreak: number;
+  /** While it is paused: its status until then. */
+  Before?: string;
 }
 
 /** Results that are kept. */

@@ -44,8 +44,22 @@ export function healthStops(tx: Tx, row: ContainerRow): void {
   );
 }
 
-/** In the transaction that says that a paused container goes on: the next check is a whole distance away. */
+/** In the transaction that says that a container is paused: it reads unhealthy meanwhile, as with Docker, and what it was is kept. */
+export function healthPauses(tx: Tx, row: ContainerRow): void {
+  tx.run(
+    "UPDATE containers SET health_json = json_set(health_json, '$.Before', json_extract(health_json, '$.Status')) WHERE id = ? AND health_json IS NOT NULL",
+    row.id,
+  );
+  healthStops(tx, row);
+}
+
+/** In the transaction that says that a paused container goes on: it is as well as it was before; the next check is a whole distance away. */
 export function healthResumes(tx: Tx, row: ContainerRow): void {
+  tx.run(
+    `UPDATE containers SET health_json = json_remove(json_set(health_json, '$.Status', json_extract(health_json, '$.Before')), '$.Before')
+     WHERE id = ? AND json_extract(health_json, '$.Before') IS NOT NULL`,
+    row.id,
+  );
   const probe = probeOf(row.desired.config);
   if (probe !== undefined) setDue(tx, row.id, now() + BigInt(probe.interval));
 }

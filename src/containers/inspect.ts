@@ -4,6 +4,7 @@ import { profileOf } from "./apparmor.ts";
 import { type Context, find, isRunning } from "./context.ts";
 import { commandOf } from "./desired.ts";
 import { openExecIds } from "./exec-rows.ts";
+import type { HealthState } from "./health-result.ts";
 import { healthChecks } from "./health-rows.ts";
 import { shownLinks } from "./links.ts";
 import { mountPoints } from "./mount-points.ts";
@@ -42,14 +43,14 @@ export async function inspectContainer(
     LogPath: hostConfig.LogConfig?.Type === "none" ? "" : paths.log,
     Name: `/${row.name}`,
     RestartCount: row.restartCount,
-    Driver: "overlayfs",
+    Driver: driver,
     Platform: os,
     MountLabel: "",
     ProcessLabel: "",
     AppArmorProfile: profileOf(hostConfig, context.needs.options.defaults) ?? "",
     ExecIDs: execs.length === 0 ? null : execs,
     HostConfig: hostConfig.Links?.length ? ({ ...hostConfig, Links: shownLinks(state, row) } as typeof hostConfig) : hostConfig,
-    Storage: { RootFS: { Snapshot: { Name: "overlayfs" } } },
+    Storage: { RootFS: { Snapshot: { Name: driver } } },
     Mounts: mountPoints(context, row),
     Config: config,
     NetworkSettings: {
@@ -66,10 +67,17 @@ export async function inspectContainer(
   return options.size ? { ...answer, ...(await sizesOf(context, row)) } : answer;
 }
 
+function healthOf(
+  context: Context,
+  id: string,
+  { Status, FailingStreak }: HealthState,
+): NonNullable<NonNullable<ContainerState>["Health"]> {
+  return { Status, FailingStreak, Log: healthChecks(context.needs.state, id)?.log ?? [] };
+}
+
 function stateOf(context: Context, row: ContainerRow): ContainerState {
   const status = apiStatus(row);
-  const health = row.health as NonNullable<NonNullable<ContainerState>["Health"]> | undefined;
-  const log = health && (healthChecks(context.needs.state, row.id)?.log ?? []);
+  const health = row.health as HealthState | undefined;
   return {
     Status: status,
     Running: status === "running" || status === "paused" || status === "restarting",
@@ -82,6 +90,6 @@ function stateOf(context: Context, row: ContainerRow): ContainerState {
     Error: row.error,
     StartedAt: toRfc3339Nano(row.started),
     FinishedAt: toRfc3339Nano(row.finished),
-    ...(health === undefined ? {} : { Health: { ...health, Log: log ?? [] } }),
+    ...(health === undefined ? {} : { Health: healthOf(context, row.id, health) }),
   };
 }

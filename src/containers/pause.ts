@@ -1,6 +1,6 @@
 import { LighterError } from "../base/errors.ts";
 import { change, type Context, tell } from "./context.ts";
-import { healthResumes, healthStops } from "./health-rows.ts";
+import { healthPauses, healthResumes } from "./health-rows.ts";
 import { type ContainerRow, setStatus } from "./rows.ts";
 
 /** Freezes all processes of a container. */
@@ -12,7 +12,7 @@ export function pauseContainer(context: Context, reference: string): Promise<voi
     context.needs.state.write(
       (tx) => {
         setStatus(tx, row.id, "paused");
-        healthStops(tx, row);
+        healthPauses(tx, row);
         tell(tx, row, "pause");
       },
       { durable: false },
