@@ -1,6 +1,7 @@
 import { closeSync, fstatSync, openSync, renameSync, rmSync, statSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { LighterError } from "../base/errors.ts";
+import { reasonOf } from "../linux/lasting-worker.ts";
 import type { Live } from "./live.ts";
 import { PACKED, rotatedNumbers } from "./log-files.ts";
 
@@ -92,6 +93,7 @@ function runJob(source: number, target: string): Promise<void> {
     const finish = (error: string | undefined): void => {
       running.removeEventListener("message", answered);
       running.removeEventListener("error", failed);
+      running.removeEventListener("close", closed);
       if (error === undefined) resolve();
       else reject(new LighterError("internal", `Cannot compress a log: ${error}`));
     };
@@ -100,11 +102,16 @@ function runJob(source: number, target: string): Promise<void> {
     };
     const failed = (event: ErrorEvent): void => {
       event.preventDefault();
-      worker = undefined;
-      finish(event.message);
+      if (worker === running) worker = undefined;
+      finish(reasonOf(event.message));
+    };
+    const closed = (): void => {
+      if (worker === running) worker = undefined;
+      finish("its thread ended");
     };
     running.addEventListener("message", answered);
     running.addEventListener("error", failed);
+    running.addEventListener("close", closed);
     running.postMessage({ job, source, target } satisfies PackJob);
   }).finally(rest);
 }

@@ -1,5 +1,6 @@
 import { LighterError, messageOf } from "../base/errors.ts";
 import { logOf } from "../base/log.ts";
+import { reasonOf } from "../linux/lasting-worker.ts";
 import type { Task } from "../runtime/runtime.ts";
 import type { State } from "../state/state.ts";
 import type { Attachment, OutputSink } from "../wire/stream.ts";
@@ -18,6 +19,8 @@ const log = logOf("containers");
 
 /** New output is told to the Worker at most this often. */
 const TELL_MILLISECONDS = 50;
+/** So many threads may die in a row before logs are not sent any more. */
+const MOST_DEATHS = 3;
 /** A Worker without work is ended after this. */
 const IDLE = 30_000;
 
@@ -25,6 +28,8 @@ const IDLE = 30_000;
 interface Shipment {
   done: Promise<void>;
   settle: () => void;
+  /** Gives its orders once more, to another thread. */
+  repeat: () => void;
   troubled: boolean;
   attachment: Attachment | undefined;
   timer: ReturnType<typeof setTimeout> | undefined;
@@ -60,6 +65,8 @@ export class LogShipping {
   #worker: Worker | undefined;
   #idle: ReturnType<typeof setTimeout> | undefined;
   #closed = false;
+  /** Threads that died since one last reported something. */
+  #deaths = 0;
 
   constructor(state: State, options: ContainersOptions) {
     this.#state = state;
@@ -76,8 +83,23 @@ export class LogShipping {
       return;
     }
     const { promise, resolve } = Promise.withResolvers<void>();
-    const shipment: Shipment = { done: promise, settle: resolve, troubled: false, attachment: undefined, timer: undefined };
+    let ended = task === undefined;
+    const repeat = (): void => {
+      this.#orderStart(row);
+      if (ended) this.#order({ type: "ended", id: row.id });
+    };
+    const shipment: Shipment = { done: promise, settle: resolve, repeat, troubled: false, attachment: undefined, timer: undefined };
     this.#shipments.set(row.id, shipment);
+    repeat();
+    if (task === undefined) return;
+    shipment.attachment = task.attach(this.#teller(row.id, shipment), { stdin: false, stdout: true, stderr: true });
+    void task.exited.then(() => {
+      ended = true;
+      this.#order({ type: "ended", id: row.id });
+    });
+  }
+
+  #orderStart(row: ContainerRow): void {
     this.#order({
       type: "start",
       id: row.id,
@@ -87,9 +109,6 @@ export class LogShipping {
       subject: subjectOf(row),
       position: rowById(this.#state, row.id)?.log?.shipped,
     });
-    if (task === undefined) return this.#order({ type: "ended", id: row.id });
-    shipment.attachment = task.attach(this.#teller(row.id, shipment), { stdin: false, stdout: true, stderr: true });
-    void task.exited.then(() => this.#order({ type: "ended", id: row.id }));
   }
 
   /** The file behind which nothing is on its way any more: older ones may be changed. Undefined when nothing was shipped yet. */
@@ -145,16 +164,29 @@ export class LogShipping {
     worker.addEventListener("message", ({ data }: MessageEvent<ShipReport>) => this.#take(data));
     worker.addEventListener("error", (event) => {
       event.preventDefault();
-      log.error("logs are not sent any more: {error}", { error: event.message });
-      this.#worker = undefined;
-      for (const id of [...this.#shipments.keys()]) this.#settle(id);
+      this.#lose(worker, reasonOf(event.message));
     });
+    worker.addEventListener("close", () => this.#lose(worker, "it ended"));
     (worker as unknown as { unref(): void }).unref();
     return worker;
   }
 
+  /** The thread is gone: another one goes on where the receivers have said that they are. What kills each of them is not tried for ever. */
+  #lose(worker: Worker, why: string): void {
+    if (this.#closed || this.#worker !== worker) return;
+    this.#worker = undefined;
+    if (++this.#deaths > MOST_DEATHS) {
+      log.error("logs are not sent any more, their thread dies each time: {why}", { why });
+      for (const id of [...this.#shipments.keys()]) this.#settle(id);
+      return;
+    }
+    log.error("the thread that sends logs died, another one takes its place: {why}", { why });
+    for (const shipment of this.#shipments.values()) shipment.repeat();
+  }
+
   #take(report: ShipReport): void {
     if (this.#closed) return;
+    this.#deaths = 0;
     const shipment = this.#shipments.get(report.id);
     if (report.type === "taken") this.#store(report.id, report.position);
     else if (report.type === "done") this.#settle(report.id);

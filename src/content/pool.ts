@@ -1,5 +1,7 @@
 import { availableParallelism } from "node:os";
 import { LighterError } from "../base/errors.ts";
+import { logOf } from "../base/log.ts";
+import { reasonOf } from "../linux/lasting-worker.ts";
 import { fromPlain, JobPort, type Message } from "./job.ts";
 import type { JobArgs, JobName, JobResult } from "./jobs.ts";
 
@@ -18,6 +20,7 @@ interface Member {
   idle?: ReturnType<typeof setTimeout>;
 }
 
+const log = logOf("content");
 const members = new Set<Member>();
 let lastJob = 0;
 
@@ -86,8 +89,9 @@ function grow(): Member {
   worker.addEventListener("message", (event: MessageEvent<Message>) => take(member, event.data));
   worker.addEventListener("error", (event) => {
     event.preventDefault();
-    lose(member, event.message);
+    lose(member, reasonOf(event.message));
   });
+  worker.addEventListener("close", () => lose(member, "it ended"));
   return member;
 }
 
@@ -102,7 +106,7 @@ function take(member: Member, message: Message): void {
 function release(member: Member, job: number): void {
   member.jobs.get(job)?.port.fail(new LighterError("cancelled", "The job has ended"));
   member.jobs.delete(job);
-  if (member.jobs.size > 0) return;
+  if (member.jobs.size > 0 || !members.has(member)) return;
   (member.worker as unknown as { unref(): void }).unref();
   member.idle = setTimeout(() => {
     members.delete(member);
@@ -112,6 +116,9 @@ function release(member: Member, job: number): void {
 }
 
 function lose(member: Member, why: string): void {
-  members.delete(member);
-  for (const running of member.jobs.values()) running.reject(new LighterError("internal", `A file Worker failed: ${why}`));
+  if (!members.delete(member)) return;
+  clearTimeout(member.idle);
+  log.error("a file thread died with {count} jobs, another one takes its place: {why}", { count: member.jobs.size, why });
+  for (const running of member.jobs.values())
+    running.reject(new LighterError("internal", `The file thread died while it was at work: ${why}`));
 }

@@ -1,4 +1,5 @@
 import { DATA_AT, EPOLLIN, EPOLLONESHOT, EPOLLOUT, EVENT_SIZE, KIND, type PollEvent, type SourceKind } from "./epoll-protocol.ts";
+import { LastingWorker } from "./lasting-worker.ts";
 import { ERRNO, check, errno, libc, systemError } from "./libc.ts";
 
 const EPOLL_CTL_ADD = 1;
@@ -38,12 +39,20 @@ export function poller(): Poller {
 function startPoller(): Poller {
   const epoll = check(libc().epoll_create1(EPOLL_CLOEXEC), "epoll_create1");
   const sources = new Map<number, PollSource>();
-  const worker = new Worker(new URL("./epoll.worker.ts", import.meta.url));
-  worker.unref();
-  worker.addEventListener("message", (message: MessageEvent<PollEvent[]>) => {
-    for (const event of message.data) sources.get(event.token)?.take(event);
+  const worker = new LastingWorker({
+    name: "epoll thread",
+    start: () => new Worker(new URL("./epoll.worker.ts", import.meta.url)),
+    greeting: () => epoll,
+    message: (events: PollEvent[]) => {
+      for (const event of events) sources.get(event.token)?.take(event);
+    },
+    lost: () => undefined,
+    // What it had taken from the kernel and not told of is not armed any more.
+    revived: () => {
+      for (const source of sources.values()) source.rearm();
+    },
   });
-  worker.postMessage(epoll);
+  worker.keepAlive(false);
   stopAtExit(epoll);
   let last = 0;
   return {
@@ -53,9 +62,9 @@ function startPoller(): Poller {
       const token = last;
       const source = new PollSource(epoll, fd, token, kind, handler, () => {
         sources.delete(token);
-        if (sources.size === 0) worker.unref();
+        if (sources.size === 0) worker.keepAlive(false);
       });
-      if (sources.size === 0) worker.ref();
+      if (sources.size === 0) worker.keepAlive(true);
       sources.set(token, source);
       return source;
     },
@@ -116,6 +125,11 @@ class PollSource implements Source {
   release(): void {
     this.#held = false;
     this.#arm();
+  }
+
+  /** Tells the kernel once more what is wanted: events of this source may have been lost. */
+  rearm(): void {
+    this.#arm(true);
   }
 
   writable(): Promise<void> {

@@ -3,7 +3,7 @@
  * kind `stop` is ready. It only reads; `epoll.ts` decides what is read.
  */
 import { BATCH_BYTES, DATA_AT, EPOLLERR, EPOLLHUP, EPOLLIN, EVENT_SIZE, KIND, PACKET_BYTES, type PollEvent } from "./epoll-protocol.ts";
-import { ERRNO, errno, libc } from "./libc.ts";
+import { ERRNO, errno, libc, systemError } from "./libc.ts";
 
 declare const self: Worker;
 
@@ -34,6 +34,7 @@ function loop(epoll: number): void {
   const view = new DataView(raw.buffer);
   for (;;) {
     const count = libc().epoll_wait(epoll, raw, MAX_EVENTS, -1);
+    if (count < 0 && errno() !== ERRNO.EINTR) throw systemError("epoll_wait", errno());
     const events: PollEvent[] = [];
     const transfer: ArrayBuffer[] = [];
     for (let i = 0; i < count; i++) {

@@ -9,6 +9,7 @@ import type {
   SpawnerSetup,
   UnmountJob,
 } from "./spawn-protocol.ts";
+import { LastingWorker } from "./lasting-worker.ts";
 import { type SystemError, ERRNO } from "./libc.ts";
 
 /** The thread that starts programs in mount namespaces of their own; see `spawn-protocol.ts` for what it is given. */
@@ -30,33 +31,34 @@ export interface Spawner {
 
 /** Starts the Worker; resolves once its thread stands in its cgroups and knows the host's namespace. */
 export async function openSpawner(setup: SpawnerSetup): Promise<Spawner> {
-  const worker = new Worker(new URL("./spawn.worker.ts", import.meta.url));
   const waiting = new Map<number, { resolve: (reply: SpawnerReply) => void; reject: (error: unknown) => void }>();
   let last = 0;
-  worker.addEventListener("message", (message: MessageEvent<SpawnerReply>) => {
-    const reply = message.data;
-    const caller = waiting.get(reply.id);
-    waiting.delete(reply.id);
-    if (waiting.size === 0) worker.unref();
-    if (reply.error) caller?.reject(revived(reply.error));
-    else caller?.resolve(reply);
+  const begun = new Promise<SpawnerReply>((resolve, reject) => waiting.set(0, { resolve, reject }));
+  const worker = new LastingWorker({
+    name: "spawn thread",
+    start: () => new Worker(new URL("./spawn.worker.ts", import.meta.url)),
+    // The bind mount of the first one is still there.
+    greeting: (again): SpawnerSetup => (again ? { ...setup, bindRoot: undefined } : setup),
+    message: (reply: SpawnerReply) => {
+      const caller = waiting.get(reply.id);
+      waiting.delete(reply.id);
+      if (waiting.size === 0) worker.keepAlive(false);
+      if (reply.error) caller?.reject(revived(reply.error));
+      else caller?.resolve(reply);
+    },
+    lost: (error) => {
+      for (const { reject } of waiting.values()) reject(error);
+      waiting.clear();
+      worker.keepAlive(false);
+    },
   });
-  let broken: Error | undefined;
-  worker.addEventListener("error", (event) => {
-    // The thread is gone: whoever asks it later is told at once, and holds no lock for ever.
-    broken = new Error(`The spawn thread failed: ${event.message}`);
-    for (const { reject } of waiting.values()) reject(broken);
-    waiting.clear();
-  });
-  const ask = (id: number, message: unknown): Promise<SpawnerReply> =>
+  const run = (job: SpawnerJob): Promise<SpawnerReply> =>
     new Promise((resolve, reject) => {
-      if (broken !== undefined) return reject(broken);
-      if (waiting.size === 0) worker.ref();
-      waiting.set(id, { resolve, reject });
-      worker.postMessage(message);
+      if (waiting.size === 0) worker.keepAlive(true);
+      waiting.set(++last, { resolve, reject });
+      worker.post({ id: last, job });
     });
-  const run = (job: SpawnerJob): Promise<SpawnerReply> => ask(++last, { id: last, job });
-  await ask(0, setup);
+  await begun;
   return {
     spawn: async (job) => (await run({ kind: "spawn", ...job })).value,
     remove: async (job) => void (await run({ kind: "remove", ...job })),
@@ -64,7 +66,7 @@ export async function openSpawner(setup: SpawnerSetup): Promise<Spawner> {
     compileSeccomp: async (filter) => (await run({ kind: "seccomp", filter })).data ?? new Uint8Array(),
     mountInto: async (job) => void (await run({ kind: "mount", ...job })),
     unmountFrom: async (job) => (await run({ kind: "unmount", ...job })).value === 1,
-    close: () => worker.terminate(),
+    close: () => worker.end(),
   };
 }
 

@@ -1,4 +1,5 @@
 import { LighterError } from "../base/errors.ts";
+import { LastingWorker } from "../linux/lasting-worker.ts";
 import type { JobAnswer, Jobs } from "./jobs.ts";
 
 /** An error of a network job: `code` is the errno's name where the kernel refused. */
@@ -6,33 +7,38 @@ export interface JobError extends LighterError {
   code?: string;
 }
 
+const STOPPED = "the network thread was stopped";
+
 /** The main thread's hand on the network Worker. */
 export class Kernel {
-  readonly #worker: Worker;
+  readonly #worker: LastingWorker;
   readonly #waiting = new Map<number, { resolve(value: unknown): void; reject(error: Error): void }>();
   #next = 1;
-  /** Why the Worker does no more jobs: they are refused at once, so that nobody holds a lock for ever. */
-  #broken: string | undefined;
+  #ended = false;
 
   constructor() {
-    this.#worker = new Worker(new URL("./network.worker.ts", import.meta.url));
-    this.#worker.addEventListener("message", ({ data }: MessageEvent<JobAnswer>) => this.#settle(data));
-    this.#worker.addEventListener("error", ({ message }) => this.#fail(message));
+    this.#worker = new LastingWorker({
+      name: "network thread",
+      start: () => new Worker(new URL("./network.worker.ts", import.meta.url)),
+      message: (answer: JobAnswer) => this.#settle(answer),
+      lost: ({ message }) => this.#fail(message),
+    });
   }
 
   /** Has a job done; jobs are done one after another. Throws `internal` with the errno's name as `code` where the kernel refuses. */
   async do<Name extends keyof Jobs>(job: Name, argument: Jobs[Name][0]): Promise<Jobs[Name][1]> {
-    if (this.#broken !== undefined) throw failure(this.#broken);
+    if (this.#ended) throw failure(STOPPED);
     const { promise, resolve, reject } = Promise.withResolvers<unknown>();
     const id = this.#next++;
     this.#waiting.set(id, { resolve, reject });
-    this.#worker.postMessage({ id, job, argument });
+    this.#worker.post({ id, job, argument });
     return (await promise) as Jobs[Name][1];
   }
 
   [Symbol.dispose](): void {
-    this.#worker.terminate();
-    this.#fail("the network Worker was stopped");
+    this.#ended = true;
+    this.#worker.end();
+    this.#fail(STOPPED);
   }
 
   #settle(answer: JobAnswer): void {
@@ -43,7 +49,6 @@ export class Kernel {
   }
 
   #fail(message: string): void {
-    this.#broken = message;
     for (const { reject } of this.#waiting.values()) reject(failure(message));
     this.#waiting.clear();
   }
