@@ -84,18 +84,20 @@ export interface Repository {
   can(capability: HostCapability): boolean;
   /** Whether the registry answers at all, whatever it answers. Throws `unavailable` (see `isNetworkFailure`) after `timeout` milliseconds (default 15 s). */
   ping(options?: { signal?: AbortSignal; timeout?: number }): Promise<void>;
+  /** One request that asks for nothing, answered whatever the answer is: how far away the registry is. */
+  knock(options?: { signal?: AbortSignal }): Promise<void>;
   /** HEAD: what a tag points at, or undefined where the registry does not say. `retry: false` takes the first answer as it is. */
   resolve(reference: string, options?: { signal?: AbortSignal; retry?: boolean }): Promise<Descriptor | undefined>;
   /** The manifest or index by tag or digest; its digest is checked where one is asked for. */
   manifest(reference: string, options?: { signal?: AbortSignal; retry?: boolean; mediaTypes?: string[] }): Promise<FetchedManifest>;
   /**
-   * The bytes of a blob from an offset on, up to `end` (exclusive) where it is given. `offset` in the answer is where they really start (0 when ranges
-   * are not served: then all of the blob comes).
+   * The bytes of a blob from an offset on, up to `end` (exclusive) where it is given. In the answer `offset` is where they really start, `end` where they
+   * end (exclusive); without an `end` all of the blob comes (ranges are not served). `size` is that of the whole, where the registry says it.
    */
   blob(
     digest: Digest,
     options?: { offset?: number; end?: number; signal?: AbortSignal; urls?: string[] },
-  ): Promise<{ body: ReadableStream<Uint8Array>; offset: number; size: number | undefined }>;
+  ): Promise<{ body: ReadableStream<Uint8Array>; offset: number; end?: number; size: number | undefined }>;
   hasBlob(digest: Digest, options?: { signal?: AbortSignal }): Promise<boolean>;
   /** Uploads a blob in chunks, or mounts it from another repository of the same registry. */
   upload(options: {
@@ -110,6 +112,8 @@ export interface Repository {
   }): Promise<"uploaded" | "mounted" | "exists">;
   putManifest(reference: string, bytes: Uint8Array, mediaType: string, options?: { signal?: AbortSignal }): Promise<Digest>;
   tags(options?: { signal?: AbortSignal }): Promise<string[]>;
+  /** What refers to a manifest (signatures, attestations), by the referrers API or by the tag that stands in for it; none where the registry knows of none. */
+  referrers(digest: Digest, options?: { signal?: AbortSignal }): Promise<Descriptor[]>;
 }
 
 /** An address that a registry's images may come from, and what is remembered of it. */
@@ -131,6 +135,10 @@ export interface Distribution {
   mirrored(): string[];
   /** The addresses for a registry as `repository` would ask them, those included that are left out for now. */
   addresses(registry: string): MirrorStatus[];
+  /** As `repository` for a pull, those included that are left out for now. */
+  everyAddress(reference: Reference, options: { credentials?: Credentials }): Repository[];
+  /** An address that is only a candidate, as `mirrors` of the configuration would make it. */
+  candidate(reference: Reference, url: string): Repository;
   /**
    * The addresses to try, in order: mirrors that did not fail lately, then the registry itself; or `host` alone where it is given (the built-in registry).
    * Throws `invalid` for a `hosts.toml` that cannot be understood.

@@ -1,6 +1,6 @@
 import { kindOf, LighterError, messageOf } from "../base/errors.ts";
 import type { Reference } from "../base/reference.ts";
-import type { Descriptor, Digest } from "../oci/image.ts";
+import { MEDIA, type Descriptor, type Digest } from "../oci/image.ts";
 import { parseDigest } from "../oci/digest.ts";
 import { readAtMost, refusalOf, type Attempt } from "./answers.ts";
 import type { Connection } from "./connection.ts";
@@ -8,6 +8,7 @@ import type { FetchedManifest, HostCapability, RegistryHost, Repository } from "
 import type { Health } from "./health.ts";
 import { describedBy, MANIFEST_TYPES, readManifest } from "./manifests.ts";
 import { isCutShort } from "./network-failure.ts";
+import { entriesOf, readReferrers, referrersTag } from "./referrers.ts";
 import { isBrokenConnection, pause } from "./retry.ts";
 import { send } from "./send.ts";
 import { uploadBlob, type UploadOptions } from "./upload.ts";
@@ -53,6 +54,11 @@ export class RemoteRepository implements Repository {
     await this.#connection.ping(options);
   }
 
+  async knock({ signal }: Cancel = {}): Promise<void> {
+    const response = await this.#connection.request({ method: "GET", path: "/v2/", scopes: this.#scopes, signal, retry: false });
+    await response.body?.cancel().catch(() => undefined);
+  }
+
   async resolve(reference: string, options: Cancel = {}): Promise<Descriptor | undefined> {
     const path = this.#path(`manifests/${reference}`);
     const headers = { accept: MANIFEST_TYPES.join(", ") };
@@ -79,7 +85,7 @@ export class RemoteRepository implements Repository {
   async blob(
     digest: Digest,
     options: Cancel & { offset?: number; end?: number; urls?: string[] } = {},
-  ): Promise<{ body: ReadableStream<Uint8Array>; offset: number; size: number | undefined }> {
+  ): Promise<{ body: ReadableStream<Uint8Array>; offset: number; end?: number; size: number | undefined }> {
     const path = this.#path(`blobs/${digest}`);
     const headers = rangeOf(options);
     let response = await this.#request("GET", path, options, headers);
@@ -132,6 +138,28 @@ export class RemoteRepository implements Repository {
       path = next;
     }
     return [...new Set(tags)];
+  }
+
+  async referrers(digest: Digest, options: Cancel = {}): Promise<Descriptor[]> {
+    const found: Descriptor[] = [];
+    let path: string | undefined = this.#path(`referrers/${digest}`);
+    for (let pages = 0; path !== undefined && pages < 20; pages++) {
+      const response: Response = await this.#request("GET", path, options, { accept: MEDIA.ociIndex });
+      const entries = await readReferrers(response);
+      if (entries === undefined) return pages > 0 ? found : this.#taggedReferrers(digest, options);
+      found.push(...entries);
+      path = nextPage(response);
+    }
+    return found;
+  }
+
+  async #taggedReferrers(digest: Digest, options: Cancel): Promise<Descriptor[]> {
+    try {
+      return entriesOf((await this.manifest(referrersTag(digest), options)).bytes);
+    } catch (error) {
+      if (kindOf(error) === "not-found") return [];
+      throw error;
+    }
   }
 
   /** A small document is asked for again when its connection breaks in the middle; a mirror that sends rubbish is left out from then on. */
@@ -187,14 +215,14 @@ function rangeOf({ offset = 0, end }: { offset?: number; end?: number }): Record
   return offset > 0 ? { range: `bytes=${offset}-` } : {};
 }
 
-/** Where the bytes of an answer start and how long the whole is. RFC 9110 section 14.4. */
-function extentOf(response: Response): { offset: number; size: number | undefined } {
-  const range = /^bytes (\d+)-\d+\/(\d+|\*)$/.exec(response.headers.get("content-range") ?? "");
+/** Where the bytes of an answer start, where they end if it is a part, and how long the whole is. RFC 9110 section 14.4. */
+function extentOf(response: Response): { offset: number; end?: number; size: number | undefined } {
   if (response.status === 206) {
-    if (range === null) throw new LighterError("invalid", "the registry sent a part of a blob, but not which one");
-    return { offset: Number(range[1]), size: range[2] === "*" ? undefined : Number(range[2]) };
+    const [, first, last, size] = /^bytes (\d+)-(\d+)\/(\d+|\*)$/.exec(response.headers.get("content-range") ?? "") ?? [];
+    if (size === undefined) throw new LighterError("invalid", "the registry sent a part of a blob, but not which one");
+    return { offset: Number(first), end: Number(last) + 1, size: size === "*" ? undefined : Number(size) };
   }
-  const length = response.headers.get("content-length");
+  const length = response.headers.has("content-encoding") ? null : response.headers.get("content-length");
   return { offset: 0, size: length === null ? undefined : Number(length) };
 }
 

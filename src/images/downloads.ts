@@ -1,8 +1,9 @@
-import { kindOf, LighterError } from "../base/errors.ts";
+import { kindOf, LighterError, messageOf } from "../base/errors.ts";
 import type { Blob, Content, Ingest, Lease } from "../content/content.ts";
-import type { Repository } from "../distribution/distribution.ts";
+import type { Repository, TransferLimits } from "../distribution/distribution.ts";
 import type { Descriptor, Digest } from "../oci/image.ts";
 import { fetchBlob } from "./fetch-blob.ts";
+import { RANGES } from "./range-plan.ts";
 
 /** What one pull gets told of a download that it may share with others. */
 export interface Listener {
@@ -27,44 +28,63 @@ interface Running extends Download {
   waiting: boolean;
 }
 
-/** As Docker's `max-concurrent-downloads`. */
-const SLOTS = 3;
+/** Who wants a blob, and where it is. */
+export interface Wish {
+  repositories: readonly Repository[];
+  lease: Lease;
+  listener: Listener;
+  signal: AbortSignal;
+}
 
-/** Downloads of blobs: three at once in the whole engine, and each blob once however many pulls want it. */
+/** Downloads of blobs: a few at once in the whole engine, and each blob once however many pulls want it. */
 export class Downloads {
   readonly #content: Content;
+  readonly #limits: Readonly<TransferLimits>;
   readonly #running = new Map<Digest, Running>();
   readonly #queue: (() => void)[] = [];
-  #free = SLOTS;
+  #active = 0;
 
-  constructor(content: Content) {
+  /** @param limits read anew for each download */
+  constructor(content: Content, limits: Readonly<TransferLimits>) {
     this.#content = content;
+    this.#limits = limits;
   }
 
-  /** Joins the download of a blob, or begins it. It is given up (and kept for resuming) once every signal of those who wanted it has fired. */
-  fetch(
-    blob: Descriptor,
-    options: { repositories: readonly Repository[]; lease: Lease; listener: Listener; signal: AbortSignal },
-  ): Download {
-    if (options.signal.aborted) throw new LighterError("cancelled", "context canceled");
-    let running = this.#running.get(blob.digest);
-    if (running === undefined || running.abort.signal.aborted) {
-      // One that is being given up still holds the partial file: the next waits until it is closed.
-      this.#running.set(blob.digest, (running = this.#begin(blob, options.repositories, running?.finished)));
+  /**
+   * Joins the download of a blob, or begins it. It is given up (and kept for resuming) once every signal of those who wanted it has fired. Who joined one
+   * that fails fetches from where its own image comes.
+   */
+  fetch(blob: Descriptor, wish: Wish): Download {
+    if (wish.signal.aborted) throw new LighterError("cancelled", "context canceled");
+    const running = this.#running.get(blob.digest);
+    if (running !== undefined && !running.abort.signal.aborted) {
+      const { started, finished } = this.#join(running, wish);
+      const own = (error: unknown): Promise<Blob> => {
+        if (wish.signal.aborted || kindOf(error) === "no-space") throw error;
+        return this.fetch(blob, wish).finished;
+      };
+      return { started, finished: finished.catch(own) };
     }
+    // One that is being given up still holds the partial file: the next waits until it is closed.
+    const fresh = this.#begin(blob, wish.repositories, running?.finished);
+    this.#running.set(blob.digest, fresh);
+    return this.#join(fresh, wish);
+  }
+
+  #join(running: Running, { lease, listener, signal }: Wish): Download {
     const { listeners, abort } = running;
-    listeners.set(options.listener, options.lease);
-    if (running.waiting) options.listener.waiting();
+    listeners.set(listener, lease);
+    if (running.waiting) listener.waiting();
     const leave = (): void => {
-      listeners.delete(options.listener);
+      listeners.delete(listener);
       if (listeners.size === 0) abort.abort();
     };
-    options.signal.addEventListener("abort", leave, { once: true });
-    const done = (): void => options.signal.removeEventListener("abort", leave);
+    signal.addEventListener("abort", leave, { once: true });
+    const done = (): void => signal.removeEventListener("abort", leave);
     running.finished.then(done, done);
     const { finished } = running;
     const closed = (): Promise<unknown> | undefined => (abort.signal.aborted ? finished : undefined);
-    return { started: orCancelled(running.started, options.signal, closed), finished: orCancelled(finished, options.signal, closed) };
+    return { started: orCancelled(running.started, signal, closed), finished: orCancelled(finished, signal, closed) };
   }
 
   #begin(blob: Descriptor, repositories: readonly Repository[], before: Promise<unknown> | undefined): Running {
@@ -74,7 +94,7 @@ export class Downloads {
       finished: Promise.reject(new LighterError("internal", "not begun")),
       listeners: new Map(),
       abort: new AbortController(),
-      waiting: this.#free === 0,
+      waiting: this.#active >= this.#limits.downloads,
     };
     running.finished.catch(() => undefined);
     const work = this.#run(blob, repositories, { running, before, started: started.resolve });
@@ -96,25 +116,38 @@ export class Downloads {
     running.waiting = false;
     try {
       const ingest = await this.#content.ingest(blob.digest);
-      const resumed = ingest.offset > 0;
+      const resumed = ingest.received > 0;
+      const sources = new Set<Repository>();
       started(blob.digest);
       try {
-        return await this.#transfer(ingest, blob, repositories, running);
+        return await this.#transfer(ingest, blob, { repositories, running, sources });
       } catch (error) {
-        // The part that an earlier attempt left may be what is wrong: once more, from nothing.
-        if (!resumed || kindOf(error) !== "invalid") throw error;
-        return await this.#transfer(await this.#content.ingest(blob.digest), blob, repositories, running);
+        // What an earlier attempt left, a mirror or one of several ranges may be what is wrong: once more, from nothing and in one piece.
+        const doubtful = resumed || blob.size >= RANGES.from || [...sources].some((each) => each.host.mirror === true);
+        if (!doubtful || kindOf(error) !== "invalid" || sources.size === 0) throw error;
+        for (const each of sources) each.distrust(messageOf(error));
+        return await this.#transfer(await this.#content.ingest(blob.digest), blob, { repositories, running, sources, whole: true });
       }
     } finally {
       this.#leave();
     }
   }
 
-  async #transfer(ingest: Ingest, blob: Descriptor, repositories: readonly Repository[], running: Running): Promise<Blob> {
+  async #transfer(
+    ingest: Ingest,
+    blob: Descriptor,
+    { repositories, running, sources, whole }: Transfer & { running: Running },
+  ): Promise<Blob> {
     const tell = (call: (listener: Listener) => void): void => running.listeners.forEach((_, listener) => call(listener));
     try {
-      const progress = (done: number): void => tell((listener) => listener.progress(done));
-      await fetchBlob(ingest, blob, { repositories, signal: running.abort.signal, progress });
+      await fetchBlob(ingest, blob, {
+        repositories,
+        signal: running.abort.signal,
+        attempts: this.#limits.attempts,
+        from: (repository) => sources.add(repository),
+        progress: (done) => tell((listener) => listener.progress(done)),
+        ...(whole === true ? { ranges: false as const } : {}),
+      });
     } catch (error) {
       // What came over a broken line is good for resuming; on a full disk, or from a registry that sends rubbish, it is not.
       await (kindOf(error) === "no-space" || kindOf(error) === "invalid" ? ingest.abort() : ingest.suspend());
@@ -134,8 +167,8 @@ export class Downloads {
   }
 
   #enter(signal: AbortSignal): Promise<void> {
-    if (this.#free > 0) {
-      this.#free--;
+    if (this.#active < this.#limits.downloads) {
+      this.#active++;
       return Promise.resolve();
     }
     return new Promise((resolve, reject) => {
@@ -152,11 +185,24 @@ export class Downloads {
     });
   }
 
+  /** The limit may have changed meanwhile: as many go on as it has room for. */
   #leave(): void {
-    const next = this.#queue.shift();
-    if (next === undefined) this.#free++;
-    else next();
+    this.#active--;
+    while (this.#active < this.#limits.downloads) {
+      const next = this.#queue.shift();
+      if (next === undefined) return;
+      this.#active++;
+      next();
+    }
   }
+}
+
+interface Transfer {
+  repositories: readonly Repository[];
+  /** Where bytes came from so far. */
+  sources: Set<Repository>;
+  /** In one piece. */
+  whole?: boolean;
 }
 
 /**

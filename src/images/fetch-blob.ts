@@ -1,12 +1,12 @@
-import { kindOf, LighterError } from "../base/errors.ts";
+import { kindOf, LighterError, messageOf } from "../base/errors.ts";
 import type { Ingest } from "../content/content.ts";
-import { pause } from "../distribution/connection.ts";
 import type { Repository } from "../distribution/distribution.ts";
+import { pause } from "../distribution/retry.ts";
 import type { Descriptor } from "../oci/image.ts";
+import { type Part, RangePlan, type Ranges, RANGES } from "./range-plan.ts";
+import { readOrStall, WriteBehind } from "./read-body.ts";
 
-/** After this long without a byte a connection counts as dead. */
-const STALL_MS = 30_000;
-/** Failures in a row without a byte of progress, and in all. */
+/** Failures without a byte of progress in a row, where nothing else is said, and failures in all. */
 const MOST_FRUITLESS = 5;
 const MOST_FAILURES = 100;
 
@@ -15,122 +15,179 @@ export interface FetchOptions {
   /** The same repository at several addresses, best first. */
   repositories: readonly Repository[];
   signal: AbortSignal;
+  /** Bytes that are here in all. */
   progress: (done: number) => void;
+  /** Told of each address that bytes come from. */
+  from?: (repository: Repository) => void;
+  /** Failures in a row that bring nothing, after which it is given up. */
+  attempts?: number;
+  /** When and how several ranges are fetched at once; false: never. */
+  ranges?: Ranges | false;
 }
 
+/** What takes the bytes. */
+export type Target = Pick<Ingest, "offset" | "received" | "place" | "holes" | "restart">;
+
 /**
- * Brings the bytes of a blob into an ingest, from where it stands, going on by `Range` after each broken connection.
- * Throws `unavailable` once that leads nowhere, `invalid` for more bytes than the descriptor promises.
+ * Brings what is missing of a blob into an ingest, by several ranges at once where that is worth it, and going on after each broken connection.
+ * Throws `unavailable` once that leads nowhere, `invalid` for more bytes than the descriptor promises. The digest is the caller's to check.
  */
-export async function fetchBlob(
-  ingest: Pick<Ingest, "offset" | "write" | "restart">,
-  blob: Descriptor,
-  options: FetchOptions,
-): Promise<void> {
-  let position = ingest.offset;
-  if (position > blob.size) {
-    await ingest.restart();
-    position = 0;
+export async function fetchBlob(target: Target, blob: Descriptor, options: FetchOptions): Promise<void> {
+  if (target.offset > blob.size) await target.restart();
+  const fetch = new Fetch(target, blob, options);
+  try {
+    await fetch.run();
+  } finally {
+    await fetch.stopHelpers();
   }
-  let fruitless = 0;
-  for (let failures = 0; position < blob.size; failures++) {
-    const before = position;
-    try {
-      await receive();
-    } catch (error) {
-      if (options.signal.aborted) throw new LighterError("cancelled", "context canceled", { cause: error });
-      fruitless = position > before ? 0 : fruitless + 1;
-      const last = fruitless >= MOST_FRUITLESS || failures >= MOST_FAILURES;
-      if (last || !isTransient(error)) throw asError(error, blob);
-      await pause(Math.min(100 * 2 ** fruitless, 3000), options.signal);
+}
+
+class Fetch {
+  readonly #target: Target;
+  readonly #blob: Descriptor;
+  readonly #options: FetchOptions;
+  readonly #plan: RangePlan;
+  readonly #helpers = new Set<Promise<void>>();
+  readonly #stop = new AbortController();
+  readonly #helperSignal: AbortSignal;
+  /** The last answer was a part, as it was asked for. */
+  #served = false;
+  #fruitless = 0;
+  #failures = 0;
+  #last: Repository | undefined;
+
+  constructor(target: Target, blob: Descriptor, options: FetchOptions) {
+    this.#target = target;
+    this.#blob = blob;
+    this.#options = options;
+    this.#plan = new RangePlan(() => target.holes(blob.size));
+    this.#helperSignal = AbortSignal.any([options.signal, this.#stop.signal]);
+  }
+
+  async run(): Promise<void> {
+    const { ranges = RANGES } = this.#options;
+    const splits = ranges !== false && this.#plan.left >= ranges.from;
+    const first = this.#plan.take(splits ? ranges.first : Infinity);
+    if (first === undefined) return;
+    const began = performance.now();
+    await this.#persist(first);
+    const speed = (first.end - first.start) / ((performance.now() - began) / 1000);
+    if (splits && this.#served && speed < ranges.fast) this.#callHelpers(ranges);
+    for (;;) {
+      const part = this.#plan.take(splits && this.#helpers.size > 0 ? ranges.part : Infinity);
+      if (part !== undefined) await this.#persist(part);
+      else if (this.#helpers.size > 0) await Promise.race(this.#helpers);
+      else return;
     }
   }
 
-  async function receive(): Promise<void> {
-    const answer = await openBlob(position);
-    if (answer.offset !== position) {
-      if (answer.offset !== 0)
-        throw new LighterError("invalid", `the registry sent ${blob.digest} from byte ${answer.offset}, not ${position}`);
-      await ingest.restart();
-      position = 0;
+  async stopHelpers(): Promise<void> {
+    this.#stop.abort();
+    await Promise.all(this.#helpers);
+  }
+
+  #callHelpers(ranges: Ranges): void {
+    for (let lane = 1; lane < ranges.lanes && this.#plan.left > ranges.part * lane; lane++) {
+      const helper = this.#help(ranges.part).finally(() => this.#helpers.delete(helper));
+      this.#helpers.add(helper);
     }
-    options.progress(position);
-    const reader = answer.body.getReader();
-    const writes = new WriteBehind(ingest);
-    try {
-      for (let piece = await readOrStall(reader); piece !== undefined; piece = await readOrStall(reader)) {
-        if (position + piece.length > blob.size) {
-          throw new LighterError("invalid", `the registry sent more than the ${blob.size} bytes of ${blob.digest}`);
+  }
+
+  /** Fetches part after part; leaves at the first failure that brings nothing: the rest is the others'. */
+  async #help(size: number): Promise<void> {
+    for (let part = this.#plan.take(size); part !== undefined; part = this.#plan.take(size)) {
+      try {
+        while (part.position < part.end) {
+          const before = part.position;
+          await this.#receive(part, this.#helperSignal).catch((error: unknown) => {
+            if (part?.position === before || !isTransient(error) || this.#helperSignal.aborted) throw error;
+          });
         }
-        position += piece.length;
-        await writes.add(piece);
-        options.progress(position);
+      } catch {
+        // What is wrong for good, the main connection meets, too.
+        return;
+      } finally {
+        this.#plan.release(part);
       }
+    }
+  }
+
+  /** Fetches a part, whatever happens on the way. */
+  async #persist(part: Part): Promise<void> {
+    const { signal, attempts = MOST_FRUITLESS } = this.#options;
+    while (part.position < part.end) {
+      const before = part.position;
+      try {
+        await this.#receive(part, signal);
+      } catch (error) {
+        if (signal.aborted) throw new LighterError("cancelled", "context canceled", { cause: error });
+        this.#fruitless = part.position > before ? 0 : this.#fruitless + 1;
+        const mirror = this.#last?.host.mirror === true;
+        if (this.#fruitless > 1 || kindOf(error) === "invalid") this.#last?.distrust(messageOf(error));
+        const last = this.#fruitless >= attempts || ++this.#failures > MOST_FAILURES;
+        if (last || !(isTransient(error) || (mirror && kindOf(error) === "invalid"))) throw asError(error, this.#blob);
+        await pause(Math.min(100 * 2 ** this.#fruitless, 3000), signal);
+      }
+    }
+    this.#plan.release(part);
+  }
+
+  /** One connection. It may bring less than the part; that is a failure only where the other side promised more. */
+  async #receive(part: Part, signal: AbortSignal): Promise<void> {
+    const answer = await this.#open(part, signal);
+    const reader = answer.body.getReader();
+    const writes = new WriteBehind((position, piece) => this.#target.place(position, piece));
+    try {
+      await this.#place(part, answer, signal === this.#helperSignal);
+      const promised = Math.min(part.end, answer.end ?? this.#blob.size);
+      for (let piece = await readOrStall(reader); piece !== undefined; piece = await readOrStall(reader)) {
+        if (part.position + piece.length > this.#blob.size)
+          throw new LighterError("invalid", `the registry sent more than the ${this.#blob.size} bytes of ${this.#blob.digest}`);
+        const taken = piece.subarray(0, part.end - part.position);
+        await writes.add(part.position, taken);
+        part.position += taken.length;
+        this.#options.progress(Math.min(this.#blob.size, this.#target.received));
+        if (taken.length < piece.length) break;
+      }
+      if (part.position < promised) throw new LighterError("unavailable", "unexpected EOF");
     } finally {
       await reader.cancel().catch(() => undefined);
       await writes.flush();
+      this.#options.progress(this.#target.received);
     }
-    if (position < blob.size) throw new LighterError("unavailable", "unexpected EOF");
   }
 
-  async function openBlob(offset: number): ReturnType<Repository["blob"]> {
+  /** Brings what was asked for and what came together: a registry without ranges sends all of the blob. */
+  async #place(part: Part, answer: { offset: number; end?: number; size: number | undefined }, helper: boolean): Promise<void> {
+    const { digest, size } = this.#blob;
+    this.#served = answer.end !== undefined;
+    if (answer.size !== undefined && answer.size !== size)
+      throw new LighterError("invalid", `the registry has ${answer.size} bytes of ${digest}, the manifest says ${size}`);
+    if (answer.end !== undefined && answer.offset === part.position) return;
+    if (answer.end !== undefined)
+      throw new LighterError("invalid", `the registry sent ${digest} from byte ${answer.offset}, not ${part.position}`);
+    if (helper) throw new LighterError("unavailable", "the registry does not serve ranges any more");
+    await this.stopHelpers();
+    if (this.#target.received > 0) await this.#target.restart();
+    Object.assign(part, { start: 0, position: 0, end: size } satisfies Part);
+  }
+
+  async #open(part: Part, signal: AbortSignal): ReturnType<Repository["blob"]> {
+    const { repositories } = this.#options;
+    const { digest, size, urls } = this.#blob;
+    const range = { offset: part.position, ...(part.end < size ? { end: part.end } : {}) };
     let failure: unknown;
-    for (const repository of options.repositories) {
+    for (const repository of repositories.filter((each) => each.trusted || each === repositories.at(-1))) {
       try {
-        return await repository.blob(blob.digest, {
-          offset,
-          signal: options.signal,
-          ...(blob.urls === undefined ? {} : { urls: blob.urls }),
-        });
+        const answer = await repository.blob(digest, { ...range, signal, ...(urls === undefined ? {} : { urls }) });
+        this.#last = repository;
+        this.#options.from?.(repository);
+        return answer;
       } catch (error) {
         failure = error;
       }
     }
     throw failure;
-  }
-}
-
-/** Bytes that may wait for the disk: what a broken connection has delivered is lost unless it was read, so reading goes first. */
-const MOST_PENDING = 8 << 20;
-
-/** Writes in order without holding up the reader, up to a bound. The first failure comes out of the next call. */
-class WriteBehind {
-  readonly #ingest: Pick<Ingest, "write">;
-  #tail: Promise<void> = Promise.resolve();
-  #pending = 0;
-
-  constructor(ingest: Pick<Ingest, "write">) {
-    this.#ingest = ingest;
-  }
-
-  async add(piece: Uint8Array): Promise<void> {
-    this.#pending += piece.length;
-    const before = this.#tail;
-    this.#tail = before.then(async () => {
-      await this.#ingest.write(piece);
-      this.#pending -= piece.length;
-    });
-    this.#tail.catch(() => undefined);
-    if (this.#pending > MOST_PENDING) await this.#tail;
-  }
-
-  async flush(): Promise<void> {
-    await this.#tail;
-  }
-}
-
-async function readOrStall(reader: {
-  read(): Promise<{ done: boolean; value?: Uint8Array | undefined }>;
-}): Promise<Uint8Array | undefined> {
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  const stalled = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new LighterError("unavailable", `no data for ${STALL_MS / 1000} seconds`)), STALL_MS);
-  });
-  try {
-    const { done, value } = await Promise.race([reader.read(), stalled]);
-    return done ? undefined : value;
-  } finally {
-    clearTimeout(timer);
   }
 }
 
@@ -145,7 +202,7 @@ function asError(error: unknown, blob: Descriptor): LighterError {
   if (error instanceof LighterError) return error;
   const kind = kindOf(error);
   if (kind === "no-space") return new LighterError(kind, `Cannot store ${blob.digest}: no space left on device`, { cause: error });
-  return new LighterError(isTransient(error) ? "unavailable" : kind, `Cannot download ${blob.digest}: ${(error as Error).message}`, {
+  return new LighterError(isTransient(error) ? "unavailable" : kind, `Cannot download ${blob.digest}: ${messageOf(error)}`, {
     cause: error,
   });
 }

@@ -1,11 +1,11 @@
 import { kindOf, LighterError, messageOf } from "../base/errors.ts";
 import { logOf } from "../base/log.ts";
 import { formatReference, type Reference } from "../base/reference.ts";
-import type { Content, Ingest, Lease } from "../content/content.ts";
+import type { Content, Lease } from "../content/content.ts";
 import { isIndex, isManifest, type Descriptor, type Digest, type ImageConfig, type Platform } from "../oci/image.ts";
 import { formatPlatform, isAttestation, manifestsFor, platformDistance } from "../oci/platform.ts";
 import { parseConfig, parseIndex, parseJson, parseManifest } from "./documents.ts";
-import { fetchBlob } from "./fetch-blob.ts";
+import { fetchBlob, type Target } from "./fetch-blob.ts";
 import { platformOf, type PresentImage, type PresentManifest } from "./record.ts";
 import type { Source } from "./sources.ts";
 
@@ -134,7 +134,7 @@ async function fetchSmall({ content, lease, source, signal }: FetchContext, desc
   if (descriptor.size > MOST_DOCUMENT * 8)
     throw new LighterError("invalid", `Cannot pull ${descriptor.digest}: ${descriptor.size} bytes are too many for a document`);
   const memory = memoryIngest();
-  await fetchBlob(memory, descriptor, { repositories: source.repositories, signal, progress: () => undefined });
+  await fetchBlob(memory, descriptor, { repositories: source.repositories, signal, progress: () => undefined, ranges: false });
   const bytes = memory.bytes();
   const digest = `sha256:${new Bun.CryptoHasher("sha256").update(bytes).digest("hex")}`;
   if (digest !== descriptor.digest) {
@@ -146,12 +146,27 @@ async function fetchSmall({ content, lease, source, signal }: FetchContext, desc
   await content.writeBlob(bytes, descriptor.mediaType, lease);
 }
 
-function memoryIngest(): Pick<Ingest, "offset" | "write" | "restart"> & { bytes(): Uint8Array } {
+function memoryIngest(): Target & { bytes(): Uint8Array } {
   let pieces: Uint8Array[] = [];
+  let size = 0;
   return {
-    offset: 0,
-    write: (data) => Promise.resolve(void pieces.push(data)),
-    restart: () => Promise.resolve(void (pieces = [])),
+    get offset() {
+      return size;
+    },
+    get received() {
+      return size;
+    },
+    holes: (whole) => (size < whole ? [{ start: size, end: whole }] : []),
+    place(_, data) {
+      pieces.push(data);
+      size += data.length;
+      return Promise.resolve();
+    },
+    restart() {
+      pieces = [];
+      size = 0;
+      return Promise.resolve();
+    },
     bytes: () => Buffer.concat(pieces),
   };
 }

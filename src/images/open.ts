@@ -31,6 +31,7 @@ import { saveImages } from "./save.ts";
 import { searchImages } from "./search.ts";
 import { Sources } from "./sources.ts";
 import { tagImage } from "./tag.ts";
+import type { PolicyFile } from "./verify.ts";
 
 /** What images stand on. */
 export interface ImagesOptions {
@@ -38,13 +39,18 @@ export interface ImagesOptions {
   content: Content;
   distribution: Distribution;
   needs: ImagesNeeds;
+  /** Where the policy for signatures stands; without it, nothing looks at them. */
+  signaturePolicy?: PolicyFile;
 }
+
+/** Where nothing says otherwise; need not be there. */
+const DEFAULT_POLICY: PolicyFile = { path: "/etc/lighter/signature-policy.json", required: false };
 
 /** How many look-ups are remembered until the next change of a name. */
 const REMEMBERED = 1024;
 
 /** Opens the images of a state and a content store. */
-export function openImages({ state, content, distribution, needs }: ImagesOptions): Images {
+export function openImages({ state, content, distribution, needs, signaturePolicy = DEFAULT_POLICY }: ImagesOptions): Images {
   const documents = new Documents(content);
   const runnables = new Map<string, RunnableImage>();
   /** Which image a name means, empty for what is no name. */
@@ -57,7 +63,14 @@ export function openImages({ state, content, distribution, needs }: ImagesOption
   };
   const users = needs.users;
   const context: DescribeContext & RemoveContext = { state, content, documents, users, changed };
-  const pulling = { state, content, sources: new Sources(distribution, needs.builtin), downloads: new Downloads(content), changed };
+  const pulling = {
+    state,
+    content,
+    sources: new Sources(distribution, needs.builtin),
+    policy: signaturePolicy,
+    downloads: new Downloads(content, distribution.limits),
+    changed,
+  };
   const collect = coalesce(() => content.collect());
 
   async function runnable(reference: string, options: { platform?: string; signal?: AbortSignal } = {}): Promise<RunnableImage> {
