@@ -134,7 +134,11 @@ function daemonConfig(argv: string[]): DaemonConfig {
 
 /** What the file says, and the flags over it. */
 function givenConfig(flags: Flags, file: FileConfig): Partial<EngineConfig> {
-  const given: Partial<EngineConfig> = { ...file.engine, configFile: configFileOf(flags) };
+  const given: Partial<EngineConfig> = {
+    ...file.engine,
+    configFile: configFileOf(flags),
+    fixedMirrors: flags["registry-mirror"] !== undefined,
+  };
   if (flags["data-root"] !== undefined) given.dataRoot = flags["data-root"];
   if (flags["exec-root"] !== undefined) given.execRoot = flags["exec-root"];
   if (flags["bridge-name"] !== undefined) given.bridgeName = flags["bridge-name"];

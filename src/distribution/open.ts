@@ -12,7 +12,7 @@ import type {
   TransferLimits,
 } from "./distribution.ts";
 import { Health } from "./health.ts";
-import { hostsOf, isOrigin, originOf } from "./hosts.ts";
+import { hostsOf, isOrigin, mirrorHost, originOf } from "./hosts.ts";
 import { RemoteRepository } from "./repository.ts";
 import { search } from "./search.ts";
 
@@ -35,16 +35,14 @@ export function openDistribution(given: DistributionOptions): Distribution {
     return connection;
   }
 
-  function repository(
-    reference: Reference,
-    { credentials, push = false, host }: { credentials?: Credentials; push?: boolean; host?: RegistryHost },
-  ): Repository[] {
-    const hosts = host === undefined ? usable(reference.registry, push) : [host];
-    return hosts.map((each) => {
-      // Credentials are those of the registry itself: a mirror does not get to see them.
-      const own = host !== undefined || isOrigin(each, reference.registry, options.insecureRegistries) ? credentials : undefined;
-      return new RemoteRepository(connect(each, each.credentials ?? own), reference, { push, health });
-    });
+  function open(host: RegistryHost, reference: Reference, credentials: Credentials | undefined, push: boolean): Repository {
+    return new RemoteRepository(connect(host, host.credentials ?? credentials), reference, { push, health });
+  }
+
+  /** Credentials are those of the registry itself: a mirror does not get to see them. */
+  function openAll(hosts: RegistryHost[], reference: Reference, credentials: Credentials | undefined, push: boolean): Repository[] {
+    const own = (host: RegistryHost): boolean => isOrigin(host, reference.registry, options.insecureRegistries);
+    return hosts.map((host) => open(host, reference, own(host) ? credentials : undefined, push));
   }
 
   /** Those to be asked, in order. The last one stands for the registry: it is always among them. */
@@ -73,7 +71,19 @@ export function openDistribution(given: DistributionOptions): Distribution {
         const failure = host.mirror === true ? health.failure(host.url) : undefined;
         return failure === undefined ? { host, source } : { host, source, failure };
       }),
-    repository,
+    candidate: (reference, url) =>
+      open({ ...mirrorHost(url, options.insecureRegistries), namespace: reference.registry }, reference, undefined, false),
+    everyAddress: (reference, { credentials }) =>
+      openAll(
+        hostsOf(reference.registry, options).map(({ host }) => host),
+        reference,
+        credentials,
+        false,
+      ),
+    repository: (reference, { credentials, push = false, host }) =>
+      host === undefined
+        ? openAll(usable(reference.registry, push), reference, credentials, push)
+        : [open(host, reference, credentials, push)],
     login: (registry, credentials) => login(registry, credentials, options),
     search: (text, request) => search(text, request, options),
   };

@@ -5,6 +5,7 @@ import { validateLogging } from "../containers/log-options.ts";
 import { parseBytes } from "../base/units.ts";
 import type { ContainerDefaults } from "../containers/container-defaults.ts";
 import { DEFAULT_ADDRESS_POOLS } from "../networks/subnets.ts";
+import { parseRegistryConfig, type RegistryConfig as ServedRegistry } from "../registry/config.ts";
 import { applyContainerKey, completeDefaults, isContainerKey } from "./container-keys.ts";
 import { applyRegistryKey, isRegistryKey, REGISTRY_DEFAULTS, type RegistryConfig } from "./registry-keys.ts";
 
@@ -35,6 +36,8 @@ export interface EngineConfig extends RegistryConfig {
   debug: boolean;
   /** The configuration file, which `mirror add` and `rm` write. */
   configFile: string | undefined;
+  /** Mirrors of docker.io were given on the command line, which outranks the file. */
+  fixedMirrors: boolean;
   logDriver: string;
   logOptions: Record<string, string>;
   shmSize: number;
@@ -48,6 +51,10 @@ export interface EngineConfig extends RegistryConfig {
   networkPool: number;
   /** The built-in registry may stand in for Docker Hub where that cannot be reached. */
   builtinRegistry: boolean;
+  /** The file that says whose signatures images must bear; undefined is the default file, which need not be there. */
+  signaturePolicy?: string;
+  /** The built-in registry is opened to the network, in this way. */
+  registry: ServedRegistry | undefined;
 }
 
 /** Fills in what neither flags nor file say. Names on the host derive from the data root when it is not the default one. */
@@ -79,6 +86,7 @@ export function completeConfig(given: Partial<EngineConfig>): EngineConfig {
     shutdownTimeout: 15,
     debug: false,
     configFile: undefined,
+    fixedMirrors: false,
     logDriver: "json-file",
     logOptions: {},
     shmSize: 64 * 2 ** 20,
@@ -88,6 +96,7 @@ export function completeConfig(given: Partial<EngineConfig>): EngineConfig {
     experimental: false,
     networkPool: 8,
     builtinRegistry: true,
+    registry: undefined,
     ...given,
     bridgeName,
   };
@@ -189,7 +198,9 @@ function fromJson(json: Record<string, unknown>, path: string): FileConfig {
     pidfile: (value, key) => (file.pidfile = text(key, value)),
     "log-level": (value, key) => (file.logLevel = text(key, value)),
     "network-pool": (value) => (engine.networkPool = Number(value)),
+    "signature-policy": (value, key) => (engine.signaturePolicy = text(key, value)),
     "builtin-registry": (value) => (engine.builtinRegistry = value === true),
+    registry: (value) => (engine.registry = parseRegistryConfig(value, path)),
   };
   for (const [key, value] of Object.entries(json)) {
     if (isContainerKey(key)) {

@@ -24,7 +24,8 @@ import type { EngineConfig } from "./config.ts";
 import type { Engine } from "./engine.ts";
 import { streamEvents } from "./events.ts";
 import { systemInfo } from "./info.ts";
-import { distributionOptions, reloadConfig } from "./reload.ts";
+import { openMirrors } from "./mirrors.ts";
+import { distributionOptions, reloadConfig, reloadMirrors } from "./reload.ts";
 import { trimEventsRegularly } from "./trim-events.ts";
 import { diskUsage } from "./usage.ts";
 import { systemVersion } from "./version.ts";
@@ -53,11 +54,18 @@ export async function openEngine(given: EngineConfig): Promise<Engine> {
       defaultRuntime: config.defaultRuntime,
     }),
   ]);
-  const registry = config.builtinRegistry
-    ? await openRegistry({ state, content, socket: join(execRoot, "registry.sock"), shipped: shippedImages })
-    : undefined;
+  const network = config.registry && { config: config.registry, folder: join(dataRoot, "registry") };
+  const registry =
+    config.builtinRegistry || network !== undefined
+      ? await openRegistry({ state, content, socket: join(execRoot, "registry.sock"), shipped: shippedImages, network })
+      : undefined;
   const distribution = openDistribution(distributionOptions(config));
-  const images = openImages({ state, content, distribution, needs: { users: usersOfImage(state), builtin: registry } });
+  const images = openImages({
+    state,
+    content,
+    distribution,
+    needs: { users: usersOfImage(state), builtin: config.builtinRegistry ? registry : undefined },
+  });
   const networks = await openNetworks({ state, needs: { container: containerOf(state) }, options: networkOptions(config) });
   const volumes = openVolumes({ state, content, dataRoot });
   config.containers = { ...config.containers, nofile: inheritedNofile(), appArmorProfile: await loadDefaultProfile() };
@@ -82,6 +90,11 @@ export async function openEngine(given: EngineConfig): Promise<Engine> {
     images,
     networks,
     volumes,
+    mirrors: openMirrors({
+      config,
+      distribution,
+      apply: (next) => reloadMirrors({ config, state, runtime, distribution }, next),
+    }),
     async *events(query) {
       listeners++;
       try {

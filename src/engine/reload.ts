@@ -53,7 +53,6 @@ export async function reloadConfig(
   for (const key of RESET) Object.assign(next, { [key]: given[key] ?? REGISTRY_DEFAULTS[key] });
   await runtime.configure({ runtimes: next.runtimes, defaultRuntime: next.defaultRuntime });
   Object.assign(config, next);
-  distribution.configure(distributionOptions(config));
   containers.defaultRuntime = config.defaultRuntime ?? "";
   containers.defaultShmSize = config.shmSize;
   if (given.containers !== undefined) {
@@ -61,6 +60,18 @@ export async function reloadConfig(
     containers.defaults = { ...containers.defaults, ipcMode, cgroupnsMode };
     config.containers = { ...config.containers, ipcMode, cgroupnsMode };
   }
+  tellReload({ config, state, runtime, distribution }, actor);
+}
+
+/** Makes other mirrors hold, and nothing else of the file. */
+export function reloadMirrors(parts: Omit<Reloadable, "containers">, next: Pick<EngineConfig, "mirrors" | "registryMirrors">): void {
+  const actor = daemonId(parts.state);
+  Object.assign(parts.config, next);
+  tellReload(parts, actor);
+}
+
+function tellReload({ config, state, runtime, distribution }: Omit<Reloadable, "containers">, actor: string): void {
+  distribution.configure(distributionOptions(config));
   const attributes = attributesOf(config, runtime);
   state.write((tx) => appendEvent(tx, { type: "daemon", action: "reload", actor, attributes }), { durable: false });
 }
