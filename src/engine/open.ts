@@ -64,6 +64,7 @@ export async function openEngine(given: EngineConfig): Promise<Engine> {
     state,
     content,
     distribution,
+    ...(config.signaturePolicy !== undefined && { signaturePolicy: { path: config.signaturePolicy, required: true } }),
     needs: { users: usersOfImage(state), builtin: config.builtinRegistry ? registry : undefined },
   });
   const networks = await openNetworks({ state, needs: { container: containerOf(state) }, options: networkOptions(config) });
