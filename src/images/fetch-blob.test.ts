@@ -93,8 +93,9 @@ function slowly(response: ServerResponse, bytes: Uint8Array): void {
   let at = 0;
   const next = (): void => {
     if (response.destroyed) return;
-    if (at >= bytes.length) return void response.end();
-    response.write(bytes.subarray(at, (at += 10_000)));
+    const piece = bytes.subarray(at, (at += 10_000));
+    if (at >= bytes.length) return void response.end(piece);
+    response.write(piece);
     setTimeout(next, 1);
   };
   next();
