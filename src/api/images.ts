@@ -39,10 +39,32 @@ async function pull(call: Call, image: string): Promise<Answer> {
   const credentials = registryAuth(call);
   const reference = tag === undefined ? image : image.replace(/\/?$/, "") + (tag.includes(":") ? `@${tag}` : `:${tag}`);
   const allTags = tag === undefined && isBareName(image);
+  const verify = verifyRequest(call);
   parseReference(reference);
   return progressAnswer((progress) =>
-    call.engine.images.pull(reference, { progress, signal, allTags, ...(platform && { platform }), ...(credentials && { credentials }) }),
+    call.engine.images.pull(reference, {
+      progress,
+      signal,
+      allTags,
+      ...(platform && { platform }),
+      ...(credentials && { credentials }),
+      ...(verify && { verify }),
+    }),
   );
+}
+
+/** Ours: `verify=1`, and public keys as a list of PEM texts, JSON in base64url, in `X-Lighter-Verify-Keys`. */
+function verifyRequest(call: Call): { keys: string[] } | undefined {
+  if (!call.query.flag("verify")) return undefined;
+  const header = call.header("x-lighter-verify-keys") ?? "";
+  if (header === "") return { keys: [] };
+  try {
+    const keys: unknown = JSON.parse(Buffer.from(header, "base64url").toString());
+    if (Array.isArray(keys) && keys.every((key) => typeof key === "string")) return { keys };
+  } catch {
+    // Not JSON, or not what it should be: one error.
+  }
+  throw new LighterError("invalid", "invalid X-Lighter-Verify-Keys header: expected a list of PEM texts");
 }
 
 /** Without tag and digest the API means every tag of the repository (docker's client adds `latest` itself). */

@@ -20,12 +20,16 @@ function terminalColumns(fd: 1 | 2): number | undefined {
 export async function pullReference(
   app: App,
   reference: Reference,
-  options: { platform: string; output: ProgressOutput | undefined },
+  options: { platform: string; output: ProgressOutput | undefined; verify?: readonly string[] },
 ): Promise<void> {
   const auth = await registryAuth(app, reference.registry);
   const { registry, repository, tag, digest } = reference;
   const image = { name: formatReference({ registry, repository }), tag: digest ?? tag ?? "" };
-  const answer = await pullImage(await app.connection(), image, { platform: options.platform, ...(auth !== undefined && { auth }) });
+  const answer = await pullImage(await app.connection(), image, {
+    platform: options.platform,
+    ...(auth !== undefined && { auth }),
+    ...(options.verify !== undefined && { verify: options.verify }),
+  });
   if (!answer.body) return;
   await showProgress(answer.body, options.output ?? { write: () => {}, terminal: false, columns: 200 });
 }

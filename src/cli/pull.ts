@@ -1,7 +1,8 @@
+import { readFile } from "node:fs/promises";
 import { familiarReference, formatReference, parseReference } from "../base/reference.ts";
-import { LighterError } from "../base/errors.ts";
+import { LighterError, messageOf } from "../base/errors.ts";
 import { command } from "./command.ts";
-import { bool, string } from "./flags.ts";
+import { bool, list, string } from "./flags.ts";
 import { progressOn, pullReference } from "./pull-image.ts";
 
 const flags = {
@@ -9,6 +10,8 @@ const flags = {
   "disable-content-trust": { ...bool("Has no effect", { initial: true }), hidden: true },
   platform: string("Platform of the image (os/arch/variant)"),
   quiet: bool("Do not show progress", "q"),
+  verify: bool("Pull only what is signed: with a key of the daemon's policy, or one of --verify-key"),
+  "verify-key": list("File of a public key that the image must be signed with (PEM); implies --verify"),
 };
 
 /** `pull`: fetches an image from a registry. */
@@ -24,7 +27,19 @@ export const pull = command({
       if (named) throw new LighterError("invalid", "tag can't be used with --all-tags/-a");
       delete reference.tag;
     } else if (!named && !flags.quiet) app.out(`Using default tag: ${reference.tag}\n`);
-    await pullReference(app, reference, { platform: flags.platform, output: flags.quiet ? undefined : progressOn(1) });
+    const verify = flags.verify || flags["verify-key"].length > 0 ? { verify: await readKeys(flags["verify-key"]) } : {};
+    await pullReference(app, reference, { platform: flags.platform, output: flags.quiet ? undefined : progressOn(1), ...verify });
     app.out(`${flags["all-tags"] ? familiarReference(reference) : formatReference(reference)}\n`);
   },
 });
+
+/** Keys lie on the user's machine; the daemon gets their text. */
+function readKeys(files: readonly string[]): Promise<string[]> {
+  return Promise.all(
+    files.map((file) =>
+      readFile(file, "utf8").catch((cause: unknown) => {
+        throw new LighterError("invalid", `Cannot read the key "${file}": ${messageOf(cause)}`, { cause });
+      }),
+    ),
+  );
+}

@@ -13,10 +13,18 @@ const authHeader = (auth: string | undefined): Record<string, string> => (auth =
 export function pullImage(
   connection: Connection,
   image: { name: string; tag: string },
-  options: { platform?: string; auth?: string } = {},
+  options: { platform?: string; auth?: string; verify?: readonly string[] } = {},
 ): Promise<Response> {
   const query: Query = { fromImage: image.name, tag: image.tag || undefined, platform: options.platform || undefined };
-  return connection.request("POST", "/images/create", { query, headers: authHeader(options.auth) });
+  const keys = verifyHeader(options.verify);
+  if (options.verify !== undefined) query["verify"] = true;
+  return connection.request("POST", "/images/create", { query, headers: { ...authHeader(options.auth), ...keys } });
+}
+
+/** Public keys as a daemon of ours takes them; with none, those of its policy count. */
+function verifyHeader(keys: readonly string[] | undefined): Record<string, string> {
+  if (keys === undefined || keys.length === 0) return {};
+  return { "X-Lighter-Verify-Keys": Buffer.from(JSON.stringify(keys)).toString("base64url") };
 }
 
 /** Pushes an image (or all tags, where `tag` is empty). The answer's body is a stream of progress messages. */

@@ -17,6 +17,7 @@ import type { CommitOptions } from "./commit.ts";
 import type { ImageExchange } from "./exchange.ts";
 import type { PresentImage } from "./record.ts";
 import type { SearchOptions } from "./search.ts";
+import type { VerifyRequest } from "./verify.ts";
 
 /** One runnable platform of an image, chosen and unpacked: what a container needs to know. */
 export interface RunnableImage {
@@ -65,6 +66,8 @@ export interface Images {
       credentials?: Credentials;
       allTags?: boolean;
       host?: RegistryHost;
+      /** Signatures are wanted, whatever the daemon's policy says; with keys in PEM, by one of these. */
+      verify?: VerifyRequest;
       progress: ProgressSink;
       signal?: AbortSignal;
     },

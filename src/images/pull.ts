@@ -14,6 +14,7 @@ import { transferEvent } from "./image-events.ts";
 import { recordImage } from "./record.ts";
 import { nameRow, putName } from "./rows.ts";
 import type { Source, Sources } from "./sources.ts";
+import { verifySource, type PolicyFile, type VerifyRequest } from "./verify.ts";
 
 /** What a pull works with. */
 export interface PullContext {
@@ -21,6 +22,8 @@ export interface PullContext {
   content: Content;
   sources: Sources;
   downloads: Downloads;
+  /** Whose signatures images must bear. */
+  policy: PolicyFile;
   /** Called in the same turn as the commit: what was cached of names is stale. */
   changed: () => void;
 }
@@ -32,6 +35,8 @@ export interface PullOptions {
   allTags?: boolean;
   /** Ask there, and not the registry that the name says. */
   host?: RegistryHost;
+  /** Signatures are wanted, whatever the daemon's policy says. */
+  verify?: VerifyRequest;
   progress: ProgressSink;
   signal?: AbortSignal;
 }
@@ -48,9 +53,11 @@ export async function pull(context: PullContext, text: string, options: PullOpti
 async function pullOne(context: PullContext, reference: Reference, options: PullOptions): Promise<void> {
   const wanted: Platform = options.platform ? parsePlatform(options.platform) : hostPlatform();
   const source = await context.sources.open(askOf(reference, options));
+  const verified = await verifySource(context.policy, reference, source, options.verify, options.signal);
   const { progress } = options;
   progress({ status: `Pulling from ${reference.repository}`, id: reference.digest ?? reference.tag ?? "latest" });
   if (source.notice !== undefined) progress({ status: source.notice });
+  for (const status of verified) progress({ status });
   const id = await transfer(context, reference, source, { ...options, wanted });
   progress({ status: `Digest: ${source.target.digest}` });
   const news = id === "known" ? "Image is up to date for" : "Downloaded newer image for";

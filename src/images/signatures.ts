@@ -1,0 +1,141 @@
+import { messageOf } from "../base/errors.ts";
+import type { Repository } from "../distribution/distribution.ts";
+import { digestOf } from "../oci/digest.ts";
+import type { Descriptor, Digest, Manifest } from "../oci/image.ts";
+
+/** One signature as a registry keeps it: what was signed, and what that says. */
+export interface Signature {
+  /** The bytes that the signature is over. */
+  signed: Uint8Array;
+  signatures: Uint8Array[];
+  /** Digests of what is signed for. */
+  digests: string[];
+  /** The name that the signer gave it; undefined where he gave none. */
+  name: string | undefined;
+}
+
+/** What was found: signatures, and why others could not be read. */
+export interface FoundSignatures {
+  signatures: Signature[];
+  problems: string[];
+}
+
+/** https://github.com/sigstore/cosign/blob/main/specs/SIGNATURE_SPEC.md */
+const SIMPLE_SIGNING = "application/vnd.dev.cosign.simplesigning.v1+json";
+const SIGNATURE = "dev.cosignproject.cosign/signature";
+const SIMPLE_TYPES: ReadonlySet<unknown> = new Set(["cosign container image signature", "atomic container signature"]);
+/** https://github.com/sigstore/cosign/blob/main/specs/BUNDLE_SPEC.md; any version. */
+const BUNDLE = /^application\/vnd\.dev\.sigstore\.bundle[.+]/;
+const STATEMENT = "application/vnd.in-toto+json";
+/** Statements of other types say something about an image, but do not vouch for it. */
+const SIGN = "https://sigstore.dev/cosign/sign/v1";
+const MOST_DOCUMENT = 1 << 20;
+const MOST_REFERRERS = 64;
+const MOST_LAYERS = 64;
+
+/** All signatures of a manifest: those under cosign's tag, and those that refer to it. Throws what keeps the registry from answering. */
+export async function findSignatures(repository: Repository, digest: Digest, signal?: AbortSignal): Promise<FoundSignatures> {
+  const options = signal === undefined ? {} : { signal };
+  const found: FoundSignatures = { signatures: [], problems: [] };
+  const tagged = await manifestOrNothing(repository, `${digest.replace(":", "-")}.sig`, options);
+  if (tagged !== undefined) await readManifestOf(repository, tagged, found, options);
+  for (const referrer of (await repository.referrers(digest, options)).slice(0, MOST_REFERRERS)) {
+    const bytes = await manifestOrNothing(repository, referrer.digest, options);
+    if (bytes !== undefined) await readManifestOf(repository, bytes, found, options);
+  }
+  return found;
+}
+
+async function manifestOrNothing(
+  repository: Repository,
+  reference: string,
+  options: { signal?: AbortSignal },
+): Promise<Uint8Array | undefined> {
+  try {
+    return (await repository.manifest(reference, options)).bytes;
+  } catch (error) {
+    if ((error as { kind?: unknown }).kind === "not-found") return undefined;
+    throw error;
+  }
+}
+
+async function readManifestOf(
+  repository: Repository,
+  bytes: Uint8Array,
+  found: FoundSignatures,
+  options: { signal?: AbortSignal },
+): Promise<void> {
+  const { layers } = JSON.parse(new TextDecoder().decode(bytes)) as Partial<Manifest>;
+  for (const layer of (Array.isArray(layers) ? layers : []).slice(0, MOST_LAYERS)) {
+    const read = layer.mediaType === SIMPLE_SIGNING ? readSimple : BUNDLE.test(String(layer.mediaType)) ? readBundle : undefined;
+    if (read === undefined) continue;
+    try {
+      const signature = read(await readLayer(repository, layer, options), layer);
+      if (signature !== undefined) found.signatures.push(signature);
+    } catch (error) {
+      if ((error as { kind?: unknown }).kind === "cancelled") throw error;
+      found.problems.push(messageOf(error));
+    }
+  }
+}
+
+/** The payload of cosign's first form; the signature stands in an annotation. */
+function readSimple(bytes: Uint8Array, layer: Descriptor): Signature {
+  const { critical } = JSON.parse(new TextDecoder().decode(bytes)) as {
+    critical?: { type?: unknown; identity?: Record<string, unknown>; image?: Record<string, unknown> };
+  };
+  if (!SIMPLE_TYPES.has(critical?.type)) throw new Error(`a payload is of type ${JSON.stringify(critical?.type)}`);
+  const name = critical?.identity?.["docker-reference"];
+  return {
+    signed: bytes,
+    signatures: [Buffer.from(layer.annotations?.[SIGNATURE] ?? "", "base64")],
+    digests: [String(critical?.image?.["docker-manifest-digest"])],
+    name: typeof name === "string" && name !== "" ? name : undefined,
+  };
+}
+
+interface Bundle {
+  dsseEnvelope?: { payload?: unknown; payloadType?: unknown; signatures?: { sig?: unknown }[] };
+}
+
+interface Statement {
+  predicateType?: unknown;
+  subject?: { name?: unknown; digest?: { sha256?: unknown } }[];
+}
+
+/** A statement in an envelope; undefined where it is not one that signs an image. */
+function readBundle(bytes: Uint8Array): Signature | undefined {
+  const { dsseEnvelope: envelope } = JSON.parse(new TextDecoder().decode(bytes)) as Bundle;
+  if (envelope?.payloadType !== STATEMENT) return undefined;
+  const payload = Buffer.from(String(envelope.payload), "base64");
+  const { predicateType, subject } = JSON.parse(payload.toString()) as Statement;
+  if (predicateType !== SIGN) return undefined;
+  const subjects = Array.isArray(subject) ? subject : [];
+  const name = subjects[0]?.name;
+  return {
+    signed: paddedForSigning(STATEMENT, payload),
+    signatures: (Array.isArray(envelope.signatures) ? envelope.signatures : []).map(({ sig }) => Buffer.from(String(sig), "base64")),
+    digests: subjects.map(({ digest }) => `sha256:${String(digest?.sha256)}`),
+    name: typeof name === "string" && name !== "" ? name : undefined,
+  };
+}
+
+/** The bytes that are signed of an envelope: https://github.com/secure-systems-lab/dsse/blob/master/protocol.md */
+function paddedForSigning(type: string, payload: Uint8Array): Uint8Array {
+  return Buffer.concat([Buffer.from(`DSSEv1 ${Buffer.byteLength(type)} ${type} ${payload.length} `), payload]);
+}
+
+async function readLayer(repository: Repository, { digest, size }: Descriptor, options: { signal?: AbortSignal }): Promise<Uint8Array> {
+  if (!(size <= MOST_DOCUMENT)) throw new Error(`a signature of ${size} bytes is too large`);
+  const { body } = await repository.blob(digest, options);
+  const pieces: Uint8Array[] = [];
+  let length = 0;
+  for await (const piece of body) {
+    pieces.push(piece);
+    length += piece.length;
+    if (length > MOST_DOCUMENT) throw new Error(`a signature of more than ${MOST_DOCUMENT} bytes is too large`);
+  }
+  const bytes = Buffer.concat(pieces);
+  if (digestOf(bytes) !== digest) throw new Error(`the registry sent other content for ${digest}`);
+  return bytes;
+}
