@@ -2,6 +2,7 @@
 async function main(words: string[]): Promise<number> {
   if (words[0] === "daemon") return (await import("./daemon.ts")).runDaemon(words.slice(1));
   return (await import("./cli/cli.ts")).runCli(process.argv0, words, {
+    registryGc: async (call) => (await import("./registry-collect.ts")).collectRegistry(call),
     registryServe: async (call) => (await import("./registry-server.ts")).runRegistry(call),
   });
 }

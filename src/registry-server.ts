@@ -9,6 +9,7 @@ import { openLog, parseLevel } from "./log-output.ts";
 import { DEFAULT_REGISTRY, parseRegistryConfig, type RegistryConfig } from "./registry/config.ts";
 import { openRegistry } from "./registry/open.ts";
 import { REGISTRY_ROOTS } from "./registry/rows.ts";
+import { parseSettings, withFlags, type Settings } from "./registry/settings.ts";
 import { logRejections } from "./rejections.ts";
 import { State } from "./state/state.ts";
 
@@ -19,6 +20,7 @@ import { State } from "./state/state.ts";
 export async function runRegistry(call: RegistryServeCall): Promise<number> {
   const { flags } = call;
   const config = configOf(call);
+  const settings = withFlags(parseSettings(config.rest), flags);
   process.umask(0o077);
   await openLog(parseLevel(flags["log-level"]));
   using _rejections = logRejections();
@@ -27,11 +29,11 @@ export async function runRegistry(call: RegistryServeCall): Promise<number> {
   process.on("uncaughtException", tell);
   mkdirSync(flags.data, { recursive: true, mode: 0o700 });
   using _lock = lock(flags.data);
-  await serve(flags.data, config);
+  await serve(flags.data, config, settings);
   return 0;
 }
 
-async function serve(folder: string, config: RegistryConfig): Promise<void> {
+async function serve(folder: string, config: RegistryConfig, settings: Settings): Promise<void> {
   const log = logOf("registry");
   const stopped = nextSignal();
   using state = disposable(new State(join(folder, "state.db")));
@@ -43,6 +45,7 @@ async function serve(folder: string, config: RegistryConfig): Promise<void> {
     socket: join(folder, "registry.sock"),
     shipped: nothing,
     network: { config, folder },
+    settings,
   });
   log.info("ready on {addresses}", { addresses: registry.addresses.join(" "), data: folder });
   log.info("{signal}: closing", { signal: await stopped });

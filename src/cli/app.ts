@@ -1,11 +1,13 @@
 import type { Connection } from "../client/connection.ts";
 import { configFolder, readConfig, type ConfigFile } from "./config-file.ts";
 import { print } from "./output.ts";
+import type { RegistryGcCall, RegistryGcReport } from "./registry-gc.ts";
 import type { RegistryServeCall } from "./registry-serve.ts";
 
 /** What runs in the foreground and stands above the command line: `main.ts` hands it over. */
 export interface Programs {
   registryServe?: (call: RegistryServeCall) => Promise<number>;
+  registryGc?: (call: RegistryGcCall) => Promise<RegistryGcReport>;
 }
 
 /** The global flags, as they were given. */

@@ -157,6 +157,7 @@ export const TABLE: Readonly<Record<string, Entry>> = {
   "context show": { help: "Print the name of the context in use", load: async () => (await import("./context-show.ts")).contextShow },
   "context use": { help: "Choose the context for the calls to come", load: async () => (await import("./context-use.ts")).contextUse },
   "plugin ls": { help: "Show the engine's plugins", load: async () => (await import("./plugin-ls.ts")).pluginLs },
+  "registry gc": { help: "Remove what a registry no longer needs", load: async () => (await import("./registry-gc.ts")).registryGc },
   "registry serve": { help: "Run a registry in the foreground", load: async () => (await import("./registry-serve.ts")).registryServe },
   completion: {
     help: "Print the script that completes commands in a shell",

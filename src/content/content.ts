@@ -118,6 +118,8 @@ export interface Content {
     onto?: Digest | null;
     /** Absolute paths inside of the directory that are left out with all below. */
     except?: readonly string[];
+    /** The directory is a whole root: packed is what it changes in these layers (topmost first), but for paths that were made for mounts. */
+    whole?: { lower: readonly string[]; mountPoints: readonly string[] };
     signal?: AbortSignal;
   }): Promise<{ blob: Blob; diffId: Digest; layer?: Layer }>;
 

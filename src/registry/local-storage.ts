@@ -19,5 +19,6 @@ export function localStorage(content: Content, state: State): Storage {
     collect: (options) => content.collect(options),
     sweepUploads: (age) => content.sweepPartials(age),
     usage: () => content.usage(),
+    close: () => Promise.resolve(),
   };
 }

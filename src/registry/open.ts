@@ -7,8 +7,8 @@ import type { State } from "../state/state.ts";
 import type { RegistryConfig } from "./config.ts";
 import { openFront } from "./front.ts";
 import { listenUnix } from "./listen.ts";
-import { localStorage } from "./local-storage.ts";
 import { noteOldReferrers } from "./old-referrers.ts";
+import { openStorage } from "./open-storage.ts";
 import type { Registry } from "./registry.ts";
 import { handle, type RegistryContext } from "./routes.ts";
 import { hasRepository } from "./rows.ts";
@@ -46,7 +46,7 @@ export async function openRegistry({
   settings,
   distribution,
 }: RegistryOptions): Promise<Registry> {
-  const context: RegistryContext = { state, content: localStorage(content, state) };
+  const context: RegistryContext = { state, content: await openStorage({ state, content, s3: settings?.s3 }) };
   await noteOldReferrers(context);
   await seed(context, shipped);
   await mkdir(dirname(socket), { recursive: true, mode: 0o700 });
@@ -69,6 +69,7 @@ export async function openRegistry({
     async [Symbol.asyncDispose]() {
       await Promise.all(listeners.map((listener) => listener.stop(network === undefined ? 0 : GRACE_MS)));
       await services[Symbol.asyncDispose]();
+      await context.content.close();
       await rm(socket, { force: true });
     },
   };

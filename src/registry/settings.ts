@@ -1,5 +1,5 @@
 import { LighterError } from "../base/errors.ts";
-import { parseBytes } from "../base/units.ts";
+import { Fields } from "./settings-fields.ts";
 
 /** One rule of what is kept of the tags of some repositories. A tag that a rule covers and that none of its `keep` words holds is removed. */
 export interface RetentionRule {
@@ -86,16 +86,15 @@ export function defaultSettings(): Settings {
   return { proxies: [], retention: [], gc: { grace: 24 * HOUR }, webhooks: [], metrics: {} };
 }
 
-type Json = Record<string, unknown>;
-
 /** Reads the registry's storage settings of a configuration file. Throws `invalid` with a sentence that names the key. */
 export function parseSettings(json: unknown): Settings {
   const root = new Fields(json, "registry");
+  root.only(["storage", "proxies", "cache-limit", "retention", "gc", "webhooks", "metrics"]);
   const settings = defaultSettings();
   const storage = root.child("storage");
   if (storage?.has("s3")) settings.s3 = s3Of(storage.child("s3") as Fields);
   settings.proxies = root.children("proxies").map(proxyOf);
-  const limit = root.bytes("cacheLimit");
+  const limit = root.bytes("cache-limit");
   if (limit !== undefined) settings.cacheLimit = limit;
   settings.retention = root.children("retention").map(ruleOf);
   settings.gc = gcOf(root.child("gc"));
@@ -105,8 +104,33 @@ export function parseSettings(json: unknown): Settings {
   return settings;
 }
 
+/** What flags say over a configuration file. */
+export interface SettingsFlags {
+  s3: string;
+  proxy: readonly string[];
+  webhook: readonly string[];
+  "metrics-addr": string;
+  /** Nanoseconds; 0 for none. */
+  "gc-interval": number;
+  /** Bytes; 0 for none. */
+  "cache-limit": number;
+}
+
+/** The settings of a file, and what flags add. */
+export function withFlags(settings: Settings, flags: SettingsFlags): Settings {
+  return {
+    ...settings,
+    ...(flags.s3 !== "" && { s3: parseS3Flag(flags.s3) }),
+    ...(flags["cache-limit"] > 0 && { cacheLimit: flags["cache-limit"] }),
+    proxies: [...settings.proxies, ...flags.proxy.map(parseProxyFlag)],
+    webhooks: [...settings.webhooks, ...flags.webhook.map(parseWebhookFlag)],
+    metrics: { ...settings.metrics, ...(flags["metrics-addr"] !== "" && { address: flags["metrics-addr"] }) },
+    gc: { ...settings.gc, ...(flags["gc-interval"] > 0 && { interval: flags["gc-interval"] / 1e6 }) },
+  };
+}
+
 /** A proxy as a flag gives it: `PREFIX=URL`, credentials in the URL. */
-export function parseProxyFlag(text: string): ProxySettings {
+function parseProxyFlag(text: string): ProxySettings {
   const match = /^([^=]*)=(https?:\/\/.+)$/.exec(text);
   if (match === null)
     throw new LighterError("invalid", `Cannot use proxy "${text}": expected PREFIX=URL, as docker.io=https://registry-1.docker.io`);
@@ -114,35 +138,37 @@ export function parseProxyFlag(text: string): ProxySettings {
 }
 
 /** A bucket as a flag gives it: `s3://BUCKET/PREFIX?endpoint=URL&region=R&redirect=true`; the keys come from the environment. */
-export function parseS3Flag(text: string): S3Settings {
+function parseS3Flag(text: string): S3Settings {
   const url = URL.parse(text);
   if (url === null || url.protocol !== "s3:" || url.hostname === "")
     throw new LighterError("invalid", `Cannot use storage "${text}": expected s3://BUCKET/PREFIX?endpoint=URL`);
-  const options = Object.fromEntries(url.searchParams) as Json;
-  for (const flag of ["redirect", "virtualHostedStyle"]) if (flag in options) options[flag] = options[flag] === "true";
+  const options = Object.fromEntries(url.searchParams) as Record<string, unknown>;
+  for (const flag of ["redirect", "virtual-hosted-style"]) if (flag in options) options[flag] = options[flag] === "true";
   return s3Of(new Fields({ ...options, bucket: url.hostname, prefix: url.pathname.slice(1) }, "s3"));
 }
 
 /** A webhook as a flag gives it: its address. */
-export function parseWebhookFlag(url: string): WebhookSettings {
+function parseWebhookFlag(url: string): WebhookSettings {
   return webhookOf(new Fields({ url }, "webhook"));
 }
 
 function s3Of(fields: Fields): S3Settings {
+  fields.only(["bucket", "prefix", "virtual-hosted-style", "redirect", "part-size", "endpoint", "region", "access-key", "secret-key"]);
   return {
     bucket: fields.required("bucket"),
     prefix: (fields.text("prefix") ?? "").replace(/^\/+|\/+$/g, ""),
-    virtualHostedStyle: fields.flag("virtualHostedStyle") ?? false,
+    virtualHostedStyle: fields.flag("virtual-hosted-style") ?? false,
     redirect: fields.flag("redirect") ?? false,
-    partSize: Math.max(fields.bytes("partSize") ?? 16 << 20, 5 << 20),
+    partSize: Math.max(fields.bytes("part-size") ?? 16 << 20, 5 << 20),
     ...given("endpoint", fields.text("endpoint")),
     ...given("region", fields.text("region")),
-    ...given("accessKeyId", fields.text("accessKeyId")),
-    ...given("secretAccessKey", fields.text("secretAccessKey")),
+    ...given("accessKeyId", fields.text("access-key")),
+    ...given("secretAccessKey", fields.text("secret-key")),
   };
 }
 
 function proxyOf(fields: Fields): ProxySettings {
+  fields.only(["prefix", "url", "username", "password", "insecure", "ttl"]);
   const url = URL.parse(fields.required("url"));
   if (url === null || !/^https?:$/.test(url.protocol)) throw fields.wrong("url", "an HTTP address");
   const username = fields.text("username") ?? (url.username === "" ? undefined : decodeURIComponent(url.username));
@@ -158,20 +184,22 @@ function proxyOf(fields: Fields): ProxySettings {
 }
 
 function ruleOf(fields: Fields): RetentionRule {
+  fields.only(["repositories", "tags", "protect", "keep-newest", "keep-younger", "keep-pulled"]);
   const rule: RetentionRule = {
     repositories: fields.texts("repositories") ?? ["**"],
     tags: fields.texts("tags") ?? ["*"],
     protect: fields.texts("protect") ?? [],
-    ...given("keepNewest", fields.count("keepNewest")),
-    ...given("keepYounger", fields.duration("keepYounger")),
-    ...given("keepPulled", fields.duration("keepPulled")),
+    ...given("keepNewest", fields.count("keep-newest")),
+    ...given("keepYounger", fields.duration("keep-younger")),
+    ...given("keepPulled", fields.duration("keep-pulled")),
   };
   if (rule.keepNewest === undefined && rule.keepYounger === undefined && rule.keepPulled === undefined)
-    throw fields.wrong("keepNewest", "given, or keepYounger or keepPulled: a rule that keeps nothing would remove every tag");
+    throw fields.wrong("keep-newest", "given, or keep-younger or keep-pulled: a rule that keeps nothing would remove every tag");
   return rule;
 }
 
 function gcOf(fields: Fields | undefined): GcSettings {
+  fields?.only(["interval", "grace", "untagged"]);
   return {
     grace: fields?.duration("grace") ?? 24 * HOUR,
     ...given("interval", fields?.duration("interval")),
@@ -180,6 +208,7 @@ function gcOf(fields: Fields | undefined): GcSettings {
 }
 
 function webhookOf(fields: Fields): WebhookSettings {
+  fields.only(["name", "url", "headers", "actions", "timeout"]);
   const url = fields.required("url");
   if (URL.parse(url) === null) throw fields.wrong("url", "an HTTP address");
   return {
@@ -193,92 +222,4 @@ function webhookOf(fields: Fields): WebhookSettings {
 
 function given<K extends string, V>(key: K, value: V | undefined): { [P in K]?: V } {
   return value === undefined ? {} : ({ [key]: value } as { [P in K]: V });
-}
-
-/** An object of the configuration, whose keys are read by their kinds. */
-class Fields {
-  readonly #json: Json;
-  readonly #path: string;
-
-  constructor(json: unknown, path: string) {
-    if (typeof json !== "object" || json === null || Array.isArray(json))
-      throw new LighterError("invalid", `Cannot use the configuration: "${path}" must be an object`);
-    this.#json = json as Json;
-    this.#path = path;
-  }
-
-  wrong(key: string, wanted: string): LighterError {
-    return new LighterError("invalid", `Cannot use the configuration: "${this.#path}.${key}" must be ${wanted}`);
-  }
-
-  has(key: string): boolean {
-    return this.#json[key] !== undefined;
-  }
-
-  text(key: string): string | undefined {
-    return this.#of(key, "a string", (value) => typeof value === "string");
-  }
-
-  required(key: string): string {
-    const value = this.text(key);
-    if (value === undefined || value === "") throw this.wrong(key, "a string");
-    return value;
-  }
-
-  flag(key: string): boolean | undefined {
-    return this.#of(key, "true or false", (value) => typeof value === "boolean");
-  }
-
-  count(key: string): number | undefined {
-    return this.#of(key, "a whole number", (value) => Number.isInteger(value) && (value as number) >= 0);
-  }
-
-  texts(key: string): string[] | undefined {
-    return this.#of(key, "a list of strings", (value) => Array.isArray(value) && value.every((item) => typeof item === "string"));
-  }
-
-  textMap(key: string): Record<string, string> | undefined {
-    const isMap = (value: unknown): boolean =>
-      typeof value === "object" && value !== null && Object.values(value).every((item) => typeof item === "string");
-    return this.#of(key, "an object of strings", isMap);
-  }
-
-  bytes(key: string): number | undefined {
-    const value = this.#of<string | number>(key, "a size", (given) => typeof given === "string" || typeof given === "number");
-    return typeof value === "string" ? parseBytes(value) : value;
-  }
-
-  duration(key: string): number | undefined {
-    const text = this.text(key);
-    return text === undefined ? undefined : (parseDuration(text) ?? this.#throw(key, "a duration as 30s, 24h or 7d"));
-  }
-
-  child(key: string): Fields | undefined {
-    return this.has(key) ? new Fields(this.#json[key], `${this.#path}.${key}`) : undefined;
-  }
-
-  children(key: string): Fields[] {
-    const list = this.#of<unknown[]>(key, "a list", Array.isArray) ?? [];
-    return list.map((item, index) => new Fields(item, `${this.#path}.${key}[${index}]`));
-  }
-
-  #of<T>(key: string, wanted: string, fits: (value: unknown) => boolean): T | undefined {
-    const value = this.#json[key];
-    if (value !== undefined && !fits(value)) throw this.wrong(key, wanted);
-    return value as T | undefined;
-  }
-
-  #throw(key: string, wanted: string): never {
-    throw this.wrong(key, wanted);
-  }
-}
-
-const UNITS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: HOUR, d: 24 * HOUR, w: 168 * HOUR };
-
-/** Milliseconds of `90s`, `1h30m`, `7d`; undefined for any other text. */
-export function parseDuration(text: string): number | undefined {
-  if (!/^(?:\d+(?:\.\d+)?(?:ms|[smhdw]))+$/.test(text)) return text === "0" ? 0 : undefined;
-  let sum = 0;
-  for (const [, amount, unit] of text.matchAll(/(\d+(?:\.\d+)?)(ms|[smhdw])/g)) sum += Number(amount) * (UNITS[unit ?? ""] ?? 0);
-  return sum;
 }

@@ -37,4 +37,6 @@ export interface Storage {
   sweepUploads(age: number): Promise<void>;
   /** Bytes of whole blobs and of uploads under way. */
   usage(): { blobs: number; partial: number };
+  /** Ends what goes on by itself. */
+  close(): Promise<void>;
 }
