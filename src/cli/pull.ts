@@ -21,6 +21,7 @@ export const pull = command({
   flags,
   async run({ flags, args, app }) {
     const [name = ""] = args;
+    if (name.startsWith("ssh://")) return (await import("./over-ssh.ts")).overSsh(app, "pull", name, flags);
     const reference = parseReference(name);
     const named = /@|:[^/]*$/.test(name);
     if (flags["all-tags"]) {

@@ -19,6 +19,7 @@ export const push = command({
   },
   async run({ flags, args, app }) {
     const [name = ""] = args;
+    if (name.startsWith("ssh://")) return (await import("./over-ssh.ts")).overSsh(app, "push", name, flags);
     const reference = parseReference(name);
     const { registry, repository, digest, tag } = reference;
     const named = /:[^/]*$/.test(name);
