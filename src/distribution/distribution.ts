@@ -114,8 +114,6 @@ export interface Repository {
   tags(options?: { signal?: AbortSignal }): Promise<string[]>;
   /** What refers to a manifest (signatures, attestations), by the referrers API or by the tag that stands in for it; none where the registry knows of none. */
   referrers(digest: Digest, options?: { signal?: AbortSignal }): Promise<Descriptor[]>;
-  /** What refers to a manifest (signatures, attestations), by the referrers API or by the tag that stands in for it; none where the registry knows of none. */
-  referrers(digest: Digest, options?: { signal?: AbortSignal }): Promise<Descriptor[]>;
 }
 
 /** An address that a registry's images may come from, and what is remembered of it. */

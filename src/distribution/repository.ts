@@ -9,7 +9,6 @@ import type { Health } from "./health.ts";
 import { describedBy, MANIFEST_TYPES, readManifest } from "./manifests.ts";
 import { isCutShort } from "./network-failure.ts";
 import { entriesOf, readReferrers, referrersTag } from "./referrers.ts";
-import { entriesOf, readReferrers, referrersTag } from "./referrers.ts";
 import { isBrokenConnection, pause } from "./retry.ts";
 import { send } from "./send.ts";
 import { uploadBlob, type UploadOptions } from "./upload.ts";
@@ -139,28 +138,6 @@ export class RemoteRepository implements Repository {
       path = next;
     }
     return [...new Set(tags)];
-  }
-
-  async referrers(digest: Digest, options: Cancel = {}): Promise<Descriptor[]> {
-    const found: Descriptor[] = [];
-    let path: string | undefined = this.#path(`referrers/${digest}`);
-    for (let pages = 0; path !== undefined && pages < 20; pages++) {
-      const response: Response = await this.#request("GET", path, options, { accept: MEDIA.ociIndex });
-      const entries = await readReferrers(response);
-      if (entries === undefined) return pages > 0 ? found : this.#taggedReferrers(digest, options);
-      found.push(...entries);
-      path = nextPage(response);
-    }
-    return found;
-  }
-
-  async #taggedReferrers(digest: Digest, options: Cancel): Promise<Descriptor[]> {
-    try {
-      return entriesOf((await this.manifest(referrersTag(digest), options)).bytes);
-    } catch (error) {
-      if (kindOf(error) === "not-found") return [];
-      throw error;
-    }
   }
 
   async referrers(digest: Digest, options: Cancel = {}): Promise<Descriptor[]> {

@@ -53,8 +53,6 @@ export interface EngineConfig extends RegistryConfig {
   builtinRegistry: boolean;
   /** The file that says whose signatures images must bear; undefined is the default file, which need not be there. */
   signaturePolicy?: string;
-  /** The file that says whose signatures images must bear; undefined is the default file, which need not be there. */
-  signaturePolicy?: string;
   /** The built-in registry is opened to the network, in this way. */
   registry: ServedRegistry | undefined;
 }
@@ -200,7 +198,6 @@ function fromJson(json: Record<string, unknown>, path: string): FileConfig {
     pidfile: (value, key) => (file.pidfile = text(key, value)),
     "log-level": (value, key) => (file.logLevel = text(key, value)),
     "network-pool": (value) => (engine.networkPool = Number(value)),
-    "signature-policy": (value, key) => (engine.signaturePolicy = text(key, value)),
     "signature-policy": (value, key) => (engine.signaturePolicy = text(key, value)),
     "builtin-registry": (value) => (engine.builtinRegistry = value === true),
     registry: (value) => (engine.registry = parseRegistryConfig(value, path)),

@@ -32,7 +32,6 @@ import { searchImages } from "./search.ts";
 import { Sources } from "./sources.ts";
 import { tagImage } from "./tag.ts";
 import type { PolicyFile } from "./verify.ts";
-import type { PolicyFile } from "./verify.ts";
 
 /** What images stand on. */
 export interface ImagesOptions {
@@ -68,7 +67,6 @@ export function openImages({ state, content, distribution, needs, signaturePolic
     state,
     content,
     sources: new Sources(distribution, needs.builtin),
-    policy: signaturePolicy,
     policy: signaturePolicy,
     downloads: new Downloads(content, distribution.limits),
     changed,
