@@ -12,6 +12,7 @@ import { exchange, pullThrough, pushThrough } from "./exchange.ts";
 import { createExec, inspectExec, resizeExec, startExec } from "./exec.ts";
 import * as images from "./images.ts";
 import { clearLogs, logs } from "./logs.ts";
+import * as mirrors from "./mirrors.ts";
 import * as networks from "./networks.ts";
 import type { Route } from "./router.ts";
 import { allStats, stats } from "./stats.ts";
@@ -36,6 +37,10 @@ export const ROUTES: readonly Route[] = [
   route("GET", "/system/df", system.diskUsage, 25),
   // Ours; no object of Docker's is called so.
   route("GET", "/lighter/stats", allStats),
+  route("GET", "/lighter/mirrors", mirrors.list),
+  route("POST", "/lighter/mirrors", mirrors.add),
+  route("DELETE", "/lighter/mirrors", mirrors.remove),
+  route("POST", "/lighter/mirrors/test", mirrors.test),
   route("POST", "/lighter/push", pushThrough),
   route("POST", "/lighter/pull", pullThrough),
   ...(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"] as const).map((method) =>

@@ -32,7 +32,11 @@ export async function editConfigFile(path: string, change: (json: Record<string,
   }
   await rename(fresh, target);
   const folder = await open(dirname(target), "r");
-  await folder.sync().finally(() => folder.close());
+  try {
+    await folder.sync();
+  } finally {
+    await folder.close();
+  }
 }
 
 function parse(text: string, path: string): Record<string, unknown> {
