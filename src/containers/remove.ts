@@ -76,7 +76,7 @@ async function endProcess(context: Context, id: string, live: Live): Promise<voi
  * (a directory without a row is swept at the daemon's next start), then the anonymous volumes.
  */
 export async function removeLocked(context: Context, row: ContainerRow, live: Live, options: { volumes: boolean }): Promise<void> {
-  const { content, networks, state, volumes, options: paths } = context.needs;
+  const { content, images, networks, state, volumes, options: paths } = context.needs;
   const finish = state.write(
     (tx) => {
       networks.release(tx, row.id);
@@ -85,6 +85,8 @@ export async function removeLocked(context: Context, row: ContainerRow, live: Li
       const dropped = options.volumes || row.autoRemove ? volumes.dropAnonymous(tx, row.id) : undefined;
       tell(tx, row, "destroy");
       deleteRow(tx, row.id);
+      // The image was in use until now.
+      images.touch(tx, row.image);
       return dropped;
     },
     { durable: !row.autoRemove },

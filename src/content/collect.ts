@@ -9,14 +9,19 @@ export interface Unreached {
   layers: Digest[];
 }
 
-/** Which images count as roots: all, or those that a container uses (what a prune of unused images would leave). */
-export type Keep = "all images" | "used images";
+/** Which images count as roots: all, those that a container uses (what a prune of unused images would leave), or all but some. */
+export type Keep = "all images" | "used images" | { without: readonly Digest[] };
 
-const USED = "IN (SELECT image FROM containers)";
+/** The condition on an image's id. */
+function kept(keep: Keep, column: string): string {
+  if (keep === "all images") return "";
+  if (keep === "used images") return `WHERE ${column} IN (SELECT image FROM containers)`;
+  return `WHERE ${column} NOT IN (${keep.without.map((digest) => `'${digest}'`).join(",")})`;
+}
 
 /** Blobs that are wanted for themselves; the parts of an image follow over `blob_edges`. */
 function blobRoots(keep: Keep): string[] {
-  const [ids, members] = keep === "all images" ? ["", ""] : [`WHERE id ${USED}`, `WHERE image ${USED}`];
+  const [ids, members] = [kept(keep, "id"), kept(keep, "image")];
   return [
     `SELECT id FROM images ${ids}`,
     `SELECT manifest FROM image_manifests ${members}`,
@@ -30,7 +35,7 @@ function blobRoots(keep: Keep): string[] {
 /** Layers that are wanted for themselves; those below follow over `layers.parent`. */
 function layerRoots(keep: Keep): string[] {
   return [
-    `SELECT chain_id FROM image_manifests ${keep === "all images" ? "" : `WHERE image ${USED}`}`,
+    `SELECT chain_id FROM image_manifests ${kept(keep, "image")}`,
     "SELECT chain_id FROM containers WHERE chain_id IS NOT NULL",
     "SELECT key FROM lease_items WHERE kind = 'layer'",
   ];

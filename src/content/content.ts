@@ -1,5 +1,6 @@
 import type { Digest } from "../oci/image.ts";
 import type { Reader, Tx } from "../state/state.ts";
+import type { Freed } from "./freed.ts";
 
 /** A blob that is here, whole and checked. */
 export interface Blob {
@@ -127,6 +128,8 @@ export interface Content {
   collect(options?: { dryRun?: boolean }): Promise<{ bytes: number; blobs: Digest[]; layers: Digest[] }>;
   /** Bytes on disk: of blobs, of unpacked layers, of partial downloads. Adds up to what `du` says. */
   usage(): { blobs: number; layers: number; partial: number };
+  /** Bytes on disk that would go with each of some images, if they went in this order; what nothing reaches already stands apart. */
+  freed(images: readonly Digest[]): Promise<Freed>;
   /** Bytes that a prune of images without containers would free. */
   reclaimable(): number;
   /** Removes partial downloads that were not touched for `age` milliseconds. */
@@ -149,4 +152,6 @@ export interface ContentOptions {
   dataRoot: string;
   state: Reader & { write<T>(change: (tx: Tx) => T, options: { durable: boolean }): T };
   roots?: RootsSql[];
+  /** Bytes that one layer may unpack to; left out, what is out of proportion to its packed size is refused. */
+  maxLayerSize?: number | undefined;
 }

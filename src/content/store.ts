@@ -9,6 +9,7 @@ import type { Digest } from "../oci/image.ts";
 import type { Tx } from "../state/state.ts";
 import { deleteUnreached, findUnreached } from "./collect.ts";
 import type { Blob, Content, ContentOptions, Ingest, Layer, Lease } from "./content.ts";
+import { findFreed, type Freed } from "./freed.ts";
 import { FileIngest, storeBlob, UNREPEATED } from "./ingest.ts";
 import { RowLease } from "./lease.ts";
 import { packLayer, type PackOptions } from "./pack-layer.ts";
@@ -44,6 +45,7 @@ export class ContentStore implements Content {
       layer: (chainId) => this.layer(chainId),
       layerStack: (chainId) => this.layerStack(chainId),
       ingesting: (ref) => this.#ingests.get(ref),
+      maxLayerSize: options.maxLayerSize,
     });
   }
 
@@ -166,6 +168,10 @@ export class ContentStore implements Content {
 
   reclaimable(): number {
     return findUnreached(this.#options.state, this.#options.roots ?? [], "used images").bytes;
+  }
+
+  async freed(images: readonly Digest[]): Promise<Freed> {
+    return await findFreed(this.#options.state, this.#options.roots ?? [], images);
   }
 
   async sweepPartials(age: number): Promise<void> {
