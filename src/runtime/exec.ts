@@ -37,6 +37,7 @@ export async function startExec(context: Context, runtime: RuntimeRecord, spec: 
       },
     });
     context.trace(id, "exec started");
+    if (spec.process.oomScoreAdj !== undefined) setOomScore(pid, spec.process.oomScoreAdj);
     monitor ??= named(monitorPid);
     const record: ExecRecord = { id, containerId, directory, process: named(pid), monitor, terminal, stdin: spec.stdin };
     return new ExecProcess(context, record, socket);
@@ -44,6 +45,15 @@ export async function startExec(context: Context, runtime: RuntimeRecord, spec: 
     if (socket !== undefined) closeFd(socket);
     await context.spawner.remove({ cgroups: [], trees: [directory] });
     throw refused(error, "exec");
+  }
+}
+
+/** crun 1.8 leaves the score of an exec as it inherits it. The process runs by now: where it has ended, or the score may not be lowered, it stays. */
+function setOomScore(pid: number, score: number): void {
+  try {
+    writeFileSync(`/proc/${pid}/oom_score_adj`, String(score));
+  } catch {
+    // Told above.
   }
 }
 
