@@ -8,6 +8,7 @@ import { archiveFault } from "./archive-fault.ts";
 import { LayerExtractor, NeedsLower, openDirectory } from "./extract-layer.ts";
 import type { JobContext } from "./job.ts";
 import { LowerStack } from "./lower.ts";
+import { checkUnpackedSize } from "./layer-size.ts";
 import { decompress, type GrowingFile, readGrowing } from "./packed-source.ts";
 import { HERE } from "./tree-path.ts";
 import { removeAt, treeSizeJob } from "./tree.ts";
@@ -31,6 +32,8 @@ export interface UnpackArgs {
   /** The name that the finished layer gets. */
   directory: string;
   diffId: string;
+  /** Bytes that it may unpack to; left out, the proportion decides ({@link checkUnpackedSize}). */
+  most?: number;
   news: UnpackNews;
 }
 
@@ -92,7 +95,9 @@ async function attempt(
 async function extract(args: UnpackArgs, news: News, extractor: LayerExtractor, context: JobContext): Promise<void> {
   const hash = new Bun.CryptoHasher("sha256");
   const parser = new TarParser(extractor);
+  let unpacked = 0;
   for await (const chunk of decompress(readGrowing(news.file(), context.signal))) {
+    checkUnpackedSize((unpacked += chunk.length), news.read, args.most);
     hash.update(chunk);
     parser.push(chunk);
   }
@@ -118,6 +123,8 @@ class News {
   #wake: (() => void)[] = [];
   #failure: unknown;
   #told = 0;
+  /** Bytes of the packed file that were read. */
+  read = 0;
 
   constructor(first: UnpackNews, context: JobContext) {
     this.known = { ...first };
@@ -163,6 +170,7 @@ class News {
         return { size: now.size ?? 0, complete: now.complete === true };
       },
       progress: (position) => {
+        this.read = position;
         if (performance.now() - this.#told < PROGRESS) return;
         this.#told = performance.now();
         void this.#context.port.send({ progress: position } satisfies UnpackTold).catch(() => {});

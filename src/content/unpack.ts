@@ -21,6 +21,8 @@ export interface UnpackNeeds {
   layer(chainId: Digest): Layer | undefined;
   layerStack(chainId: Digest): Layer[];
   ingesting(ref: string): FileIngest | undefined;
+  /** Bytes that a layer may unpack to. */
+  maxLayerSize?: number | undefined;
 }
 
 interface Shared {
@@ -120,6 +122,7 @@ export class Unpacker {
         work: join(places.work, `${hexOf(options.chainId)}.${process.pid}.${++this.#runs}`),
         directory: layerDirectory(places, options.chainId),
         diffId: options.diffId,
+        ...(this.#needs.maxLayerSize === undefined ? {} : { most: this.#needs.maxLayerSize }),
         news: { path: `/proc/self/fd/${file}`, ...source.news, ...(parent instanceof Promise ? {} : { lower: parent }) },
       },
       { signal: AbortSignal.any([signal, stop.signal]) },

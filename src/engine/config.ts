@@ -41,6 +41,8 @@ export interface EngineConfig extends RegistryConfig {
   logDriver: string;
   logOptions: Record<string, string>;
   shmSize: number;
+  /** Bytes that one layer of an image may unpack to; undefined: only what is out of proportion to its packed size is refused. */
+  maxLayerSize?: number;
   /** What containers get that say nothing themselves. */
   containers: ContainerDefaults;
   stopTimeout: number;
@@ -192,6 +194,7 @@ function fromJson(json: Record<string, unknown>, path: string): FileConfig {
     "log-opts": (value, key) => (engine.logOptions = textMap(key, value)),
     "shutdown-timeout": (value, key) => (engine.shutdownTimeout = number(key, value)),
     "default-shm-size": (value) => (engine.shmSize = typeof value === "number" ? value : parseBytes(String(value))),
+    "max-layer-size": (value) => (engine.maxLayerSize = typeof value === "number" ? value : parseBytes(String(value))),
     experimental: (value) => (engine.experimental = value === true),
     init: (value) => (engine.init = value === true),
     hosts: (value, key) => (file.hosts = texts(key, value)),

@@ -1,6 +1,7 @@
 import { LighterError } from "../base/errors.ts";
 import { shortId } from "../base/ids.ts";
 import type { Content, Lease } from "../content/content.ts";
+import { LAYER_TOO_LARGE } from "../content/layer-size.ts";
 import { chainIds } from "../oci/digest.ts";
 import type { Descriptor, Digest } from "../oci/image.ts";
 import type { ProgressSink } from "../wire/progress.ts";
@@ -93,14 +94,15 @@ async function obtain(context: LayersContext, layer: Layer): Promise<void> {
     });
   };
 
-  let early: Promise<void>;
+  let early: Promise<unknown>;
   if (downloaded) early = unpackEarly(layer, Promise.resolve({ blob: blob.digest }), unpack, signal);
   else {
     const repositories = context.source.repositories;
     const { started, finished } = context.downloads.fetch(blob, { repositories, lease, signal, listener: listenerOf(layer) });
     const source = started.then((ingest) => ({ ingest, finished }));
     early = unpackEarly(layer, source, unpack, signal);
-    await finished;
+    // What is found out while it arrives need not arrive to its end.
+    await Promise.race([finished, early.then(() => finished)]);
     downloaded = true;
   }
   progress.state("Download complete");
@@ -118,7 +120,7 @@ async function obtain(context: LayersContext, layer: Layer): Promise<void> {
 
 type UnpackSource = Parameters<Content["unpack"]>[0]["source"];
 
-/** Unpacks while the bytes arrive, once the layer below has begun. Never rejects: the caller looks whether the layer is there. */
+/** Unpacks while the bytes arrive, once the layer below has begun. Rejects only where another attempt would end alike: else the caller looks whether the layer is there. */
 async function unpackEarly(
   { begun, below }: Layer,
   source: Promise<UnpackSource>,
@@ -132,8 +134,9 @@ async function unpackEarly(
     const work = unpack(from);
     begun.resolve();
     await work;
-  } catch {
-    // Told by the second attempt, which has the whole blob.
+  } catch (error) {
+    if ((error as { code?: unknown } | null)?.code === LAYER_TOO_LARGE) throw error;
+    // The rest is told by the second attempt, which has the whole blob.
   }
 }
 

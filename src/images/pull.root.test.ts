@@ -2,6 +2,7 @@ import { describe, expect, test } from "bun:test";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { gzipSync } from "node:zlib";
 import { hostileRegistry, type HostileRegistry } from "../distribution/hostile.suite.ts";
 import { digestOf } from "../oci/digest.ts";
 import { MEDIA, type Descriptor, type Digest } from "../oci/image.ts";
@@ -320,6 +321,26 @@ describe.skipIf(process.getuid?.() !== 0)("pull", () => {
     expect(summary?.RepoDigests).toEqual([`${registry.host}/x@${image.digest}`]);
     expect((await failure(shop.images.runnable(`${registry.host}/x:1`))).message).toBe(`No such image: ${registry.host}/x:1`);
     expect((await shop.images.runnable(`${registry.host}/x@${image.digest}`)).id).toBe(image.digest);
+  });
+
+  test("a layer that unpacks to more than is allowed is an error while it arrives, and nothing stays", async () => {
+    await using registry = await hostileRegistry();
+    await using shop = await workshop({ maxLayerSize: 3_000_000 });
+    const fine = layerOf({ a: new Uint8Array(2_500_000) });
+    const bomb = layerOf({ a: new Uint8Array(30_000_000) });
+    const packed = ({ bytes, diffId }: typeof fine) => ({ bytes: gzipSync(bytes), diffId, mediaType: MEDIA.ociLayerGzip });
+    registry.addImage("fine", "1", [packed(fine)]);
+    registry.addImage("bomb", "1", [layerOf({ b: "1" }), packed(bomb), randomLayer("c", 300_000)]);
+    await shop.images.pull(`${registry.host}/fine:1`, { progress: shop.progress });
+    await shop.images.remove(`${registry.host}/fine:1`, { force: true, noPrune: false });
+    const error = await failure(shop.images.pull(`${registry.host}/bomb:1`, { progress: shop.progress }));
+    expect(error.kind).toBe("invalid");
+    expect(error.message).toBe(
+      `Cannot unpack the layer: it unpacks to more than 3MB; where that is right, set "max-layer-size" in the daemon's configuration`,
+    );
+    await shop.content.collect();
+    await shop.content.sweepPartials(-1000);
+    expect(shop.content.usage()).toEqual({ blobs: 0, layers: 0, partial: 0 });
   });
 
   test("a manifest with more layers than can be stacked is refused before anything is fetched", async () => {

@@ -31,11 +31,11 @@ export interface Workshop extends AsyncDisposable {
 
 /** Opens images over a fresh state and store; `hub` stands where Docker Hub would be (so that no test asks the real one). */
 export async function workshop(
-  options: { builtin?: ImagesNeeds["builtin"]; hub?: string; root?: string; dataRoot?: string } = {},
+  options: { builtin?: ImagesNeeds["builtin"]; hub?: string; root?: string; dataRoot?: string; maxLayerSize?: number } = {},
 ): Promise<Workshop> {
   const root = options.root ?? (await mkdtemp(join(tmpdir(), "lighter-images-")));
   const state = new State(join(root, "state.db"));
-  const content = await openContent({ dataRoot: options.dataRoot ?? root, state });
+  const content = await openContent({ dataRoot: options.dataRoot ?? root, state, maxLayerSize: options.maxLayerSize });
   const messages: ProgressMessage[] = [];
   const users: Workshop["users"] = [];
   const needs: ImagesNeeds = { users: (image) => users.filter((user) => user.image === image), builtin: options.builtin };
