@@ -2,13 +2,13 @@ import { diffUpper } from "../content/trees.ts";
 import { type Context, find } from "./context.ts";
 import { INIT_FILES } from "./init-files.ts";
 import { pathsOf } from "./paths.ts";
-import { layersOf } from "./prepare.ts";
+import { stackOf } from "./prepare.ts";
 import { INIT_PATH } from "./spec.ts";
 
 const KINDS = { C: 0, A: 1, D: 2 } as const;
 
 /** Made for every container, most of them by the runtime for mounts: no change of the container's. */
-const MOUNT_POINTS = [...INIT_FILES.filter((path) => path !== "/etc"), INIT_PATH];
+export const MOUNT_POINTS: readonly string[] = [...INIT_FILES.filter((path) => path !== "/etc"), INIT_PATH];
 
 /** One line of `docker diff`: 0 changed, 1 added, 2 deleted. */
 export interface PathChange {
@@ -20,7 +20,8 @@ export interface PathChange {
 export async function containerChanges(context: Context, reference: string, options: { copied?: boolean } = {}): Promise<PathChange[]> {
   const row = find(context, reference);
   const { upper } = pathsOf(context.needs.options, row.id);
-  const changes = await diffUpper({ upper, lower: layersOf(context, row), mountPoints: MOUNT_POINTS, ...options });
+  const whole = context.needs.options.copies === true;
+  const changes = await diffUpper({ upper, lower: stackOf(context, row), mountPoints: MOUNT_POINTS, whole, ...options });
   return changes.map(({ path, kind }) => ({ Path: path, Kind: KINDS[kind] }));
 }
 

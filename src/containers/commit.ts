@@ -2,11 +2,12 @@ import { LighterError } from "../base/errors.ts";
 import { logOf } from "../base/log.ts";
 import type { Digest, RunConfig } from "../oci/image.ts";
 import type { ContainerConfig } from "../wire/engine-api.ts";
-import { containerChanges, mountPathsBeside } from "./changes.ts";
+import { containerChanges, MOUNT_POINTS, mountPathsBeside } from "./changes.ts";
 import { change, type Context, current, find, isRunning, liveOf, tell, tellAlone } from "./context.ts";
 import type { Live } from "./live.ts";
 import { mergeConfig } from "./merge-config.ts";
 import { pathsOf } from "./paths.ts";
+import { stackOf } from "./prepare.ts";
 import { type ContainerRow, rowById } from "./rows.ts";
 import { beginTransfer } from "./transfers.ts";
 
@@ -74,9 +75,10 @@ async function makeImage(context: Context, row: ContainerRow, request: CommitReq
   const { config } = row.desired;
   const changes = await containerChanges(context, row.id, { copied: true });
   const { upper } = pathsOf(context.needs.options, row.id);
+  const whole = context.needs.options.copies === true ? { whole: { lower: stackOf(context, row), mountPoints: MOUNT_POINTS } } : {};
   return context.needs.images.commit({
     base: row.manifest,
-    layer: changes.length === 0 ? undefined : { directory: upper, except: mountPathsBeside(changes) },
+    layer: changes.length === 0 ? undefined : { directory: upper, except: mountPathsBeside(changes), ...whole },
     config(changed) {
       const asked = changed(runConfigOf(request.config ?? config));
       return runConfigOf({ ...mergeConfig(asked as ContainerConfig, config as RunConfig), OnBuild: asked.OnBuild ?? null });

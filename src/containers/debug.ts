@@ -1,6 +1,7 @@
 import { mkdirSync, readFileSync, rmSync, symlinkSync } from "node:fs";
 import { LighterError } from "../base/errors.ts";
 import type { Lease } from "../content/content.ts";
+import { copyStack } from "../content/trees.ts";
 import { isAlive } from "../linux/process.ts";
 import type { Mount, RuntimeSpec } from "../oci/spec.ts";
 import type { HostConfig } from "../wire/engine-api.ts";
@@ -49,7 +50,7 @@ export async function prepareDebug(context: Context, row: ContainerRow): Promise
   return liveOf(context, id).lock.run(async () => {
     const other = current(context, id);
     if (isRunning(other) && other.task !== undefined) return joinPlan(context, row, other);
-    ready(context, other);
+    await ready(context, other);
     const plan = filesPlan(await containerFiles(context, other));
     sessionsOf(context, id).add(row.id);
     return plan;
@@ -117,10 +118,18 @@ async function imageFiles(context: Context, row: ContainerRow, image: string): P
   const { directory, empty } = pathsOf(options, row.id);
   const [upper, work] = [`${directory}/debug/upper`, `${directory}/debug/work`];
   for (const path of [upper, work, empty]) mkdirSync(path, { recursive: true });
+  if (options.copies === true) {
+    await copyStack({ layers, target: upper });
+    return { lower: [], upper, work: "", mounts: [], what: `image "${image}"` };
+  }
   return { lower: layers.length === 0 ? [empty] : layers, upper, work, mounts: [], what: `image "${image}"` };
 }
 
 function filesPlan({ lower, upper, work, mounts, what }: Files): DebugPlan {
+  if (lower.length === 0) {
+    const bind: Mount = { destination: TARGET, type: "bind", source: upper, options: ["rbind", "rprivate"] };
+    return { edit: (spec) => void spec.mounts.push(bind, ...mounts), check: () => undefined };
+  }
   const options = [`lowerdir=${lower.join(":")}`, `upperdir=${upper}`, `workdir=${work}`, "redirect_dir=off", "metacopy=off", "index=off"];
   if (Buffer.byteLength(options.join(",")) > OPTION_BYTES)
     throw new LighterError("unsupported", `Cannot debug ${what}: its ${lower.length} layers are more than one mount takes`);

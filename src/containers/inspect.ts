@@ -22,6 +22,7 @@ export async function inspectContainer(
   options: { size?: boolean } = {},
 ): Promise<ContainerInspectResponse> {
   const row = find(context, reference);
+  const driver = context.needs.options.copies === true ? "native" : "overlayfs";
   const { images, networks, state } = context.needs;
   const { config, hostConfig, os } = row.desired;
   const paths = pathsOf(context.needs.options, row.id);

@@ -21,6 +21,8 @@ const log = logOf("containers");
 const LOG_BYTES_PER_BYTE = 48;
 /** The size is not looked at more often than after these bytes of log. */
 const LEAST_BUDGET = 4096;
+/** Below this size of a file, the monitor is kept from running ahead of us. */
+const SMALL_FILE = 5_000_000;
 /** A monitor may still have the last daemon's message to begin a new file. */
 const LAST_MESSAGE_MILLISECONDS = 1000;
 /** Files of a log that is rotated more often than this are gone before it pays to compress them. */
@@ -97,6 +99,8 @@ export function boundLog(context: Context, row: ContainerRow, live: Live, task: 
       tellAlone(context, row, "log-loss", { lines: String(lines) });
     },
   });
+  // What is on its way when a small file is full would fill it several times over.
+  let narrow = limits.maxSize >= SMALL_FILE || task.narrowOutput();
   let pause = 1;
   let meanwhile = 0;
   const count: OutputSink = {
@@ -104,6 +108,7 @@ export function boundLog(context: Context, row: ContainerRow, live: Live, task: 
     room: 0,
     write: (_stream, data) => {
       loss.saw(data);
+      if (!narrow) narrow = task.narrowOutput();
       budget -= data.length * LOG_BYTES_PER_BYTE;
       if (budget <= 0) look();
       if (!busy) {

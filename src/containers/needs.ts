@@ -31,6 +31,8 @@ export interface ContainersOptions {
   defaults: ContainerDefaults;
   defaultRuntime: string;
   init: boolean;
+  /** The data root carries no overlay: every root is a whole copy of its layers. */
+  copies?: boolean;
 }
 
 export interface ContainerImages {
@@ -50,7 +52,8 @@ export interface ContainerImages {
   displayName(reference: string, id: Digest): string;
   commit(options: {
     base: Digest;
-    layer: { directory: string; except: readonly string[] } | undefined;
+    layer:
+      { directory: string; except: readonly string[]; whole?: { lower: readonly string[]; mountPoints: readonly string[] } } | undefined;
     config(changed: (from: RunConfig) => RunConfig): RunConfig;
     changes: readonly string[];
     author: string;

@@ -4,6 +4,7 @@ import type { ContainersOptions } from "./needs.ts";
 /** The files and directories of one container below the data root and the exec root. */
 export interface ContainerPaths {
   directory: string;
+  /** What the container writes: an overlay's upper directory; where roots are copies, its whole root. */
   upper: string;
   work: string;
   /** Stands in for the layers of an image that has none. */
@@ -24,7 +25,7 @@ export function pathsOf(options: ContainersOptions, id: string): ContainerPaths 
   const directory = join(options.dataRoot, "containers", id);
   return {
     directory,
-    upper: `${directory}/upper`,
+    upper: `${directory}/${options.copies === true ? "root" : "upper"}`,
     work: `${directory}/work`,
     empty: `${directory}/empty`,
     logDirectory: `${directory}/log`,

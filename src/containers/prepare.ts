@@ -1,6 +1,8 @@
-import { existsSync, mkdirSync, statSync } from "node:fs";
+import { existsSync, mkdirSync, renameSync, statSync } from "node:fs";
 import { LighterError } from "../base/errors.ts";
+import { copyStack, removeTree } from "../content/trees.ts";
 import { closeFd } from "../linux/fd.ts";
+import { hexOf } from "../oci/digest.ts";
 import type { TaskSpec } from "../runtime/runtime.ts";
 import { checkProfile } from "./apparmor.ts";
 import { type Context, find } from "./context.ts";
@@ -26,8 +28,13 @@ export interface NetworkPlace {
   resolvConf: string | undefined;
 }
 
-/** Unpacked layers of a container, topmost first; an empty directory stands in for an image without layers. */
+/** What a container's root is made of beside its own directory, topmost first: its image's layers, or nothing where roots are copies. */
 export function layersOf(context: Context, row: ContainerRow): string[] {
+  return context.needs.options.copies === true ? [] : stackOf(context, row);
+}
+
+/** Unpacked layers of a container's image, topmost first; an empty directory stands in for an image without layers. */
+export function stackOf(context: Context, row: ContainerRow): string[] {
   if (row.chainId === undefined) return [pathsOf(context.needs.options, row.id).empty];
   return context.needs.content.layerStack(row.chainId).map(({ directory }) => directory);
 }
@@ -56,7 +63,7 @@ async function sourceOf(
     case "volume":
       return volumeSource(context, row, mount, layers);
     case "image":
-      return imageSource(context, mount);
+      return context.needs.options.copies === true ? imageCopy(context, row, mount) : imageSource(context, mount);
     case "tmpfs":
       return undefined;
   }
@@ -117,6 +124,20 @@ async function imageSource(context: Context, mount: PlannedMount): Promise<Mount
   return mount.subpath === undefined ? only : subpathOf(only, mount.subpath);
 }
 
+/** The files of an image as one directory of the container's, where no overlay can show them. */
+async function imageCopy(context: Context, row: ContainerRow, mount: PlannedMount): Promise<MountSource | string> {
+  const { layers, manifest } = await context.needs.images.runnable(mount.source);
+  const copy = `${pathsOf(context.needs.options, row.id).directory}/images/${hexOf(manifest)}`;
+  if (!existsSync(copy)) {
+    const work = `${copy}.new`;
+    await removeTree(work);
+    mkdirSync(work, { recursive: true });
+    await copyStack({ layers, target: work });
+    renameSync(work, copy);
+  }
+  return mount.subpath === undefined ? copy : subpathOf(copy, mount.subpath);
+}
+
 /** A part of an image of several layers: the directories that make it up, or the one file that is seen there. */
 function imagePart(layers: string[], subpath: string, image: string): MountSource {
   const directories = mergedDirectories(layers, subpath);
@@ -162,7 +183,7 @@ export function taskSpecOf(
     runtime: runtime.record(row.runtime),
     directory: paths.run,
     spec,
-    rootfs: { lower: layers, upper: paths.upper, work: paths.work, volatile: row.autoRemove },
+    rootfs: { lower: layers, upper: paths.upper, work: layers.length === 0 ? "" : paths.work, volatile: row.autoRemove },
     seccomp: parseSecurityOptions(host.SecurityOpt ?? [], host.Privileged ?? false, options.defaults.seccompProfile).seccomp,
     terminal,
     stdin: !config.OpenStdin ? "none" : config.StdinOnce && !terminal ? "once" : "open",

@@ -47,7 +47,7 @@ export async function openPlace(context: Context, row: ContainerRow, live: Live,
     };
   }
   refuseDebugged(context, row, "copy files of");
-  ready(context, row);
+  await ready(context, row);
   const fd = await openStopped(context, row);
   if (!row.hasRun) makeWorkingDirectory(fd, row.desired.config.WorkingDir ?? "");
   return { root: `/proc/self/fd/${fd}`, path: absolute, readOnly, close: () => closeFd(fd) };
@@ -76,7 +76,8 @@ function openRunning(row: ContainerRow, init: ProcessName): number {
 
 function openStopped(context: Context, row: ContainerRow): Promise<number> {
   const { upper, work } = pathsOf(context.needs.options, row.id);
-  return context.needs.runtime.openRoot({ lower: layersOf(context, row), upper, work, volatile: false });
+  const lower = layersOf(context, row);
+  return context.needs.runtime.openRoot({ lower, upper, work: lower.length === 0 ? "" : work, volatile: false });
 }
 
 function coveringMount(row: ContainerRow, path: string): ContainerRow["desired"]["mounts"][number] | undefined {

@@ -123,7 +123,8 @@ async function makeTask(
 ): Promise<Task> {
   const { networks, runtime } = context.needs;
   const layers = layersOf(context, row);
-  trace.sync("directories", () => ready(context, row));
+  const copied = trace.sync("directories", () => ready(context, row));
+  if (copied !== undefined) await copied;
   const links = startableLinks(context, row);
   await runtime.learn(row.runtime);
   // What fails while the network is being made must not leave it unawaited.

@@ -11,6 +11,12 @@ export interface Change {
   path: string;
 }
 
+/** The same with the bytes of the path. */
+export interface ByteChange {
+  kind: Change["kind"];
+  path: ByteString;
+}
+
 /** What to compare with what. */
 export interface DiffArgs {
   /** The upper directory of an overlay, absolute. */
@@ -19,6 +25,8 @@ export interface DiffArgs {
   lower: readonly string[];
   /** Name files that were copied up, too, even where owner, mode, size and time are as they were: their bytes may differ. */
   copied?: boolean;
+  /** It is no upper directory but the whole root: what it lacks of the layers was deleted. */
+  whole?: boolean;
   /** Absolute paths that were made for mounts: left out with the directories on the way to them, unless there is more in them. */
   mountPoints?: readonly string[];
 }
@@ -28,14 +36,19 @@ export interface DiffArgs {
  * A directory counts as changed for its mode, its owner, and for what is changed in it; a file for its time and size, too.
  */
 export async function diffUpperJob(args: DiffArgs, context: JobContext): Promise<Change[]> {
+  return (await findChanges(args, context)).map(({ kind, path }) => ({ kind, path: textOf(path) }));
+}
+
+/** As {@link diffUpperJob}, for who goes on with the names. */
+export async function findChanges(args: DiffArgs, context: JobContext): Promise<ByteChange[]> {
   const lower = new LowerStack(args.lower);
   const turn = turns(context.signal);
   const forMounts = pathsTo(args.mountPoints ?? []);
-  const walk = async (dir: number, name: ByteString, path: ByteString, hidden: boolean): Promise<Change[]> => {
+  const walk = async (dir: number, name: ByteString, path: ByteString, hidden: boolean): Promise<ByteChange[]> => {
     const fd = must(openAt(dir, name, O.DIRECTORY | (dir === HERE ? 0 : O.NOFOLLOW)), "openat", path);
     try {
       const names = readDirectory(fd).map((entry) => entry.name);
-      const found = new Map<ByteString, Change[]>();
+      const found = new Map<ByteString, ByteChange[]>();
       for (const child of names) {
         await turn();
         const stat = statAt(fd, child);
@@ -45,7 +58,7 @@ export async function diffUpperJob(args: DiffArgs, context: JobContext): Promise
         const below = stat.type === S_IFDIR ? await walk(fd, child, at, opaque) : [];
         const mounts = below.length > 0 ? undefined : forMounts.get(at);
         if (mounts === "point" || (mounts === "parent" && lower.entry(at) === undefined)) continue;
-        const always = below.length > 0 || (args.copied === true && stat.type !== S_IFDIR);
+        const always = below.length > 0 || (args.copied === true && args.whole !== true && stat.type !== S_IFDIR);
         found.set(child, [...changeOf(lower, at, stat, always), ...below]);
       }
       if (hidden) for (const gone of removedBelow(lower, path, new Set(names))) found.set(gone, [changed("D", joinPath(path, gone))]);
@@ -54,7 +67,7 @@ export async function diffUpperJob(args: DiffArgs, context: JobContext): Promise
       close(fd);
     }
   };
-  return await walk(HERE, byteString(args.upper), "", false);
+  return await walk(HERE, byteString(args.upper), "", args.whole === true);
 }
 
 /** What each path has to do with mount points. */
@@ -68,12 +81,12 @@ function pathsTo(points: readonly string[]): Map<ByteString, "point" | "parent">
   return found;
 }
 
-function changed(kind: Change["kind"], path: ByteString): Change {
-  return { kind, path: `/${textOf(path)}` };
+function changed(kind: Change["kind"], path: ByteString): ByteChange {
+  return { kind, path: `/${path}` };
 }
 
 /** The line of one entry; none for what is as it was, unless it has to have one. */
-function changeOf(lower: LowerStack, path: ByteString, stat: FileStat, always: boolean): Change[] {
+function changeOf(lower: LowerStack, path: ByteString, stat: FileStat, always: boolean): ByteChange[] {
   const before = lower.entry(path);
   if (isWhiteout(stat)) return before === undefined ? [] : [changed("D", path)];
   if (before === undefined) return [changed("A", path)];

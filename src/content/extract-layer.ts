@@ -4,16 +4,13 @@ import {
   close,
   linkAt,
   mkdirAt,
-  mknodAt,
   must,
   O,
   openAt,
   openInRoot,
   readLinkAt,
-  S_IFCHR,
   S_IFDIR,
   S_IFLNK,
-  setXattrFd,
   statAt,
   truncateTo,
   unlinkAt,
@@ -22,16 +19,15 @@ import {
 import { ERRNO } from "../linux/libc.ts";
 import { type ByteString, type TarEntry, textOf } from "../oci/tar-entry.ts";
 import type { TarSink } from "../oci/tar-read.ts";
-import { OVERLAY_OPAQUE, whiteoutOf } from "../oci/whiteout.ts";
+import { whiteoutOf } from "../oci/whiteout.ts";
 import { copyFileAt } from "./copy-file.ts";
-import { isWhiteout, lowerLink, LowerStack, xattrsOf } from "./lower.ts";
+import { isWhiteout, lowerLink, LowerStack, makeWhiteout, markOpaque, xattrsOf } from "./lower.ts";
 import { applyMetadata, createFile, createSpecial, metadataOf, type Metadata } from "./make-entry.ts";
 import { removeAt } from "./tree.ts";
 import { baseOf, cleanPath, HERE, joinPath, MOST_LINKS, parentOf } from "./tree-path.ts";
 
 /** Open parents that are kept: entries of one directory mostly follow each other. */
 const MOST_OPEN = 64;
-const YES = Buffer.from("y");
 
 /** A directory of the layer: who described it, and what it hides. */
 interface Directory {
@@ -146,7 +142,7 @@ export class LayerExtractor implements TarSink {
     const fd = must(openInRoot(this.#root, path, O.DIRECTORY | O.NOFOLLOW), "openat2", path);
     try {
       const hides = (directory.opaque || directory.replaced) && path !== "" && !lower.empty;
-      if (hides) must(setXattrFd(fd, OVERLAY_OPAQUE, YES), "setxattr", path);
+      if (hides) must(markOpaque(fd), "setxattr", path);
       if (directory.metadata !== undefined) applyMetadata(fd, directory.metadata, path);
       this.bytes += blocksOf(fd);
     } finally {
@@ -311,7 +307,7 @@ export class LayerExtractor implements TarSink {
       here.replaced = here.late = true;
       return;
     }
-    const result = mknodAt(this.#fd(parent), name, S_IFCHR, 0, 0, 0);
+    const result = makeWhiteout(this.#fd(parent), name);
     if (result === -ERRNO.EEXIST) return;
     must(result, "mknodat", path);
     this.inodes++;

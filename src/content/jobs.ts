@@ -1,3 +1,4 @@
+import { copyStackJob } from "./copy-stack.ts";
 import { copyTreeJob } from "./copy-tree.ts";
 import { diffUpperJob } from "./diff-upper.ts";
 import { statPathJob } from "./in-root.ts";
@@ -12,6 +13,7 @@ export const JOBS = {
   unpackLayer: unpackLayerJob,
   packTree: packTreeJob,
   unpackTree: unpackTreeJob,
+  copyStack: copyStackJob,
   copyTree: copyTreeJob,
   diffUpper: diffUpperJob,
   statPath: statPathJob,

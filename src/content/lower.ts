@@ -1,6 +1,20 @@
-import { type FileStat, getXattr, listXattrs, readLinkAt, S_IFCHR, S_IFDIR, S_IFLNK, statAt } from "../linux/files.ts";
+import {
+  type FileStat,
+  getXattr,
+  listXattrs,
+  mknodAt,
+  readLinkAt,
+  S_IFCHR,
+  S_IFDIR,
+  S_IFLNK,
+  S_IFSOCK,
+  setTimesAt,
+  setXattrFd,
+  statAt,
+} from "../linux/files.ts";
+import { ERRNO } from "../linux/libc.ts";
 import { type ByteString, byteString } from "../oci/tar-entry.ts";
-import { OVERLAY_OPAQUE, OVERLAY_XATTRS } from "../oci/whiteout.ts";
+import { OPAQUE_WHITEOUT, OVERLAY_OPAQUE, OVERLAY_XATTRS } from "../oci/whiteout.ts";
 import { HERE, joinPath, parentOf, baseOf } from "./tree-path.ts";
 
 /** What stands at a path of the merged lower layers: which layer shows it, and what it is there. */
@@ -61,15 +75,38 @@ export class LowerStack {
   }
 }
 
-/** overlayfs' mark for "nothing here": a character device 0/0. */
+/**
+ * overlayfs' mark for "nothing here", a character device 0/0, or what stands in for it where the file system takes none:
+ * a socket that nobody may use and that is of no time.
+ */
 export function isWhiteout(stat: FileStat): boolean {
+  if (stat.type === S_IFSOCK) return stat.mode === 0 && stat.mtime === 0n;
   return stat.type === S_IFCHR && stat.major === 0 && stat.minor === 0;
 }
+
+/** Makes such a mark; returns 0 or the negative error number (EEXIST above all). */
+export function makeWhiteout(dir: number, name: ByteString): number {
+  const made = mknodAt(dir, name, S_IFCHR, 0, 0, 0);
+  if (made === 0 || made === -ERRNO.EEXIST || made === -ERRNO.ENOSPC) return made;
+  // An archive never brings a socket: no other entry of a layer can be taken for it.
+  const stand = mknodAt(dir, name, S_IFSOCK, 0, 0, 0);
+  return stand < 0 ? stand : setTimesAt(dir, name, 0n, 0n);
+}
+
+/** Marks a directory that hides the layers below: by overlayfs' attribute, or by a mark in it where the file system keeps none. */
+export function markOpaque(fd: number): number {
+  const set = setXattrFd(fd, OVERLAY_OPAQUE, YES);
+  return set === 0 || set === -ERRNO.ENOSPC ? set : makeWhiteout(fd, OPAQUE_WHITEOUT);
+}
+
+const YES = Buffer.from("y");
 
 /** Whether a directory hides what the layers below have under its name. */
 export function isOpaque(directory: ByteString): boolean {
   const value = getXattr(HERE, directory, OVERLAY_OPAQUE);
-  return value !== undefined && value.length === 1 && value[0] === 0x79;
+  if (value !== undefined) return value.length === 1 && value[0] === 0x79;
+  const mark = statAt(HERE, `${directory}/${OPAQUE_WHITEOUT}`);
+  return typeof mark !== "number" && isWhiteout(mark);
 }
 
 /** The target of an entry that is a symbolic link. */

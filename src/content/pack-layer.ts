@@ -48,8 +48,9 @@ async function packBlob(content: Content, options: PackOptions): Promise<{ blob:
     await ingest.write(member);
   };
   try {
-    const { directory: root, except = [] } = options;
-    const pieces = packTree({ root, path: "/", name: "", layer: true, wholeSeconds: true, except }, signalOf(options));
+    const { directory: root, except = [], whole } = options;
+    const args = { root, path: "/", name: "", layer: true, wholeSeconds: true, except, ...(whole === undefined ? {} : { whole }) };
+    const pieces = packTree(args, signalOf(options));
     for await (const piece of pieces) {
       plain.update(piece);
       const member = gzipAsync(piece, { level: 1 });

@@ -20,11 +20,12 @@ import {
 import { type ByteString, byteString, type TarEntry, type TarSpan, type TarType } from "../oci/tar-entry.ts";
 import { spanBytes, TAR_END, tarHeader, tarPadding } from "../oci/tar-write.ts";
 import { OPAQUE_WHITEOUT, whiteoutName } from "../oci/whiteout.ts";
+import { type ByteChange, type DiffArgs, findChanges } from "./diff-upper.ts";
 import { findInRoot, openRoot, type PlaceInRoot } from "./in-root.ts";
 import type { JobContext, JobPort } from "./job.ts";
 import { isOpaque, isWhiteout, xattrsOf } from "./lower.ts";
 import { turns } from "./tree.ts";
-import { HERE, joinPath } from "./tree-path.ts";
+import { baseOf, HERE, joinPath, parentOf } from "./tree-path.ts";
 
 /** What to pack, and how. */
 export interface PackArgs extends PlaceInRoot {
@@ -38,6 +39,8 @@ export interface PackArgs extends PlaceInRoot {
   wholeSeconds?: boolean;
   /** Absolute paths, as seen from the top, that are left out with all below. */
   except?: readonly string[];
+  /** The tree is a whole root: only what it changes in these layers is packed, what it lacks of them as whiteouts. */
+  whole?: Pick<DiffArgs, "lower" | "mountPoints">;
   /** Absolute paths of directories, as seen from the top, of which nothing but themselves is taken. */
   shallow?: readonly string[];
 }
@@ -98,6 +101,9 @@ interface Walk {
   /** Names in the archive that are left out. */
   except: ReadonlySet<ByteString>;
   shallow: ReadonlySet<ByteString>;
+  /** Names that are packed, undefined for all, and names that are removed by the directory that they were in. */
+  only: ReadonlySet<ByteString> | undefined;
+  gone: ReadonlyMap<ByteString, ByteString[]>;
   turn: () => Promise<void>;
 }
 
@@ -114,6 +120,7 @@ export async function packTreeJob(args: PackArgs, context: JobContext): Promise<
       links: new Map(),
       except: named(args.except),
       shallow: named(args.shallow),
+      ...chosen(args.whole && (await findChanges({ upper: args.root, whole: true, ...args.whole }, context))),
       turn: turns(context.signal),
     };
     try {
@@ -133,18 +140,32 @@ export async function packTreeJob(args: PackArgs, context: JobContext): Promise<
   }
 }
 
+function chosen(changes: readonly ByteChange[] | undefined): Pick<Walk, "only" | "gone"> {
+  const gone = new Map<ByteString, ByteString[]>();
+  if (changes === undefined) return { only: undefined, gone };
+  const only = new Set<ByteString>();
+  for (const { kind, path } of changes) {
+    const name = path.slice(1);
+    if (kind !== "D") only.add(name);
+    else gone.set(parentOf(name), [...(gone.get(parentOf(name)) ?? []), baseOf(name)].sort());
+  }
+  return { only, gone };
+}
+
 async function packChildren(walk: Walk, dir: number, base: ByteString, name: ByteString): Promise<void> {
   // The top is opened through its magic link; below, no link is followed.
   const fd = openAt(dir, base, O.DIRECTORY | (dir === HERE ? 0 : O.NOFOLLOW));
   must(fd, "openat", name);
   try {
     const names = readDirectory(fd).map((entry) => entry.name);
+    for (const gone of walk.gone.get(name) ?? [])
+      await walk.output.push(tarHeader(markOf(joinPath(name, whiteoutName(gone)), { mtime: 0n })));
     for (const child of names.sort()) {
       await walk.turn();
       const stat = statAt(fd, child);
       if (typeof stat === "number") continue;
       const path = name === "" ? child : name === "/" ? `/${child}` : joinPath(name.replace(/\/$/, ""), child);
-      if (walk.except.has(path)) continue;
+      if (walk.except.has(path) || walk.only?.has(path) === false) continue;
       if (stat.type !== S_IFDIR) {
         await packLeaf(walk, fd, child, stat, path);
         continue;
@@ -239,7 +260,7 @@ const NANOS = 1_000_000_000n;
 const HOST_LABELS = /^security\.(selinux|evm|apparmor|SMACK64)/;
 
 /** The empty file that a whiteout is in an archive. */
-function markOf(path: ByteString, stat: FileStat): TarEntry {
+function markOf(path: ByteString, stat: Pick<FileStat, "mtime">): TarEntry {
   const mtime = stat.mtime - (((stat.mtime % NANOS) + NANOS) % NANOS);
   return { type: "file", path, link: "", mode: 0, uid: 0, gid: 0, user: "", group: "", size: 0, mtime, major: 0, minor: 0 };
 }

@@ -1,4 +1,5 @@
 /** Trees of files, for the layers above: packing, unpacking, copying and comparing, all in the Workers of the pool. */
+import type { CopyStackArgs } from "./copy-stack.ts";
 import type { CopyArgs } from "./copy-tree.ts";
 import type { Change, DiffArgs } from "./diff-upper.ts";
 import type { PathStat, PlaceInRoot } from "./in-root.ts";
@@ -7,7 +8,7 @@ import { type Job, runJob, startJob } from "./pool.ts";
 import type { TreeSize } from "./tree.ts";
 import type { UnpackTreeArgs } from "./unpack-tree.ts";
 
-export type { Change, CopyArgs, DiffArgs, PackArgs, PathStat, PlaceInRoot, TreeSize, UnpackTreeArgs };
+export type { Change, CopyArgs, CopyStackArgs, DiffArgs, PackArgs, PathStat, PlaceInRoot, TreeSize, UnpackTreeArgs };
 
 interface Cancellable {
   signal?: AbortSignal;
@@ -83,6 +84,11 @@ async function feed(job: Job<unknown>, stream: AsyncIterable<Uint8Array>): Promi
 /** Copies the content of a directory inside of a root into another directory, owners, attributes, hard links and holes included. False when there is none. */
 export async function copyTree(args: CopyArgs, options: Cancellable = {}): Promise<boolean> {
   return await runJob("copyTree", args, options);
+}
+
+/** Makes one plain directory of a stack of layers, where no overlay can be mounted. */
+export async function copyStack(args: CopyStackArgs, options: Cancellable = {}): Promise<void> {
+  await runJob("copyStack", args, options);
 }
 
 /** What an overlay's upper directory changes in the layers below. */

@@ -25,13 +25,15 @@ export interface InfoSources {
   images: Images;
   /** Open event streams. */
   listeners: number;
+  /** Why the data root carries no overlay, if it does not. */
+  noOverlay?: string | undefined;
 }
 
 /** What Docker shows for a list with nothing in it. */
 const NULL = null as unknown as [];
 
 /** The answer of `/info`. `DriverStatus` says how images are identified, as buildx and compose ask. */
-export async function systemInfo({ config, state, runtime, containers, images, listeners }: InfoSources): Promise<SystemInfo> {
+export async function systemInfo({ config, state, runtime, containers, images, listeners, noOverlay }: InfoSources): Promise<SystemInfo> {
   const described = (await readCdiDevices(config.containers.cdiSpecDirs)).names();
   const counts = containers.counts();
   return {
@@ -41,7 +43,8 @@ export async function systemInfo({ config, state, runtime, containers, images, l
     ContainersPaused: counts.paused,
     ContainersStopped: counts.stopped,
     Images: images.count(),
-    Driver: "overlayfs",
+    // containerd's name for the snapshotter that copies.
+    Driver: noOverlay === undefined ? "overlayfs" : "native",
     DriverStatus: [["driver-type", "io.containerd.snapshotter.v1"]],
     DockerRootDir: config.dataRoot,
     Plugins: {
@@ -91,7 +94,7 @@ export async function systemInfo({ config, state, runtime, containers, images, l
     CDISpecDirs: config.containers.cdiSpecDirs,
     ...(described.length > 0 ? { DiscoveredDevices: described.map((ID) => ({ Source: "cdi", ID })) } : {}),
     FirewallBackend: { Driver: "nftables" },
-    Warnings: warnings(runtime),
+    Warnings: [...warnings(runtime), ...(noOverlay === undefined ? [] : [copyWarning(config.dataRoot, noOverlay)])],
   };
 }
 
@@ -119,6 +122,10 @@ const LIMITS: readonly [keyof SystemInfo, string][] = [
   ["CPUShares", "cpu shares"],
   ["CPUSet", "cpuset"],
 ];
+
+function copyWarning(dataRoot: string, why: string): string {
+  return `WARNING: The data root ${dataRoot} carries no overlay (${why}): each container holds a copy of its image. Move it to ext4, xfs or btrfs`;
+}
 
 function warnings(runtime: Runtime): string[] {
   const here = limits(runtime);

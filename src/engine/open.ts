@@ -27,6 +27,7 @@ import { systemInfo } from "./info.ts";
 import { openMirrors } from "./mirrors.ts";
 import { distributionOptions, reloadConfig, reloadMirrors } from "./reload.ts";
 import { trimEventsRegularly } from "./trim-events.ts";
+import { tryOverlay } from "./trial-overlay.ts";
 import { diskUsage } from "./usage.ts";
 import { systemVersion } from "./version.ts";
 
@@ -44,7 +45,7 @@ export async function openEngine(given: EngineConfig): Promise<Engine> {
   const state = new State(join(dataRoot, "state.db"));
   const endTrimming = trimEventsRegularly(state);
   const [content, runtime] = await Promise.all([
-    openContent({ dataRoot, state, roots: [REGISTRY_ROOTS] }),
+    openContent({ dataRoot, state, roots: [REGISTRY_ROOTS], maxLayerSize: config.maxLayerSize }),
     openRuntime({
       execRoot,
       cgroupParent: config.cgroupParent,
@@ -70,7 +71,8 @@ export async function openEngine(given: EngineConfig): Promise<Engine> {
   const networks = await openNetworks({ state, needs: { container: containerOf(state) }, options: networkOptions(config) });
   const volumes = openVolumes({ state, content, dataRoot });
   config.containers = { ...config.containers, nofile: inheritedNofile(), appArmorProfile: await loadDefaultProfile() };
-  const options = containersOptions(config);
+  const noOverlay = await tryOverlay(dataRoot, (rootfs) => runtime.openRoot(rootfs));
+  const options = { ...containersOptions(config), copies: noOverlay !== undefined };
   const containers: Containers = openContainers({
     state,
     content,
@@ -104,7 +106,7 @@ export async function openEngine(given: EngineConfig): Promise<Engine> {
         listeners--;
       }
     },
-    info: () => systemInfo({ config, state, runtime, containers, images, listeners }),
+    info: () => systemInfo({ config, state, runtime, containers, images, listeners, noOverlay }),
     version: () =>
       systemVersion(
         config.experimental,

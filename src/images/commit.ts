@@ -17,8 +17,8 @@ import { targetReference } from "./tag.ts";
 export interface CommitOptions {
   /** Digest of the manifest below; its content must be here. */
   base: Digest;
-  /** The layer on top: an overlay's upper directory, without some paths in it. Undefined for none: the history has an entry all the same. */
-  layer: { directory: string; except: readonly string[] } | undefined;
+  /** The layer on top: an overlay's upper directory without some paths in it, or of a whole root what was changed. Undefined for none: the history has an entry all the same. */
+  layer: { directory: string; except: readonly string[]; whole?: { lower: readonly string[]; mountPoints: readonly string[] } } | undefined;
   /** The run configuration, given the changes that were asked for. */
   config(changed: (from: RunConfig) => RunConfig): RunConfig;
   /** Dockerfile instructions. */

@@ -7,6 +7,12 @@ import type { Overlay } from "./spawn-protocol.ts";
 const SYS_FSOPEN = 430;
 const SYS_FSCONFIG = 431;
 const SYS_FSMOUNT = 432;
+const SYS_OPEN_TREE = 428;
+const SYS_MOUNT_SETATTR = 442;
+const OPEN_TREE_CLONE = 1;
+const OPEN_TREE_CLOEXEC = 0o2000000;
+const AT_EMPTY_PATH = 0x1000;
+const MOUNT_ATTR_RDONLY = 1n;
 const FSOPEN_CLOEXEC = 1;
 const FSMOUNT_CLOEXEC = 1;
 const FSCONFIG_SET_FLAG = 0;
@@ -23,6 +29,23 @@ export function takesLayersOneByOne(kernel = release()): boolean {
   return major > 6 || (major === 6 && minor >= 5);
 }
 
+/** The one directory that a root consists of, where it is no overlay: a writable one, or one to be read. */
+function onlyDirectory({ lower, upper, work }: Overlay): string | undefined {
+  if (work !== "") return undefined;
+  return upper === "" ? (lower.length === 1 ? lower[0] : undefined) : lower.length === 0 ? upper : undefined;
+}
+
+/** A mount of a directory that is attached nowhere: a descriptor of it. */
+function detachedDirectory(path: string, readOnly: boolean): number {
+  const name = cstr(path);
+  const tree = check(libc().syscall(SYS_OPEN_TREE, AT_FDCWD, ptr(name), OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC, 0, 0, 0), "open_tree", path);
+  if (!readOnly) return tree;
+  const attributes = BigUint64Array.from([MOUNT_ATTR_RDONLY, 0n, 0n, 0n]);
+  const empty = cstr("");
+  check(libc().syscall(SYS_MOUNT_SETATTR, tree, ptr(empty), AT_EMPTY_PATH, ptr(attributes), 32, 0), "mount_setattr", path);
+  return tree;
+}
+
 /** How an overlay will be mounted: by the options of `mount(2)`, or from a mount that is attached nowhere yet. */
 export type OverlayPlan = { target: string; options: string } | { target: string; detached: number };
 
@@ -31,6 +54,8 @@ export type OverlayPlan = { target: string; options: string } | { target: string
  * `/proc/self/fd` where the kernel is too old for that.
  */
 export function withOverlay<T>(overlay: Overlay, use: (plan: OverlayPlan) => T): T {
+  const only = onlyDirectory(overlay);
+  if (only !== undefined) return useDetached(overlay.target, detachedDirectory(only, overlay.upper === ""), use);
   const attempt = (): T => {
     const options = optionsOf(overlay, overlay.lower);
     return Buffer.byteLength(options) <= OPTION_BYTES ? use({ target: overlay.target, options }) : withMany(overlay, use);
@@ -46,6 +71,8 @@ export function withOverlay<T>(overlay: Overlay, use: (plan: OverlayPlan) => T):
 
 /** An overlay that is attached nowhere: a descriptor of its mount. Throws EINVAL on kernels before 6.5. */
 export function detachedOverlay(overlay: Overlay): number {
+  const only = onlyDirectory(overlay);
+  if (only !== undefined) return detachedDirectory(only, overlay.upper === "");
   if (!takesLayersOneByOne()) throw systemError("fsconfig", ERRNO.EINVAL, "lowerdir+");
   const type = cstr("overlay");
   const fs = check(libc().syscall(SYS_FSOPEN, ptr(type), FSOPEN_CLOEXEC, 0, 0, 0, 0), "fsopen", "overlay");
@@ -78,8 +105,12 @@ function withMany<T>(overlay: Overlay, use: (plan: OverlayPlan) => T): T {
   } catch (error) {
     return withDescriptors(overlay, use, error);
   }
+  return useDetached(overlay.target, detached, use);
+}
+
+function useDetached<T>(target: string, detached: number, use: (plan: OverlayPlan) => T): T {
   try {
-    return use({ target: overlay.target, detached });
+    return use({ target, detached });
   } finally {
     closeFd(detached);
   }
