@@ -32,9 +32,13 @@ export async function getManifest(context: RegistryContext, call: Call): Promise
     return getManifest(context, { ...call, target: instead });
   const known = notModified(request, link.digest);
   if (known !== undefined) return known;
-  const headers = { "docker-content-digest": link.digest, "content-type": link.media_type, etag: etagOf(link.digest) };
-  if (request.method === "GET") return answerBytes(new Uint8Array(await read()), 200, headers);
-  return answer(200, { ...headers, "content-length": String(content.blob(contentOf(link))?.size) });
+  const headers = {
+    "docker-content-digest": link.digest,
+    "content-type": link.media_type,
+    "content-length": String(content.blob(contentOf(link))?.size),
+    etag: etagOf(link.digest),
+  };
+  return request.method === "HEAD" ? answer(200, headers) : answerBytes(new Uint8Array(await read()), 200, headers);
 }
 
 function indexOf(bytes: Uint8Array): Index {
