@@ -56,6 +56,11 @@ export async function mandoc(): Promise<string> {
   return join(await unpackedPackage("bookworm", "mandoc"), "usr/bin/mandoc");
 }
 
+/** Debian's cosign, which signs images. Absolute path. */
+export async function cosign(): Promise<string> {
+  return join(await unpackedPackage("trixie", "cosign"), "usr/bin/cosign");
+}
+
 /** docker's own plugins for its command line: compose and buildx. Absolute paths. */
 export async function cliPlugins(): Promise<string[]> {
   const found: string[] = [];

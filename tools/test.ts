@@ -15,7 +15,7 @@ import { writeProof } from "./proof.ts";
 import { testImage } from "./test-images.ts";
 import { nodePackages, pythonPackages } from "./foreign.ts";
 import { openSsh } from "./openssh.ts";
-import { cliPlugins, dockerClient, dockerDaemon, dockerRegistry, mandoc, rsyslogd, shells, staticBusybox } from "./programs.ts";
+import { cliPlugins, cosign, dockerClient, dockerDaemon, dockerRegistry, mandoc, rsyslogd, shells, staticBusybox } from "./programs.ts";
 import { allSteps, root, SLOW, type Options, type Step } from "./steps.ts";
 
 /** Counts of a command: what its own last line says, when it is a run of tests, else one test. */
@@ -99,6 +99,7 @@ async function prepare(steps: Step[]): Promise<void> {
   }
   if (has("ssh")) await openSsh();
   if (has("plugins")) await cliPlugins();
+  if (has("signatures")) await cosign();
   if (has("docker-py")) await pythonPackages();
   if (has("dockerode") || has("testcontainers")) await nodePackages();
   if (has("testcontainers")) for (const name of ["postgres", "ryuk"] as const) await testImage(name);
