@@ -4,7 +4,7 @@ import { logOf } from "../base/log.ts";
 import type { Distribution, FetchedManifest, Repository } from "../distribution/distribution.ts";
 import { isIndex, type Digest, type Index, type Manifest } from "../oci/image.ts";
 import type { Tx } from "../state/state.ts";
-import { answerBytes, answerJson, refuse } from "./answers.ts";
+import { answer, answerBytes, answerJson, refuse } from "./answers.ts";
 import { getBlob } from "./blobs.ts";
 import { evict } from "./cache-bound.ts";
 import { Flight } from "./flight.ts";
@@ -12,6 +12,7 @@ import { getManifest } from "./manifests.ts";
 import type { Call, RegistryContext } from "./routes.ts";
 import { deleteTag, linkRow, putLink, putTag, tagDigest, tagsAfter } from "./rows.ts";
 import type { ProxySettings } from "./settings.ts";
+import type { ByteRange } from "./storage.ts";
 import { checkedAt, noteChecked, repositoryOf, upstreamOf, type Upstream } from "./upstreams.ts";
 
 /** How a request was answered from what upstreams have. */
@@ -181,21 +182,23 @@ class Cache implements PullThrough {
   async #follow(upstream: Upstream, call: Call, flight: Flight): Promise<Response> {
     await flight.begun;
     this.#counted(upstream, "miss");
-    const range = flight.size === undefined ? null : openRange(call.request.headers.get("range"), flight.size);
-    if (flight.size === undefined || range === null) {
+    const { size } = flight;
+    const asked = call.request.headers.get("range");
+    const range = asked === null || size === undefined ? undefined : openRange(asked, size);
+    if ((asked !== null && range === undefined) || (call.request.method === "HEAD" && size === undefined)) {
       await flight.done;
       return getBlob(this.#options.context, call);
     }
+    const start = range?.start ?? 0;
     const headers: Record<string, string> = {
       "docker-content-digest": call.target,
       "content-type": "application/octet-stream",
       "accept-ranges": "bytes",
       etag: `"${call.target}"`,
+      ...(size !== undefined && { "content-length": String(size - start) }),
+      ...(size !== undefined && range !== undefined && { "content-range": `bytes ${start}-${size - 1}/${size}` }),
     };
-    if (call.request.method === "HEAD") return new Response(null, { headers: { ...headers, "content-length": String(flight.size) } });
-    const start = range?.start ?? 0;
-    headers["content-length"] = String(flight.size - start);
-    if (range !== undefined) headers["content-range"] = `bytes ${start}-${flight.size - 1}/${flight.size}`;
+    if (call.request.method === "HEAD") return answer(200, headers);
     return answerBytes(await flight.follow(range), range === undefined ? 200 : 206, headers);
   }
 
@@ -290,11 +293,10 @@ function isPartOf({ state }: RegistryContext, repository: string, digest: Digest
   return state.get(sql, digest, repository) !== undefined;
 }
 
-/** Where a range that goes on to the end begins; undefined for no range, null for one of another form, which waits for the whole. */
-function openRange(header: string | null, size: number): { start: number; end: number } | undefined | null {
-  if (header === null) return undefined;
+/** A range that goes on to the end; undefined for one of another form, which waits for the whole. */
+function openRange(header: string, size: number): ByteRange | undefined {
   const start = /^bytes=(\d+)-$/.exec(header)?.[1];
-  return start === undefined || Number(start) >= size ? null : { start: Number(start), end: size - 1 };
+  return start === undefined || Number(start) >= size ? undefined : { start: Number(start), end: size - 1 };
 }
 
 /** What a client is told when an upstream does not give what it wants. */

@@ -1,0 +1,249 @@
+import { afterEach, expect, test } from "bun:test";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { openContent } from "../content/open.ts";
+import { digestOf } from "../oci/digest.ts";
+import { MEDIA } from "../oci/image.ts";
+import { State } from "../state/state.ts";
+import { openRegistry } from "./open.ts";
+import type { Registry } from "./registry.ts";
+import { REGISTRY_ROOTS } from "./rows.ts";
+import { parseSettings } from "./settings.ts";
+
+interface Shop {
+  state: State;
+  registry: Registry;
+  call(
+    method: string,
+    path: string,
+    options?: { body?: string | Uint8Array<ArrayBuffer>; headers?: Record<string, string> },
+  ): Promise<Response>;
+}
+
+const closers: (() => Promise<void> | void)[] = [];
+afterEach(async () => {
+  for (const close of closers.splice(0).toReversed()) await close();
+});
+
+async function open(settings: object): Promise<Shop> {
+  const folder = await mkdtemp(join(tmpdir(), "lighter-cache-"));
+  const state = new State(join(folder, "state.db"));
+  const content = await openContent({ dataRoot: folder, state, roots: [REGISTRY_ROOTS] });
+  const shipped = (): Promise<[]> => Promise.resolve([]);
+  const registry = await openRegistry({
+    state,
+    content,
+    socket: join(folder, "registry.sock"),
+    shipped,
+    settings: parseSettings(settings),
+  });
+  closers.push(async () => {
+    await registry[Symbol.asyncDispose]();
+    state.close();
+    await rm(folder, { recursive: true, force: true });
+  });
+  return {
+    state,
+    registry,
+    call: (method, path, options = {}) => fetch(`http://registry${path}`, { method, unix: registry.unix, ...options }),
+  };
+}
+
+/** A registry before which a relay counts requests and may answer in its place. */
+async function openUpstream() {
+  const shop = await open({});
+  const seen: string[] = [];
+  const upstream = { ...shop, seen, url: "", instead: undefined as ((request: Request) => Response | undefined) | undefined };
+  const relay = Bun.serve({
+    hostname: "127.0.0.1",
+    port: 0,
+    async fetch(request) {
+      const { pathname, search } = new URL(request.url);
+      if (pathname !== "/v2/") seen.push(`${request.method} ${pathname}`);
+      const headers = Object.fromEntries(request.headers);
+      return upstream.instead?.(request) ?? (await shop.call(request.method, pathname + search, { headers }));
+    },
+  });
+  upstream.url = `http://127.0.0.1:${relay.port}`;
+  closers.push(() => relay.stop(true));
+  return upstream;
+}
+
+async function push(
+  shop: Shop,
+  repository: string,
+  tag: string,
+  layer: string | Uint8Array<ArrayBuffer>,
+): Promise<{ manifest: string; layer: string }> {
+  const blob = async (body: string | Uint8Array<ArrayBuffer>): Promise<{ digest: string; size: number; mediaType: string }> => {
+    const digest = digestOf(body);
+    expect((await shop.call("POST", `/v2/${repository}/blobs/uploads/?digest=${digest}`, { body })).status).toBe(201);
+    return { digest, size: body.length, mediaType: MEDIA.ociLayer };
+  };
+  const parts = { config: await blob(`{"for":"${tag}"}`), layers: [await blob(layer)] };
+  const body = JSON.stringify({ schemaVersion: 2, mediaType: MEDIA.ociManifest, ...parts });
+  const headers = { "content-type": MEDIA.ociManifest };
+  expect((await shop.call("PUT", `/v2/${repository}/manifests/${tag}`, { body, headers })).status).toBe(201);
+  return { manifest: digestOf(body), layer: parts.layers[0]?.digest ?? "" };
+}
+
+const proxies = (url: string, more: object = {}): object => ({ proxies: [{ prefix: "docker.io", url, ...more }] });
+
+test("many clients share one fetch of a manifest and of a blob, and get it while it arrives", async () => {
+  const upstream = await openUpstream();
+  const bytes = new Uint8Array(3 << 20).map((_, at) => at % 251);
+  const image = await push(upstream, "library/app", "1", bytes);
+  const cache = await open(proxies(upstream.url));
+  const gate = Promise.withResolvers<void>();
+  let begun = false;
+  upstream.instead = ({ url }) => {
+    if (!url.includes(image.layer)) return undefined;
+    const body = new ReadableStream<Uint8Array>({
+      async pull(controller) {
+        if (!begun) controller.enqueue(bytes.slice(0, 1 << 20));
+        else {
+          await gate.promise;
+          controller.enqueue(bytes.slice(1 << 20));
+          controller.close();
+        }
+        begun = true;
+      },
+    });
+    return new Response(body, { headers: { "content-length": String(bytes.length) } });
+  };
+  const manifests = await Promise.all(Array.from({ length: 40 }, () => cache.call("GET", "/v2/docker.io/library/app/manifests/1")));
+  for (const each of manifests) expect(each.headers.get("docker-content-digest")).toBe(image.manifest);
+  const blobs = await Promise.all(Array.from({ length: 40 }, () => cache.call("GET", `/v2/docker.io/library/app/blobs/${image.layer}`)));
+  // Its first bytes are here, and the upstream has not sent the last ones.
+  const readers = blobs.map((each) => each.body?.getReader());
+  for (const reader of readers) expect((await reader?.read())?.value?.length).toBeGreaterThan(0);
+  for (const reader of readers.slice(0, 10)) await reader?.cancel();
+  gate.resolve();
+  for (const reader of readers.slice(10)) {
+    let size = 0;
+    for (let part = await reader?.read(); part?.done === false; part = await reader?.read()) size += part.value.length;
+    expect(size).toBeGreaterThan(1 << 20);
+  }
+  const whole = await (await cache.call("GET", `/v2/docker.io/library/app/blobs/${image.layer}`)).bytes();
+  expect(digestOf(whole)).toBe(digestOf(bytes));
+  const part = await cache.call("GET", `/v2/docker.io/library/app/blobs/${image.layer}`, { headers: { range: "bytes=1048576-1048579" } });
+  expect([part.status, (await part.bytes()).length]).toEqual([206, 4]);
+  expect(upstream.seen.filter((line) => line.includes("manifests"))).toEqual(["GET /v2/library/app/manifests/1"]);
+  expect(upstream.seen.filter((line) => line.includes(image.layer))).toEqual([`GET /v2/library/app/blobs/${image.layer}`]);
+});
+
+test("a tag is compared with its upstream after its time, and served stale when that is away or has had enough", async () => {
+  const upstream = await openUpstream();
+  const first = await push(upstream, "library/app", "1", "one");
+  const cache = await open(proxies(upstream.url, { ttl: "0" }));
+  const digest = async (): Promise<[string | null, string | null]> => {
+    const answer = await cache.call("GET", "/v2/docker.io/library/app/manifests/1");
+    await answer.bytes();
+    return [answer.headers.get("docker-content-digest"), answer.headers.get("warning")];
+  };
+  expect(await digest()).toEqual([first.manifest, null]);
+  expect(await digest()).toEqual([first.manifest, null]);
+  expect(upstream.seen.filter((line) => line.includes("manifests"))).toEqual([
+    "GET /v2/library/app/manifests/1",
+    "HEAD /v2/library/app/manifests/1",
+  ]);
+  const second = await push(upstream, "library/app", "1", "two");
+  expect(await digest()).toEqual([second.manifest, null]);
+  upstream.instead = () => new Response(JSON.stringify({ errors: [{ code: "TOOMANYREQUESTS", message: "enough" }] }), { status: 429 });
+  expect(await digest()).toEqual([second.manifest, '110 lighter "Response is Stale"']);
+  const asked = upstream.seen.length;
+  expect(await digest()).toEqual([second.manifest, '110 lighter "Response is Stale"']);
+  expect(upstream.seen.length).toBe(asked);
+  const other = await cache.call("GET", "/v2/docker.io/library/app/manifests/other");
+  expect([other.status, ((await other.json()) as { errors: { code: string }[] }).errors[0]?.code]).toEqual([429, "TOOMANYREQUESTS"]);
+  const tags = await cache.call("GET", "/v2/docker.io/library/app/tags/list");
+  expect(await tags.json()).toEqual({ name: "docker.io/library/app", tags: ["1"] });
+}, 30_000);
+
+test("what the upstream no longer has is gone; a fresh tag is not asked after", async () => {
+  const upstream = await openUpstream();
+  await push(upstream, "library/app", "1", "one");
+  const fresh = await open(proxies(upstream.url));
+  const eager = await open(proxies(upstream.url, { ttl: "0" }));
+  for (const cache of [fresh, eager]) expect((await cache.call("GET", "/v2/docker.io/library/app/manifests/1")).status).toBe(200);
+  await upstream.call("DELETE", "/v2/library/app/manifests/1");
+  expect((await fresh.call("GET", "/v2/docker.io/library/app/manifests/1")).status).toBe(200);
+  expect((await eager.call("GET", "/v2/docker.io/library/app/manifests/1")).status).toBe(404);
+  expect((await eager.call("GET", "/v2/docker.io/library/none/manifests/1")).status).toBe(404);
+});
+
+test("names: a mirror of docker.io, containerd's ns, pushes beside it", async () => {
+  const upstream = await openUpstream();
+  const image = await push(upstream, "library/app", "1", "one");
+  const cache = await open(proxies(upstream.url));
+  for (const path of ["/v2/library/app/manifests/1", "/v2/app/manifests/1?ns=docker.io", "/v2/docker.io/app/manifests/1"])
+    expect((await cache.call("HEAD", path)).headers.get("docker-content-digest")).toBe(image.manifest);
+  expect((await (await cache.call("GET", "/v2/_catalog")).json()) as object).toEqual({ repositories: ["docker.io/library/app"] });
+  const own = await push(cache, "team/own", "1", "ours");
+  expect((await cache.call("HEAD", "/v2/team/own/manifests/1")).headers.get("docker-content-digest")).toBe(own.manifest);
+  expect((await cache.call("GET", "/v2/team/own/manifests/none")).status).toBe(404);
+  expect(upstream.seen.some((line) => line.includes("team/own/manifests/1"))).toBe(false);
+  expect((await cache.call("POST", "/v2/docker.io/library/app/blobs/uploads/")).status).toBe(405);
+  expect((await cache.call("GET", "/v2/quay.io/app/manifests/1?ns=quay.io")).status).toBe(404);
+});
+
+test("a broken connection is gone on with, wrong bytes are never whole and never kept", async () => {
+  const upstream = await openUpstream();
+  const bytes = new Uint8Array(2 << 20).map((_, at) => at % 241);
+  const image = await push(upstream, "library/app", "1", bytes);
+  const cache = await open(proxies(upstream.url));
+  const ranges: (string | null)[] = [];
+  upstream.instead = (request) => {
+    if (!request.url.includes(image.layer)) return undefined;
+    ranges.push(request.headers.get("range"));
+    if (ranges.length > 1) return undefined;
+    const body = new ReadableStream<Uint8Array>({
+      async pull(controller) {
+        controller.enqueue(bytes.slice(0, 1 << 20));
+        await Bun.sleep(50);
+        controller.error(new Error("cut"));
+      },
+    });
+    return new Response(body, { headers: { "content-length": String(bytes.length) } });
+  };
+  const got = await (await cache.call("GET", `/v2/docker.io/library/app/blobs/${image.layer}`)).bytes();
+  expect(digestOf(got)).toBe(image.layer as ReturnType<typeof digestOf>);
+  expect(ranges[0]).toBeNull();
+
+  const other = await push(upstream, "library/app", "2", "a layer that is sent wrongly");
+  upstream.instead = ({ url }) => (url.includes(other.layer) ? new Response("a layer that was sent wrongly") : undefined);
+  const path = `/v2/docker.io/library/app/blobs/${other.layer}`;
+  const wrong = await cache.call("GET", path).then(
+    (answer) =>
+      answer.bytes().then(
+        (all) => all.length,
+        () => -1,
+      ),
+    () => -1,
+  );
+  expect(wrong).toBeLessThan("a layer that was sent wrongly".length);
+  upstream.instead = undefined;
+  expect(await (await cache.call("GET", path)).text()).toBe("a layer that is sent wrongly");
+}, 30_000);
+
+test("what was longest not pulled goes when the cache is full; our own stays", async () => {
+  const upstream = await openUpstream();
+  const cache = await open({ ...proxies(upstream.url), "cache-limit": 250_000 });
+  await push(cache, "own", "1", new Uint8Array(200_000).fill(9));
+  for (const tag of ["1", "2", "3", "4"]) {
+    const { layer } = await push(upstream, "library/app", tag, new Uint8Array(100_000).fill(Number(tag)));
+    await (await cache.call("GET", `/v2/docker.io/library/app/manifests/${tag}`)).bytes();
+    await (await cache.call("GET", `/v2/docker.io/library/app/blobs/${layer}`)).bytes();
+  }
+  const deadline = Date.now() + 20_000;
+  const kept = (): string[] =>
+    cache.state
+      .all<{ tag: string }>("SELECT tag FROM registry_tags WHERE repository LIKE 'docker.io/%' ORDER BY tag")
+      .map(({ tag }) => tag);
+  while (kept().length > 2 && Date.now() < deadline) await Bun.sleep(20);
+  expect(kept()).toEqual(["3", "4"]);
+  upstream.instead = () => new Response(null, { status: 503 });
+  expect((await cache.call("HEAD", "/v2/own/manifests/1")).status).toBe(200);
+  expect((await cache.call("GET", "/v2/docker.io/library/app/manifests/4")).status).toBe(200);
+}, 40_000);
