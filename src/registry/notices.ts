@@ -184,7 +184,7 @@ class Sender {
 
   #failed(row: NoticeRow, why: string): number {
     const attempts = row.attempts + 1;
-    const wait = Math.min(LONGEST_WAIT, 500 * 2 ** Math.min(attempts, 12));
+    const wait = Math.min(LONGEST_WAIT, 250 * 2 ** Math.min(attempts, 12));
     logOf("registry").warn("cannot tell {receiver}: {why}; again in {wait} ms", { receiver: this.receiver.name, why, wait });
     this.#state.write(
       (tx) => {
