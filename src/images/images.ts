@@ -14,6 +14,8 @@ import type { Reference } from "../base/reference.ts";
 import type { Tx } from "../state/state.ts";
 import type { AttestationOptions } from "./attestations.ts";
 import type { CommitOptions } from "./commit.ts";
+import type { GcReport } from "./gc.ts";
+import type { GcPolicy } from "./gc-policy.ts";
 import type { ImageExchange } from "./exchange.ts";
 import type { PresentImage } from "./record.ts";
 import type { SearchOptions } from "./search.ts";
@@ -114,6 +116,10 @@ export interface Images {
    * What was remembered of names is forgotten once that transaction is committed. The lease may be released after it.
    */
   record(tx: Tx, image: PresentImage, names: readonly Reference[]): void;
+  /** Removes images that nothing needs, by a policy, or says what would go. */
+  gc(policy: GcPolicy, options: { dryRun: boolean }): Promise<GcReport>;
+  /** Patterns of names that `gc` leaves alone. Adding one again is fine; removing one that is not there is `not-found`. */
+  readonly pins: { list(): string[]; add(pattern: string): void; remove(pattern: string): void };
   /** The images as another store of ours sees them. */
   readonly exchange: ImageExchange;
   login(registry: string, credentials: Credentials): Promise<{ status: string; identityToken: string }>;

@@ -14,11 +14,13 @@ import { Downloads } from "./downloads.ts";
 import { tryFindImage } from "./find.ts";
 import type { Images, RunnableImage } from "./images.ts";
 import { ImageExchange } from "./exchange.ts";
+import { collectImages } from "./gc.ts";
 import { importImage } from "./import.ts";
 import { imageHistory, inspectImage } from "./inspect.ts";
 import { listImages } from "./list.ts";
 import { loadImages } from "./load.ts";
 import type { ImagesNeeds } from "./needs.ts";
+import { addPin, pinsOf, removePin } from "./pins.ts";
 import { pruneImages } from "./prune.ts";
 import { pull } from "./pull.ts";
 import { push } from "./push.ts";
@@ -128,6 +130,8 @@ export function openImages({ state, content, distribution, needs, signaturePolic
     search: (text, options) => searchImages(distribution, text, options),
     history: (reference, options = {}) => imageHistory(context, reference, options.platform),
     pull: (reference, options) => pull(pulling, reference, options),
+    gc: (policy, options) => collectImages({ ...context, collect }, policy, options),
+    pins: { list: () => pinsOf(state), add: (pattern) => addPin(state, pattern), remove: (pattern) => removePin(state, pattern) },
     exchange: new ImageExchange({ state, content, changed }),
     push: (reference, options) => push({ state, content, documents, distribution }, reference, options),
     tag: async (source, target) => tagImage(context, source, target),

@@ -87,13 +87,15 @@ function shortOf(text: string): string {
   return /^(sha256:)?[0-9a-f]+$/.test(text) ? shortId(text) : text;
 }
 
-function untag(tx: Tx, id: Digest, row: NameRow): ImageDeleteResponseItem {
+/** Takes a name away, with Docker's event. */
+export function untag(tx: Tx, id: Digest, row: NameRow): ImageDeleteResponseItem {
   deleteName(tx, row.name);
   imageEvent(tx, "untag", id, id);
   return { Untagged: familiarReference(parseReference(row.name)) };
 }
 
-function drop(tx: Tx, id: Digest): ImageDeleteResponseItem {
+/** Removes an image without names, with Docker's event. */
+export function drop(tx: Tx, id: Digest): ImageDeleteResponseItem {
   deleteImage(tx, id);
   imageEvent(tx, "delete", id, id);
   return { Deleted: id };
