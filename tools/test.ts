@@ -98,7 +98,7 @@ async function prepare(steps: Step[]): Promise<void> {
     await rsyslogd();
   }
   if (has("ssh")) await openSsh();
-  if (has("plugins")) await cliPlugins();
+  if (has("plugins") || has("compose")) await cliPlugins();
   if (has("signatures")) await cosign();
   if (has("docker-py")) await pythonPackages();
   if (has("dockerode") || has("testcontainers")) await nodePackages();
