@@ -42,8 +42,9 @@ describe.skipIf(!root)("logs when the daemon is killed", () => {
 async function check(fixture: Fixture): Promise<void> {
   expect((await fixture.containers.inspect("small")).State?.Running).toBe(true);
   const small = await logsOf(fixture, "small");
-  for (let tries = 0; tries < 100 && total(small) > 120_000; tries++) await Bun.sleep(20);
-  expect(total(small)).toBeLessThan(120_000);
+  // One read of the monitor is 8 KiB of output, 62 kB of log with lines as short as these: three files of that, and one that is on its way.
+  for (let tries = 0; tries < 100 && total(small) > 250_000; tries++) await Bun.sleep(20);
+  expect(total(small)).toBeLessThan(250_000);
   const followed = await hashOfLogs(fixture, "whole", true);
   const all = createHash("sha256");
   for (let number = 1; number <= NUMBERS; number++) all.update(`${number}\n`);
@@ -57,7 +58,8 @@ async function check(fixture: Fixture): Promise<void> {
   const numbers = text.trimEnd().split("\n").map(Number);
   expect(numbers.at(-1)).toBe(NUMBERS);
   expect(numbers.length).toBeGreaterThan(300);
-  expect(numbers).toEqual(numbers.map((_, index) => NUMBERS - numbers.length + 1 + index));
+  // The first line that is left may lack its beginning: it was in a file that has gone.
+  expect(numbers.slice(1)).toEqual(numbers.slice(1).map((_, index) => NUMBERS - numbers.length + 2 + index));
 }
 
 async function logsOf(fixture: Fixture, name: string): Promise<string> {

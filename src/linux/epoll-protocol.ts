@@ -16,11 +16,13 @@ export const KIND = {
   stream: 2,
   /** UDP, netlink: each datagram apart, with the sender's address. */
   datagrams: 3,
+  /** As `packets`, one packet an event: nothing is read ahead of what the main thread knows. */
+  packet: 4,
   /** Ends the Worker. */
   stop: 255,
 } as const;
 
-export type SourceKind = "ready" | "packets" | "stream" | "datagrams";
+export type SourceKind = "ready" | "packets" | "packet" | "stream" | "datagrams";
 
 export const EPOLLIN = 0x1;
 export const EPOLLOUT = 0x4;

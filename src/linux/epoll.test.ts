@@ -51,6 +51,28 @@ test("packets of one stream are joined, the stream byte taken off", async () => 
   expect(seen.at(-1)).toBe("2:last");
 });
 
+test("a source that is read one packet at a time is read no further than that", async () => {
+  const [here, there] = pair();
+  const seen: string[] = [];
+  const source: Source = poller().add(here, "packets", (event) => {
+    seen.push(runsOf(event).join());
+    source.hold();
+  });
+  open.push({ source, fds: [here, there] });
+  source.single(true);
+  writeAll(there, Buffer.from("\x02first"));
+  await until(() => seen.length === 1);
+  for (const packet of ["\x02one", "\x02two", "\x02three"]) writeAll(there, Buffer.from(packet));
+  source.release();
+  await until(() => seen.length === 2);
+  expect(seen[1]).toBe("2:one");
+  source.single(false);
+  source.release();
+  await until(() => seen.length === 3);
+  source.release();
+  await until(() => seen.join("").endsWith("three"));
+});
+
 test("a held source is not read until it is released", async () => {
   const [here, there] = pair();
   let bytes = 0;

@@ -17,6 +17,8 @@ export interface Source {
   /** No more reading until `release`. Called from the handler, it keeps the next batch from being read. */
   hold(): void;
   release(): void;
+  /** From now on, a source of kind `packets` is read one packet at a time, or again many; what was read already comes. */
+  single(wanted: boolean): void;
   /** Resolves when the descriptor takes data again. */
   writable(): Promise<void>;
   /** Ends the watch. Events on their way are dropped. Safe to call twice. */
@@ -101,7 +103,7 @@ class PollSource implements Source {
     readonly epoll: number,
     readonly fd: number,
     readonly token: number,
-    readonly kind: SourceKind,
+    public kind: SourceKind,
     readonly handler: SourceHandler,
     readonly onClose: () => void,
   ) {
@@ -120,6 +122,10 @@ class PollSource implements Source {
   hold(): void {
     this.#held = true;
     if (this.#armed) this.#arm(true);
+  }
+
+  single(wanted: boolean): void {
+    this.kind = wanted ? "packet" : "packets";
   }
 
   release(): void {

@@ -52,7 +52,8 @@ function loop(epoll: number): void {
 }
 
 function read(kind: number, fd: number, event: PollEvent): void {
-  if (kind === KIND.packets) readPackets(fd, event);
+  if (kind === KIND.packets) readPackets(fd, event, BATCH_BYTES);
+  else if (kind === KIND.packet) readPackets(fd, event, PACKET_BYTES + 1);
   else if (kind === KIND.stream) readStream(fd, event);
   else if (kind === KIND.datagrams) readDatagrams(fd, event);
 }
@@ -61,11 +62,11 @@ function read(kind: number, fd: number, event: PollEvent): void {
  * Each packet is received one byte before the end of what is there, so that its stream byte falls on the last byte read
  * (which is put back) and the data of one stream lies in one piece.
  */
-function readPackets(fd: number, event: PollEvent): void {
+function readPackets(fd: number, event: PollEvent, most: number): void {
   const runs: number[] = [];
   let end = 1;
-  pauseIfHot(event.token);
-  while (end + PACKET_BYTES <= BATCH_BYTES) {
+  if (most === BATCH_BYTES) pauseIfHot(event.token);
+  while (end + PACKET_BYTES <= most) {
     const kept = batch[end - 1] ?? 0;
     const count = Number(libc().recv(fd, batch.subarray(end - 1), BATCH_BYTES - end + 1, MSG_DONTWAIT));
     const stream = batch[end - 1] ?? 0;

@@ -8,11 +8,14 @@ import { connectPackets } from "../linux/packet-socket.ts";
 import { codeOfStatus, exitStatusOf, openPidfd, reap, signalPidfd } from "../linux/pidfd.ts";
 import { type ProcessName, isAlive, zombieStatus } from "../linux/process.ts";
 import { resizeTerminalOf } from "../linux/terminal.ts";
+import { narrowSockets } from "../linux/send-buffer.ts";
 import type { Attachment, OutputSink, StreamId, TerminalSize } from "../wire/stream.ts";
 import { Fanout } from "./fanout.ts";
 import { type Input, openInput } from "./input.ts";
 import type { Exit, StdinMode } from "./runtime.ts";
 
+/** One packet of the monitor is 8 KiB of output and a byte; the socket must take it whole. */
+const NARROW_BYTES = 16 << 10;
 /** Output that nobody has asked for yet is kept this long after the start of an exec. */
 const GRACE_MILLISECONDS = 100;
 /** How long a monitor may take to end after its process; then its exit file decides, or the kernel. */
@@ -98,6 +101,12 @@ export class Monitored {
 
   killMonitor(): void {
     if (!this.#monitorGone && this.#monitorFd !== undefined) signalPidfd(this.#monitorFd, 9);
+  }
+
+  /** See `Task.narrowOutput`. */
+  narrowOutput(monitor: number): boolean {
+    this.#output?.single(true);
+    return this.monitorPidfd === undefined || narrowSockets({ pid: monitor, pidfd: this.monitorPidfd }, NARROW_BYTES) > 0;
   }
 
   drainOutput(): void {

@@ -150,6 +150,11 @@ export interface Task {
   resume(): Promise<void>;
   /** Changes limits of the cgroup while it runs; only what is set changes, `devices` never. Throws `runtime` with the runtime's or the kernel's sentence. */
   update(resources: Resources): Promise<void>;
+  /**
+   * Lets the monitor be at most some ten kilobytes of output ahead of us, as far as the kernel allows: it costs speed, and bounds what it writes
+   * to the log before it can be told anything. False while it has not taken our connection yet.
+   */
+  narrowOutput(): boolean;
   /** From now on, output that clients do not take is dropped: stop, kill or remove is under way. */
   drainOutput(): void;
   /**

@@ -133,6 +133,10 @@ export class ContainerTask implements Task {
     return checkpointTask(this.#context, this.#runtime, this.record, options);
   }
 
+  narrowOutput(): boolean {
+    return this.#process.narrowOutput(this.record.monitor.pid);
+  }
+
   drainOutput(): void {
     this.#process.drainOutput();
   }
