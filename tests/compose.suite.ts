@@ -1,6 +1,5 @@
 /** Debian's docker-compose, unmodified, on a project of five services, as its users go about it. Deadline: 180 s. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { join } from "node:path";
 import { cliPlugins } from "../tools/programs.ts";
 import { run } from "../tools/shell.ts";
 import { freePort } from "./harness/ports.ts";
