@@ -10,6 +10,7 @@ import { distribution, search } from "./distribution.ts";
 import { events } from "./events.ts";
 import { exchange, pullThrough, pushThrough } from "./exchange.ts";
 import { createExec, inspectExec, resizeExec, startExec } from "./exec.ts";
+import * as gc from "./gc.ts";
 import * as images from "./images.ts";
 import { clearLogs, logs } from "./logs.ts";
 import * as mirrors from "./mirrors.ts";
@@ -41,6 +42,11 @@ export const ROUTES: readonly Route[] = [
   route("POST", "/lighter/mirrors", mirrors.add),
   route("DELETE", "/lighter/mirrors", mirrors.remove),
   route("POST", "/lighter/mirrors/test", mirrors.test),
+  route("GET", "/lighter/gc", gc.status),
+  route("POST", "/lighter/gc", gc.collect),
+  route("GET", "/lighter/pins", gc.pins),
+  route("POST", "/lighter/pins", gc.pin),
+  route("DELETE", "/lighter/pins", gc.unpin),
   route("POST", "/lighter/push", pushThrough),
   route("POST", "/lighter/pull", pullThrough),
   ...(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"] as const).map((method) =>

@@ -5,8 +5,10 @@ import { validateLogging } from "../containers/log-options.ts";
 import { parseBytes } from "../base/units.ts";
 import type { ContainerDefaults } from "../containers/container-defaults.ts";
 import { DEFAULT_ADDRESS_POOLS } from "../networks/subnets.ts";
+import { parseAutomaticGc, type AutomaticGc } from "../images/gc-policy.ts";
 import { parseRegistryConfig, type RegistryConfig as ServedRegistry } from "../registry/config.ts";
 import { applyContainerKey, completeDefaults, isContainerKey } from "./container-keys.ts";
+import { NO_GC } from "./gc.ts";
 import { applyRegistryKey, isRegistryKey, REGISTRY_DEFAULTS, type RegistryConfig } from "./registry-keys.ts";
 
 export const DEFAULT_DATA_ROOT = "/var/lib/lighter";
@@ -55,6 +57,8 @@ export interface EngineConfig extends RegistryConfig {
   builtinRegistry: boolean;
   /** The file that says whose signatures images must bear; undefined is the default file, which need not be there. */
   signaturePolicy?: string;
+  /** When unused images go. */
+  gc: AutomaticGc;
   /** The built-in registry is opened to the network, in this way. */
   registry: ServedRegistry | undefined;
 }
@@ -98,6 +102,7 @@ export function completeConfig(given: Partial<EngineConfig>): EngineConfig {
     experimental: false,
     networkPool: 8,
     builtinRegistry: true,
+    gc: NO_GC,
     registry: undefined,
     ...given,
     bridgeName,
@@ -202,6 +207,7 @@ function fromJson(json: Record<string, unknown>, path: string): FileConfig {
     "log-level": (value, key) => (file.logLevel = text(key, value)),
     "network-pool": (value) => (engine.networkPool = Number(value)),
     "signature-policy": (value, key) => (engine.signaturePolicy = text(key, value)),
+    gc: (value) => (engine.gc = parseAutomaticGc(value)),
     "builtin-registry": (value) => (engine.builtinRegistry = value === true),
     registry: (value) => (engine.registry = parseRegistryConfig(value, path)),
   };

@@ -7,6 +7,7 @@ import type { Volumes } from "../volumes/volumes.ts";
 import type { SystemDataUsageResponse, SystemInfo, SystemVersion } from "../wire/engine-api.ts";
 import type { Filters } from "../wire/filters.ts";
 import type { EngineConfig } from "./config.ts";
+import type { Gc } from "./gc.ts";
 import type { Mirrors } from "./mirrors.ts";
 
 /** What of the event log a client wants. */
@@ -27,6 +28,7 @@ export interface Engine {
   readonly networks: Networks;
   readonly volumes: Volumes;
   readonly mirrors: Mirrors;
+  readonly gc: Gc;
   /** Stored events first, then new ones as they are committed; none is lost or repeated in between. */
   events(query: EventQuery): AsyncIterable<StoredEvent>;
   info(): Promise<SystemInfo>;

@@ -23,6 +23,7 @@ import { openVolumes } from "../volumes/open.ts";
 import type { EngineConfig } from "./config.ts";
 import type { Engine } from "./engine.ts";
 import { streamEvents } from "./events.ts";
+import { startGc } from "./gc.ts";
 import { systemInfo } from "./info.ts";
 import { openMirrors } from "./mirrors.ts";
 import { distributionOptions, reloadConfig, reloadMirrors } from "./reload.ts";
@@ -86,6 +87,8 @@ export async function openEngine(given: EngineConfig): Promise<Engine> {
   await containers.restore();
   void content.sweepPartials(PARTIAL_AGE_MS);
 
+  const gc = startGc({ config, images, state });
+
   let listeners = 0;
   return {
     experimental: config.experimental,
@@ -93,6 +96,7 @@ export async function openEngine(given: EngineConfig): Promise<Engine> {
     images,
     networks,
     volumes,
+    gc,
     mirrors: openMirrors({
       config,
       distribution,
@@ -113,9 +117,10 @@ export async function openEngine(given: EngineConfig): Promise<Engine> {
         runtime.records().map(({ name, version }) => ({ name, version })),
       ),
     reload: (file) => reloadConfig({ config, state, runtime, distribution, containers: options }, file),
-    diskUsage: (query) => diskUsage({ containers, images, volumes, content }, query),
+    diskUsage: (query) => diskUsage({ containers, images, volumes, content, dataRoot }, query),
     async [Symbol.asyncDispose]() {
       endTrimming();
+      gc[Symbol.dispose]();
       images.exchange.close();
       await containers[Symbol.asyncDispose]();
       await networks[Symbol.asyncDispose]();

@@ -5,6 +5,7 @@ import type { Runtime } from "../runtime/runtime.ts";
 import { appendEvent } from "../state/events.ts";
 import type { State } from "../state/state.ts";
 import type { EngineConfig } from "./config.ts";
+import { NO_GC } from "./gc.ts";
 import { daemonId } from "./info.ts";
 import { REGISTRY_DEFAULTS } from "./registry-keys.ts";
 import { VERSION } from "./version.ts";
@@ -53,6 +54,7 @@ export async function reloadConfig(
   for (const key of RESET) Object.assign(next, { [key]: given[key] ?? REGISTRY_DEFAULTS[key] });
   await runtime.configure({ runtimes: next.runtimes, defaultRuntime: next.defaultRuntime });
   Object.assign(config, next);
+  config.gc = given.gc ?? NO_GC;
   containers.defaultRuntime = config.defaultRuntime ?? "";
   containers.defaultShmSize = config.shmSize;
   if (given.containers !== undefined) {
@@ -89,7 +91,7 @@ export function distributionOptions(config: EngineConfig): DistributionOptions {
       uploads: config.maxConcurrentUploads,
       attempts: config.maxDownloadAttempts,
     },
-    certificateDirectories: ["/etc/docker/certs.d", "/etc/lighter/certs.d"],
+    certificateDirectories: [...new Set([...config.registryConfigPath, "/etc/docker/certs.d", "/etc/lighter/certs.d"])],
     userAgent: `lighter/${VERSION}`,
   };
 }
