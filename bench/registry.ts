@@ -1,0 +1,165 @@
+/**
+ * `bun bench/registry.ts [--rounds N] [--seconds N] [--only TEXT] [--source]`: how many pulls and pushes of blobs a registry serves in a second, ours against Debian's
+ * docker-registry, by turns in one run. `--source` runs the sources instead of the built program. Both keep their data on one disk and write no access log; docker-registry keeps descriptors in memory.
+ */
+import { mkdir, mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import { digestOf } from "../src/oci/digest.ts";
+import { LIGHTER } from "../tests/harness/daemon.ts";
+import { freePort } from "../tests/harness/ports.ts";
+import { until } from "../tests/harness/until.ts";
+import { dockerRegistry } from "../tools/programs.ts";
+import { Wire } from "./wire.ts";
+
+const { values: flags } = parseArgs({
+  options: {
+    rounds: { type: "string", default: "3" },
+    seconds: { type: "string", default: "0.5" },
+    only: { type: "string" },
+    source: { type: "boolean" },
+  },
+});
+const rounds = Number(flags.rounds);
+const milliseconds = Number(flags.seconds) * 1000;
+
+interface Contestant {
+  name: string;
+  port: number;
+  child: Bun.Subprocess;
+}
+
+interface Case {
+  name: string;
+  clients: number;
+  /** One pull or push. */
+  once: (wire: Wire) => Promise<void>;
+}
+
+/** Blobs that were made before they are needed, by their size. */
+const stock = new Map<number, { bytes: Uint8Array; digest: string }[]>();
+const folder = await mkdtemp(join(process.env["TMPDIR"] ?? tmpdir(), "lighter-bench-registry-"));
+const contestants = [await startOurs(), await startPeer()];
+try {
+  console.log("| what | lighter | docker-registry | ratio |\n|---|---|---|---|");
+  for (const size of [4096, 8 << 20]) {
+    const pulled = await pushed(size);
+    for (const clients of [1, 32]) {
+      const label = size === 4096 ? "4 KiB" : "8 MiB";
+      await measure({ name: `pull ${label}, ${clients} at once`, clients, once: (wire) => pull(wire, pulled) });
+      await measure({ name: `push ${label}, ${clients} at once`, clients, once: (wire) => push(wire, fresh(size)) });
+    }
+  }
+} finally {
+  for (const { child } of contestants) child.kill("SIGKILL");
+  await Promise.all(contestants.map(({ child }) => child.exited));
+  await rm(folder, { recursive: true, force: true });
+}
+
+async function startOurs(): Promise<Contestant> {
+  const port = freePort();
+  const program = flags.source === true ? [process.execPath, join(import.meta.dir, "../src/main.ts")] : [LIGHTER];
+  const command = [...program, "registry", "serve", "--addr", `127.0.0.1:${port}`, "--data", join(folder, "ours"), "--log-level", "error"];
+  return await started("lighter", port, command);
+}
+
+async function startPeer(): Promise<Contestant> {
+  const port = freePort();
+  const config = {
+    version: "0.1",
+    log: { level: "error", accesslog: { disabled: true } },
+    storage: { filesystem: { rootdirectory: join(folder, "peer") }, cache: { blobdescriptor: "inmemory" }, delete: { enabled: true } },
+    http: { addr: `127.0.0.1:${port}` },
+  };
+  await mkdir(folder, { recursive: true });
+  await Bun.write(join(folder, "config.yml"), JSON.stringify(config));
+  return await started("docker-registry", port, [await dockerRegistry(), "serve", join(folder, "config.yml")]);
+}
+
+async function started(name: string, port: number, command: string[]): Promise<Contestant> {
+  const log = Bun.file(join(folder, `${name}.log`));
+  const child = Bun.spawn(command, { stdin: "ignore", stdout: log, stderr: log });
+  await until(`${name} answers`, async () => (await fetch(`http://127.0.0.1:${port}/v2/`)).ok);
+  return { name, port, child };
+}
+
+/** A blob that both have. */
+async function pushed(size: number): Promise<string> {
+  const blob = fresh(size);
+  for (const { port } of contestants) {
+    const wire = await Wire.open(port);
+    await push(wire, blob);
+    wire.close();
+  }
+  return blob.digest;
+}
+
+async function pull(wire: Wire, digest: string): Promise<void> {
+  const { status } = await wire.ask(`GET /v2/bench/blob/blobs/${digest} HTTP/1.1`);
+  if (status !== 200) throw new Error(`pull: ${status}`);
+}
+
+async function push(wire: Wire, { bytes, digest }: { bytes: Uint8Array; digest: string }): Promise<void> {
+  const begun = await wire.ask("POST /v2/bench/blob/blobs/uploads/ HTTP/1.1");
+  const { pathname, search } = new URL(begun.location, "http://bench");
+  const target = `${pathname}${search}${search === "" ? "?" : "&"}digest=${encodeURIComponent(digest)}`;
+  const { status } = await wire.ask(`PUT ${target} HTTP/1.1\r\nContent-Type: application/octet-stream`, bytes);
+  if (status !== 201) throw new Error(`push: ${status}`);
+}
+
+/** Bytes that no registry has seen; those that are large share all but their beginning, and their digests are there before they are asked for. */
+function fresh(size: number): { bytes: Uint8Array; digest: string } {
+  const known = stock.get(size)?.pop();
+  if (known !== undefined) return known;
+  const bytes = new Uint8Array(size);
+  crypto.getRandomValues(bytes.subarray(0, Math.min(size, 65536)));
+  return { bytes, digest: digestOf(bytes) };
+}
+
+/** Makes blobs for a round, so that making them is not measured. */
+function refill(size: number, count: number): void {
+  const blobs = [];
+  for (let at = 0; at < count; at++) blobs.push(fresh(size));
+  stock.set(size, blobs);
+}
+
+async function measure(each: Case): Promise<void> {
+  if (flags.only !== undefined && !each.name.includes(flags.only)) return;
+  const best = contestants.map(() => [] as number[]);
+  for (let round = 0; round <= rounds; round++) {
+    for (const [index, contestant] of contestants.entries()) {
+      if (each.name.startsWith("push")) refill(each.name.includes("4 KiB") ? 4096 : 8 << 20, each.name.includes("4 KiB") ? 3000 : 64);
+      const rate = await rateOf(contestant.port, each);
+      if (round > 0) best[index]?.push(rate);
+    }
+  }
+  const [ours = 0, peer = 0] = best.map(median);
+  console.log(`| ${each.name} | ${shown(ours)} | ${shown(peer)} | ${(ours / peer).toFixed(2)} |`);
+}
+
+/** Pulls or pushes a second. */
+async function rateOf(port: number, { clients, once }: Case): Promise<number> {
+  const wires = await Promise.all(Array.from({ length: clients }, () => Wire.open(port)));
+  const begin = performance.now();
+  let done = 0;
+  await Promise.all(
+    wires.map(async (wire) => {
+      while (performance.now() - begin < milliseconds) {
+        await once(wire);
+        done++;
+      }
+    }),
+  );
+  const elapsed = performance.now() - begin;
+  for (const wire of wires) wire.close();
+  return (done * 1000) / elapsed;
+}
+
+function median(values: readonly number[]): number {
+  return values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? 0;
+}
+
+function shown(rate: number): string {
+  return `${rate < 100 ? rate.toFixed(1) : rate.toFixed(0)} /s`;
+}
