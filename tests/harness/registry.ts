@@ -1,6 +1,6 @@
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
-import { hexOf } from "../../src/oci/digest.ts";
+import { digestOf, hexOf } from "../../src/oci/digest.ts";
 import { isIndex, type Descriptor, type Digest, type Index, type Manifest } from "../../src/oci/image.ts";
 import { dockerRegistry } from "../../tools/programs.ts";
 import { freePort } from "./ports.ts";
@@ -19,19 +19,23 @@ export class TestRegistry {
     this.#child = child;
   }
 
-  static async start(folder: string): Promise<TestRegistry> {
+  /** @param more further sections of its configuration (`auth`, `proxy`, `http.tls`); with `http.tls` it speaks HTTPS */
+  static async start(folder: string, more: { http?: object; auth?: object; proxy?: object } = {}): Promise<TestRegistry> {
     await mkdir(folder, { recursive: true });
     const host = `127.0.0.1:${freePort()}`;
     const config = {
       version: "0.1",
       log: { level: "warn" },
       storage: { filesystem: { rootdirectory: join(folder, "data") }, delete: { enabled: true } },
-      http: { addr: host },
+      ...more,
+      http: { addr: host, ...more.http },
     };
     await Bun.write(join(folder, "config.yml"), JSON.stringify(config)); // JSON is YAML
     const log = Bun.file(join(folder, "registry.log"));
     const child = Bun.spawn([await dockerRegistry(), "serve", join(folder, "config.yml")], { stdout: log, stderr: log });
-    await until("the registry answers", async () => (await fetch(`http://${host}/v2/`)).ok);
+    const url = `${more.http !== undefined && "tls" in more.http ? "https" : "http"}://${host}/v2/`;
+    const answers = [200, 401];
+    await until("the registry answers", async () => answers.includes((await fetch(url, { tls: { rejectUnauthorized: false } })).status));
     return new TestRegistry(host, folder, child);
   }
 
@@ -57,11 +61,30 @@ export class TestRegistry {
   }
 
   async #pushBlob(layout: string, repository: string, digest: Digest): Promise<void> {
+    await this.#upload(repository, digest, Bun.file(blobPath(layout, digest)));
+  }
+
+  /** Uploads bytes as a blob; its descriptor. */
+  async pushBytes(repository: string, bytes: Uint8Array<ArrayBuffer>, mediaType: string): Promise<Descriptor> {
+    const digest = digestOf(bytes);
+    await this.#upload(repository, digest, bytes);
+    return { mediaType, digest, size: bytes.length };
+  }
+
+  /** Uploads a manifest or an index under a tag; its digest. */
+  async pushDocument(repository: string, document: Manifest | Index, tag: string): Promise<Digest> {
+    const body = JSON.stringify(document);
+    const headers = { "content-type": document.mediaType ?? "" };
+    await created(fetch(`http://${this.host}/v2/${repository}/manifests/${tag}`, { method: "PUT", body, headers }));
+    return digestOf(body);
+  }
+
+  async #upload(repository: string, digest: Digest, body: Uint8Array<ArrayBuffer> | Bun.BunFile): Promise<void> {
     const upload = await created(fetch(`http://${this.host}/v2/${repository}/blobs/uploads/`, { method: "POST" }));
     const location = new URL(upload.headers.get("location") ?? "", `http://${this.host}`);
     location.searchParams.set("digest", digest);
     const headers = { "content-type": "application/octet-stream" };
-    await created(fetch(location, { method: "PUT", body: Bun.file(blobPath(layout, digest)), headers }));
+    await created(fetch(location, { method: "PUT", body, headers }));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
