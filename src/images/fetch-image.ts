@@ -2,6 +2,7 @@ import { kindOf, LighterError, messageOf } from "../base/errors.ts";
 import { logOf } from "../base/log.ts";
 import { formatReference, type Reference } from "../base/reference.ts";
 import type { Content, Lease } from "../content/content.ts";
+import type { Repository } from "../distribution/distribution.ts";
 import { isIndex, isManifest, type Descriptor, type Digest, type ImageConfig, type Platform } from "../oci/image.ts";
 import { formatPlatform, isAttestation, manifestsFor, platformDistance } from "../oci/platform.ts";
 import { parseConfig, parseIndex, parseJson, parseManifest } from "./documents.ts";
@@ -22,7 +23,7 @@ export interface FetchContext {
 }
 
 /** overlayfs stacks no more than this many layers. */
-const MOST_LAYERS = 500;
+export const MOST_LAYERS = 500;
 /** Indexes in indexes, so that a circle ends. */
 const MOST_DEPTH = 4;
 const MOST_DOCUMENT = 8 << 20;
@@ -133,17 +134,24 @@ async function fetchSmall({ content, lease, source, signal }: FetchContext, desc
   if (content.blob(descriptor.digest) !== undefined) return;
   if (descriptor.size > MOST_DOCUMENT * 8)
     throw new LighterError("invalid", `Cannot pull ${descriptor.digest}: ${descriptor.size} bytes are too many for a document`);
-  const memory = memoryIngest();
-  await fetchBlob(memory, descriptor, { repositories: source.repositories, signal, progress: () => undefined, ranges: false });
-  const bytes = memory.bytes();
-  const digest = `sha256:${new Bun.CryptoHasher("sha256").update(bytes).digest("hex")}`;
-  if (digest !== descriptor.digest) {
-    throw new LighterError(
-      "invalid",
-      `image config verification failed for digest ${descriptor.digest}: the registry sent content with digest ${digest}`,
-    );
-  }
+  const bytes = await fetchInMemory(source.repositories, descriptor, signal);
   await content.writeBlob(bytes, descriptor.mediaType, lease);
+}
+
+/** What a mirror spoils comes from the next address. */
+async function fetchInMemory(repositories: readonly Repository[], descriptor: Descriptor, signal: AbortSignal): Promise<Uint8Array> {
+  for (;;) {
+    const memory = memoryIngest();
+    const from = new Set<Repository>();
+    await fetchBlob(memory, descriptor, { repositories, signal, progress: () => undefined, from: (each) => from.add(each) });
+    const bytes = memory.bytes();
+    const digest = `sha256:${new Bun.CryptoHasher("sha256").update(bytes).digest("hex")}`;
+    if (digest === descriptor.digest) return bytes;
+    const reason = `image config verification failed for digest ${descriptor.digest}: the registry sent content with digest ${digest}`;
+    for (const each of from) each.distrust(reason);
+    // The registry itself is trusted whatever it sends: there is nobody else to ask.
+    if ([...from].every((each) => each.trusted)) throw new LighterError("invalid", reason);
+  }
 }
 
 function memoryIngest(): Target & { bytes(): Uint8Array } {

@@ -25,13 +25,13 @@ export interface ApiOptions {
 /** A daemon of our own on roots of its own. What it prints goes to `daemon.log` in its folder. */
 export class Daemon {
   readonly folder: string;
-  readonly flags: readonly string[];
+  readonly flags: string[];
   readonly schema = new Schema();
   #child: Bun.Subprocess | undefined;
 
   constructor(folder: string, flags: readonly string[] = []) {
     this.folder = folder;
-    this.flags = flags;
+    this.flags = [...flags];
   }
 
   get socket(): string {
