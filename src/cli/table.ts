@@ -17,6 +17,7 @@ export const TABLE: Readonly<Record<string, Entry>> = {
   ps: { help: "Show containers", load: async () => (await import("./ps.ts")).ps },
   pull: { help: "Fetch an image from a registry", load: async () => (await import("./pull.ts")).pull },
   "image pull": { help: "Fetch an image from a registry", load: async () => (await import("./pull.ts")).pull },
+  gc: { help: "Remove images that nothing needs, by a policy", load: async () => (await import("./gc.ts")).gc },
   search: { help: "Look for repositories in a registry", load: async () => (await import("./search.ts")).search },
   "manifest annotate": {
     help: "Say which platform an image of a list is for",
@@ -119,6 +120,8 @@ export const TABLE: Readonly<Record<string, Entry>> = {
   "image ls": { help: "Show images", load: async () => (await import("./images.ts")).images },
   "image rm": { help: "Remove images", load: async () => (await import("./rmi.ts")).rmi },
   "image inspect": { help: "Show everything about images as JSON", load: async () => (await import("./inspect-image.ts")).inspectImage },
+  "image pin": { help: "Keep images by their names, whatever the disk lacks", load: async () => (await import("./image-pin.ts")).imagePin },
+  "image unpin": { help: "Let go of images that were pinned", load: async () => (await import("./image-unpin.ts")).imageUnpin },
   "image prune": { help: "Remove images that nothing uses", load: async () => (await import("./image-prune.ts")).imagePrune },
   "network connect": { help: "Connect a container to a network", load: async () => (await import("./network-connect.ts")).networkConnect },
   "network create": { help: "Make a network", load: async () => (await import("./network-create.ts")).networkCreate },

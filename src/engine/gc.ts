@@ -2,9 +2,9 @@ import { now, toRfc3339Nano } from "../base/clock.ts";
 import { messageOf } from "../base/errors.ts";
 import { logOf } from "../base/log.ts";
 import { CAREFUL, parseGcPolicy, type AutomaticGc } from "../images/gc-policy.ts";
-import type { GcReport } from "../images/gc.ts";
 import type { Images } from "../images/images.ts";
 import type { Reader } from "../state/state.ts";
+import type { GcReport } from "../wire/gc-report.ts";
 
 /** Without a policy of the user's, nothing goes by itself. */
 export const NO_GC: AutomaticGc = { policy: CAREFUL, every: undefined };

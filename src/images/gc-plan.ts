@@ -1,8 +1,8 @@
 import { familiarName, familiarReference, parseReference } from "../base/reference.ts";
 import { formatBytes, humanDuration } from "../base/units.ts";
 import type { Digest } from "../oci/image.ts";
-import type { GcPolicy } from "./gc-policy.ts";
-import { levelOf } from "./gc-policy.ts";
+import type { GcItem } from "../wire/gc-report.ts";
+import { levelOf, type GcPolicy } from "./gc-policy.ts";
 import { matchPath } from "./glob.ts";
 
 /** An image as the collection of unused images sees it. */
@@ -15,9 +15,6 @@ export interface Candidate {
   needed: string | undefined;
 }
 
-/** The rule by which something goes. */
-export type GcRule = "no-name" | "tags" | "unused" | "space";
-
 /** An image, or some names of one that stays, that go. */
 export interface Goner {
   image: Digest;
@@ -25,7 +22,7 @@ export interface Goner {
   names: readonly string[];
   /** The image goes with them. */
   whole: boolean;
-  rule: GcRule;
+  rule: GcItem["rule"];
   why: string;
 }
 
@@ -73,8 +70,8 @@ function keeps(one: Candidate, policy: GcPolicy, pins: readonly string[], time: 
   }
   const label = policy.pinLabels.find((text) => hasLabel(one.labels, text));
   if (label !== undefined) return `pinned by the label "${label}"`;
-  if (time - one.lastUsed < BigInt(policy.keepRecent)) return `used within the last ${human(BigInt(policy.keepRecent))}`;
-  return undefined;
+  const idle = time - one.lastUsed;
+  return idle < BigInt(policy.keepRecent) ? `last used ${human(idle)} ago, too recently to go` : undefined;
 }
 
 /** Whether a pattern means a stored name: its familiar spelling or the full one, with or without the tag. */

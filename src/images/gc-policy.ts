@@ -56,6 +56,9 @@ export function parseGcPolicy(json: Record<string, unknown>, base: GcPolicy = CA
     if (read === undefined) throw new LighterError("invalid", `Cannot use the gc policy: unknown key "${key}"`);
     Object.assign(policy, read(value, key));
   }
+  // Pins add up.
+  policy.pins = [...new Set([...base.pins, ...policy.pins])];
+  policy.pinLabels = [...new Set([...base.pinLabels, ...policy.pinLabels])];
   const { high, low } = policy;
   if (low !== undefined && high === undefined) throw new LighterError("invalid", `Cannot use the gc policy: "low" needs "high"`);
   if (high !== undefined && low !== undefined && "percent" in high !== "percent" in low)

@@ -6,9 +6,10 @@ import type { Content } from "../content/content.ts";
 import { digestOf } from "../oci/digest.ts";
 import type { Digest } from "../oci/image.ts";
 import type { Reader } from "../state/state.ts";
+import type { GcReport } from "../wire/gc-report.ts";
 import type { DescribeContext } from "./describe.ts";
 import type { GcPolicy } from "./gc-policy.ts";
-import { planGc, shortage, type Candidate, type Fullness, type Goner, type GcRule } from "./gc-plan.ts";
+import { planGc, shortage, type Candidate, type Fullness, type Goner } from "./gc-plan.ts";
 import { configOf } from "./list.ts";
 import { pinsOf } from "./pins.ts";
 import { drop, untag, type RemoveContext } from "./remove.ts";
@@ -18,32 +19,6 @@ import { allImages, imageById, namesOf, type ImageRow } from "./rows.ts";
 export interface GcContext extends DescribeContext, RemoveContext {
   /** Removes content that nothing reaches. */
   collect(): Promise<{ bytes: number }>;
-}
-
-/** Something that went, or would. */
-export interface GcItem {
-  image: Digest;
-  names: string[];
-  /** Names went, but the image has others. */
-  whole: boolean;
-  rule: GcRule;
-  why: string;
-  /** On disk, of what nothing else needs. */
-  bytes: number;
-  /** RFC 3339. */
-  lastUsed: string;
-}
-
-/** What a collection did, or would do. Sizes are bytes on disk. */
-export interface GcReport {
-  items: GcItem[];
-  kept: { image: Digest; names: string[]; why: string; lastUsed: string }[];
-  /** What goes with the items, and what nothing needed before. */
-  freed: number;
-  /** The disk and the images before it, and what is wanted for space. */
-  fullness: Fullness;
-  shortage?: { bytes: number; why: string };
-  dryRun: boolean;
 }
 
 /** Images between two turns of the event loop. */
@@ -73,7 +48,8 @@ export async function collectImages(context: GcContext, policy: GcPolicy, { dryR
     const bytes = one.whole ? (bytesOf.get(one.image) ?? 0) : 0;
     return { ...one, names: one.names.map(familiar), bytes, lastUsed: used(one.image) };
   });
-  const stays = [...kept, ...spare.filter((one) => !chosen.includes(one)).map(({ image, why }) => ({ image, why }))];
+  const going = new Set(gone.filter(({ whole: all }) => all).map(({ image }) => image));
+  const stays = [...kept, ...spare.map(({ image, why }) => ({ image, why }))].filter(({ image }) => !going.has(image));
   const report: GcReport = {
     items,
     kept: stays.map(({ image, why }) => ({ image, why, names: namesOfOne.get(image) ?? [], lastUsed: used(image) })),

@@ -14,7 +14,7 @@ import type { Reference } from "../base/reference.ts";
 import type { Tx } from "../state/state.ts";
 import type { AttestationOptions } from "./attestations.ts";
 import type { CommitOptions } from "./commit.ts";
-import type { GcReport } from "./gc.ts";
+import type { GcReport } from "../wire/gc-report.ts";
 import type { GcPolicy } from "./gc-policy.ts";
 import type { ImageExchange } from "./exchange.ts";
 import type { PresentImage } from "./record.ts";
