@@ -3,7 +3,8 @@ import { LighterError } from "../base/errors.ts";
 import { newId } from "../base/ids.ts";
 import type { EndpointSettings } from "../wire/engine-api.ts";
 import { checkPlace } from "./check.ts";
-import { type Context, gatewaysOf, rewriteTable, whenUp, wireOf } from "./context.ts";
+import { type Context, rewriteTable, whenUp, wireOf } from "./context.ts";
+import { gatewaysOf } from "./gateways.ts";
 import { gatewayPlace } from "./plan.ts";
 import { networkEvent, takePlace } from "./reserve.ts";
 import {

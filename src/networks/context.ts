@@ -4,6 +4,7 @@ import type { State, Tx } from "../state/state.ts";
 import type { AddressBook } from "./address-book.ts";
 import { macOf, parseAddress, parseSubnet } from "./addresses.ts";
 import type { FirewallModel, NetworkRules } from "./firewall.ts";
+import { gatewaysOf } from "./gateways.ts";
 import type { Wire } from "./jobs.ts";
 import type { Kernel } from "./kernel.ts";
 import type { Names } from "./names.ts";
@@ -107,11 +108,6 @@ export function mtuOf(context: Context, network: NetworkRow): number {
   return Number.isInteger(asked) && asked >= 68 ? asked : context.mtu;
 }
 
-/** The gateway's address in a network, per family. */
-export function gatewayOf(network: NetworkRow, family: 4 | 6): string | undefined {
-  return network.config.ipam.config.find((config) => parseSubnet(config.subnet).family === family)?.gateway;
-}
-
 /** The prefix length of a network's subnet of a family; 0 where it has none. */
 export function prefixOf(network: NetworkRow, family: 4 | 6): number {
   const config = network.config.ipam.config.find(({ subnet }) => parseSubnet(subnet).family === family);
@@ -135,14 +131,6 @@ export function wireOf(context: Context, network: NetworkRow, endpoint: Endpoint
     mtu: mtuOf(context, network),
     isolated: !isOn(network.config.options, OPTION.icc),
   };
-}
-
-/** The gateways that an endpoint's default routes go through. */
-export function gatewaysOf(network: NetworkRow, endpoint: EndpointRow): string[] {
-  return ([4, 6] as const).flatMap((family) => {
-    const gateway = gatewayOf(network, family);
-    return gateway !== undefined && (family === 4 ? endpoint.address4 : endpoint.address6) !== undefined ? [gateway] : [];
-  });
 }
 
 /** The table as the rows and the containers with open ports want it. */

@@ -1,8 +1,10 @@
 import { shortId } from "../base/ids.ts";
 import { libc } from "../linux/libc.ts";
-import { type Context, gatewayOf, heldOf, rewriteTable, wireOf } from "./context.ts";
+import { type Context, heldOf, rewriteTable, wireOf } from "./context.ts";
+import { gatewayOf } from "./gateways.ts";
 import { hostHosts, hostHostsFile, hostResolvConf, hostsFile, resolvConfFile } from "./files.ts";
 import { isCarried } from "./firewall.ts";
+import { HOST_NAMES } from "./names.ts";
 import type { NetworkRequest, Sandbox } from "./networks.ts";
 import { notRunning, planOf } from "./plan.ts";
 import { openResolver, wantsResolver } from "./resolve.ts";
@@ -33,7 +35,11 @@ export async function enter(context: Context, request: NetworkRequest): Promise<
   const resolved = wantsResolver(context, endpoints) && (await openResolver(context, request.containerId, fd, endpoints));
   return {
     namespace: `/proc/${process.pid}/fd/${fd}`,
-    hosts: hostsFile({ ...request, ...hostsParts(context, request, endpoints) }),
+    hosts: hostsFile({
+      ...request,
+      ...hostsParts(context, request, endpoints),
+      hostNames: resolved ? [] : hostNames(context, request, endpoints),
+    }),
     resolvConf: resolvConf(request, endpoints, false, resolved),
     entered: () => closeNamespace(context, request.containerId),
   };
@@ -103,6 +109,12 @@ function hostsParts(
       return address === undefined ? [] : [{ address, names: [alias.split("/").at(-1) ?? alias, shortId(target.id), target.name] }];
     }),
   };
+}
+
+/** On the default bridge no resolver tells them, and what was asked for goes first. */
+function hostNames(context: Context, { extraHosts }: NetworkRequest, endpoints: readonly EndpointRow[]): string[] {
+  if (!endpoints.some(({ network }) => network === context.bridgeId)) return [];
+  return HOST_NAMES.filter((name) => !extraHosts.some((entry) => entry.startsWith(`${name}:`) || entry.startsWith(`${name}=`)));
 }
 
 function resolvConf(request: NetworkRequest, endpoints: EndpointRow[], hostNetwork: boolean, resolved = false): string {

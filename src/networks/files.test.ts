@@ -11,6 +11,7 @@ test("hosts: the loopback, extra hosts, links, and the container itself", () => 
     addresses: ["172.17.0.2", "fd00::2"],
     extraHosts: ["db:10.0.0.1", "up:host-gateway", "six=[fd00::9]", "v6:fd00::8"],
     hostGateway: "172.17.0.1",
+    hostNames: ["host.docker.internal", "gateway.docker.internal"],
     links: [{ address: "172.17.0.9", names: ["cache", "0123456789ab", "cache"] }],
   });
   const all = lines(text);
@@ -20,6 +21,7 @@ test("hosts: the loopback, extra hosts, links, and the container itself", () => 
     "172.17.0.1\tup",
     "fd00::9\tsix",
     "fd00::8\tv6",
+    "172.17.0.1\thost.docker.internal gateway.docker.internal",
     "172.17.0.9\tcache 0123456789ab",
     "172.17.0.2\tweb.example.org web",
     "fd00::2\tweb.example.org web",

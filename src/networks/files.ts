@@ -10,6 +10,8 @@ export interface HostsInput {
   /** `name:address` or `name=address`, the address `host-gateway` standing for the host. */
   extraHosts: string[];
   hostGateway: string;
+  /** Names that mean the host where nobody resolves them. */
+  hostNames: readonly string[];
   /** Linked containers: address and the names that mean it. */
   links: { address: string; names: string[] }[];
 }
@@ -31,6 +33,7 @@ export function hostsFile(input: HostsInput): string {
   const lines = [
     ...LOOPBACK,
     ...extraLines(input.extraHosts, input.hostGateway),
+    ...(input.hostNames.length > 0 ? [`${input.hostGateway}\t${input.hostNames.join(" ")}`] : []),
     ...input.links.map(({ address, names }) => `${address}\t${[...new Set(names)].join(" ")}`),
     ...input.addresses.map((address) => `${address}\t${own}`),
   ];

@@ -2,6 +2,7 @@ import { shortId } from "../base/ids.ts";
 import type { Reader } from "../state/state.ts";
 import { addressBytes, formatAddress, parseAddress } from "./addresses.ts";
 import { CODE, type DnsRecord, TYPE, encodeName, reverseAddress } from "./dns-message.ts";
+import { gatewayOf } from "./gateways.ts";
 import { type EndpointRow, type NetworkRow, endpointsOf, endpointsOn, networkById } from "./rows.ts";
 
 /** What is known of a name: a code and records; undefined means that somebody else is to be asked. */
@@ -9,6 +10,9 @@ export interface KnownName {
   code: number;
   records: DnsRecord[];
 }
+
+/** Names that mean the host, in every network and with no flag: those that Docker's desktop programs made common. */
+export const HOST_NAMES = ["host.docker.internal", "gateway.docker.internal"];
 
 /** Who is called what in one network. */
 interface Directory {
@@ -53,7 +57,7 @@ export class Names {
     const reverse = reverseAddress(name);
     if (reverse !== undefined) return this.#reverse(reverse, type, here);
     const found = here.flatMap(({ place, directory }) => this.#find(place, directory, name));
-    if (found.length === 0) return undefined;
+    if (found.length === 0) return HOST_NAMES.includes(name) ? hostAnswer(here, type) : undefined;
     const records = found.flatMap((endpoint) => addressRecords(endpoint, type));
     // Each answer begins with another of several containers of one name.
     const turn = this.#turn++ % Math.max(records.length, 1);
@@ -99,7 +103,18 @@ export class Names {
   }
 }
 
-function addressRecords({ address4, address6 }: EndpointRow, type: number): DnsRecord[] {
+/** The host is where a network's gateway is; the one that leads out comes first, an internal one has its gateway there, too. */
+function hostAnswer(here: readonly { directory: Directory }[], type: number): KnownName {
+  const networks = here.map(({ directory }) => directory.network).toSorted((a, b) => Number(a.config.internal) - Number(b.config.internal));
+  const found = networks.flatMap((network) => {
+    const address4 = gatewayOf(network, 4);
+    const address6 = gatewayOf(network, 6);
+    return addressRecords({ address4, address6 }, type);
+  });
+  return { code: CODE.ok, records: found.slice(0, 1) };
+}
+
+function addressRecords({ address4, address6 }: Pick<EndpointRow, "address4" | "address6">, type: number): DnsRecord[] {
   const text = type === TYPE.a ? address4 : type === TYPE.aaaa ? address6 : undefined;
   const address = text === undefined ? undefined : parseAddress(text);
   return address === undefined ? [] : [{ type, data: addressBytes(address) }];

@@ -2,6 +2,7 @@ import { type Socket, createServer } from "node:net";
 import { type PollEvent } from "../linux/epoll-protocol.ts";
 import { poller } from "../linux/epoll.ts";
 import { libc } from "../linux/libc.ts";
+import { DnsCache } from "./dns-cache.ts";
 import { CODE, TYPE, answerTo, parseQuestion } from "./dns-message.ts";
 import { forwardTcp, forwardUdp, framed, unframed } from "./forward-dns.ts";
 import type { KnownName } from "./names.ts";
@@ -13,6 +14,10 @@ const MAX_WAITING = 256;
 const TCP_IDLE = 10_000;
 /** Connections of one container at once: each takes a descriptor of the daemon's. */
 const MAX_CLIENTS = 64;
+
+/** One for each way of asking: an answer that TCP carries may be too long for a datagram. */
+const caches = { udp: new DnsCache(), tcp: new DnsCache() };
+const FORWARD = { udp: forwardUdp, tcp: forwardTcp };
 
 /** What a resolver answers from. */
 export interface ResolverSource {
@@ -29,7 +34,7 @@ export interface Resolver {
 /** Serves a container's questions on sockets in its namespace, over UDP and TCP. Owns the descriptors. */
 export function startResolver(sockets: ResolverSockets, source: ResolverSource): Resolver {
   let waiting = 0;
-  const resolve = async (query: Uint8Array, forward: typeof forwardUdp): Promise<Uint8Array> => {
+  const resolve = async (query: Uint8Array, protocol: "udp" | "tcp"): Promise<Uint8Array> => {
     const question = parseQuestion(query);
     if (question === undefined) return answerTo(query, undefined, CODE.malformed);
     const known = source.lookup(question.name, question.type);
@@ -37,7 +42,7 @@ export function startResolver(sockets: ResolverSockets, source: ResolverSource):
     if (waiting >= MAX_WAITING) return answerTo(query, question, CODE.failed);
     waiting++;
     try {
-      const answer = await forward(query, source.servers());
+      const answer = await caches[protocol].answer(query, source.servers(), FORWARD[protocol]);
       if (answer !== undefined) return answer;
       // A single label that no server was there to deny is not a name.
       const single = !question.name.includes(".") && (question.type === TYPE.a || question.type === TYPE.aaaa);
@@ -46,8 +51,8 @@ export function startResolver(sockets: ResolverSockets, source: ResolverSource):
       waiting--;
     }
   };
-  const stopUdp = serveUdp(sockets.udp, (query) => resolve(query, forwardUdp));
-  const stopTcp = serveTcp(sockets.tcp, (query) => resolve(query, forwardTcp));
+  const stopUdp = serveUdp(sockets.udp, (query) => resolve(query, "udp"));
+  const stopTcp = serveTcp(sockets.tcp, (query) => resolve(query, "tcp"));
   return {
     close() {
       stopUdp();

@@ -183,6 +183,8 @@ labSuite("user networks", import.meta.path, (ground) => {
     await ground.lab.spawn(["nsenter", `--net=${ground.lab.outside}`, process.execPath, `${import.meta.dir}/lab-dns.ts`, "198.51.100.7"]);
     await until(async () => (await asked(app, "far.example")) === "0 198.51.100.7");
     expect(await asked(app, "far.example", "tcp")).toBe("0 198.51.100.7");
+    const [gateway] = app.address.split(/\.\d+$/);
+    for (const host of ["host.docker.internal", "gateway.docker.internal"]) expect(await asked(app, host)).toBe(`0 ${gateway}.1`);
     await ground.lab.echo("own", ["tcp:53", "udp:53"], app.namespace);
     expect(await asked(app, "db")).toBe(`0 ${db.address}`);
     ground.daemon.state.write((tx) => ground.daemon.networks.rename(tx, db.id, "renamed"), { durable: false });
