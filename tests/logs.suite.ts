@@ -12,6 +12,7 @@ import { count } from "./harness/counts.ts";
 import { CLIENTS, Ground } from "./harness/ground.ts";
 import { freePort } from "./harness/ports.ts";
 import { ForwardReceiver, GelfReceiver, JournalReceiver, startRsyslog } from "./harness/receivers.ts";
+import { makeCertificate, TlsSyslog } from "./harness/tls-syslog.ts";
 import { until } from "./harness/until.ts";
 
 let ground: Ground;
@@ -186,6 +187,54 @@ test("Debian's rsyslogd takes every form of syslog", async () => {
       ["local3.err", `web/form-${format}`, "err"],
     ]),
   );
+});
+
+test("syslog over TLS: both sides show who they are; a receiver that is not known gets nothing", async () => {
+  const [own, client] = [await makeCertificate(folder, "receiver"), await makeCertificate(folder, "client")];
+  await using receiver = await TlsSyslog.open(own, client.cert);
+  const options = (more: string[]): string[] =>
+    [
+      `syslog-address=tcp+tls://127.0.0.1:${receiver.port}`,
+      "tag=t",
+      `syslog-tls-cert=${client.cert}`,
+      `syslog-tls-key=${client.key}`,
+      ...more,
+    ].flatMap((option) => ["--log-opt", option]);
+  const say = async (word: string, more: string[]): Promise<string> =>
+    await ground.lighter.must("run", "-d", "--network", "none", "--log-driver", "syslog", ...options(more), "busybox", "echo", word);
+  const known = await say("trusted", [`syslog-tls-ca-cert=${own.cert}`]);
+  await until("the first line has come", () => /^<30>[^\n]+ t\[\d+\]: trusted\n$/.test(receiver.text));
+  expect(receiver.clients).toEqual(["client"]);
+  // With the long form each message has its length in front.
+  const counted = await say("counted", [`syslog-tls-ca-cert=${own.cert}`, "syslog-format=rfc5424"]);
+  await until("the second has come", () => receiver.text.includes("counted\n"));
+  const [, length, rest = ""] = /\n(\d+) (<30>1 .*counted\n)$/s.exec(receiver.text) ?? [];
+  expect(Buffer.byteLength(rest)).toBe(Number(length));
+  const unchecked = await say("unchecked", ["syslog-tls-skip-verify=true"]);
+  await until("the third has come", () => receiver.text.includes(": unchecked\n"));
+  const stranger = await say("secret", []);
+  await until("the daemon says so", async () => (await ground.daemon.log).includes(`cannot send the log of ${stranger}`));
+  expect(receiver.text).not.toContain("secret");
+  expect(await ground.lighter.must("logs", stranger)).toBe("secret");
+  await ground.lighter.must("rm", "-f", known, counted, unchecked, stranger);
+});
+
+test("a syslog's datagram socket, as /dev/log is one", async () => {
+  const port = freePort();
+  const own = mkdtempSync(join(folder, "local-"));
+  await using rsyslog = await startRsyslog(own, port);
+  const script = "echo first; sleep 0.1; echo second >&2";
+  const id = await ground.lighter.must(
+    ...["run", "-d", "--network", "none", "--log-driver", "syslog", "--log-opt", `syslog-address=unixgram://${join(own, "log")}`],
+    ...["--log-opt", "tag=local", "busybox", "sh", "-c", script],
+  );
+  await until("both lines are written", async () => (await rsyslog.lines()).length >= 2);
+  expect((await rsyslog.lines()).map((line) => line.replace(/\[\d+\]/, ""))).toEqual([
+    "daemon.info|local:| first",
+    "daemon.err|local:| second",
+  ]);
+  expect(await ground.lighter.must("logs", id)).toBe("first\nsecond");
+  await ground.lighter.must("rm", id);
 });
 
 test("Graylog gets JSON over UDP, compressed and in chunks, and over TCP", async () => {

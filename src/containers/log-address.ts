@@ -27,9 +27,10 @@ export function addressOf(driver: "syslog" | "fluentd" | "gelf", text = ""): Log
     if (!existsSync(rest)) throw invalid(`stat ${rest}: no such file or directory`);
     return { protocol: scheme, host: "", port: 0, path: rest };
   }
-  const { host, port } = splitHostPort(rest);
+  const { host, port } = splitHostPort(rest.replace(/\/.*$/, ""));
   const protocol = scheme === "tcp+tls" ? "tls" : (scheme as "udp" | "tcp");
   if (driver === "syslog") return { protocol, host, port: port === "" ? SYSLOG_PORT : portOf(port, text), path: "" };
+  if (port !== "" && !/^\d+$/.test(port)) throw invalid(noPort(text, port));
   if (host === "" || !/^\d+$/.test(port)) throw invalid("gelf: please provide gelf-address as proto://host:port");
   return { protocol, host, port: Number(port), path: "" };
 }
@@ -44,7 +45,9 @@ function fluentdAddress(text: string): LogAddress {
     throw invalid(`invalid fluentd-address ${text}: address ${address}: too many colons in address`);
   const { host, port } = splitHostPort(address);
   if (port !== "" && !/^\d+$/.test(port))
-    throw invalid(`invalid fluentd-address ${text}: strconv.Atoi: parsing ${JSON.stringify(port)}: invalid syntax`);
+    throw invalid(
+      `invalid fluentd-address ${text}: ${/^(unix|tcp|tls):/.test(text) ? noPort(text, port) : `strconv.Atoi: parsing ${JSON.stringify(port)}: invalid syntax`}`,
+    );
   if (host === "" && text !== "" && port !== "") return fluentdAt(scheme, "127.0.0.1", Number(port));
   return fluentdAt(scheme, host === "" ? "127.0.0.1" : host, port === "" ? FLUENTD_PORT : Number(port));
 }
@@ -59,8 +62,13 @@ function splitHostPort(text: string): { host: string; port: string } {
 }
 
 function portOf(text: string, address: string): number {
-  if (!/^\d{1,5}$/.test(text) || Number(text) > 65_535) throw invalid(`syslog-address should be in form proto://address, got ${address}`);
+  if (!/^\d{1,5}$/.test(text) || Number(text) > 65_535) throw invalid(noPort(address, text));
   return Number(text);
+}
+
+/** Go's sentence for an address whose port is no number. */
+function noPort(address: string, port: string): string {
+  return `parse ${JSON.stringify(address)}: invalid port ${JSON.stringify(`:${port.split(":").at(-1)}`)} after host`;
 }
 
 function invalid(text: string): LighterError {

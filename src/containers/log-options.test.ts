@@ -84,7 +84,7 @@ const TEXTS: [string, Record<string, string>, string][] = [
   ["fluentd", { "fluentd-max-retries": "-1" }, 'strconv.ParseUint: parsing "-1": invalid syntax'],
   ["gelf", {}, "gelf-address is a required parameter"],
   ["gelf", { a: "b" }, "gelf-address is a required parameter"],
-  ["gelf", { ...UDP, a: "b" }, "unknown log opt 'a' for gelf log driver"],
+  ["gelf", { ...UDP, a: "b" }, 'unknown log opt "a" for gelf log driver'],
   ["gelf", { "gelf-address": "x" }, "gelf-address should be in form proto://address, got x"],
   ["gelf", { "gelf-address": "udp://a" }, "gelf: please provide gelf-address as proto://host:port"],
   ["gelf", { "gelf-address": "udp://127.0.0.1/x" }, "gelf: please provide gelf-address as proto://host:port"],

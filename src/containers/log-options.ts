@@ -64,6 +64,7 @@ const DRIVERS: Readonly<Record<string, Driver>> = {
       "gelf-tcp-reconnect-delay",
       ...ATTRIBUTES,
     ],
+    unknown: (key) => `unknown log opt ${JSON.stringify(key)} for gelf log driver`,
     check: checkGelf,
   },
 };
@@ -235,6 +236,7 @@ export function patternOf(text: string | undefined): RegExp | undefined {
 function whyNoPattern(text: string): string {
   const plain = text.replaceAll(/\\./g, "");
   const opened = plain.split("(").length - plain.split(")").length;
+  if (/\[[^\]]*$/.test(plain)) return "missing closing ]";
   return opened > 0 ? "missing closing )" : opened < 0 ? "unexpected )" : "invalid expression";
 }
 

@@ -90,7 +90,7 @@ export function tlsOf(options: Record<string, string>): Record<string, unknown> 
   const { "syslog-tls-ca-cert": ca, "syslog-tls-cert": cert, "syslog-tls-key": key, "syslog-tls-skip-verify": skip } = options;
   return {
     rejectUnauthorized: !skipsVerify(skip),
-    ...(ca ? { ca: readOr(ca, (why) => `could not read CA certificate ${JSON.stringify(ca)}: ${why}`) } : {}),
+    ...(ca ? { ca: certificatesOf(ca) } : {}),
     ...(cert ? { cert: readOr(cert, (why) => `Could not load X509 key pair: ${why}`) } : {}),
     ...(key ? { key: readOr(key, (why) => `Could not load X509 key pair: ${why}`) } : {}),
   };
@@ -103,6 +103,12 @@ function skipsVerify(text: string | undefined): boolean {
   } catch {
     return true;
   }
+}
+
+function certificatesOf(path: string): string {
+  const text = readOr(path, (why) => `could not read CA certificate ${JSON.stringify(path)}: ${why}`);
+  if (/^-----BEGIN CERTIFICATE-----$/m.test(text)) return text;
+  throw new LighterError("invalid", `failed to append certificates from PEM file: ${JSON.stringify(path)}`);
 }
 
 function readOr(path: string, say: (why: string) => string): string {

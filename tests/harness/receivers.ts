@@ -107,7 +107,7 @@ export class GelfReceiver implements AsyncDisposable {
   }
 }
 
-/** Debian's rsyslogd, listening on TCP, that writes `facility.severity|tag|message` lines. */
+/** Debian's rsyslogd, listening on TCP and on a datagram socket in the folder (`log`, as `/dev/log` is one), that writes `facility.severity|tag|message` lines. */
 export async function startRsyslog(folder: string, port: number): Promise<{ lines(): Promise<string[]> } & AsyncDisposable> {
   const { path, modules, libraries } = await rsyslogd();
   const out = join(folder, "rsyslog.out");
@@ -117,6 +117,8 @@ export async function startRsyslog(folder: string, port: number): Promise<{ line
     [
       "$MaxMessageSize 32k",
       'module(load="imtcp")',
+      'module(load="imuxsock" SysSock.Use="off")',
+      `input(type="imuxsock" Socket="${join(folder, "log")}" CreatePath="on" UseSpecialParser="off" ParseHostname="off")`,
       `input(type="imtcp" port="${port}" address="127.0.0.1")`,
       'template(name="plain" type="string" string="%syslogfacility-text%.%syslogseverity-text%|%syslogtag%|%msg%\\n")',
       `*.* action(type="omfile" file="${out}" template="plain")`,
