@@ -70,3 +70,17 @@ export async function cliPlugins(): Promise<string[]> {
   }
   return found;
 }
+
+/** Clients of registries that others wrote, unmodified: buildah and podman of bookworm, oras of trixie. Absolute paths, and the environment podman needs. */
+export async function registryClients(): Promise<{ buildah: string; podman: string; oras: string; env: Record<string, string> }> {
+  const subid = await unpackedPackage("bookworm", "libsubid4");
+  const libraries = [...new Bun.Glob("**/libsubid.so.4").scanSync({ cwd: subid, absolute: true, onlyFiles: false })].map((file) =>
+    dirname(file),
+  );
+  return {
+    buildah: join(await unpackedPackage("bookworm", "buildah"), "usr/bin/buildah"),
+    podman: join(await unpackedPackage("bookworm", "podman"), "usr/bin/podman"),
+    oras: join(await unpackedPackage("trixie", "oras"), "usr/bin/oras"),
+    env: { LD_LIBRARY_PATH: libraries[0] ?? "" },
+  };
+}

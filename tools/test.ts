@@ -15,7 +15,18 @@ import { writeProof } from "./proof.ts";
 import { testImage } from "./test-images.ts";
 import { nodePackages, pythonPackages } from "./foreign.ts";
 import { openSsh } from "./openssh.ts";
-import { cliPlugins, cosign, dockerClient, dockerDaemon, dockerRegistry, mandoc, rsyslogd, shells, staticBusybox } from "./programs.ts";
+import {
+  cliPlugins,
+  cosign,
+  dockerClient,
+  dockerDaemon,
+  dockerRegistry,
+  mandoc,
+  registryClients,
+  rsyslogd,
+  shells,
+  staticBusybox,
+} from "./programs.ts";
 import { allSteps, root, SLOW, type Options, type Step } from "./steps.ts";
 
 /** Counts of a command: what its own last line says, when it is a run of tests, else one test. */
@@ -96,6 +107,10 @@ async function prepare(steps: Step[]): Promise<void> {
   if (has("logs")) {
     await dockerDaemon();
     await rsyslogd();
+  }
+  if (has("registry")) {
+    await registryClients();
+    await dockerDaemon();
   }
   if (has("ssh")) await openSsh();
   if (has("plugins") || has("compose")) await cliPlugins();

@@ -205,7 +205,8 @@ describe("tokens of our own", () => {
     await must(registry.call("POST", `/v2/team/a/blobs/uploads/?mount=${digestOf("x")}&from=public/b`, { headers: two }), 202);
     await must(registry.call("GET", "/v2/", { headers: await tokenFor("", bob()) }), 200);
     await must(registry.call("GET", "/v2/_catalog", { headers: await tokenFor("scope=registry:catalog:*", bob()) }), 200);
-    // A name and a password do without a token.
+    // What everybody may do needs no token, and a name with a password does without one.
+    await must(registry.call("GET", "/v2/public/x/tags/list"), 404);
     await must(registry.call("POST", "/v2/team/x/blobs/uploads/", { headers: bob() }), 202);
   });
 

@@ -33,7 +33,10 @@ export async function ownTokenAccess(passwords: PasswordFile, rights: Rights, fo
         return scope === undefined || allows(visitor, scope) ? { visitor } : { rejection: challenge(server, scope, "insufficient_scope") };
       }
       const token = bearerOf(request);
-      if (token === undefined) return { rejection: challenge(server, scope) };
+      if (token === undefined) {
+        const anybody = visitorOf(undefined, rights);
+        return scope?.type === "repository" && allows(anybody, scope) ? { visitor: anybody } : { rejection: challenge(server, scope) };
+      }
       const claims = await verify(keys, token, "access");
       if (claims === undefined) return { rejection: challenge(server, scope, "invalid_token") };
       const visitor = visitorOfToken(claims, rights);
