@@ -1,4 +1,4 @@
-import { readdirSync, statSync } from "node:fs";
+import { readdirSync, statfsSync, statSync } from "node:fs";
 import { readdir, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { now } from "../base/clock.ts";
@@ -21,13 +21,12 @@ import { Unpacker, type UnpackOptions } from "./unpack.ts";
 /** `readBlob` holds at most this many bytes unless told otherwise. */
 const BLOB_LIMIT = 8 << 20;
 
-/** Files take whole blocks: what `du` counts for a blob. */
-const BLOCK = 4096;
-
 /** The content store on disk: files by digest, directories by chain id, rows in the state. */
 export class ContentStore implements Content {
   readonly #options: ContentOptions;
   readonly #places: Places;
+  /** Bytes of a block of the file system. */
+  readonly #block: number;
   readonly #trash: Trash;
   readonly #unpacker: Unpacker;
   readonly #ingests = new Map<string, FileIngest | undefined>();
@@ -37,6 +36,7 @@ export class ContentStore implements Content {
   constructor(options: ContentOptions) {
     this.#options = options;
     this.#places = placesOf(options.dataRoot);
+    this.#block = statfsSync(options.dataRoot).bsize;
     this.#trash = new Trash(this.#places.trash);
     this.#unpacker = new Unpacker({
       places: this.#places,
@@ -157,7 +157,9 @@ export class ContentStore implements Content {
 
   usage(): { blobs: number; layers: number; partial: number } {
     const { state } = this.#options;
-    const blobs = state.get<{ bytes: number }>("SELECT COALESCE(SUM((size + ?) / ? * ?), 0) AS bytes FROM blobs", BLOCK - 1, BLOCK, BLOCK);
+    const block = this.#block;
+    // Files take whole blocks: what `du` counts for a blob.
+    const blobs = state.get<{ bytes: number }>("SELECT COALESCE(SUM((size + ?) / ? * ?), 0) AS bytes FROM blobs", block - 1, block, block);
     const layers = state.get<{ bytes: number }>("SELECT COALESCE(SUM(size), 0) AS bytes FROM layers");
     const partial = readdirSync(this.#places.ingests).reduce(
       (sum, name) => sum + (statSync(join(this.#places.ingests, name), { throwIfNoEntry: false })?.blocks ?? 0) * 512,

@@ -1,5 +1,7 @@
 import type { Containers } from "../containers/containers.ts";
+import { join } from "node:path";
 import type { Content } from "../content/content.ts";
+import { treeSize } from "../content/trees.ts";
 import type { Images } from "../images/images.ts";
 import type { Volumes } from "../volumes/volumes.ts";
 import type { SystemDataUsageResponse } from "../wire/engine-api.ts";
@@ -10,6 +12,7 @@ export interface UsageSources {
   images: Images;
   volumes: Volumes;
   content: Content;
+  dataRoot: string;
 }
 
 /** Which objects `system df` was asked for. */
@@ -28,22 +31,26 @@ export async function diskUsage(sources: UsageSources, query: UsageQuery): Promi
     const images = await sources.images.list({ filters: new Map(), sharedSize: true });
     const users = Map.groupBy(containers, (container) => container.ImageID);
     for (const image of images) image.Containers = users.get(image.Id)?.length ?? 0;
-    const { blobs, layers } = sources.content.usage();
+    const { blobs, layers, partial } = sources.content.usage();
     answer.ImageUsage = {
       ActiveCount: images.filter((image) => image.Containers > 0).length,
       TotalCount: images.length,
-      TotalSize: blobs + layers,
+      TotalSize: blobs + layers + partial,
       Reclaimable: sources.content.reclaimable(),
       ...items(images),
     };
   }
   if (wants("container")) {
     const stopped = containers.filter(({ State }) => State !== "running" && State !== "paused" && State !== "restarting");
+    // All that goes with them: logs and what is mounted over their files, too.
+    const sizeOf = async ({ Id }: { Id?: string }): Promise<number> =>
+      (await treeSize(join(sources.dataRoot, "containers", Id ?? ""))).bytes;
+    const sizes = new Map(await Promise.all(containers.map(async (each) => [each, await sizeOf(each)] as const)));
     answer.ContainerUsage = {
       ActiveCount: containers.length - stopped.length,
       TotalCount: containers.length,
-      TotalSize: sum(containers.map((container) => container.SizeRw ?? 0)),
-      Reclaimable: sum(stopped.map((container) => container.SizeRw ?? 0)),
+      TotalSize: sum([...sizes.values()]),
+      Reclaimable: sum(stopped.map((container) => sizes.get(container) ?? 0)),
       ...items(containers),
     };
   }

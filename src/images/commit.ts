@@ -7,6 +7,7 @@ import type { State, Tx } from "../state/state.ts";
 import { chainIds } from "../oci/digest.ts";
 import { applyChanges } from "./changes.ts";
 import type { Documents } from "./documents.ts";
+import { MOST_LAYERS } from "./fetch-image.ts";
 import { imageEvent } from "./image-events.ts";
 import type { Images } from "./images.ts";
 import { storeDocuments } from "./import.ts";
@@ -47,6 +48,11 @@ export async function commitImage(context: CommitContext, options: CommitOptions
   const run = options.config((from) => applyChanges(from, options.changes));
   using lease = content.lease("commit");
   const base = await baseOf(context, options.base, lease);
+  if (options.layer !== undefined && base.layers.length >= MOST_LAYERS)
+    throw new LighterError(
+      "invalid",
+      `Cannot make an image on top of ${options.base}: it has ${MOST_LAYERS} layers, and no more can be stacked`,
+    );
   const packed = options.layer && (await packOn(content, base.config, options.layer, lease, options.signal));
   if (options.signal?.aborted === true) throw new LighterError("cancelled", "context canceled");
   const config = configOn(base.config, run, options, packed?.diffId);

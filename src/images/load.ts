@@ -8,6 +8,7 @@ import { formatPlatform, hostPlatform, isAttestation, parsePlatform, platformDis
 import type { State } from "../state/state.ts";
 import type { ProgressSink } from "../wire/progress.ts";
 import { parseConfig, parseIndex, parseJson, parseManifest } from "./documents.ts";
+import { MOST_LAYERS } from "./fetch-image.ts";
 import { imageEvent } from "./image-events.ts";
 import { storeDocuments } from "./import.ts";
 import { LayerProgress } from "./progress.ts";
@@ -147,7 +148,13 @@ async function collectPlatform(content: Content, descriptor: Descriptor, manifes
   if (config.rootfs.diff_ids.length !== manifest.layers.length) {
     throw new LighterError("invalid", `invalid archive: layers of ${descriptor.digest} don't match its configuration`);
   }
+  checkHeight(descriptor.digest, manifest.layers.length);
   image.manifests.push({ descriptor, manifest, config });
+}
+
+function checkHeight(what: string, layers: number): void {
+  if (layers > MOST_LAYERS)
+    throw new LighterError("invalid", `Cannot load ${what}: it has ${layers} layers, more than the ${MOST_LAYERS} that can be stacked`);
 }
 
 async function readJson(content: Content, digest: Digest): Promise<unknown> {
@@ -199,6 +206,7 @@ async function fromLegacy({ content }: LoadContext, lease: Lease, read: ImageArc
     const layers = Layers.map((path) => layerOf(read, String(path)));
     if (config.rootfs.diff_ids.length !== layers.length)
       throw new LighterError("invalid", "invalid archive: layers don't match the configuration");
+    checkHeight(String(Config), layers.length);
     const { descriptor, manifest } = await storeDocuments(content, lease, bytes, ...layers);
     const image: PresentImage = { target: descriptor, indexes: [], manifests: [{ descriptor, manifest, config }], attestations: [] };
     const names = Array.isArray(RepoTags) ? RepoTags.map((tag) => parseReference(String(tag))) : [];

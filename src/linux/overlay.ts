@@ -20,6 +20,8 @@ const FSCONFIG_SET_STRING = 1;
 const FSCONFIG_CMD_CREATE = 6;
 /** `mount(2)` copies one page of options. */
 const OPTION_BYTES = 4095;
+/** The kernel stacks no more. */
+const MOST_LOWER = 500;
 /** Fixed for all layers that Lighter makes: an upper directory must stay readable to any other overlay. */
 const FIXED = { redirect_dir: "off", metacopy: "off", index: "off" };
 
@@ -73,6 +75,7 @@ export function withOverlay<T>(overlay: Overlay, use: (plan: OverlayPlan) => T):
 export function detachedOverlay(overlay: Overlay): number {
   const only = onlyDirectory(overlay);
   if (only !== undefined) return detachedDirectory(only, overlay.upper === "");
+  if (overlay.upper === "" && overlay.lower.length > MOST_LOWER) return detachedInTwo(overlay);
   if (!takesLayersOneByOne()) throw systemError("fsconfig", ERRNO.EINVAL, "lowerdir+");
   const type = cstr("overlay");
   const fs = check(libc().syscall(SYS_FSOPEN, ptr(type), FSOPEN_CLOEXEC, 0, 0, 0, 0), "fsopen", "overlay");
@@ -88,6 +91,17 @@ export function detachedOverlay(overlay: Overlay): number {
     return check(libc().syscall(SYS_FSMOUNT, fs, FSMOUNT_CLOEXEC, 0, 0, 0, 0), "fsmount", overlay.target);
   } finally {
     closeFd(fs);
+  }
+}
+
+/** A view of one layer more than an overlay takes: the lower half is an overlay of its own. */
+function detachedInTwo(overlay: Overlay): number {
+  const half = overlay.lower.length >> 1;
+  const below = detachedOverlay({ ...overlay, lower: overlay.lower.slice(half) });
+  try {
+    return detachedOverlay({ ...overlay, lower: [...overlay.lower.slice(0, half), `/proc/self/fd/${below}`] });
+  } finally {
+    closeFd(below);
   }
 }
 
