@@ -1,6 +1,7 @@
 import { LighterError } from "../base/errors.ts";
 import { formatBytes } from "../base/units.ts";
 import { decodeMessages, type ProgressMessage } from "../wire/jsonstream.ts";
+import { duration, TransferRates } from "./transfer-rate.ts";
 
 export interface ProgressOutput {
   write: (text: string) => void;
@@ -16,6 +17,10 @@ const BAR = 50;
 /** Narrower terminals get no bar. */
 const BAR_FROM = 110;
 const TIME_FROM = 50;
+/** What travels has a speed, where the line has room for it: behind the bar, or without one. */
+const TRAVELS = new Set(["Downloading", "Pushing"]);
+const RATE_FROM = 75;
+const RATE_BEHIND_BAR_FROM = 125;
 
 /** Draws a stream of progress messages as they come. Throws the error that the stream ends with. */
 export async function showProgress(body: AsyncIterable<Uint8Array>, output: ProgressOutput): Promise<void> {
@@ -27,6 +32,7 @@ class Painter {
   readonly #output: ProgressOutput;
   /** The line, counted from the first one below, of each object that is drawn. */
   #lines = new Map<string, number>();
+  readonly #rates = new TransferRates();
 
   constructor(output: ProgressOutput) {
     this.#output = output;
@@ -42,9 +48,16 @@ class Painter {
     const up = drawn ? this.#lineOf(message.id ?? "") : 0;
     if (!drawn) this.#lines = new Map();
     if (terminal && up > 0) write(`\u001b[${up}A`);
-    const text = messageText(message, this.#output);
+    const text = messageText(message, this.#output, this.#rate(message));
     if (text !== "") write(text);
     if (terminal && up > 0) write(`\u001b[${up}B`);
+  }
+
+  #rate({ id = "", status = "", progressDetail }: ProgressMessage): string {
+    const { terminal, columns } = this.#output;
+    if (!terminal || !TRAVELS.has(status) || progressDetail?.total === undefined) return "";
+    const text = this.#rates.text(`${id} ${status}`, progressDetail.current ?? 0, progressDetail.total, performance.now());
+    return columns >= (columns > BAR_FROM ? RATE_BEHIND_BAR_FROM : RATE_FROM) ? text : "";
   }
 
   #lineOf(id: string): number {
@@ -58,7 +71,7 @@ class Painter {
   }
 }
 
-function messageText(message: ProgressMessage, { terminal, columns }: ProgressOutput): string {
+function messageText(message: ProgressMessage, { terminal, columns }: ProgressOutput, rate: string): string {
   const failure = message.errorDetail?.message ?? message.error;
   if (failure !== undefined && failure !== "")
     throw new LighterError(message.errorDetail?.code === 401 ? "unauthorized" : "internal", failure);
@@ -66,7 +79,7 @@ function messageText(message: ProgressMessage, { terminal, columns }: ProgressOu
   const inPlace = terminal && !message.stream && message.progressDetail !== undefined;
   if (!inPlace && bar !== "") return "";
   const head = `${inPlace ? "\u001b[2K\r" : ""}${message.id ? `${message.id}: ` : ""}${message.from ? `(from ${message.from}) ` : ""}`;
-  if (inPlace) return `${head}${message.status ?? ""} ${bar}\r`;
+  if (inPlace) return `${head}${message.status ?? ""} ${bar}${rate}\r`;
   return message.stream ? `${head}${message.stream}` : `${head}${message.status ?? ""}\n`;
 }
 
@@ -83,13 +96,6 @@ export function barText(progress: NonNullable<ProgressMessage["progressDetail"]>
     counts = current > total ? amount(current).padStart(8) : `${amount(current).padStart(8)}/${amount(total)}`;
   else if (!hidecounts) counts = current > total ? `${current} ${units}` : `${current}/${total} ${units}`;
   const shown = columns > TIME_FROM && current > 0 && start > 0 && half < BAR;
-  const left = shown ? ` ${goSeconds(Math.round(((now - start) / current) * (total - current)))}` : "";
+  const left = shown ? ` ${duration(Math.round(((now - start) / current) * (total - current)))}` : "";
   return bar + counts + left;
-}
-
-/** Whole seconds as Go prints a duration: `1h2m3s`. */
-function goSeconds(seconds: number): string {
-  const hours = Math.floor(seconds / 3600);
-  const minutes = Math.floor((seconds % 3600) / 60);
-  return `${hours > 0 ? `${hours}h` : ""}${seconds >= 60 ? `${minutes}m` : ""}${seconds % 60}s`;
 }
