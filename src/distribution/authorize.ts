@@ -45,10 +45,17 @@ export async function requestToken(
   offline = false,
 ): Promise<Token> {
   const realm = realmOf(challenge, context);
-  const request = context.credentials?.identityToken
-    ? refreshRequest(realm, challenge, scopes, context)
-    : tokenRequest(realm, challenge, scopes, context, offline);
-  const response = await askPatiently(() => send(request), { attempts: 3, signal: context.signal });
+  const ask = (request: Request): Promise<Response> => askPatiently(() => send(request), { attempts: 3, signal: context.signal });
+  let response: Response;
+  if (context.credentials?.identityToken) response = await ask(grantRequest(realm, challenge, scopes, context, offline));
+  else {
+    response = await ask(tokenRequest(realm, challenge, scopes, context, offline));
+    // A server of OAuth2 alone has no GET.
+    if ((response.status === 404 || response.status === 405) && context.credentials?.password !== undefined) {
+      await response.body?.cancel().catch(() => undefined);
+      response = await ask(grantRequest(realm, challenge, scopes, context, offline));
+    }
+  }
   const text = await readText(response, 1 << 20);
   if (response.status === 401) throw new LighterError("unauthorized", "unauthorized: incorrect username or password");
   if (response.status === 403) throw new LighterError("forbidden", "denied: requested access to the resource is denied");
@@ -92,9 +99,16 @@ function tokenRequest(realm: URL, challenge: Challenge, scopes: readonly string[
   return { ...common(context), method: "GET", url: url.href, authorization };
 }
 
-function refreshRequest(realm: URL, challenge: Challenge, scopes: readonly string[], context: TokenContext): Request {
-  const form = new URLSearchParams({ grant_type: "refresh_token", client_id: "docker" });
-  form.set("refresh_token", context.credentials?.identityToken ?? "");
+/** OAuth2: an identity token, or a name and a password, for an access token. */
+function grantRequest(realm: URL, challenge: Challenge, scopes: readonly string[], context: TokenContext, offline: boolean): Request {
+  const { identityToken, username = "", password = "" } = context.credentials ?? {};
+  const form = new URLSearchParams({ grant_type: identityToken ? "refresh_token" : "password", client_id: "docker" });
+  if (identityToken) form.set("refresh_token", identityToken);
+  else {
+    form.set("username", username);
+    form.set("password", password);
+    if (offline) form.set("access_type", "offline");
+  }
   form.set("service", challenge.parameters["service"] ?? "");
   if (scopes.length > 0) form.set("scope", scopes.join(" "));
   const request: Request = { ...common(context), method: "POST", url: realm.href, body: form.toString() };

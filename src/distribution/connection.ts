@@ -42,9 +42,10 @@ interface Wait {
 /** How long what a ping said is believed, in milliseconds. */
 const PING_LIFE = 300_000;
 const ATTEMPTS = 4;
-/** Milliseconds until the first answer: somebody else can be asked when it is a mirror that says nothing. */
+/** Milliseconds until the first answer. */
 const PATIENCE = 15_000;
-const PATIENCE_WITH_MIRRORS = 5_000;
+/** The same of a mirror: somebody else can be asked when it says nothing. */
+export const PATIENCE_WITH_MIRRORS = 4_000;
 
 /** The way to one registry host for one set of credentials: scheme, challenge and tokens are kept between calls. */
 export class Connection {

@@ -59,6 +59,31 @@ describe.skipIf(Bun.which("openssl") === null)("TLS", () => {
     expect(await tags({ insecureRegistries: [host()] })).toEqual(["over-tls"]);
   });
 
+  test("a redirect to HTTP is refused, and the registry that asks for a client's certificate gets it", async () => {
+    const tls = { key: Bun.file(join(folder, "key.pem")), cert: Bun.file(join(folder, "cert.pem")) };
+    await using other = Bun.serve({
+      hostname: "127.0.0.1",
+      port: 0,
+      tls: { ...tls, ca: Bun.file(join(folder, "cert.pem")), requestCert: true, rejectUnauthorized: true },
+      fetch: (request) =>
+        request.url.includes("/tags/") ? Response.redirect("http://plain.invalid/x") : Response.json({ tags: ["never asked for"] }),
+    });
+    const name = `${NAME}:${other.port}`;
+    const directory = join(folder, "mutual.d");
+    await mkdir(join(directory, name), { recursive: true });
+    const asked = { insecureRegistries: [], registryMirrors: [], certificateDirectories: [directory], userAgent: "lighter/test" };
+    const list = (): Promise<unknown> =>
+      openDistribution(asked)
+        .repository(parseReference(`${name}/x`), {})[0]
+        ?.tags() ?? Promise.resolve();
+    const failed = (): Promise<string> => list().then(() => "", messageOf);
+    await Bun.write(join(directory, name, "ca.crt"), Bun.file(join(folder, "cert.pem")));
+    expect(await failed()).toContain(`Get "https://${name}/v2/":`);
+    await Bun.write(join(directory, name, "client.cert"), Bun.file(join(folder, "cert.pem")));
+    await Bun.write(join(directory, name, "client.key"), Bun.file(join(folder, "key.pem")));
+    expect(await failed()).toContain('it redirects from HTTPS to "http://plain.invalid", which is not encrypted');
+  });
+
   test("a client's certificate goes with its key", async () => {
     const directory = join(folder, "client.d");
     await mkdir(join(directory, "r"), { recursive: true });

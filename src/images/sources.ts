@@ -1,6 +1,7 @@
 import { kindOf, LighterError, messageOf } from "../base/errors.ts";
 import { logOf } from "../base/log.ts";
 import { DEFAULT_REGISTRY, type Reference } from "../base/reference.ts";
+import { PATIENCE_WITH_MIRRORS } from "../distribution/connection.ts";
 import { isNetworkFailure, timedOut } from "../distribution/network-failure.ts";
 import type { Credentials, Distribution, FetchedManifest, RegistryHost, Repository } from "../distribution/distribution.ts";
 import type { Descriptor } from "../oci/image.ts";
@@ -98,7 +99,9 @@ export class Sources {
   /** All of it, token and manifest included, within the time a user should wait for a network that is not there; an answer ends the hurry. */
   async #openImpatiently(ask: Ask): Promise<Source> {
     const repositories = this.repositories(ask);
-    const deadline = AbortSignal.timeout(PATIENCE_MS);
+    // Each mirror before it has its own time, so that one which says nothing does not stand for Docker Hub.
+    const mirrors = repositories.filter(({ host }) => host.mirror === true).length;
+    const deadline = AbortSignal.timeout(PATIENCE_MS + mirrors * PATIENCE_WITH_MIRRORS);
     const signal = ask.signal === undefined ? deadline : AbortSignal.any([deadline, ask.signal]);
     try {
       return await this.#openRemote({ ...ask, signal }, repositories, false);
