@@ -111,7 +111,7 @@ test("up waits for what is healthy and what has ended, in the order of the depen
 test("names, secrets, configs, ports, fixed addresses, limits", async () => {
   await until("the api has asked", async () => (await compose("logs", "--no-log-prefix", "api")).includes("mode one"));
   expect((await compose("logs", "--no-log-prefix", "--no-color", "api")).replaceAll("\u001b[2K", "")).toBe("secret\ndb\nmode one\n");
-  expect(await (await fetch(`http://127.0.0.1:${port}/page`)).text()).toBe("page\n");
+  await until("the page is served", async () => (await (await fetch(`http://127.0.0.1:${port}/page`)).text()) === "page\n");
   expect(await compose("port", "proxy", "80")).toBe(`127.0.0.1:${port}\n`);
   expect(await compose("exec", "-T", "proxy", "cat", "/etc/hosts")).toMatch(/^10\.1\.2\.3\telsewhere\n10\.77\.0\.10\t[0-9a-f]{12}$/m);
   const worker = await ground.lighter.must("inspect", "-f", "{{.HostConfig.Memory}}", "five-worker-1");
@@ -149,7 +149,7 @@ test("scale, restart, pause, stop, kill, rm, and up again", async () => {
   await compose("up", "-d", "--scale", "worker=3", "--quiet-pull");
   expect(lines(await compose("ps", "-q", "worker"))).toHaveLength(3);
   await compose("restart", "-t", "1", "proxy");
-  expect(await (await fetch(`http://127.0.0.1:${port}/page`)).text()).toBe("page\n");
+  await until("it serves again", async () => (await (await fetch(`http://127.0.0.1:${port}/page`)).text()) === "page\n");
   await compose("pause", "db");
   expect(await states()).toContain("five-db-1 paused");
   await compose("unpause", "db");
