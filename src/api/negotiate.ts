@@ -6,12 +6,17 @@ export const NEWEST: ApiVersion = 56;
 /** The oldest API version spoken: 1.24. */
 export const OLDEST: ApiVersion = 24;
 
+/** Archives of images have not changed since 1.12, and Debian 12's skopeo (`docker-daemon:`) asks for them by 1.22. */
+const ARCHIVES = /^\/images\/(get|load|.+\/get)$/;
+const OLDEST_ARCHIVES = 12;
+
 /** Splits `/v1.43/containers/json` into version and path; without a version it is the newest. Throws `invalid` with Docker's texts. */
 export function negotiate(path: string): { version: ApiVersion; path: string } {
   const [prefix, text, rest] = /^\/v([0-9][0-9A-Za-z.-]*)(\/.*)?$/.exec(path) ?? [];
   if (prefix === undefined || text === undefined) return { version: NEWEST, path };
   const [, major, minor] = /^(\d{1,4})\.(\d{1,4})$/.exec(text) ?? [];
   const order = Number(major) === 1 ? Number(minor) : Number(major) < 1 ? -1 : Infinity;
+  if (order >= OLDEST_ARCHIVES && order < OLDEST && ARCHIVES.test(rest ?? "")) return { version: OLDEST, path: rest ?? "/" };
   if (order < OLDEST || Number.isNaN(order)) {
     throw new LighterError(
       "invalid",
