@@ -13,7 +13,7 @@ import type { Call, RegistryContext } from "./routes.ts";
 import { deleteTag, linkRow, putLink, putTag, tagDigest, tagsAfter } from "./rows.ts";
 import type { ProxySettings } from "./settings.ts";
 import type { ByteRange } from "./storage.ts";
-import { checkedAt, noteChecked, repositoryOf, upstreamOf, type Upstream } from "./upstreams.ts";
+import { checkedAt, isProxied, noteChecked, repositoryOf, upstreamOf, type Upstream } from "./upstreams.ts";
 
 /** How a request was answered from what upstreams have. */
 export type CacheResult = "hit" | "miss" | "revalidated" | "stale" | "failed";
@@ -62,14 +62,18 @@ class Cache implements PullThrough {
     const { context, proxies } = this.#options;
     const upstream = upstreamOf(context.state, proxies, call.repository, call.url.searchParams.get("ns"));
     if (upstream === undefined) return undefined;
-    const local: Call = { ...call, repository: upstream.local };
+    // Who pulls asks for a manifest first; a blob of a name that nobody pulled by is what somebody pushes.
+    if (upstream.isGuess && route === "blob" && !isProxied(context.state, upstream.local)) return undefined;
     const reads = call.request.method === "GET" || call.request.method === "HEAD";
-    if (route === "manifest" && reads) return this.#manifest(upstream, local);
-    if (route === "blob" && reads) return this.#blob(upstream, local);
-    if (route === "tags") return this.#tags(upstream, local);
+    if (reads && (route === "manifest" || route === "blob" || route === "tags")) {
+      // From here on it goes by its name here, for whoever notes what was pulled.
+      call.repository = upstream.local;
+      if (route === "manifest") return this.#manifest(upstream, call);
+      return route === "blob" ? this.#blob(upstream, call) : this.#tags(upstream, call);
+    }
     if (reads || call.request.method === "DELETE") return undefined;
-    // A name without the prefix of a proxy becomes our own by the first push to it.
-    if (upstream.local !== call.repository || upstream.proxy.prefix === "") return undefined;
+    // Such a name becomes our own by the first push to it.
+    if (upstream.isGuess) return undefined;
     return refuse("UNSUPPORTED", `${call.repository} is a copy of ${upstream.proxy.url}: push to another name`);
   }
 
@@ -151,7 +155,8 @@ class Cache implements PullThrough {
     if (kind === "unavailable" || kind === "too-many") this.#resting.set(upstream.proxy.url, Date.now() + REST);
     if (here !== undefined && kind !== "not-found") return this.#counted(upstream, "stale");
     this.#counted(upstream, "failed");
-    return () => refusalOf(kind, messageOf(error), "manifest");
+    const told = upstream.isGuess && kind === "unavailable" ? "not-found" : kind;
+    return () => refusalOf(told, messageOf(error), "manifest");
   }
 
   async #blob(upstream: Upstream, call: Call): Promise<Response> {

@@ -6,7 +6,7 @@ import type { Reader, Tx } from "../state/state.ts";
 /** What the registry keeps alive: all manifests with what they refer to, and for a day blobs that no manifest refers to yet. */
 export const REGISTRY_ROOTS: RootsSql = {
   blobs: `SELECT COALESCE(content, digest) AS digest FROM registry_links WHERE kind = 'manifest' OR MAX(created, seen) >
-      (CAST(strftime('%s', 'now') AS INTEGER) - COALESCE((SELECT value_json FROM settings WHERE key = 'registry.grace'), 86400)) * 1000000000`,
+      (unixepoch('subsec') - COALESCE((SELECT value_json FROM settings WHERE key = 'registry.grace'), 86400)) * 1000000000`,
 };
 
 /** A manifest or blob that a repository shows. */

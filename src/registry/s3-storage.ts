@@ -29,7 +29,7 @@ export interface S3Options {
 
 /**
  * Opens the bucket. An empty index is read from the bucket's copy of it; what a crash left there of no use is deleted.
- * Throws `unavailable` where the bucket cannot be listed.
+ * Throws `unavailable` where the bucket cannot be read.
  */
 export async function openS3Storage(options: S3Options): Promise<Storage> {
   const storage = new S3Storage(options);
@@ -67,16 +67,23 @@ class S3Storage implements Storage {
   }
 
   async open(): Promise<void> {
-    const { bucket, endpoint } = this.#settings;
-    await this.#client.list({ maxKeys: 1 }).catch((cause: unknown) => {
-      throw new LighterError("unavailable", `Cannot use bucket "${bucket}" at ${endpoint ?? "S3"}: ${messageOf(cause)}`, { cause });
-    });
-    await restoreIndex(this.#state, async () => {
-      const file = this.#client.file(this.#name("index.json.gz"));
-      return (await file.exists()) ? new Uint8Array(await file.arrayBuffer()) : undefined;
-    });
+    const index = this.#client.file(this.#name("index.json.gz"));
+    const isThere = await this.#probe(index);
+    await restoreIndex(this.#state, async () => (isThere ? new Uint8Array(await index.arrayBuffer()) : undefined));
     await this.#sweep().catch((error: unknown) => logOf("registry").warn("cannot tidy up the bucket: {why}", { why: messageOf(error) }));
     this.#snapshots.start();
+  }
+
+  /** Whether an object is there; a GET, as only its refusals say why. */
+  async #probe(file: Bun.S3File): Promise<boolean> {
+    try {
+      await file.slice(0, 1).arrayBuffer();
+      return true;
+    } catch (cause) {
+      if ((cause as { code?: unknown }).code === "NoSuchKey") return false;
+      const { bucket, endpoint } = this.#settings;
+      throw new LighterError("unavailable", `Cannot use bucket "${bucket}" at ${endpoint ?? "S3"}: ${messageOf(cause)}`, { cause });
+    }
   }
 
   blob(digest: Digest): Blob | undefined {

@@ -10,6 +10,8 @@ export interface Upstream {
   local: string;
   /** Its name there. */
   remote: string;
+  /** Nothing in the name says that it is the upstream's: it may as well be a name of our own that nothing was pushed to yet. */
+  isGuess: boolean;
 }
 
 const DOCKER_HUB = "docker.io";
@@ -26,18 +28,18 @@ export function upstreamOf(
 ): Upstream | undefined {
   if (proxies.length === 0) return undefined;
   const named = proxies.find(({ prefix }) => prefix === namespace && prefix !== "");
-  if (named !== undefined) return upstream(named, repository);
+  if (named !== undefined) return upstream(named, repository, false);
   const prefixed = proxies.filter(({ prefix }) => prefix !== "" && repository.startsWith(`${prefix}/`));
   const longest = prefixed.toSorted((a, b) => b.prefix.length - a.prefix.length)[0];
-  if (longest !== undefined) return upstream(longest, repository.slice(longest.prefix.length + 1));
+  if (longest !== undefined) return upstream(longest, repository.slice(longest.prefix.length + 1), false);
   const fallback = proxies.find(({ prefix }) => prefix === "") ?? proxies.find(({ prefix }) => prefix === DOCKER_HUB);
   if (fallback === undefined || (hasRepository(state, repository) && !isProxied(state, repository))) return undefined;
-  return upstream(fallback, repository);
+  return upstream(fallback, repository, true);
 }
 
-function upstream(proxy: ProxySettings, name: string): Upstream {
+function upstream(proxy: ProxySettings, name: string, isGuess: boolean): Upstream {
   const remote = proxy.prefix === DOCKER_HUB && !name.includes("/") ? `library/${name}` : name;
-  return { proxy, remote, local: proxy.prefix === "" ? remote : `${proxy.prefix}/${remote}` };
+  return { proxy, remote, isGuess, local: proxy.prefix === "" ? remote : `${proxy.prefix}/${remote}` };
 }
 
 /** The client of an upstream's repository. */
