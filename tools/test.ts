@@ -116,7 +116,7 @@ async function prepare(steps: Step[]): Promise<void> {
   if (has("plugins") || has("compose")) await cliPlugins();
   if (has("signatures")) await cosign();
   if (has("docker-py")) await pythonPackages();
-  if (has("dockerode") || has("testcontainers")) await nodePackages();
+  if (has("dockerode") || has("testcontainers") || has("registry-storage")) await nodePackages();
   if (has("testcontainers")) for (const name of ["postgres", "ryuk"] as const) await testImage(name);
 }
 
