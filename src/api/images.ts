@@ -79,8 +79,9 @@ async function importRoot(call: Call, source: string): Promise<Answer> {
   const message = query.text("message");
   const platform = platformOf(call);
   const archive = source === "-" ? call.body.stream() : await download(source, signal);
-  return progressAnswer((progress) =>
-    call.engine.images.import(archive, {
+  return progressAnswer((progress) => {
+    if (source !== "-") progress({ status: `Downloading from ${urlOf(source)}` });
+    return call.engine.images.import(archive, {
       changes: query.list("changes"),
       progress,
       signal,
@@ -88,18 +89,22 @@ async function importRoot(call: Call, source: string): Promise<Answer> {
       ...(tag && { tag }),
       ...(message && { message }),
       ...(platform && { platform }),
-    }),
-  );
+    });
+  });
+}
+
+function urlOf(source: string): string {
+  return /^https?:\/\//.test(source) ? source : `http://${source}`;
 }
 
 async function download(source: string, signal: AbortSignal): Promise<ReadableStream<Uint8Array>> {
-  const url = /^https?:\/\//.test(source) ? source : `http://${source}`;
+  const url = urlOf(source);
   const answer = await fetch(url, { signal }).catch((cause: unknown) => {
     throw new LighterError("invalid", `Cannot import "${source}": ${(cause as Error).message}`, { cause });
   });
-  if (!answer.ok || answer.body === null)
-    throw new LighterError("invalid", `Cannot import "${source}": the server answered ${answer.status}`);
-  return answer.body;
+  if (answer.ok && answer.body !== null) return answer.body;
+  const why = (await answer.text()).slice(0, 1024);
+  throw new LighterError("invalid", `failed to GET ${url} with status ${answer.status} ${answer.statusText}: ${why}`);
 }
 
 /** Everything about one image. */
