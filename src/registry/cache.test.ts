@@ -247,3 +247,39 @@ test("what was longest not pulled goes when the cache is full; our own stays", a
   expect((await cache.call("HEAD", "/v2/own/manifests/1")).status).toBe(200);
   expect((await cache.call("GET", "/v2/docker.io/library/app/manifests/4")).status).toBe(200);
 }, 40_000);
+
+test("who knows a digest does not get it by a name whose upstream does not have it", async () => {
+  const [secret, open_] = [await openUpstream(), await openUpstream()];
+  const bytes = new Uint8Array(2 << 20).map((_, at) => at % 239);
+  const image = await push(secret, "team/private", "1", bytes);
+  await push(open_, "any/app", "1", "anything");
+  const cache = await open({
+    proxies: [
+      { prefix: "secret", url: secret.url },
+      { prefix: "open", url: open_.url },
+    ],
+  });
+  const gate = Promise.withResolvers<void>();
+  let parts = 0;
+  secret.instead = ({ method, url }) => {
+    if (method !== "GET" || !url.includes(image.layer)) return undefined;
+    const body = new ReadableStream<Uint8Array>({
+      async pull(controller) {
+        if (parts++ > 0) await gate.promise;
+        controller.enqueue(parts === 1 ? bytes.slice(0, 1 << 20) : bytes.slice(1 << 20));
+        if (parts === 2) controller.close();
+      },
+    });
+    return new Response(body);
+  };
+  const running = await cache.call("GET", `/v2/secret/team/private/blobs/${image.layer}`);
+  // While it arrives, and when it is here.
+  expect((await cache.call("GET", `/v2/open/any/app/blobs/${image.layer}`)).status).toBe(404);
+  gate.resolve();
+  expect(digestOf(await running.bytes())).toBe(image.layer as ReturnType<typeof digestOf>);
+  expect((await cache.call("GET", `/v2/open/any/app/blobs/${image.layer}`)).status).toBe(404);
+  await push(open_, "any/app", "2", bytes);
+  const shared = await cache.call("GET", `/v2/open/any/app/blobs/${image.layer}`);
+  expect((await shared.bytes()).length).toBe(bytes.length);
+  expect(open_.seen.filter((line) => line.startsWith("GET") && line.includes(image.layer))).toEqual([]);
+});

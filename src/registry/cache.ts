@@ -66,6 +66,8 @@ class Cache implements PullThrough {
     if (upstream.isGuess && route === "blob" && !isProxied(context.state, upstream.local)) return undefined;
     const reads = call.request.method === "GET" || call.request.method === "HEAD";
     if (reads && (route === "manifest" || route === "blob" || route === "tags")) {
+      // Who was let in was let in to the name in the path.
+      if (upstream.local !== call.repository && !call.visitor.may(upstream.local, "pull")) return refuse("DENIED", upstream.local);
       // From here on it goes by its name here, for whoever notes what was pulled.
       call.repository = upstream.local;
       if (route === "manifest") return this.#manifest(upstream, call);
@@ -166,17 +168,30 @@ class Cache implements PullThrough {
     if (link !== undefined && content.blob(link.digest) !== undefined) return this.#local(upstream, call);
     if (!/^sha256:[0-9a-f]{64}$/.test(call.target)) return refuse("DIGEST_INVALID", call.target);
     const digest = call.target as Digest;
-    if (content.blob(digest) !== undefined && isPartOf(context, upstream.local, digest)) {
-      state.write((tx) => this.#link(tx, upstream.local, digest), { durable: false });
-      return this.#local(upstream, call);
-    }
-    const flight = this.#flight(upstream, digest);
     try {
-      return await this.#follow(upstream, call, flight);
+      // What is here for another name is this one's, too, only if its own upstream says so: whoever knows a digest must not get at what he may not read.
+      if (!this.#flights.has(keyOf(upstream, digest)) && this.#isElsewhere(digest)) {
+        const repository = repositoryOf(this.#options.distribution, upstream);
+        if (!(await repository.hasBlob(digest))) return refuse("BLOB_UNKNOWN", digest);
+        if (content.blob(digest) !== undefined) {
+          state.write((tx) => this.#link(tx, upstream.local, digest), { durable: false });
+          return await this.#local(upstream, call);
+        }
+      }
+      return await this.#follow(upstream, call, this.#flight(upstream, digest));
     } catch (error) {
       this.#counted(upstream, "failed");
       return refusalOf(kindOf(error), messageOf(error), "blob");
     }
+  }
+
+  #isElsewhere(digest: Digest): boolean {
+    return this.#options.context.content.blob(digest) !== undefined || this.#running(digest) !== undefined;
+  }
+
+  /** The download of a blob for any name. */
+  #running(digest: Digest): Flight | undefined {
+    return [...this.#flights].find(([key]) => key.endsWith(` ${digest}`))?.[1];
   }
 
   #local(upstream: Upstream, call: Call): Promise<Response> {
@@ -207,10 +222,10 @@ class Cache implements PullThrough {
     return answerBytes(await flight.follow(range), range === undefined ? 200 : 206, headers);
   }
 
-  /** The download of a blob, begun by the first who asks. */
+  /** The download of a blob, begun by the first who asks; another name's upstream has been asked for it before. */
   #flight(upstream: Upstream, digest: Digest): Flight {
-    const key = `${upstream.local} ${digest}`;
-    const running = this.#flights.get(key) ?? [...this.#flights].find(([other]) => other.endsWith(` ${digest}`))?.[1];
+    const key = keyOf(upstream, digest);
+    const running = this.#flights.get(key) ?? this.#running(digest);
     if (running !== undefined) {
       // The same bytes for another name: they are shown there, too, once they are whole.
       if (!this.#flights.has(key)) {
@@ -291,11 +306,8 @@ function childrenOf(mediaType: string, bytes: Uint8Array): Digest[] {
   return [...new Set(all.flatMap((child) => (child === undefined ? [] : [child.digest])))];
 }
 
-/** Whether a manifest that this repository shows refers to the blob: then it may show that, too. */
-function isPartOf({ state }: RegistryContext, repository: string, digest: Digest): boolean {
-  const sql = `SELECT 1 FROM blob_edges JOIN registry_links ON registry_links.digest = blob_edges.parent
-    WHERE blob_edges.child = ? AND registry_links.repository = ? AND registry_links.kind = 'manifest' LIMIT 1`;
-  return state.get(sql, digest, repository) !== undefined;
+function keyOf({ local }: Upstream, digest: Digest): string {
+  return `${local} ${digest}`;
 }
 
 /** A range that goes on to the end; undefined for one of another form, which waits for the whole. */
