@@ -101,7 +101,10 @@ export class StackMaker {
       entries.push({ path, type: "symlink", link: target, mode: 0o777 });
       here.set(name, target);
     } else if (kind < 5 && files.length > 0) {
-      entries.push({ path, type: "link", link: files[this.#random(files.length)] ?? "" });
+      const link = files[this.#random(files.length)] ?? "";
+      // As tar writes them: a link says of its file what the file says of itself.
+      const { uid = 0, mode = 0o644, mtime = 0n } = entries.find((entry) => entry.path === link) ?? {};
+      entries.push({ path, type: "link", link, ...(this.#complete ? { uid, mode, mtime } : {}) });
       here.set(name, true);
     } else {
       const data = `${path} ${this.#random(1000)}`;
