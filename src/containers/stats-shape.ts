@@ -11,6 +11,7 @@ import type {
 import type { CpuSample } from "./stats-samples.ts";
 
 let memory: number | undefined;
+let raw: { count: bigint; json: number } | undefined;
 
 /** The answer for a container that runs; without `before` as one that is not compared with anything. */
 export function statsAnswer(
@@ -132,5 +133,7 @@ function interfaceStats(of: InterfaceUsage): ContainerNetworkStats {
 /** A count as JSON with all its digits, which clients in other languages read in full. */
 function exact(count: Count): number {
   if (typeof count === "number") return count;
-  return (JSON as unknown as { rawJSON(text: string): number }).rawJSON(String(count));
+  // Mostly it is the same one, for "no limit", in each of a hundred containers.
+  if (raw?.count !== count) raw = { count, json: (JSON as unknown as { rawJSON(text: string): number }).rawJSON(String(count)) };
+  return raw.json;
 }

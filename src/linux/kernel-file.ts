@@ -25,12 +25,17 @@ export class KernelFile {
 
   /** The text now; undefined when there is no such file, or what it told of has gone. */
   read(): string | undefined {
+    return this.scan((bytes, length) => bytes.toString("latin1", 0, length));
+  }
+
+  /** Has the bytes read by a function, which must not keep them: they lie in one buffer of all files. Undefined as with {@link read}. */
+  scan<T>(parse: (bytes: Buffer, length: number) => T): T | undefined {
     const fd = this.#fd >= 0 ? this.#fd : openOrNot(this.path);
     if (fd < 0) return undefined;
     buffer ??= allocate();
     const count = Number(libc().pread(fd, buffer.pointer, LONGEST, 0));
     if (this.#fd < 0) this.#keep(fd);
-    return count < 0 ? undefined : buffer.bytes.toString("latin1", 0, count);
+    return count < 0 ? undefined : parse(buffer.bytes, count);
   }
 
   /** Closes the descriptor; the next read opens it again. */

@@ -1,8 +1,9 @@
 import { now } from "../base/clock.ts";
 import { KernelFile } from "../linux/kernel-file.ts";
-import type { CpuUsage, MemoryUsage, Meter, Usage } from "./usage.ts";
+import { KeyedParser } from "./keyed-parser.ts";
+import type { Count, CpuUsage, MemoryUsage, Meter, Usage } from "./usage.ts";
 import type { NetworkMeter } from "./network-meter.ts";
-import { blockLines, keyed, numberIn, numberOf } from "./usage-text.ts";
+import { blockLines, numberIn, numberOf } from "./usage-text.ts";
 
 /** cpuacct counts in ticks of a hundredth of a second, whatever the kernel's own clock. */
 const TICK_NANOSECONDS = 10_000_000;
@@ -27,12 +28,14 @@ const MEMORY_OWN = [
   "unevictable",
   "writeback",
 ];
-const MEMORY_KEYS: ReadonlySet<string> = new Set([
+const MEMORY = new KeyedParser([
   ...MEMORY_OWN,
   ...MEMORY_OWN.map((key) => `total_${key}`),
   "hierarchical_memory_limit",
   "hierarchical_memsw_limit",
 ]);
+const TICKS = new KeyedParser(["user", "system"]);
+const QUOTA = new KeyedParser(["nr_periods", "nr_throttled", "throttled_time"]);
 
 /**
  * The meter of a cgroup in the hierarchies of v1.
@@ -41,7 +44,7 @@ const MEMORY_KEYS: ReadonlySet<string> = new Set([
 export class MeterV1 implements Meter {
   readonly #network: NetworkMeter;
   readonly #file: (controller: string, name: string) => KernelFile;
-  readonly #kept = new Map<string, KernelFile>();
+  readonly #files = new Map<string, KernelFile>();
 
   /** @param directory the cgroup's directory in a controller's hierarchy; undefined where it is not mounted */
   constructor(directory: (controller: string) => string | undefined, network: NetworkMeter) {
@@ -50,7 +53,7 @@ export class MeterV1 implements Meter {
   }
 
   read(): Usage | undefined {
-    const cpu = this.#cpu((controller, name) => this.#keep(controller, name));
+    const cpu = this.#cpu((controller, name) => this.#kept(controller, name));
     if (cpu === undefined) return undefined;
     const networks = this.#network.read();
     const blockBytes = blockLines(this.#keep("blkio", "blkio.throttle.io_service_bytes_recursive"));
@@ -67,19 +70,29 @@ export class MeterV1 implements Meter {
   }
 
   cpu(): CpuUsage | undefined {
-    return this.#cpu((controller, name) => this.#once(controller, name));
+    const opened: KernelFile[] = [];
+    try {
+      return this.#cpu((controller, name) => {
+        const file = this.#file(controller, name);
+        opened.push(file);
+        return file;
+      });
+    } finally {
+      // What is asked for alone: no descriptor stays for it.
+      for (const file of opened) file.rest();
+    }
   }
 
   rest(): void {
     this.#network.rest();
-    for (const file of this.#kept.values()) file.rest();
+    for (const file of this.#files.values()) file.rest();
   }
 
-  #cpu(read: (controller: string, name: string) => string | undefined): CpuUsage | undefined {
-    const perCpu = read("cpuacct", "cpuacct.usage_percpu")?.trim().split(" ").map(Number);
+  #cpu(file: (controller: string, name: string) => KernelFile): CpuUsage | undefined {
+    const perCpu = file("cpuacct", "cpuacct.usage_percpu").read()?.trim().split(" ").map(Number);
     if (perCpu === undefined) return undefined;
-    const ticks = keyed(read("cpuacct", "cpuacct.stat"));
-    const quota = keyed(read("cpu", "cpu.stat"));
+    const ticks = file("cpuacct", "cpuacct.stat").scan(parseTicks) ?? {};
+    const quota = file("cpu", "cpu.stat").scan(parseQuota) ?? {};
     return {
       total: perCpu.reduce((sum, value) => sum + value, 0),
       perCpu,
@@ -92,7 +105,7 @@ export class MeterV1 implements Meter {
   }
 
   #memory(): MemoryUsage {
-    const all = keyed(this.#keep("memory", "memory.stat"), MEMORY_KEYS);
+    const all = this.#kept("memory", "memory.stat").scan(parseMemory) ?? {};
     const asked = numberIn(all, "hierarchical_memory_limit");
     const limit = asked === 0 || asked > NO_LIMIT ? undefined : asked;
     // What has no limit cannot have hit it.
@@ -102,23 +115,29 @@ export class MeterV1 implements Meter {
       most: numberOf(this.#keep("memory", "memory.max_usage_in_bytes")),
       ...(failures === 0 ? {} : { failures }),
       ...(limit === undefined ? {} : { limit }),
-      stats: Object.fromEntries(all),
+      stats: all,
     };
   }
 
   #keep(controller: string, name: string): string | undefined {
-    let file = this.#kept.get(name);
-    if (file === undefined) this.#kept.set(name, (file = this.#file(controller, name)));
-    return file.read();
+    return this.#kept(controller, name).read();
   }
 
-  /** What is asked for alone: no descriptor stays for it. */
-  #once(controller: string, name: string): string | undefined {
-    const file = this.#file(controller, name);
-    try {
-      return file.read();
-    } finally {
-      file.rest();
-    }
+  #kept(controller: string, name: string): KernelFile {
+    let file = this.#files.get(name);
+    if (file === undefined) this.#files.set(name, (file = this.#file(controller, name)));
+    return file;
   }
+}
+
+function parseMemory(bytes: Uint8Array, length: number): Record<string, Count> {
+  return MEMORY.parse(bytes, length);
+}
+
+function parseTicks(bytes: Uint8Array, length: number): Record<string, Count> {
+  return TICKS.parse(bytes, length);
+}
+
+function parseQuota(bytes: Uint8Array, length: number): Record<string, Count> {
+  return QUOTA.parse(bytes, length);
 }

@@ -1,8 +1,9 @@
 import { now } from "../base/clock.ts";
 import { KernelFile } from "../linux/kernel-file.ts";
+import { KeyedParser } from "./keyed-parser.ts";
 import type { Count, CpuUsage, MemoryUsage, Meter, Usage } from "./usage.ts";
 import type { NetworkMeter } from "./network-meter.ts";
-import { countOf, ioStat, keyed, numberIn, numberOf } from "./usage-text.ts";
+import { countOf, ioStat, numberIn, numberOf } from "./usage-text.ts";
 
 const MICROSECOND = 1000;
 /** What Docker shows for a cgroup without a limit of processes. */
@@ -43,6 +44,9 @@ const MEMORY_KEYS = [
   "workingset_refault",
 ];
 
+const MEMORY = new KeyedParser(MEMORY_KEYS);
+const TIMES = new KeyedParser(["usage_usec", "user_usec", "system_usec", "nr_periods", "nr_throttled", "throttled_usec"]);
+
 /**
  * The meter of a cgroup in the one tree of v2.
  * @see https://www.kernel.org/doc/html/latest/admin-guide/cgroup-v2.html
@@ -50,7 +54,7 @@ const MEMORY_KEYS = [
 export class MeterV2 implements Meter {
   readonly #directory: string;
   readonly #network: NetworkMeter;
-  readonly #kept = new Map<string, KernelFile>();
+  readonly #files = new Map<string, KernelFile>();
 
   /** @param directory the cgroup's directory */
   constructor(directory: string, network: NetworkMeter) {
@@ -59,7 +63,7 @@ export class MeterV2 implements Meter {
   }
 
   read(): Usage | undefined {
-    const cpu = cpuOf(this.#keep("cpu.stat"));
+    const cpu = cpuOf(this.#kept("cpu.stat"));
     if (cpu === undefined) return undefined;
     const networks = this.#network.read();
     return {
@@ -73,44 +77,44 @@ export class MeterV2 implements Meter {
   }
 
   cpu(): CpuUsage | undefined {
-    return cpuOf(this.#once("cpu.stat"));
-  }
-
-  rest(): void {
-    this.#network.rest();
-    for (const file of this.#kept.values()) file.rest();
-  }
-
-  #memory(): MemoryUsage {
-    const limit = numberOf(this.#keep("memory.max"));
-    const all = keyed(this.#keep("memory.stat"));
-    return {
-      usage: numberOf(this.#keep("memory.current")),
-      ...(limit === 0 ? {} : { limit }),
-      stats: all.size === 0 ? {} : Object.fromEntries(MEMORY_KEYS.map((key) => [key, all.get(key) ?? 0])),
-    };
-  }
-
-  #keep(name: string): string | undefined {
-    let file = this.#kept.get(name);
-    if (file === undefined) this.#kept.set(name, (file = new KernelFile(`${this.#directory}/${name}`)));
-    return file.read();
-  }
-
-  #once(name: string): string | undefined {
-    const file = new KernelFile(`${this.#directory}/${name}`);
+    const file = new KernelFile(`${this.#directory}/cpu.stat`);
     try {
-      return file.read();
+      return cpuOf(file);
     } finally {
       file.rest();
     }
   }
+
+  rest(): void {
+    this.#network.rest();
+    for (const file of this.#files.values()) file.rest();
+  }
+
+  #memory(): MemoryUsage {
+    const limit = numberOf(this.#keep("memory.max"));
+    const all = this.#kept("memory.stat").scan(parseMemory);
+    return {
+      usage: numberOf(this.#keep("memory.current")),
+      ...(limit === 0 ? {} : { limit }),
+      stats: all === undefined ? {} : Object.fromEntries(MEMORY_KEYS.map((key) => [key, all[key] ?? 0])),
+    };
+  }
+
+  #keep(name: string): string | undefined {
+    return this.#kept(name).read();
+  }
+
+  #kept(name: string): KernelFile {
+    let file = this.#files.get(name);
+    if (file === undefined) this.#files.set(name, (file = new KernelFile(`${this.#directory}/${name}`)));
+    return file;
+  }
 }
 
 /** `cpu.stat`; without the cpu controller the kernel tells the times there all the same, and no periods. */
-function cpuOf(text: string | undefined): CpuUsage | undefined {
-  if (text === undefined) return undefined;
-  const all = keyed(text);
+function cpuOf(file: KernelFile): CpuUsage | undefined {
+  const all = file.scan(parseTimes);
+  if (all === undefined) return undefined;
   const microseconds = (key: string): number => numberIn(all, key) * MICROSECOND;
   return {
     total: microseconds("usage_usec"),
@@ -120,6 +124,14 @@ function cpuOf(text: string | undefined): CpuUsage | undefined {
     throttledPeriods: numberIn(all, "nr_throttled"),
     throttledTime: microseconds("throttled_usec"),
   };
+}
+
+function parseMemory(bytes: Uint8Array, length: number): Record<string, Count> {
+  return MEMORY.parse(bytes, length);
+}
+
+function parseTimes(bytes: Uint8Array, length: number): Record<string, Count> {
+  return TIMES.parse(bytes, length);
 }
 
 function pidsLimit(text: string | undefined): Count {

@@ -4,7 +4,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { CgroupHost } from "./cgroup-host.ts";
 import { openMeter } from "./meter.ts";
-import { blockLines, countOf, interfaces, ioStat } from "./usage-text.ts";
+import { interfaces } from "./interfaces.ts";
+import { blockLines, countOf, ioStat } from "./usage-text.ts";
 
 /** A pid that nobody has: no network to look at. */
 const NOBODY = 2 ** 22 + 1;
@@ -135,7 +136,7 @@ test("texts of the kernel", () => {
     "  eth0: 1234567      12    1    2    0     0          0         0      890       9    3    4    0     0       0          0",
     "  tun0:       5       1    0    0    0     0          0         0        0       0    0    0    0     0       0          0",
   ].join("\n");
-  expect(interfaces(dev)).toEqual({
+  expect(interfaces(Buffer.from(dev), dev.length)).toEqual({
     eth0: { rxBytes: 1234567, rxPackets: 12, rxErrors: 1, rxDropped: 2, txBytes: 890, txPackets: 9, txErrors: 3, txDropped: 4 },
   });
 });

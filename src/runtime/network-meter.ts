@@ -1,7 +1,7 @@
 import { readlinkSync } from "node:fs";
 import { KernelFile } from "../linux/kernel-file.ts";
+import { interfaces } from "./interfaces.ts";
 import type { InterfaceUsage } from "./usage.ts";
-import { interfaces } from "./usage-text.ts";
 
 /**
  * Reads the counters of a process's network interfaces. An open `net/dev` keeps the namespace alive, so it must be given back (`rest`) when the
@@ -20,8 +20,7 @@ export class NetworkMeter {
   /** Undefined where the process is in the host's network, or has gone. */
   read(): Record<string, InterfaceUsage> | undefined {
     this.#own ??= namespaceOf(this.#pid) !== namespaceOf("self");
-    const text = this.#own ? this.#file.read() : undefined;
-    return text === undefined ? undefined : interfaces(text);
+    return this.#own ? this.#file.scan(interfaces) : undefined;
   }
 
   rest(): void {
