@@ -91,7 +91,7 @@ async function searchPath(): Promise<string> {
 }
 
 /** What the steps need and cannot fetch from inside their namespaces. */
-async function prepare(steps: Step[]): Promise<void> {
+async function prepare(steps: Step[], full: boolean): Promise<void> {
   if (!steps.some((step) => step.files !== undefined)) return;
   await staticBusybox();
   await dockerRegistry();
@@ -111,6 +111,10 @@ async function prepare(steps: Step[]): Promise<void> {
   if (has("registry")) {
     await registryClients();
     await dockerDaemon();
+  }
+  if (has("pull-dockerd") && full) {
+    await dockerDaemon();
+    await testImage("postgres");
   }
   if (has("ssh")) await openSsh();
   if (has("plugins") || has("compose")) await cliPlugins();
@@ -138,7 +142,7 @@ async function main(): Promise<number> {
   }
   const commit = await commitOf(root);
   if (options.full) console.log(`seed ${seed} (again with LIGHTER_TEST_SEED=${seed})`);
-  await prepare(steps);
+  await prepare(steps, options.full);
 
   // `--full` goes on where an interrupted run of the same commit and names stopped.
   const progress = join(await cacheFolder("full"), `${commit}${options.pattern ?? ""}.json`);
