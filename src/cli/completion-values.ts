@@ -1,6 +1,7 @@
 import { readdirSync } from "node:fs";
 import { inspectContainer, listContainers } from "../client/containers.ts";
 import { listImages } from "../client/images.ts";
+import { listMirrors } from "../client/mirrors.ts";
 import { listNetworks } from "../client/networks.ts";
 import { listVolumes } from "../client/volumes.ts";
 import { systemInfo } from "../client/system.ts";
@@ -68,6 +69,20 @@ export const networks: Source = async (app) => {
   const list = await listNetworks(await app.connection());
   return offered(list.map(({ Name = "", Driver = "" }) => ({ value: Name, help: Driver })));
 };
+
+/** Registries that have mirrors. */
+export const mirroredRegistries: Source = async (app) => {
+  const list = await listMirrors(await app.connection());
+  return offered([...new Set(list.map(({ Registry }) => Registry))].map((value) => ({ value })));
+};
+
+/** Mirrors of a registry by their URLs; of docker.io, where that was not yet said. */
+export function mirrorsOf(registry = "docker.io"): Source {
+  return async (app) => {
+    const list = await listMirrors(await app.connection(), registry);
+    return offered(list.filter(({ Source: source }) => source !== "").map(({ URL, Source: source }) => ({ value: URL, help: source })));
+  };
+}
 
 /** Volumes by their names. */
 export const volumes: Source = async (app) => {

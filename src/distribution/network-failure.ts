@@ -54,7 +54,16 @@ function reasonOf(url: string, cause: unknown): string {
   if (code === "ECONNRESET" || code === "EPIPE") return "read: connection reset by peer";
   if (code === "EPROTO") return "http: server gave HTTP response to HTTPS client";
   if (code === "ERR_PROXY_TUNNEL") return `proxyconnect tcp: ${messageOf(cause)}`;
-  return `${isCertificateProblem(cause) ? "tls: failed to verify certificate: " : ""}${messageOf(cause)}`;
+  return isCertificateProblem(cause)
+    ? `tls: failed to verify certificate: ${certificateReason(code, hostname) ?? messageOf(cause)}`
+    : messageOf(cause);
+}
+
+/** What is wrong with a certificate, in the words that Docker's users look for. */
+function certificateReason(code: string, hostname: string): string | undefined {
+  if (/SELF_SIGNED|UNABLE_TO_/.test(code)) return "x509: certificate signed by unknown authority";
+  if (/EXPIRED|NOT_YET_VALID/.test(code)) return "x509: certificate has expired or is not yet valid";
+  return /ALTNAME|HOSTNAME/.test(code) ? `x509: certificate is not valid for ${hostname}` : undefined;
 }
 
 /** Whether a connection failed for the other side's certificate: an answer of sorts, and nothing to retry. */

@@ -43,8 +43,15 @@ describe.skipIf(Bun.which("openssl") === null)("TLS", () => {
 
   test("an unknown certificate is refused, and that is no network failure", async () => {
     const error = await tags({});
-    expect(messageOf(error)).toContain(`Get "https://${host()}/v2/": tls: failed to verify certificate`);
+    expect(messageOf(error)).toContain(
+      `Get "https://${host()}/v2/": tls: failed to verify certificate: x509: certificate signed by unknown authority`,
+    );
     expect(isNetworkFailure(error)).toBe(false);
+    await mkdir(join(folder, "names.d", `other.localhost:${server?.port}`), { recursive: true });
+    await Bun.write(join(folder, "names.d", `other.localhost:${server?.port}`, "ca.crt"), Bun.file(join(folder, "cert.pem")));
+    const elsewhere = { insecureRegistries: [], registryMirrors: [], certificateDirectories: [join(folder, "names.d")], userAgent: "x" };
+    const other = openDistribution(elsewhere).repository(parseReference(`other.localhost:${server?.port}/x`), {})[0];
+    expect(await other?.tags().catch(messageOf)).toContain("x509: certificate is not valid for other.localhost");
   });
 
   test("a certificate in certs.d makes it known, for its host alone", async () => {
