@@ -15,6 +15,7 @@ import type { NetworksOptions } from "../networks/networks.ts";
 import { openNetworks } from "../networks/open.ts";
 import { openRegistry } from "../registry/open.ts";
 import { REGISTRY_ROOTS } from "../registry/rows.ts";
+import { parseSettings, type Settings } from "../registry/settings.ts";
 import { shippedImages } from "../registry/shipped.ts";
 import { openRuntime } from "../runtime/open.ts";
 import type { TaskRecord } from "../runtime/runtime.ts";
@@ -59,7 +60,14 @@ export async function openEngine(given: EngineConfig): Promise<Engine> {
   const network = config.registry && { config: config.registry, folder: join(dataRoot, "registry") };
   const registry =
     config.builtinRegistry || network !== undefined
-      ? await openRegistry({ state, content, socket: join(execRoot, "registry.sock"), shipped: shippedImages, network })
+      ? await openRegistry({
+          state,
+          content,
+          socket: join(execRoot, "registry.sock"),
+          shipped: shippedImages,
+          network,
+          settings: registrySettings(config),
+        })
       : undefined;
   const distribution = openDistribution(distributionOptions(config));
   const images = openImages({
@@ -144,6 +152,17 @@ function containersOptions(config: EngineConfig): ContainersOptions {
     defaultRuntime: config.defaultRuntime ?? "",
     init: config.init,
   };
+}
+
+/** Care of what the registry in the daemon keeps. Its blobs are the engine's own: they cannot be elsewhere. */
+function registrySettings({ registry }: EngineConfig): Settings | undefined {
+  if (registry === undefined) return undefined;
+  const settings = parseSettings(registry.rest);
+  if (settings.s3 === undefined) return settings;
+  throw new LighterError(
+    "invalid",
+    "Cannot keep blobs of the daemon's registry in a bucket: they are the images' own; run \"lighter registry serve\" for that",
+  );
 }
 
 function networkOptions(config: EngineConfig): NetworksOptions {
