@@ -1,3 +1,4 @@
+import { kindOf, messageOf } from "../base/errors.ts";
 import type { Connection } from "../client/connection.ts";
 import { configFolder, readConfig, type ConfigFile } from "./config-file.ts";
 import { print } from "./output.ts";
@@ -45,7 +46,18 @@ export class App {
   }
 
   get config(): ConfigFile {
-    return (this.#config ??= readConfig(this.folder));
+    return (this.#config ??= this.#readConfig());
+  }
+
+  /** As docker, what cannot be understood is as if it were not there; it is not written over, though. */
+  #readConfig(): ConfigFile {
+    try {
+      return readConfig(this.folder);
+    } catch (error) {
+      if (kindOf(error) !== "invalid") throw error;
+      this.err(`WARNING: ${messageOf(error)}\n`);
+      return {};
+    }
   }
 
   /** The daemon's API; nothing is connected before the first request. */

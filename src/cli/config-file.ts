@@ -1,4 +1,4 @@
-import { chmodSync, mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdirSync, readFileSync, realpathSync, renameSync, writeFileSync } from "node:fs";
 import { homedir } from "node:os";
 import { join } from "node:path";
 import { LighterError, messageOf } from "../base/errors.ts";
@@ -8,6 +8,9 @@ export interface StoredAuth {
   /** base64 of `user:password` */
   auth?: string;
   email?: string;
+  /** Written by hand, or by other programs, instead of `auth`. */
+  username?: string;
+  password?: string;
   identitytoken?: string;
   registrytoken?: string;
 }
@@ -57,12 +60,25 @@ export function readConfig(folder: string): ConfigFile {
   }
 }
 
-/** Writes `config.json` (tabs, readable by the user alone), by rename, so that a reader never sees half of it. */
+/**
+ * Writes `config.json` (tabs, readable by the user alone), by rename, so that a reader never sees half of it. Where it is a link, its target is written.
+ * Throws `invalid` for a file that is there and cannot be understood: what it holds would be lost.
+ */
 export function saveConfig(folder: string, config: ConfigFile): void {
   mkdirSync(folder, { recursive: true, mode: 0o700 });
-  const path = join(folder, "config.json");
+  readConfig(folder);
+  const path = targetOf(join(folder, "config.json"));
   const draft = `${path}.${process.pid}`;
   writeFileSync(draft, JSON.stringify(config, null, "\t"), { mode: 0o600 });
   chmodSync(draft, 0o600);
   renameSync(draft, path);
+}
+
+function targetOf(path: string): string {
+  try {
+    return realpathSync(path);
+  } catch {
+    // Not there yet.
+    return path;
+  }
 }

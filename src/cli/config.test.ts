@@ -1,5 +1,16 @@
 import { afterEach, beforeEach, expect, test } from "bun:test";
-import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  lstatSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { App, type Globals } from "./app.ts";
@@ -59,12 +70,32 @@ test("logins in the file, by host however it is spelled", async () => {
   expect(encodeAuth({ username: "ÿÿ>", password: "?", serveraddress: "s" })).not.toMatch(/[+/]/);
 });
 
+test("a login in plain fields, a helper that is not there, a file that is a link", async () => {
+  config({ auths: { "plain.example": { username: "joe", password: "secret" } }, credHelpers: { "plain.example": "not-there" } });
+  expect(await credentialsFor(app(), "plain.example")).toMatchObject({ username: "joe", password: "secret" });
+  const failures = await eraseCredentials(app(), "plain.example");
+  expect(failures["plain.example"]).toContain('error erasing credentials - err: exec: "docker-credential-not-there"');
+  expect(readConfig(folder).auths).toEqual({});
+  renameSync(join(folder, "config.json"), join(folder, "real.json"));
+  symlinkSync("real.json", join(folder, "config.json"));
+  await storeCredentials(app(), { username: "joe", password: "secret", serveraddress: "localhost:5000" });
+  expect(lstatSync(join(folder, "config.json")).isSymbolicLink()).toBe(true);
+  expect(readFileSync(join(folder, "real.json"), "utf8")).toContain("am9lOnNlY3JldA==");
+});
+
+test("what cannot be understood is as if it were not there, and is not written over", async () => {
+  writeFileSync(join(folder, "config.json"), '{"auths":');
+  expect(app().config).toEqual({});
+  await expect(storeCredentials(app(), { username: "joe", password: "x", serveraddress: "a.example" })).rejects.toThrow("Error parsing");
+  expect(readFileSync(join(folder, "config.json"), "utf8")).toBe('{"auths":');
+});
+
 test("storing and erasing a login writes what docker writes", async () => {
   await storeCredentials(app(), { username: "joe", password: "secret", serveraddress: "localhost:5000" });
   expect(readConfig(folder)).toEqual({ auths: { "localhost:5000": { auth: "am9lOnNlY3JldA==" } } });
-  expect(await eraseCredentials(app(), "localhost:5000")).toBe(true);
+  expect(await eraseCredentials(app(), "localhost:5000")).toEqual({});
   expect(readConfig(folder)).toEqual({ auths: {} });
-  expect(await eraseCredentials(app(), "localhost:5000")).toBe(false);
+  expect(await eraseCredentials(app(), "localhost:5000")).toEqual({});
 });
 
 test("a helper is asked in docker's way and keeps the secret out of the file", async () => {

@@ -1,4 +1,4 @@
-import { LighterError } from "../base/errors.ts";
+import { LighterError, messageOf } from "../base/errors.ts";
 import type { App } from "./app.ts";
 import { saveConfig, type ConfigFile } from "./config-file.ts";
 
@@ -27,8 +27,18 @@ export async function credentialsFor(app: App, registry: string): Promise<Creden
   const { config } = app;
   const key = authKey(registry);
   const helper = config.credHelpers?.[key] ?? config.credHelpers?.[registry] ?? config.credsStore;
-  const found = helper === undefined || helper === "" ? undefined : await askHelper(helper, key);
+  const found = helper === undefined || helper === "" ? undefined : await tryHelper(app, helper, key);
   return found ?? fromFile(config, key);
+}
+
+/** What needs no login goes on without the helper. */
+async function tryHelper(app: App, helper: string, key: string): Promise<Credentials | undefined> {
+  try {
+    return await askHelper(helper, key);
+  } catch (error) {
+    app.err(`WARNING: Unable to retrieve stored credentials for ${key}: ${messageOf(error)}\n`);
+    return undefined;
+  }
 }
 
 /** The `X-Registry-Auth` header for a registry; undefined without a login. */
@@ -45,8 +55,10 @@ export function encodeAuth(credentials: Credentials): string {
 function fromFile(config: ConfigFile, key: string): Credentials | undefined {
   const name = Object.keys(config.auths ?? {}).find((one) => one === key || hostOf(one) === hostOf(key));
   const stored = name === undefined ? undefined : config.auths?.[name];
-  if (!stored || (!stored.auth && !stored.identitytoken && !stored.registrytoken)) return undefined;
-  const [username, password] = splitAuth(stored.auth ?? "");
+  if (!stored) return undefined;
+  const { username: plain = "", password: secret = "" } = stored;
+  const [username, password] = stored.auth ? splitAuth(stored.auth) : [plain, secret];
+  if (username === "" && !stored.identitytoken && !stored.registrytoken) return undefined;
   return {
     ...(username !== "" && { username, password }),
     ...(stored.identitytoken && { identitytoken: stored.identitytoken }),
@@ -66,17 +78,23 @@ function splitAuth(auth: string): [string, string] {
   return at < 0 ? ["", ""] : [text.slice(0, at), text.slice(at + 1)];
 }
 
+const ACTS = {
+  get: "error getting credentials",
+  store: "error storing credentials",
+  erase: "error erasing credentials",
+} as const;
+
 async function runHelper(helper: string, verb: "get" | "store" | "erase", input: string): Promise<string | undefined> {
   const program = `docker-credential-${helper}`;
   const path = Bun.which(program, { PATH: process.env["PATH"] ?? "" });
   if (path === null) {
-    throw new LighterError("invalid", `error getting credentials - err: exec: "${program}": executable file not found in $PATH, out: \`\``);
+    throw new LighterError("invalid", `${ACTS[verb]} - err: exec: "${program}": executable file not found in $PATH, out: \`\``);
   }
   const child = Bun.spawn([path, verb], { stdin: new Blob([input]), stdout: "pipe", stderr: "inherit", env: process.env });
   const text = await new Response(child.stdout).text();
   if ((await child.exited) === 0) return text;
   if (/credentials not found/i.test(text)) return undefined;
-  throw new LighterError("invalid", `error getting credentials - err: exit status ${child.exitCode}, out: \`${text.trim()}\``);
+  throw new LighterError("invalid", `${ACTS[verb]} - err: exit status ${child.exitCode}, out: \`${text.trim()}\``);
 }
 
 async function askHelper(helper: string, key: string): Promise<Credentials | undefined> {
@@ -96,11 +114,10 @@ export async function storeCredentials(app: App, credentials: Credentials): Prom
   const helper = config.credHelpers?.[key] ?? config.credsStore;
   if (helper !== undefined && helper !== "") {
     const Username = credentials.identitytoken ? TOKEN_USER : (credentials.username ?? "");
-    await runHelper(
-      helper,
-      "store",
-      JSON.stringify({ ServerURL: key, Username, Secret: credentials.identitytoken ?? credentials.password ?? "" }),
-    );
+    const login = { ServerURL: key, Username, Secret: credentials.identitytoken ?? credentials.password ?? "" };
+    await runHelper(helper, "store", JSON.stringify(login)).catch((cause: unknown) => {
+      throw new LighterError("invalid", `Error saving credentials: ${messageOf(cause)}`, { cause });
+    });
     saveConfig(app.folder, { ...config, auths: { ...config.auths, [key]: {} } });
     return { helper };
   }
@@ -112,13 +129,17 @@ export async function storeCredentials(app: App, credentials: Credentials): Prom
   return {};
 }
 
-/** Forgets a login. Returns whether there was one. */
-export async function eraseCredentials(app: App, key: string): Promise<boolean> {
+/** Forgets a login, under each way to spell the registry. What a helper cannot do is returned, the file's part is done all the same. */
+export async function eraseCredentials(app: App, key: string): Promise<Record<string, string>> {
   const { config } = app;
-  const { [key]: stored, ...others } = config.auths ?? {};
-  const helper = config.credHelpers?.[key] ?? config.credsStore;
-  if (helper !== undefined && helper !== "") await runHelper(helper, "erase", key);
-  if (stored === undefined) return helper !== undefined && helper !== "";
-  saveConfig(app.folder, { ...config, auths: others });
-  return true;
+  const spellings = key === HUB_KEY ? [key] : [key, `http://${key}`, `https://${key}`];
+  const failures: Record<string, string> = {};
+  for (const spelling of spellings) {
+    const helper = config.credHelpers?.[spelling] ?? config.credsStore;
+    if (helper === undefined || helper === "") continue;
+    await runHelper(helper, "erase", spelling).catch((error: unknown) => (failures[spelling] = messageOf(error)));
+  }
+  const kept = Object.entries(config.auths ?? {}).filter(([name]) => !spellings.includes(name));
+  if (kept.length < Object.keys(config.auths ?? {}).length) saveConfig(app.folder, { ...config, auths: Object.fromEntries(kept) });
+  return failures;
 }

@@ -7,6 +7,10 @@ import { authKey, credentialsFor, HUB_KEY, storeCredentials, type Credentials } 
 import { bool, string } from "./flags.ts";
 import { ask } from "./prompt.ts";
 
+/** docker offers to sign in at Docker Hub with a browser; that needs a client that Docker has registered. */
+const NO_BROWSER =
+  "Lighter cannot sign in to Docker Hub with a browser. Give a user name and a personal access token (https://app.docker.com/settings/personal-access-tokens).\n";
+
 /** `login`: signs in to a registry and keeps the login in docker's configuration. */
 export const login = command({
   usage: "[OPTIONS] [SERVER]",
@@ -22,6 +26,8 @@ export const login = command({
         throw new LighterError("invalid", "conflicting options: cannot specify both --password and --password-stdin");
       app.err("WARNING! Using --password via the CLI is insecure. Use --password-stdin.\n");
     }
+    if (given("username") && flags.username === "") throw new LighterError("invalid", "username is empty");
+    if (given("password") && flags.password === "") throw new LighterError("invalid", "password is empty");
     let { username, password } = flags;
     if (flags["password-stdin"]) {
       if (username === "") throw new LighterError("invalid", "the --password-stdin option requires --username to be set");
@@ -38,6 +44,7 @@ export const login = command({
         if (await tryKept(app, kept)) return;
       }
     }
+    if (registry === "" && username === "" && isTerminal(0)) app.err(NO_BROWSER);
     ({ username, password } = await complete(app, username, password));
     await signIn(app, { username, password, serveraddress });
   },

@@ -10,6 +10,8 @@ export const logout = command({
     const registry = (args[0] ?? "").replace(/^https?:\/\//, "").replace(/\/.*$/, "");
     const key = registry === "" ? HUB_KEY : authKey(registry);
     app.out(`Removing login credentials for ${key}\n`);
-    await eraseCredentials(app, key);
+    const failures = Object.entries(await eraseCredentials(app, key));
+    if (failures.length > 0)
+      app.err(`WARNING: could not erase credentials:\n${failures.map(([name, why]) => `${name}: ${why}\n`).join("")}`);
   },
 });
