@@ -1,7 +1,7 @@
 import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { configure, getLogfmtFormatter, getStreamSink, isLogLevel, type LogLevel } from "@logtape/logtape";
+import type { LogLevel } from "@logtape/logtape";
 import { openApi } from "./api/open.ts";
 import { kindOf, LighterError, messageOf } from "./base/errors.ts";
 import { logOf } from "./base/log.ts";
@@ -14,6 +14,7 @@ import { applyRegistryKey } from "./engine/registry-keys.ts";
 import { lockFile } from "./linux/flock.ts";
 import { ensureMemory, leaveMemory } from "./linux/memory-directory.ts";
 import { tellServiceManager } from "./linux/service-manager.ts";
+import { openLog, parseLevel } from "./log-output.ts";
 import { logRejections } from "./rejections.ts";
 
 const DEFAULT_CONFIG_FILE = "/etc/lighter/daemon.json";
@@ -164,9 +165,7 @@ function givenConfig(flags: Flags, file: FileConfig): Partial<EngineConfig> {
 
 function logLevelOf(flags: Flags, file: FileConfig): LogLevel {
   const asked = (flags.debug ?? file.engine.debug) ? "debug" : (flags["log-level"] ?? file.logLevel ?? "info");
-  const level = asked.replace(/^warn$/, "warning");
-  if (!isLogLevel(level)) throw new LighterError("invalid", `Cannot log at level "${asked}": expected debug, info, warn, error or fatal`);
-  return level;
+  return parseLevel(asked);
 }
 
 type Flags = ReturnType<typeof parseFlags>;
@@ -265,21 +264,6 @@ function lockRoot(dataRoot: string): Disposable {
   const lock = lockFile(join(dataRoot, "lock"));
   if (lock === undefined) throw new LighterError("conflict", `Cannot start a daemon on "${dataRoot}": another one is running on it`);
   return lock;
-}
-
-async function openLog(level: LogLevel): Promise<void> {
-  await configure({
-    reset: true,
-    sinks: { stderr: getStreamSink(stderrStream(), { formatter: getLogfmtFormatter() }) },
-    loggers: [
-      { category: ["lighter"], lowestLevel: level, sinks: ["stderr"] },
-      { category: ["logtape", "meta"], lowestLevel: "warning", sinks: ["stderr"] },
-    ],
-  });
-}
-
-function stderrStream(): WritableStream<Uint8Array> {
-  return new WritableStream({ write: (chunk) => void process.stderr.write(chunk) });
 }
 
 function nextSignal(): Promise<string> {

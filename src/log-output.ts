@@ -8,9 +8,10 @@ export function parseLevel(text: string): LogLevel {
   return level;
 }
 
-/** Sends the log of this process to standard error, a line (logfmt) each. */
+/** Sends the log of this process to standard error, a line (logfmt) each; again to change the level. */
 export async function openLog(level: LogLevel): Promise<void> {
   await configure({
+    reset: true,
     sinks: { stderr: getStreamSink(stderrStream(), { formatter: getLogfmtFormatter() }) },
     loggers: [
       { category: ["lighter"], lowestLevel: level, sinks: ["stderr"] },
