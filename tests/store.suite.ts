@@ -6,7 +6,7 @@ import { makeRandomTree, seeded } from "../src/content/random-tree-fixture.ts";
 import { describeTar, describeTree } from "../src/content/layer-fixture.ts";
 import { must } from "../tools/shell.ts";
 import { testImage } from "../tools/test-images.ts";
-import { Layout, tarOf } from "./harness/archives.ts";
+import { Layout, tarOf } from "../src/images/layout-fixture.ts";
 import { count, FULL, randomOf, SEED } from "./harness/counts.ts";
 import { Client } from "./harness/client.ts";
 import { Daemon, LIGHTER } from "./harness/daemon.ts";

@@ -171,7 +171,8 @@ function legacyEntries(read: ImageArchive): LegacyEntry[] {
   const bytes = read.documents.get("manifest.json");
   if (bytes === undefined) return [];
   const parsed = parseJson(bytes, "sha256:manifest.json" as Digest);
-  if (!Array.isArray(parsed)) throw new LighterError("invalid", "invalid archive: manifest.json is not a list");
+  const sound = Array.isArray(parsed) && parsed.every((each) => typeof each === "object" && each !== null);
+  if (!sound) throw new LighterError("invalid", "invalid archive: manifest.json is not a list");
   return parsed as LegacyEntry[];
 }
 

@@ -75,6 +75,16 @@ export function openImages({ state, content, distribution, needs, signaturePolic
   };
   const collect = coalesce(() => content.collect());
 
+  /** What a failure leaves goes at once: the disk may be full of it. */
+  async function orCollect<T>(work: Promise<T>): Promise<T> {
+    try {
+      return await work;
+    } catch (error) {
+      await collect().catch(() => undefined);
+      throw error;
+    }
+  }
+
   async function runnable(reference: string, options: { platform?: string; signal?: AbortSignal } = {}): Promise<RunnableImage> {
     const key = `${reference} ${options.platform ?? ""}`;
     const known = runnables.get(key);
@@ -147,9 +157,9 @@ export function openImages({ state, content, distribution, needs, signaturePolic
       return { deleted, bytes };
     },
     save: (references, options = {}) => saveImages(context, references, options),
-    load: (archive, options) => loadImages(context, archive, options),
-    import: (archive, options) => importImage(context, archive, options),
-    commit: (options) => commitImage({ ...context, record }, options),
+    load: (archive, options) => orCollect(loadImages(context, archive, options)),
+    import: (archive, options) => orCollect(importImage(context, archive, options)),
+    commit: (options) => orCollect(commitImage({ ...context, record }, options)),
     record,
     login: (registry, credentials) => distribution.login(registry, credentials),
     count: () => countImages(state),

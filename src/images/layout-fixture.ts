@@ -1,7 +1,8 @@
+/** For tests: image archives that are made by hand, sound or not. */
 import { createHash } from "node:crypto";
-import { TAR_END, tarHeader, tarPadding } from "../../src/oci/tar-write.ts";
-import { byteString, type TarEntry } from "../../src/oci/tar-entry.ts";
-import { MEDIA } from "../../src/oci/image.ts";
+import { TAR_END, tarHeader, tarPadding } from "../oci/tar-write.ts";
+import { byteString, type TarEntry } from "../oci/tar-entry.ts";
+import { MEDIA } from "../oci/image.ts";
 
 /** A file of an archive, with what matters of its entry. */
 export interface Member extends Partial<Omit<TarEntry, "size" | "path">> {
