@@ -216,7 +216,8 @@ test(`a collection in a loop beside pulls, runs, saves, pushes and removals: not
   await ground.lighter.must("commit", "varied", `${host}/variant`);
   await ground.lighter.must("rm", "varied");
   await ground.lighter.must("push", "-q", `${host}/variant`);
-  await ground.lighter.must("image", "unpin", "layered");
+  await ground.lighter.must("image", "pin", "busybox");
+  await ground.lighter.run(["image", "unpin", "layered"]);
   const held: string[] = [];
   let ended = false;
   let collections = 0;

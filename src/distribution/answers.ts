@@ -10,6 +10,8 @@ export interface Attempt {
   /** Tag or digest, where a manifest was asked for. */
   manifest?: string;
   push: boolean;
+  /** Nobody's credentials went along. */
+  anonymous?: boolean;
 }
 
 interface Refusal {
@@ -20,6 +22,8 @@ interface Refusal {
 /** The error for an answer that is not a success, in Docker's words. Reads at most 64 KiB of the body. */
 export async function refusalOf(response: Response, attempt: Attempt): Promise<LighterError> {
   const body = await readText(response);
+  if (response.status === 401 && attempt.push && attempt.anonymous === true && wantsBasic(response))
+    return new LighterError("unauthorized", "no basic auth credentials");
   const refusal = parseRefusal(body) ?? byStatus(response.status);
   if (refusal === undefined) return new LighterError(kindOfStatus(response.status), unexpected(response.status, body));
   const text = `${refusal.code.toLowerCase().replaceAll("_", " ")}: ${refusal.message}`;
@@ -27,6 +31,10 @@ export async function refusalOf(response: Response, attempt: Attempt): Promise<L
     return new LighterError("too-many", `toomanyrequests: ${refusal.message}`);
   if (attempt.push) return new LighterError(kindOfStatus(response.status), text);
   return pullRefusal(refusal.code, text, response.status, attempt);
+}
+
+function wantsBasic(response: Response): boolean {
+  return /^basic\b/i.test(response.headers.get("www-authenticate") ?? "");
 }
 
 function pullRefusal(code: string, text: string, status: number, { reference, manifest }: Attempt): LighterError {

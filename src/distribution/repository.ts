@@ -204,7 +204,8 @@ export class RemoteRepository implements Repository {
   }
 
   #attempt(method: string, path: string, manifest?: string): Attempt {
-    const attempt: Attempt = { method, url: this.host.url + path, reference: this.#reference, push: this.#push };
+    const anonymous = this.#connection.credentials === undefined;
+    const attempt: Attempt = { method, url: this.host.url + path, reference: this.#reference, push: this.#push, anonymous };
     return manifest === undefined ? attempt : { ...attempt, manifest };
   }
 }
