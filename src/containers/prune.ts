@@ -1,6 +1,5 @@
 import { LighterError } from "../base/errors.ts";
-import { fromRfc3339, now } from "../base/clock.ts";
-import { parseDuration } from "../base/units.ts";
+import { momentOf } from "../base/moment.ts";
 import { type Filters, filterValues, matchLabels } from "../wire/filters.ts";
 import { type Context, isRunning } from "./context.ts";
 import { appendPrune } from "../state/events.ts";
@@ -39,6 +38,5 @@ function untilOf(filters: Filters): bigint {
   if (values === undefined) return 2n ** 62n;
   const [value = ""] = values;
   if (values.length > 1) throw new LighterError("invalid", "more than one until filter specified");
-  if (/^\d+(?:\.\d+)?$/.test(value)) return BigInt(Math.floor(Number(value) * 1e9));
-  return fromRfc3339(value) ?? now() - BigInt(parseDuration(value));
+  return momentOf(value);
 }

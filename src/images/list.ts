@@ -1,7 +1,7 @@
-import { fromRfc3339, now, toSeconds, type Nanoseconds } from "../base/clock.ts";
+import { toSeconds } from "../base/clock.ts";
 import { LighterError } from "../base/errors.ts";
+import { momentOf } from "../base/moment.ts";
 import { familiarName, familiarReference, parseReference } from "../base/reference.ts";
-import { parseDuration } from "../base/units.ts";
 import type { ImageConfig } from "../oci/image.ts";
 import { booleanFilter, filterValues, matchLabels, type Filters } from "../wire/filters.ts";
 import type { ImageSummary } from "../wire/engine-api.ts";
@@ -95,19 +95,11 @@ function rowFilter({ state }: DescribeContext, filters: Filters): (image: ImageR
   const timeOf = (reference: string): bigint => BigInt(findImage(state, reference).image.created);
   const before = filterValues(filters, "before")?.map(timeOf);
   const since = filterValues(filters, "since")?.map(timeOf);
-  const until = filterValues(filters, "until")?.map(parseUntil);
+  const until = filterValues(filters, "until")?.map((text) => momentOf(text));
   return ({ created }, names) => {
     const time = BigInt(created);
     if (dangling !== undefined && dangling !== (names.length === 0)) return false;
     if (before?.some((limit) => time >= limit) || until?.some((limit) => time >= limit)) return false;
     return !since?.some((limit) => time <= limit);
   };
-}
-
-/** A point in time: a duration before now (`24h`), seconds since the epoch, or RFC 3339 with less precision. Throws `invalid`. */
-export function parseUntil(text: string): Nanoseconds {
-  if (/^\d+(\.\d+)?$/.test(text)) return BigInt(Math.round(Number(text) * 1000)) * 1_000_000n;
-  const full = /^\d{4}-\d\d-\d\d$/.test(text) ? `${text}T00:00:00` : text;
-  const time = fromRfc3339(full) ?? fromRfc3339(`${full}Z`);
-  return time ?? now() - BigInt(Math.round(parseDuration(text)));
 }

@@ -1,8 +1,9 @@
 import { LighterError } from "../base/errors.ts";
+import { momentOf } from "../base/moment.ts";
 import type { ImageDeleteResponseItem } from "../wire/engine-api.ts";
 import { booleanFilter, filterValues, matchLabels, type Filters } from "../wire/filters.ts";
 import type { DescribeContext } from "./describe.ts";
-import { configOf, parseUntil } from "./list.ts";
+import { configOf } from "./list.ts";
 import { pruneImage, type RemoveContext } from "./remove.ts";
 import { allImages, namesOf } from "./rows.ts";
 
@@ -12,7 +13,7 @@ const FILTERS: readonly string[] = ["dangling", "until", "label", "label!"];
 export async function pruneImages(context: DescribeContext & RemoveContext, filters: Filters): Promise<ImageDeleteResponseItem[]> {
   for (const key of filters.keys()) if (!FILTERS.includes(key)) throw new LighterError("invalid", `invalid filter '${key}'`);
   const danglingOnly = booleanFilter(filters, "dangling") ?? true;
-  const until = filterValues(filters, "until")?.map(parseUntil) ?? [];
+  const until = filterValues(filters, "until")?.map((text) => momentOf(text)) ?? [];
   const deleted: ImageDeleteResponseItem[] = [];
   for (const image of allImages(context.state)) {
     if (danglingOnly && namesOf(context.state, image.id).length > 0) continue;

@@ -1,8 +1,8 @@
 import { LighterError } from "../base/errors.ts";
 import { appendPrune } from "../state/events.ts";
 import { type Filters, filterValues } from "../wire/filters.ts";
-import { fromRfc3339, now, type Nanoseconds } from "../base/clock.ts";
-import { parseDuration } from "../base/units.ts";
+import type { Nanoseconds } from "../base/clock.ts";
+import { momentOf } from "../base/moment.ts";
 import { type Context, rewriteTable } from "./context.ts";
 import { forgetEffect, recordEffect } from "./effects.ts";
 import { inUse, isPredefined, selected } from "./inspect.ts";
@@ -60,8 +60,5 @@ export async function prune(context: Context, filters: Filters): Promise<string[
 /** `until`: a time, seconds since the epoch, or how long ago as a Go duration. */
 function untilOf(filters: Filters): Nanoseconds | undefined {
   const value = filterValues(filters, "until")?.[0];
-  if (value === undefined) return undefined;
-  const seconds = /^(\d+)(?:\.\d+)?$/.exec(value);
-  if (seconds !== null) return BigInt(seconds[1] ?? 0) * 1_000_000_000n;
-  return fromRfc3339(value) ?? now() - BigInt(parseDuration(value));
+  return value === undefined ? undefined : momentOf(value);
 }
