@@ -182,6 +182,9 @@ for (const suite of ["bookworm", "trixie"] as const) {
         await here();
         await sh("kill -9 $(systemctl show -p MainPID --value lighter); sleep 5; systemctl is-active lighter");
         await here();
+        await sh(`mkdir -p /etc/lighter; echo '{"labels": ["read=again"]}' > /etc/lighter/daemon.json; systemctl reload lighter; sleep 5`);
+        expect(await sh("lighter info --format '{{.Labels}}'; rm /etc/lighter/daemon.json")).toContain("[read=again]");
+        await here();
         const journal = await sh("journalctl -u lighter -q --no-pager");
         expect(journal).toContain("SIGTERM: closing, containers run on");
         expect(journal).toMatch(/lighter\[\d+\]: .*ready on unix:/);

@@ -47,6 +47,9 @@ const PATIENCE = 15_000;
 /** The same of a mirror: somebody else can be asked when it says nothing. */
 export const PATIENCE_WITH_MIRRORS = 4_000;
 
+/** Milliseconds until a mirror that was there begins to answer a request. */
+const MIRROR_TIMEOUT = 15_000;
+
 /** The way to one registry host for one set of credentials: scheme, challenge and tokens are kept between calls. */
 export class Connection {
   readonly host: RegistryHost;
@@ -95,6 +98,12 @@ export class Connection {
     return askPatiently(() => this.#authorized(request), { attempts, waits: !mirror, signal: request.signal });
   }
 
+  /** GET of an address that is not the registry's: nothing that is for the registry goes there. */
+  elsewhere(url: string, headers: Record<string, string>, signal: AbortSignal | undefined): Promise<Response> {
+    const { userAgent, proxies } = this.#options;
+    return send({ method: "GET", url, headers: { "user-agent": userAgent, ...headers }, proxies, insecure: this.host.insecure, signal });
+  }
+
   /** A fresh token for a login, and the refresh token that comes with it; undefined where the registry speaks basic or nothing. */
   async loginToken(): Promise<Token | undefined> {
     const { challenges } = await this.ping();
@@ -122,7 +131,8 @@ export class Connection {
     const url = this.#urlOf(base, path);
     const headers = { "user-agent": this.#options.userAgent, ...request.headers };
     const own = new URL(url).origin === new URL(base).origin;
-    return send({ ...rest, ...(await this.#way(own)), url, headers, authorization: own ? authorization : undefined });
+    const timeout = request.timeout ?? (this.host.mirror === true ? MIRROR_TIMEOUT : undefined);
+    return send({ ...rest, ...(await this.#way(own)), url, headers, timeout, authorization: own ? authorization : undefined });
   }
 
   /** The address of a path; a mirror of several registries is told which one is meant. */
@@ -167,7 +177,8 @@ export class Connection {
   }
 
   async #pingAt(base: string, options: Wait): Promise<Response> {
-    const timeout = options.timeout ?? (this.host.mirror === true ? PATIENCE_WITH_MIRRORS : PATIENCE);
+    const patience = this.host.patience ?? (this.host.mirror === true ? PATIENCE_WITH_MIRRORS : PATIENCE);
+    const timeout = options.timeout ?? patience;
     const headers = { "user-agent": this.#options.userAgent };
     const url = this.#urlOf(base, "/v2/");
     const response = await send({ method: "GET", url, headers, ...(await this.#way()), signal: options.signal, timeout });

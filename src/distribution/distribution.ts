@@ -32,6 +32,8 @@ export interface RegistryHost {
   headers?: Readonly<Record<string, string>>;
   /** In place of what `certs.d` says. */
   tls?: HostTls;
+  /** Milliseconds until the first answer, in place of the usual ones. */
+  patience?: number;
   /** Credentials of the mirror's own. */
   credentials?: Credentials;
 }

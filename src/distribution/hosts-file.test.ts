@@ -28,6 +28,7 @@ ca = "/certs/up.pem"
 [host."http://two.example:5000/v2/"]
 [host."three.example/cache"]
   override_path = true
+  dial_timeout = "1.5s"
   client = "/both.pem"
 `.replace('["/both.pem", ""]', '["/both.pem"]'),
     "/etc/x/hosts.toml",
@@ -52,6 +53,7 @@ ca = "/certs/up.pem"
       url: "https://three.example/cache",
       capabilities: undefined,
       overridePath: true,
+      patience: 1500,
       tls: { ca: [], client: [{ cert: "/both.pem", key: "/both.pem" }], skipVerify: false },
     },
   ]);
@@ -65,6 +67,7 @@ test.each([
   ['[host."ftp://a"]', '"ftp://a" is no address of a registry'],
   ['[host."https://a"]\nskip_verify = "yes"', '"skip_verify" must be true or false'],
   ['[host."https://a"]\nca = 3', '"ca" must be strings'],
+  ['[host."https://a"]\ndial_timeout = "soon"', '"dial_timeout" must be a duration'],
   ["server = ", "Cannot use"],
 ])("%j is refused with the file's name", (text, sentence) => {
   expect(() => parseHostsFile(text, "/x/hosts.toml")).toThrow(sentence);

@@ -1,6 +1,7 @@
 import { readFileSync, statSync } from "node:fs";
 import { dirname, isAbsolute, join } from "node:path";
 import { LighterError, messageOf } from "../base/errors.ts";
+import { parseDuration } from "../base/units.ts";
 import type { HostCapability, HostTls, RegistryHost } from "./distribution.ts";
 
 /** What a `hosts.toml` says: hosts in the order of the file, and who stands for the registry itself (undefined: it does). */
@@ -11,7 +12,9 @@ export interface HostsFile {
 }
 
 /** One host of a `hosts.toml`, as far as the file tells. */
-export type FileHost = Pick<RegistryHost, "url" | "overridePath" | "headers" | "tls"> & { capabilities: HostCapability[] | undefined };
+export type FileHost = Pick<RegistryHost, "url" | "overridePath" | "headers" | "tls" | "patience"> & {
+  capabilities: HostCapability[] | undefined;
+};
 
 const CAPABILITIES: readonly HostCapability[] = ["pull", "resolve", "push"];
 const FIELDS = ["capabilities", "ca", "client", "skip_verify", "header", "override_path", "dial_timeout"];
@@ -70,13 +73,27 @@ function hostOf(text: string, fields: Record<string, unknown>, path: string): Fi
   const tls = tlsOf(fields, path);
   const override = flag(fields, "override_path", path);
   const headers = headersOf(fields["header"], path);
+  const patience = patienceOf(fields["dial_timeout"], path);
   return {
     url: addressOf(text, override, path),
     capabilities: capabilitiesOf(fields["capabilities"], path),
     ...(override ? { overridePath: true } : {}),
     ...(headers === undefined ? {} : { headers }),
     ...(tls === undefined ? {} : { tls }),
+    ...(patience === undefined ? {} : { patience }),
   };
+}
+
+/** A duration as Go writes it, in milliseconds. */
+function patienceOf(value: unknown, path: string): number | undefined {
+  if (value === undefined) return undefined;
+  try {
+    const milliseconds = parseDuration(String(value)) / 1e6;
+    if (milliseconds > 0) return milliseconds;
+  } catch {
+    // Told below.
+  }
+  throw wrong(path, '"dial_timeout" must be a duration like "5s"');
 }
 
 /** Without a scheme it is HTTPS; `/v2` at the end is what a client appends anyway. */

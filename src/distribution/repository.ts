@@ -10,7 +10,6 @@ import { describedBy, MANIFEST_TYPES, readManifest } from "./manifests.ts";
 import { isCutShort } from "./network-failure.ts";
 import { entriesOf, readReferrers, referrersTag } from "./referrers.ts";
 import { isBrokenConnection, pause } from "./retry.ts";
-import { send } from "./send.ts";
 import { uploadBlob, type UploadOptions } from "./upload.ts";
 
 type Cancel = { signal?: AbortSignal; retry?: boolean };
@@ -193,7 +192,7 @@ export class RemoteRepository implements Repository {
     for (const url of urls) {
       if (!/^https?:\/\//.test(url)) continue;
       await response?.body?.cancel().catch(() => undefined);
-      response = await send({ method: "GET", url, headers, signal });
+      response = await this.#connection.elsewhere(url, headers, signal);
       if (response.ok) return response;
     }
     return response ?? new Response(null, { status: 404 });
