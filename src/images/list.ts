@@ -1,4 +1,4 @@
-import { toSeconds } from "../base/clock.ts";
+import { fromRfc3339, toSeconds, type Nanoseconds } from "../base/clock.ts";
 import { LighterError } from "../base/errors.ts";
 import { momentOf } from "../base/moment.ts";
 import { familiarName, familiarReference, parseReference } from "../base/reference.ts";
