@@ -4,7 +4,7 @@ import { mkdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { makeRandomTree, seeded } from "../src/content/random-tree-fixture.ts";
 import { describeTar, describeTree } from "../src/content/layer-fixture.ts";
-import { must } from "../tools/shell.ts";
+import { must, run } from "../tools/shell.ts";
 import { testImage } from "../tools/test-images.ts";
 import { Layout, tarOf } from "../src/images/layout-fixture.ts";
 import { count, FULL, randomOf, SEED } from "./harness/counts.ts";
@@ -175,6 +175,52 @@ test(`system df adds up to what du says after random pulls, runs, commits and re
   await lighter.must("image", "prune", "-af");
   expect(await usage(daemon)).toEqual(empty);
 }, 600_000);
+
+test("a full disk: load, import, commit, run and cp say so, nothing of them is left, and removing goes on", async () => {
+  const folder = ground.path("full");
+  await mkdir(folder, { recursive: true });
+  await must(["mount", "-t", "tmpfs", "-o", "size=40m", "tmpfs", folder]);
+  {
+    await using daemon = new Daemon(join(folder, "daemon"));
+    await daemon.start();
+    const lighter = clientOf(daemon);
+    const full = /no space left on device/;
+    await lighter.must("load", "-q", "-i", (await testImage("busybox")).archive);
+    const before = await usage(daemon);
+    const unchanged = async (): Promise<void> => {
+      await until("nothing is left", async () => Bun.deepEquals(await usage(daemon), before)).catch(() => undefined);
+      expect(await usage(daemon)).toEqual(before);
+    };
+    const big = ground.path("big");
+    await must(["dd", "if=/dev/urandom", `of=${big}`, "bs=1M", "count=60", "status=none"]);
+    expect((await lighter.run(["load", "-i", (await testImage("debian")).archive])).stderr).toMatch(full);
+    await unchanged();
+    // Compressed it fits, unpacked it does not.
+    const zeros = ground.path("zeros.tar");
+    await must(["sh", "-c", `head -c 60M /dev/zero > ${big}.zero && tar -C ${folder}/.. -cf ${zeros} big.zero && gzip -1 ${zeros}`]);
+    expect((await lighter.run(["import", `${zeros}.gz`, "zeros"])).stderr).toMatch(full);
+    await unchanged();
+    await must(["tar", "-C", ground.folder, "-cf", ground.path("big.tar"), "big"]);
+    expect((await lighter.run(["import", ground.path("big.tar"), "big"])).stderr).toMatch(full);
+    await unchanged();
+    await lighter.must("run", "--name", "writer", "busybox", "dd", "if=/dev/urandom", "of=/file", "bs=1M", "count=18");
+    const { containers } = await usage(daemon);
+    const refused = await lighter.run(["commit", "writer", "toobig"]);
+    expect([refused.code, refused.stderr]).toEqual([1, expect.stringMatching(full)]);
+    expect((await lighter.run(["cp", big, "writer:/big"])).stderr).toMatch(full);
+    // Not one byte is left, also for the daemon's own rows.
+    await run(["dd", "if=/dev/zero", `of=${folder}/rest`, "bs=4k"]);
+    expect((await lighter.run(["run", "--name", "more", "busybox", "true"])).stderr).toMatch(/no space left on device|disk is full/);
+    expect((await usage(daemon)).containers).toBeGreaterThan(containers);
+    await lighter.run(["rm", "-f", "more"]);
+    await lighter.must("rm", "-f", "writer");
+    await rm(`${folder}/rest`);
+    await unchanged();
+    expect(await lighter.must("run", "--rm", "busybox", "echo", "on")).toBe("on");
+    await lighter.must("rmi", "busybox");
+  }
+  await must(["umount", folder]);
+}, 180_000);
 
 test("a data root on overlayfs: found at start, said in info, and everything works by copies", async () => {
   const folder = ground.path("native");

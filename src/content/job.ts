@@ -20,7 +20,10 @@ export type Message =
 /** Takes any thrown value apart, for the way between threads. */
 export function toPlain(error: unknown): PlainError {
   const code = (error as { code?: unknown } | null)?.code;
-  return { kind: kindOf(error), message: messageOf(error), ...(typeof code === "string" ? { code } : {}) };
+  const kind = kindOf(error);
+  const message = messageOf(error);
+  const words = kind === "no-space" ? message.replace(/^E(?:NOSPC|DQUOT): (.*)$/s, "$1: no space left on device") : message;
+  return { kind, message: words, ...(typeof code === "string" ? { code } : {}) };
 }
 
 /** The error on the other side. */
