@@ -10,7 +10,7 @@ import { PasswordFile, parsePasswords } from "./htpasswd.ts";
 import { keyIds } from "./key-ids.ts";
 import { makeCertificate } from "./own-certificate.ts";
 import { RateLimit } from "./rate-limit.ts";
-import { parseRights } from "./rights.ts";
+import { parseRights, readRights } from "./rights.ts";
 import { codesOf, must, openTestRegistry, type TestRegistry } from "./spec-fixture.ts";
 
 let folder: string;
@@ -43,7 +43,7 @@ describe("password file", () => {
     expect(await file.verify("bob", "builder: with a colon")).toBe(true);
     expect(() => parsePasswords("a:$apr1$abc$def", "f")).toThrow('Cannot use "f": the password of "a" is not bcrypt\'s');
     expect(() => parsePasswords("\nnonsense", "f")).toThrow('Cannot use "f": line 2 is not USER:HASH');
-    await expect(PasswordFile.open(join(folder, "none"))).rejects.toThrow("Cannot read the passwords");
+    await expect(PasswordFile.open(join(folder, "none"))).rejects.toThrow("Cannot read");
   });
 
   test("a file that changes is read again, and what was remembered is forgotten with it", async () => {
@@ -59,6 +59,34 @@ describe("password file", () => {
     expect(await file.verify("x", "second")).toBe(true);
     expect(await file.seal("x")).not.toBe(seal);
   });
+});
+
+test("passwords are cut where bcrypt cuts them, as htpasswd does", async () => {
+  const path = join(folder, "long");
+  await Bun.write(path, `x:${await Bun.password.hash("a".repeat(72), { algorithm: "bcrypt", cost: 4 })}\n`);
+  const file = await PasswordFile.open(path);
+  expect([await file.verify("x", "a".repeat(72)), await file.verify("x", "a".repeat(90)), await file.verify("x", "a".repeat(71))]).toEqual([
+    true,
+    true,
+    false,
+  ]);
+});
+
+test("rights that change are read again; a file that is wrong for a moment changes nothing", async () => {
+  const path = join(folder, "changing-rights");
+  await Bun.write(path, "bob a pull\n");
+  const changing = await readRights(path);
+  const now = async (): Promise<boolean[]> => {
+    await changing.refresh?.();
+    return [changing.may("bob", "a", "pull"), changing.may("bob", "b", "pull")];
+  };
+  expect(await now()).toEqual([true, false]);
+  await Bun.write(path, "nonsense that is longer\n");
+  expect(await now()).toEqual([true, false]);
+  await Bun.write(path, "bob b pull # and no more\n");
+  expect(await now()).toEqual([false, true]);
+  await rm(path);
+  expect(await now()).toEqual([false, true]);
 });
 
 test("rights: users, groups, all who signed in, everybody; patterns; push means pull", () => {

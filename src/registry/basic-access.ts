@@ -8,6 +8,7 @@ const CHALLENGE = { "www-authenticate": 'Basic realm="Lighter registry", charset
 export function basicAccess(passwords: PasswordFile, rights: Rights): Access {
   return {
     async admit(request, scope) {
+      await rights.refresh?.();
       const basic = basicOf(request);
       if (basic !== undefined && !(await passwords.verify(basic.user, basic.password))) return { rejection: unauthorized(scope) };
       // Clients sign in where `/v2/` asks them to, before they know what they will need.

@@ -1,5 +1,6 @@
 import { readFile } from "node:fs/promises";
 import { LighterError } from "../base/errors.ts";
+import { EVERYBODY } from "./access.ts";
 import { logAccess } from "./access-log.ts";
 import type { RegistryConfig } from "./config.ts";
 import { listenTcp, type RegistryListener, type Serve, type TlsMaterial } from "./listen.ts";
@@ -25,7 +26,13 @@ export async function openFront({ context, config, folder, done }: FrontOptions)
   const serve: Serve = async (request, address) => {
     const refused = limit?.take(address ?? "");
     if (refused !== undefined) return refused;
-    if (access?.token !== undefined && new URL(request.url).pathname === "/token") return await access.token(request);
+    const url = new URL(request.url);
+    if (access?.token !== undefined && url.pathname === "/token") {
+      const started = performance.now();
+      const response = await access.token(request);
+      logAccess({ route: "token", call: { request, url, repository: "", target: "", visitor: EVERYBODY }, response, started }, address);
+      return response;
+    }
     const { readOnly, noDelete } = config;
     return await handle(context, request, {
       access,

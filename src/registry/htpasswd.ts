@@ -1,9 +1,12 @@
-import { readFile, stat } from "node:fs/promises";
 import { LighterError } from "../base/errors.ts";
+import { WatchedFile } from "./watched-file.ts";
 
 /** A password that was found right needs no second look for so long, in milliseconds: bcrypt is made to be slow. */
 const REMEMBER_MS = 300_000;
 const REMEMBER_MOST = 1000;
+
+/** bcrypt looks at so many bytes of a password; htpasswd leaves out the others, Bun would do something of its own with them. */
+const BCRYPT_BYTES = 72;
 
 /** Compared against where there is no such user, so that the time of an answer does not tell who exists. */
 const NOBODY = "$2b$10$CwTycUXWue0Thq9StjUM0uJ8l4kEMnYdx5AC.sfwmX3SSXW0NnvQ2";
@@ -13,32 +16,30 @@ const NOBODY = "$2b$10$CwTycUXWue0Thq9StjUM0uJ8l4kEMnYdx5AC.sfwmX3SSXW0NnvQ2";
  * https://httpd.apache.org/docs/2.4/programs/htpasswd.html
  */
 export class PasswordFile {
-  readonly #path: string;
-  #users = new Map<string, string>();
-  #seen = "";
+  readonly #file: WatchedFile<Map<string, string>>;
   readonly #right = new Map<string, number>();
   /** Of this process alone: what is remembered cannot be used elsewhere. */
   readonly #pepper = crypto.randomUUID();
 
-  private constructor(path: string) {
-    this.#path = path;
+  private constructor(file: WatchedFile<Map<string, string>>) {
+    this.#file = file;
   }
 
   /** Reads the file. Throws `invalid` with the line that is wrong. */
   static async open(path: string): Promise<PasswordFile> {
-    const file = new PasswordFile(path);
-    await file.#refresh();
-    return file;
+    return new PasswordFile(await WatchedFile.open(path, (text) => parsePasswords(text, path)));
   }
 
   /** Whether this is the user's password. */
   async verify(user: string, password: string): Promise<boolean> {
-    await this.#refresh().catch(() => {});
-    const stored = this.#users.get(user);
+    await this.#file.refresh();
+    const stored = this.#file.value.get(user);
     const key = new Bun.CryptoHasher("sha256").update(JSON.stringify([this.#pepper, stored, user, password])).digest("base64");
     const until = this.#right.get(key);
     if (until !== undefined && until > performance.now()) return true;
-    const right = await Bun.password.verify(password, forBun(stored ?? NOBODY), "bcrypt").catch(() => false);
+    const right = await Bun.password
+      .verify(Buffer.from(password).subarray(0, BCRYPT_BYTES), forBun(stored ?? NOBODY), "bcrypt")
+      .catch(() => false);
     if (!right || stored === undefined) return false;
     if (this.#right.size >= REMEMBER_MOST) this.#right.clear();
     this.#right.set(key, performance.now() + REMEMBER_MS);
@@ -47,23 +48,9 @@ export class PasswordFile {
 
   /** A word that changes with the user's password; undefined where there is no such user. */
   async seal(user: string): Promise<string | undefined> {
-    await this.#refresh().catch(() => {});
-    const stored = this.#users.get(user);
+    await this.#file.refresh();
+    const stored = this.#file.value.get(user);
     return stored && new Bun.CryptoHasher("sha256").update(`${user}:${stored}`).digest("base64url").slice(0, 16);
-  }
-
-  /** A file that is wrong or gone for a moment leaves the users as they were. */
-  async #refresh(): Promise<void> {
-    try {
-      const { mtimeMs, size, ino } = await stat(this.#path);
-      const seen = `${mtimeMs} ${size} ${ino}`;
-      if (seen === this.#seen) return;
-      this.#users = parsePasswords(await readFile(this.#path, "utf8"), this.#path);
-      this.#seen = seen;
-    } catch (cause) {
-      if (cause instanceof LighterError) throw cause;
-      throw new LighterError("invalid", `Cannot read the passwords in "${this.#path}": ${(cause as Error).message}`, { cause });
-    }
   }
 }
 

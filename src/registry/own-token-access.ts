@@ -25,6 +25,7 @@ export async function ownTokenAccess(passwords: PasswordFile, rights: Rights, fo
   const keys = await openKeys(folder);
   return {
     async admit(request, scope) {
+      await rights.refresh?.();
       const server = { realm: realmOf(request), service: SERVICE };
       const basic = basicOf(request);
       if (basic !== undefined) {
@@ -74,6 +75,7 @@ async function makeToken(request: Request, maker: Maker): Promise<Response> {
   const signed = request.method === "POST" ? await signInByForm(form, maker) : await signInByHeader(request, maker);
   if (signed === "wrong") return refuseToken(401, "invalid_grant");
   const { user } = signed;
+  await maker.rights.refresh?.();
   const access = form
     .getAll("scope")
     .flatMap((text) => text.split(" "))

@@ -1,5 +1,5 @@
-import { readFile } from "node:fs/promises";
 import { LighterError } from "../base/errors.ts";
+import { WatchedFile } from "./watched-file.ts";
 
 /** What can be done to a repository. */
 export type Action = "pull" | "push" | "delete";
@@ -19,17 +19,17 @@ interface Rule {
 /** Who may do what where. What no line allows is refused. */
 export interface Rights {
   may(user: User, repository: string, action: Action): boolean;
+  /** Looks whether they have changed. */
+  refresh?(): Promise<void>;
 }
 
 /** Without a rights file: who signed in may do everything, nobody else anything. */
 export const SIGNED_IN: Rights = { may: (user) => user !== undefined };
 
-/** Reads a rights file. Throws `invalid` with the line that is wrong. */
+/** Reads a rights file, and reads it again when it changes. Throws `invalid` with the line that is wrong. */
 export async function readRights(path: string): Promise<Rights> {
-  const text = await readFile(path, "utf8").catch((cause: Error) => {
-    throw new LighterError("invalid", `Cannot read the rights in "${path}": ${cause.message}`, { cause });
-  });
-  return parseRights(text, path);
+  const file = await WatchedFile.open(path, (text) => parseRights(text, path));
+  return { may: (user, repository, action) => file.value.may(user, repository, action), refresh: () => file.refresh() };
 }
 
 /**
