@@ -31,6 +31,8 @@ export interface Faults {
   drop?: (digest: Digest) => number | undefined;
   /** Sends other bytes than those of the digest, of the same length. */
   corrupt?: Set<Digest>;
+  /** Sends the blob of another digest. */
+  swap?: Map<Digest, Digest>;
   noRanges?: boolean;
   /** Asks for a bearer token; with a name and a password, only for those. */
   token?: { username?: string; password?: string };
@@ -115,7 +117,7 @@ function serve(
       "content-length": found.bytes.length,
     };
     response.writeHead(200, headers).end(request.method === "HEAD" ? undefined : found.bytes);
-  } else if (kind === "blobs") sendBlob(registry, blobs.get(name), name as Digest, request, response);
+  } else if (kind === "blobs") sendBlob(registry, blobs.get(faults.swap?.get(name as Digest) ?? name), name as Digest, request, response);
   else refuse(response, 404, "NAME_UNKNOWN", "repository name not known to registry");
 }
 

@@ -5,8 +5,9 @@ import type { Content, Lease } from "../content/content.ts";
 import type { Repository } from "../distribution/distribution.ts";
 import { isIndex, isManifest, type Descriptor, type Digest, type ImageConfig, type Platform } from "../oci/image.ts";
 import { formatPlatform, isAttestation, manifestsFor, platformDistance } from "../oci/platform.ts";
-import { parseConfig, parseIndex, parseJson, parseManifest } from "./documents.ts";
+import { parseIndex, parseJson, parseManifest } from "./documents.ts";
 import { fetchBlob, type Target } from "./fetch-blob.ts";
+import { checkLayerKinds, imageConfig } from "./image-kind.ts";
 import { platformOf, type PresentImage, type PresentManifest } from "./record.ts";
 import type { Source } from "./sources.ts";
 
@@ -26,6 +27,9 @@ export interface FetchContext {
 export const MOST_LAYERS = 500;
 /** Indexes in indexes, so that a circle ends. */
 const MOST_DEPTH = 4;
+/** Indexes, and attestations, that are looked at in all. */
+const MOST_INDEXES = 64;
+const MOST_ATTESTATIONS = 256;
 const MOST_DOCUMENT = 8 << 20;
 
 /** Fetches index, manifest and configuration of the best platform, and its attestations: all of an image but the layers. */
@@ -47,6 +51,8 @@ async function fromIndex(
 ): Promise<PresentManifest | undefined> {
   if (depth >= MOST_DEPTH)
     throw new LighterError("invalid", `Cannot pull ${formatReference(context.reference)}: its indexes are nested too deep`);
+  if (image.indexes.length >= MOST_INDEXES)
+    throw new LighterError("invalid", `Cannot pull ${formatReference(context.reference)}: it has more than ${MOST_INDEXES} indexes in it`);
   const index = parseIndex(await fetchDocument(context, descriptor), descriptor.digest);
   image.indexes.push({ digest: descriptor.digest, index });
   for (const candidate of manifestsFor(index.manifests, context.wanted)) {
@@ -70,7 +76,8 @@ async function fetchPlatform(context: FetchContext, descriptor: Descriptor): Pro
       `Cannot pull ${formatReference(context.reference)}: it has ${manifest.layers.length} layers, more than the ${MOST_LAYERS} that can be stacked`,
     );
   }
-  const config = parseConfig(await fetchDocument(context, manifest.config, true), manifest.config.digest);
+  checkLayerKinds(manifest, context.reference);
+  const config = imageConfig(await fetchDocument(context, manifest.config, true), manifest, context.reference);
   if (config.rootfs.diff_ids.length !== manifest.layers.length) {
     throw new LighterError(
       "invalid",
@@ -85,7 +92,8 @@ async function fetchPlatform(context: FetchContext, descriptor: Descriptor): Pro
 async function fetchAttestations(context: FetchContext, image: PresentImage, subject: Digest): Promise<void> {
   const descriptors = image.indexes
     .flatMap(({ index }) => index.manifests)
-    .filter((each) => isAttestation(each) && isManifest(each.mediaType));
+    .filter((each) => isAttestation(each) && isManifest(each.mediaType))
+    .slice(0, MOST_ATTESTATIONS);
   for (const descriptor of descriptors) {
     if ((descriptor.annotations?.["vnd.docker.reference.digest"] ?? subject) !== subject) continue;
     try {

@@ -1,0 +1,37 @@
+import { LighterError, messageOf } from "../base/errors.ts";
+import { formatReference, type Reference } from "../base/reference.ts";
+import { MEDIA, type ImageConfig, type Manifest } from "../oci/image.ts";
+import { parseConfig } from "./documents.ts";
+
+/** Media types of layers that we can unpack, and of those that old tools gave them: some kind of tar, and none that is encrypted. */
+const LAYER = /\btar\b|^application\/octet-stream$/;
+
+/** Refuses what is in a registry but is no image (charts, modules, signatures), before any of it is fetched. Throws `invalid`, naming the kind. */
+export function checkLayerKinds(manifest: Manifest, reference: Reference): void {
+  for (const { mediaType } of manifest.layers) {
+    if (LAYER.test(mediaType) && !mediaType.includes("encrypted")) continue;
+    throw noImage(reference, isImageConfig(manifest) ? `a layer of the kind "${mediaType}"` : kindOf(manifest));
+  }
+}
+
+/** The configuration of an image. Throws `invalid`; where its media type is none of an image's, that is named. */
+export function imageConfig(value: unknown, manifest: Manifest, reference: Reference): ImageConfig {
+  try {
+    return parseConfig(value, manifest.config.digest);
+  } catch (error) {
+    if (isImageConfig(manifest)) throw error;
+    throw noImage(reference, `${kindOf(manifest)} (${messageOf(error)})`);
+  }
+}
+
+function isImageConfig({ config }: Manifest): boolean {
+  return config.mediaType === MEDIA.ociConfig || config.mediaType === MEDIA.dockerConfig;
+}
+
+function kindOf({ artifactType, config }: Manifest & { artifactType?: unknown }): string {
+  return `something of the kind "${typeof artifactType === "string" ? artifactType : config.mediaType}"`;
+}
+
+function noImage(reference: Reference, what: string): LighterError {
+  return new LighterError("invalid", `Cannot pull ${formatReference(reference)}: it holds ${what}, which is no image that can be run`);
+}
