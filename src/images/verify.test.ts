@@ -260,7 +260,9 @@ test("nothing is pulled by a policy, or with keys, that cannot be used", async (
   await expect(verify(registry, target, { keys: [] })).rejects.toThrow("no key is known for it");
   const source: Source = { repositories: [], target };
   const absent = { path: missing, required: true };
-  await expect(verifySource(absent, parseReference("x"), source, undefined)).rejects.toThrow(`Cannot use the signature policy "${missing}"`);
+  await expect(verifySource(absent, parseReference("x"), source, undefined)).rejects.toThrow(
+    `Cannot use the signature policy "${missing}"`,
+  );
   expect(await verifySource({ path: missing, required: false }, parseReference("x"), source, undefined)).toEqual([]);
 });
 
