@@ -219,7 +219,8 @@ class Cache implements PullThrough {
       ...(size !== undefined && range !== undefined && { "content-range": `bytes ${start}-${size - 1}/${size}` }),
     };
     if (call.request.method === "HEAD") return answer(200, headers);
-    return answerBytes(await flight.follow(range), range === undefined ? 200 : 206, headers);
+    const body = await flight.follow(range);
+    return body === undefined ? getBlob(this.#options.context, call) : answerBytes(body, range === undefined ? 200 : 206, headers);
   }
 
   /** The download of a blob, begun by the first who asks; another name's upstream has been asked for it before. */

@@ -46,10 +46,19 @@ export class Flight {
     this.done.catch(() => undefined);
   }
 
-  /** The bytes as they arrive. The last one is held back until the digest has been found right: what is wrong is never whole. */
-  async follow(range: ByteRange | undefined): Promise<ReadableStream<Uint8Array>> {
+  /**
+   * The bytes as they arrive. The last one is held back until the digest has been found right: what is wrong is never whole.
+   * Undefined when the blob is here by now: it is read like any other.
+   */
+  async follow(range: ByteRange | undefined): Promise<ReadableStream<Uint8Array> | undefined> {
     await this.begun;
-    const file = await open(this.#path, "r");
+    const file = await open(this.#path, "r").catch((error: unknown) => {
+      if (kindOf(error) !== "not-found") throw error;
+    });
+    if (file === undefined) {
+      await this.done;
+      return undefined;
+    }
     let position = range?.start ?? 0;
     const end = range === undefined ? Number.MAX_SAFE_INTEGER : range.end + 1;
     return new ReadableStream<Uint8Array>(
