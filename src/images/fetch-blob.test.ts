@@ -82,10 +82,15 @@ function random(): Uint8Array {
   return data;
 }
 
-async function fetchFrom(host: string, target: Target, blob: Descriptor, signal = new AbortController().signal): Promise<void> {
+async function fetchFrom(
+  host: string,
+  target: Target,
+  blob: Descriptor,
+  { signal = new AbortController().signal, attempts = 5 }: { signal?: AbortSignal; attempts?: number } = {},
+): Promise<void> {
   const distribution = openDistribution({ insecureRegistries: [], registryMirrors: [], certificateDirectories: [], userAgent: "test" });
   const repositories = distribution.repository({ registry: host, repository: "x", tag: "1" }, {});
-  await fetchBlob(target, blob, { repositories, signal, progress: () => undefined, ranges: SMALL });
+  await fetchBlob(target, blob, { repositories, signal, progress: () => undefined, attempts, ranges: SMALL });
 }
 
 /** Sends slowly enough that several connections come about. */
@@ -170,6 +175,17 @@ test("another size than the manifest's is an error at once, and so is a part fro
   expect(await failure(fetchFrom(elsewhere.host, memory(), blobOf(data)))).toMatchObject({ kind: "invalid" });
 });
 
+test("answers without a byte in them come to an end", async () => {
+  const data = random();
+  await using empty = await server(data, (range, response) => {
+    const start = range?.start ?? 0;
+    if (start === 0) part(response, data, 0, range?.end ?? SIZE);
+    else response.writeHead(206, { "content-range": `bytes ${start}-${start - 1}/${SIZE}`, "content-length": 0 }).end();
+  });
+  expect(await failure(fetchFrom(empty.host, memory(), blobOf(data), { attempts: 2 }))).toMatchObject({ kind: "unavailable" });
+  expect(empty.asked.length).toBeLessThan(8);
+});
+
 test("a cancel ends all connections", async () => {
   const data = random();
   const abort = new AbortController();
@@ -180,6 +196,6 @@ test("a cancel ends all connections", async () => {
     if (count === 3) abort.abort();
   });
   const target = memory();
-  expect(await failure(fetchFrom(registry.host, target, blobOf(data), abort.signal))).toMatchObject({ kind: "cancelled" });
+  expect(await failure(fetchFrom(registry.host, target, blobOf(data), { signal: abort.signal }))).toMatchObject({ kind: "cancelled" });
   expect(target.received).toBe(50_000);
 });

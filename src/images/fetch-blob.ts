@@ -135,6 +135,7 @@ class Fetch {
   /** One connection. It may bring less than the part; that is a failure only where the other side promised more. */
   async #receive(part: Part, signal: AbortSignal): Promise<void> {
     const answer = await this.#open(part, signal);
+    let got = 0;
     const reader = answer.body.getReader();
     const writes = new WriteBehind((position, piece) => this.#target.place(position, piece));
     try {
@@ -146,10 +147,11 @@ class Fetch {
         const taken = piece.subarray(0, part.end - part.position);
         await writes.add(part.position, taken);
         part.position += taken.length;
+        got += taken.length;
         this.#options.progress(Math.min(this.#blob.size, this.#target.received));
         if (taken.length < piece.length) break;
       }
-      if (part.position < promised) throw new LighterError("unavailable", "unexpected EOF");
+      if (part.position < promised || got === 0) throw new LighterError("unavailable", "unexpected EOF");
     } finally {
       await reader.cancel().catch(() => undefined);
       await writes.flush();
