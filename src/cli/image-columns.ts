@@ -6,7 +6,7 @@ import { localTime } from "./text.ts";
 
 /** One line of `images`: an image under one of its names. */
 export interface ImageRow {
-  image: ImageSummary;
+  image: ImageSummary & { LastUsed?: string };
   repository: string;
   tag: string;
   digest: string;
@@ -22,7 +22,7 @@ export interface ImageView {
 const NONE = "<none>";
 
 /** The lines that an image gives: one a tag, or with digests one a tag and digest. */
-export function imageRows(images: readonly ImageSummary[], digests: boolean): ImageRow[] {
+export function imageRows(images: readonly ImageRow["image"][], digests: boolean): ImageRow[] {
   return images.flatMap((image) => {
     const names = (image.RepoTags ?? []).filter((name) => name !== `${NONE}:${NONE}`).map(splitTag);
     const hashes = (image.RepoDigests ?? []).filter((name) => name !== `${NONE}@${NONE}`).map(splitDigest);
@@ -65,6 +65,8 @@ export function imageListing(view: ImageView): Listing<ImageRow> {
       Digest: { heading: "DIGEST", of: ({ digest }) => digest },
       CreatedSince: { heading: "CREATED", of: ({ image }) => created(image, view.now) },
       CreatedAt: { heading: "CREATED AT", of: ({ image }) => localTime(image.Created * 1000) },
+      // Ours; a daemon that does not say leaves it out.
+      LastUsed: { heading: "LAST USED", of: ({ image }) => used(image.LastUsed, view.now), tableOnly: true },
       Size: { heading: "SIZE", of: ({ image }) => formatBytes(image.Size, 3) },
       Containers: { heading: "CONTAINERS", of: ({ image }) => counted(image.Containers) },
       VirtualSize: { heading: "SIZE", of: ({ image }) => formatBytes(image.Size) },
@@ -75,6 +77,10 @@ export function imageListing(view: ImageView): Listing<ImageRow> {
       },
     },
   };
+}
+
+function used(time: string | undefined, now: number): string {
+  return time === undefined ? "N/A" : `${humanDuration((now - Date.parse(time)) / 1000)} ago`;
 }
 
 /** Images that are built to be the same each time carry no time. */

@@ -26,8 +26,9 @@ export const images = command({
       app.out(imageTree(await listImages(connection, { all: flags.all, manifests: true, ...(filters && { filters }) })));
       return;
     }
-    const found = await listImages(connection, { all: flags.all, ...(filters && { filters }) });
     const format = flags.format || (flags.quiet ? "" : (app.config.imagesFormat ?? ""));
+    const lastUsed = /\.LastUsed\b/.test(format);
+    const found = await listImages(connection, { all: flags.all, lastUsed, ...(filters && { filters }) });
     const digests = flags.digests || /\.Digest\b/.test(format);
     const rows = imageRows(found, digests);
     const listing = imageListing({ noTrunc: flags["no-trunc"], digests: flags.digests, now: Date.now() });

@@ -101,15 +101,18 @@ export function searchImages(
 }
 
 export interface ImageListOptions {
+  /** Ours: the time of the last use, too. */
+  lastUsed?: boolean;
   all?: boolean;
   filters?: Filters;
   sharedSize?: boolean;
   manifests?: boolean;
 }
 
-export function listImages(connection: Connection, options: ImageListOptions = {}): Promise<ImageSummary[]> {
-  const { all, filters, sharedSize, manifests } = options;
+export function listImages(connection: Connection, options: ImageListOptions = {}): Promise<(ImageSummary & { LastUsed?: string })[]> {
+  const { all, filters, sharedSize, manifests, lastUsed } = options;
   const query: Query = { all: all || undefined, filters, "shared-size": sharedSize || undefined, manifests: manifests || undefined };
+  if (lastUsed) query["last-used"] = true;
   return connection.json("GET", "/images/json", { query });
 }
 

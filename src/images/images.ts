@@ -51,7 +51,15 @@ export interface Images {
   /** Docker's display name of an image in `ps`: the given reference while it still means this image, else the short id. */
   displayName(reference: string, id: Digest): string;
 
-  list(options: { all?: boolean; filters: Filters; digests?: boolean; manifests?: boolean; sharedSize?: boolean }): Promise<ImageSummary[]>;
+  /** With `lastUsed`, which is ours, each has the time of its last use (RFC 3339), too. */
+  list(options: {
+    all?: boolean;
+    filters: Filters;
+    digests?: boolean;
+    manifests?: boolean;
+    sharedSize?: boolean;
+    lastUsed?: boolean;
+  }): Promise<(ImageSummary & { LastUsed?: string })[]>;
   inspect(reference: string, options?: { platform?: string; manifests?: boolean }): Promise<ImageInspect>;
   /** What the image's index says about a platform of it (provenance, bills of materials); empty where it says nothing. */
   attestations(reference: string, options?: AttestationOptions): Promise<AttestationStatement[]>;

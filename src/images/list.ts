@@ -1,4 +1,4 @@
-import { fromRfc3339, toSeconds, type Nanoseconds } from "../base/clock.ts";
+import { fromRfc3339, toRfc3339Nano, toSeconds, type Nanoseconds } from "../base/clock.ts";
 import { LighterError } from "../base/errors.ts";
 import { momentOf } from "../base/moment.ts";
 import { familiarName, familiarReference, parseReference } from "../base/reference.ts";
@@ -7,7 +7,7 @@ import { booleanFilter, filterValues, matchLabels, type Filters } from "../wire/
 import type { ImageSummary } from "../wire/engine-api.ts";
 import { repoDigests, repoTags, summarizeManifests, targetOf, totalSize, type DescribeContext } from "./describe.ts";
 import { findImage } from "./find.ts";
-import { matchPath } from "./glob.ts";
+import { checkPattern, matchPath } from "./glob.ts";
 import { choosePlatform } from "./runnable.ts";
 import { sharedSizes } from "./shared-size.ts";
 import { allImages, manifestsOf, namesOf, type ImageRow, type NameRow } from "./rows.ts";
@@ -19,23 +19,26 @@ export interface ListOptions {
   digests?: boolean;
   manifests?: boolean;
   sharedSize?: boolean;
+  lastUsed?: boolean;
 }
 
 /** The filters that `docker images` knows. */
 export const LIST_FILTERS: readonly string[] = ["dangling", "label", "label!", "before", "since", "reference", "until"];
 
 /** Images that pass the filters, newest first. */
-export async function listImages(context: DescribeContext, options: ListOptions): Promise<ImageSummary[]> {
+export async function listImages(context: DescribeContext, options: ListOptions): Promise<(ImageSummary & { LastUsed?: string })[]> {
   for (const key of options.filters.keys()) if (!LIST_FILTERS.includes(key)) throw new LighterError("invalid", `invalid filter '${key}'`);
+  for (const pattern of filterValues(options.filters, "reference") ?? []) checkPattern(pattern);
   const passes = rowFilter(context, options.filters);
-  const found: ImageSummary[] = [];
+  const found: (ImageSummary & { LastUsed?: string })[] = [];
   const shared = options.sharedSize === true ? sharedSizes(context.state) : undefined;
   for (const image of allImages(context.state)) {
     const names = matchingNames(namesOf(context.state, image.id), options.filters);
     if (names === undefined || !passes(image, names)) continue;
     const config = await configOf(context, image);
     if (!matchLabels(options.filters, config?.config?.Labels ?? {})) continue;
-    const summary = summarize(context, image, names, config);
+    const summary: ImageSummary & { LastUsed?: string } = summarize(context, image, names, config);
+    if (options.lastUsed === true) summary.LastUsed = toRfc3339Nano(BigInt(image.last_used));
     if (options.manifests === true) summary.Manifests = await summarizeManifests(context, image);
     if (shared !== undefined) summary.SharedSize = shared.get(image.id) ?? 0;
     found.push(summary);
@@ -82,10 +85,12 @@ export function createdOf(image: ImageRow, config: ImageConfig | undefined): Nan
 function matchingNames(names: NameRow[], filters: Filters): NameRow[] | undefined {
   const patterns = filterValues(filters, "reference");
   if (patterns === undefined) return names;
-  const matching = names.filter(({ name }) => {
-    const reference = parseReference(name);
-    const spellings = [familiarReference(reference), familiarName(reference), name];
-    return patterns.some((pattern) => spellings.some((text) => matchPath(pattern, text)));
+  const fits = (text: string): boolean => patterns.some((pattern) => matchPath(pattern, text));
+  const matching = names.flatMap((row) => {
+    const reference = parseReference(row.name);
+    if ([familiarReference(reference), familiarName(reference), row.name].some(fits)) return [row];
+    // Asked for by digest, it is shown by digest alone.
+    return fits(`${familiarName(reference)}@${row.image}`) ? [{ ...row, tag: null }] : [];
   });
   return matching.length === 0 ? undefined : matching;
 }
