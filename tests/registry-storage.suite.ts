@@ -14,6 +14,7 @@ import { figure } from "./harness/figures.ts";
 import { OwnRegistry } from "./harness/own-registry.ts";
 import { freePort } from "./harness/ports.ts";
 import { TestRegistry } from "./harness/registry.ts";
+import { Relay } from "./harness/relay.ts";
 import { SLOW, until } from "./harness/until.ts";
 
 let folder: string;
@@ -275,7 +276,8 @@ test(
   "another registry behind ours: fetched once, served when that is away, and pushes beside it",
   async () => {
     const upstream = await TestRegistry.start(join(folder, "upstream"));
-    const registry = await own("cache", { proxies: [{ prefix: "docker.io", url: `http://${upstream.host}`, ttl: "0s" }] });
+    await using relay = await Relay.start(upstream.host);
+    const registry = await own("cache", { proxies: [{ prefix: "docker.io", url: relay.url, ttl: "0s" }] });
     await using _ends = registry;
     try {
       const digest = await upstream.push(layered, "library/layered");
@@ -284,6 +286,10 @@ test(
         skopeo(`docker://${registry.host}/docker.io/library/layered:latest`, `oci:${join(folder, `pulled-${at}`)}:1`),
       );
       await Promise.all(pulls);
+      const fetched = relay.seen.filter(({ method, path }) => method === "GET" && path.includes("/blobs/")).map(({ path }) => path);
+      expect(fetched.length).toBeGreaterThan(1);
+      expect(fetched.length).toBe(new Set(fetched).size);
+      await figure("registry", `pulls of one image at once through a cache, and blobs fetched more than once`, `${pulls.length}, 0`);
       await upstream[Symbol.asyncDispose]();
       const stale = await registry.call("GET", "/v2/library/layered/manifests/latest");
       expect([stale.status, stale.headers.get("docker-content-digest"), stale.headers.get("warning")]).toEqual([
