@@ -253,3 +253,25 @@ test("an empty blob", async () => {
   await using registry = await takingRegistry();
   expect(await upload(registry, { bytes: Buffer.alloc(0) })).toBe("uploaded");
 });
+
+test("an upload that was cancelled is gone on with by the next push", async () => {
+  await using registry = await takingRegistry();
+  const repository = repositoryOf(registry);
+  const abort = new AbortController();
+  let received = 0;
+  registry.fault = (request) => {
+    if (request.method === "PATCH")
+      request.on("data", (piece: Buffer) => {
+        received += piece.length;
+        if (received > 20_000) abort.abort();
+      });
+    return false;
+  };
+  const open = (offset: number): ReadableStream<Uint8Array> => new Blob([BLOB.subarray(offset)]).stream();
+  const error = await repository.upload({ digest: DIGEST, size: BLOB.length, open, signal: abort.signal }).catch((cause: unknown) => cause);
+  // All of it may have been under way already.
+  if (error !== "uploaded") expect((error as LighterError).kind).toBe("cancelled");
+  expect(await repository.upload({ digest: DIGEST, size: BLOB.length, open })).toMatch(/uploaded|exists/);
+  expect(registry.blobs.get(DIGEST)?.equals(BLOB)).toBe(true);
+  expect(registry.log.some((line) => line.startsWith("GET /v2/x/blobs/uploads/"))).toBe(error !== "uploaded");
+});

@@ -1,6 +1,6 @@
 import { kindOf } from "../base/errors.ts";
 import type { Digest } from "../oci/image.ts";
-import { pause } from "./connection.ts";
+import { pause, type Connection } from "./connection.ts";
 import {
   beginUpload,
   cancelUpload,
@@ -30,6 +30,10 @@ const FRUITLESS = 5;
 /** For registries, or proxies before them, that take no larger request. Bytes. */
 const CHUNK = 32 << 20;
 
+/** Uploads that were given up, so that a later push goes on with them: by connection, then repository and digest. */
+const left = new WeakMap<Connection, Map<string, UploadSession>>();
+const MOST_LEFT = 256;
+
 /** How a blob is sent: in one streamed request, in several (the first was too large), or with the request that closes the upload. */
 type Manner = "stream" | "chunks" | "whole";
 
@@ -41,7 +45,13 @@ export async function uploadBlob(
 ): Promise<"uploaded" | "mounted" | "exists"> {
   const mounted = await mount(target, options);
   if (mounted === "mounted") return mounted;
-  return new Upload(target, options, mounted, exists).run();
+  const upload = new Upload(target, options, mounted ?? takeLeft(target, options.digest), mounted === undefined, exists);
+  try {
+    return await upload.run();
+  } catch (error) {
+    leave(target, options.digest, upload.session);
+    throw error;
+  }
 }
 
 /** Asks to mount from each repository in turn; the session that comes instead, if any, is used. */
@@ -66,6 +76,20 @@ async function mount(target: UploadTarget, options: UploadOptions): Promise<Uplo
   return session;
 }
 
+function takeLeft({ connection, repository }: UploadTarget, digest: Digest): UploadSession | undefined {
+  const key = `${repository} ${digest}`;
+  const session = left.get(connection)?.get(key);
+  left.get(connection)?.delete(key);
+  return session;
+}
+
+function leave({ connection, repository }: UploadTarget, digest: Digest, session: UploadSession | undefined): void {
+  if (session === undefined) return;
+  const known = left.get(connection) ?? new Map<string, UploadSession>();
+  if (known.size >= MOST_LEFT) known.clear();
+  left.set(connection, known.set(`${repository} ${digest}`, session));
+}
+
 class Upload {
   readonly #target: UploadTarget;
   readonly #options: UploadOptions;
@@ -75,16 +99,28 @@ class Upload {
   #failures = 0;
   #furthest = 0;
   /** The session may have more or less than we know. */
-  #unsure = false;
+  #unsure: boolean;
   /** Went on where an earlier try had come to, and began anew because of what came of that. */
   #resumed = false;
   #anew = false;
 
-  constructor(target: UploadTarget, options: UploadOptions, session: UploadSession | undefined, exists: () => Promise<boolean>) {
+  constructor(
+    target: UploadTarget,
+    options: UploadOptions,
+    session: UploadSession | undefined,
+    unsure: boolean,
+    exists: () => Promise<boolean>,
+  ) {
     this.#target = target;
     this.#options = options;
     this.#session = session;
+    this.#unsure = unsure;
     this.#exists = exists;
+  }
+
+  /** What there is of it at the registry; undefined where nothing is known. */
+  get session(): UploadSession | undefined {
+    return this.#session;
   }
 
   async run(): Promise<"uploaded" | "exists"> {
