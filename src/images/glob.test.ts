@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { matchPath } from "./glob.ts";
+import { checkPattern, matchPath } from "./glob.ts";
 
 test.each([
   ["busy*", "busybox", true],
@@ -15,4 +15,9 @@ test.each([
   ["[", "[", false],
 ])("%s matches %s: %p", (pattern, text, expected) => {
   expect(matchPath(pattern, text)).toBe(expected);
+});
+
+test("a pattern that does not parse is refused in Go's words", () => {
+  for (const bad of ["[", "a[", "a[bc", "x\\", "[]"]) expect(() => checkPattern(bad)).toThrow("syntax error in pattern");
+  for (const good of ["", "a*", "a[bc]?", "[^a]", "\\[", "a\\\\"]) expect(() => checkPattern(good)).not.toThrow();
 });

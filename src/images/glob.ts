@@ -1,3 +1,5 @@
+import { LighterError } from "../base/errors.ts";
+
 /**
  * Go's `path.Match`: `*` and `?` stop at slashes, `[a-z]` and `[^a-z]` are classes, `\` quotes.
  * A pattern that does not parse matches nothing. https://pkg.go.dev/path#Match
@@ -20,4 +22,10 @@ export function matchPath(pattern: string, text: string): boolean {
   } catch {
     return false;
   }
+}
+
+/** Throws `invalid`, in Go's words, for a pattern that does not parse. */
+export function checkPattern(pattern: string): void {
+  const bare = pattern.replace(/\\./gs, "").replace(/\[\^?[^\]]+\]/g, "");
+  if (/[[\\]/.test(bare)) throw new LighterError("invalid", "syntax error in pattern");
 }

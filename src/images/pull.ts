@@ -41,13 +41,16 @@ export interface PullOptions {
   signal?: AbortSignal;
 }
 
+/** Tags of signatures, attestations and lists of referrers: they are no images, but say something about one. */
+const ABOUT_OTHERS = /^sha256-[0-9a-f]{64}(?:\.[a-z]+)?$/;
+
 /** Pulls an image, or all tags of a repository, and stores its rows in one transaction at the end. */
 export async function pull(context: PullContext, text: string, options: PullOptions): Promise<void> {
   const reference = parseReference(text);
   if (options.allTags !== true) return pullOne(context, reference, options);
   if (reference.digest !== undefined || /:[^/]+$/.test(text)) throw new LighterError("invalid", "tag can't be used with --all-tags/-a");
   const tags = await context.sources.tags(askOf(reference, options));
-  for (const tag of tags) await pullOne(context, { ...reference, tag }, options);
+  for (const tag of tags.filter((each) => !ABOUT_OTHERS.test(each))) await pullOne(context, { ...reference, tag }, options);
 }
 
 async function pullOne(context: PullContext, reference: Reference, options: PullOptions): Promise<void> {

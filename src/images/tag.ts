@@ -1,5 +1,5 @@
 import { LighterError } from "../base/errors.ts";
-import { familiarReference, parseReference, type Reference } from "../base/reference.ts";
+import { familiarName, familiarReference, parseReference, type Reference } from "../base/reference.ts";
 import type { State } from "../state/state.ts";
 import { findImage } from "./find.ts";
 import { imageEvent } from "./image-events.ts";
@@ -9,6 +9,8 @@ import { putName } from "./rows.ts";
 export function targetReference({ repository, tag }: { repository: string; tag?: string }): Reference {
   const reference = parseReference(tag ? `${repository}:${tag}` : repository);
   if (reference.digest !== undefined) throw new LighterError("invalid", "refusing to create a tag with a digest reference");
+  if (familiarName(reference) === "sha256")
+    throw new LighterError("invalid", "refusing to create an ambiguous tag using digest algorithm as name");
   return reference;
 }
 
