@@ -116,6 +116,7 @@ async function prepare(steps: Step[], full: boolean): Promise<void> {
     await dockerDaemon();
     await testImage("postgres");
   }
+  if (has("store")) await dockerDaemon();
   if (has("ssh")) await openSsh();
   if (has("plugins") || has("compose")) await cliPlugins();
   if (has("signatures")) await cosign();

@@ -64,7 +64,7 @@ export interface TreeTaste {
   attributes?: boolean;
   /** Fractions of seconds. */
   fractions?: boolean;
-  /** Times past the 23rd century, and attributes without a value: Go's programs lose both. */
+  /** Times before 1970 and past the 23rd century, and attributes without a value: Go's programs lose them. */
   extremes?: boolean;
 }
 
@@ -189,7 +189,7 @@ class TreeMaker {
 
   #describe(path: ByteString, directory: boolean): void {
     const [uid, gid] = [this.#pick(IDS), this.#pick(IDS)];
-    const seconds = this.#pick(this.#taste.extremes === false ? TIMES.filter((time) => time < 9e9) : TIMES);
+    const seconds = this.#pick(this.#taste.extremes === false ? TIMES.filter((time) => time >= 0 && time < 9e9) : TIMES);
     const time = BigInt(seconds) * 1_000_000_000n + (this.#taste.fractions === true ? BigInt(this.#random(1_000_000_000)) : 0n);
     must(chownAt(this.#root, path, uid, gid), "chown", path);
     const fd = openAt(this.#root, path, O.RDONLY | O.NOFOLLOW | O.NONBLOCK | O.NOCTTY);
