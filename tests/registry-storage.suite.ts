@@ -43,7 +43,36 @@ async function gc(registry: OwnRegistry, ...words: string[]): Promise<string> {
   return await must([LIGHTER, "registry", "gc", "--data", registry.data, ...words], { timeout: 60_000 * SLOW });
 }
 
-/** Pushes a blob as docker does where `chunked`, else at once. */
+/** A store that speaks S3, from npm, with one bucket: its folder, and what a registry's settings say of it. */
+async function startStore(bucket: string): Promise<AsyncDisposable & { folder: string; settings: object }> {
+  const port = freePort();
+  const { node, folder: packages } = await nodePackages();
+  const place = join(folder, `store-${bucket}`);
+  const child = Bun.spawn([node, join(import.meta.dir, "foreign/s3-server.mjs"), String(port), place, bucket], {
+    env: { ...process.env, LIGHTER_PACKAGES: packages },
+    stdin: "ignore",
+    stdout: "ignore",
+    stderr: "inherit",
+  });
+  await until("the store answers", async () => (await fetch(`http://127.0.0.1:${port}/`)).status > 0, { timeout: 30_000 });
+  const keys = { "access-key": "S3RVER", "secret-key": "S3RVER" };
+  return {
+    folder: place,
+    settings: { bucket, prefix: "a/b", endpoint: `http://127.0.0.1:${port}`, region: "us-east-1", ...keys },
+    async [Symbol.asyncDispose]() {
+      child.kill("SIGKILL");
+      await child.exited;
+    },
+  };
+}
+
+/** Digests of the blobs in a bucket: the store keeps some files for each object. */
+async function objectsOf(bucket: string): Promise<string[]> {
+  const names = await readdir(bucket, { recursive: true });
+  return [...new Set(names.flatMap((name) => /blobs\/sha256\/..\/([0-9a-f]{64})/.exec(name)?.[1] ?? []))].toSorted();
+}
+
+/** Pushes a blob that is not there yet, in one request. */
 async function pushBlob(
   registry: OwnRegistry,
   repository: string,
@@ -104,27 +133,11 @@ async function tagsOf(registry: OwnRegistry): Promise<[repository: string, tag: 
 test(
   "blobs in a bucket: skopeo pushes and pulls, uploads go on after kill -9, the index comes back from the bucket, what is deleted goes",
   async () => {
-    const port = freePort();
-    const { node, folder: packages } = await nodePackages();
-    const bucket = join(folder, "s3");
-    const store = Bun.spawn([node, join(import.meta.dir, "foreign/s3-server.mjs"), String(port), bucket, "images"], {
-      env: { ...process.env, LIGHTER_PACKAGES: packages },
-      stdin: "ignore",
-      stdout: "ignore",
-      stderr: "inherit",
-    });
-    const s3 = {
-      bucket: "images",
-      prefix: "a/b",
-      endpoint: `http://127.0.0.1:${port}`,
-      region: "us-east-1",
-      "access-key": "S3RVER",
-      "secret-key": "S3RVER",
-    };
-    const settings = { storage: { s3: { ...s3, "part-size": "5m" } }, gc: { grace: "0s", untagged: "0s" } };
+    await using store = await startStore("images");
+    const bucket = store.folder;
+    const settings = { storage: { s3: { ...store.settings, "part-size": "5m" } }, gc: { grace: "0s", untagged: "0s" } };
     let registry = await own("bucket", settings);
     try {
-      await until("the store answers", async () => (await fetch(`http://127.0.0.1:${port}/`)).status > 0);
       await registry.start();
       const ours = (): string => `docker://${registry.host}`;
       await skopeo(`oci:${layered}`, `${ours()}/team/app:1`);
@@ -157,30 +170,25 @@ test(
       await pullWhole(registry, "team/app", "1").catch(() => undefined);
       expect((await registry.call("DELETE", "/v2/team/app/manifests/1")).status).toBe(202);
       await gc(registry);
-      const left = (await readdir(bucket, { recursive: true })).filter(
-        (name) => name.includes("blobs/sha256/") && /[0-9a-f]{64}/.test(name),
-      );
-      expect(left).toEqual([]);
+      expect(await objectsOf(bucket)).toEqual([]);
     } finally {
       await registry.end("SIGKILL");
-      store.kill("SIGKILL");
-      await store.exited;
     }
   },
   60_000 * SLOW,
 );
 
-test(
-  "collections under load: afterwards every tag pulls whole, and the disk holds what they need",
-  async () => {
-    const registry = await own("load", {
-      gc: { grace: "10m", untagged: "10m" },
-      retention: [{ repositories: ["churn/*"], "keep-newest": 2 }],
-    });
+test.each(["disk", "bucket"])(
+  "collections under load: afterwards every tag pulls whole, and the %s holds what they need",
+  async (place) => {
+    await using store = place === "bucket" ? await startStore("loaded") : undefined;
+    const storage = store === undefined ? {} : { storage: { s3: store.settings } };
+    const busy = { gc: { grace: "10m", untagged: "10m" }, retention: [{ repositories: ["churn/*"], "keep-newest": 2 }] };
+    const registry = await own(`load-${place}`, { ...storage, ...busy });
     await using _ends = registry;
     await registry.start();
     const workers = count(6, 32);
-    const rounds = count(6, 40);
+    const rounds = place === "disk" ? count(5, 40) : count(3, 10);
     let working = true;
     const kept = new Map<string, Digest>();
     const collect = async (): Promise<number> => {
@@ -201,11 +209,11 @@ test(
     };
     const collecting = collect();
     await Promise.all(Array.from({ length: workers }, (_, worker) => work(worker))).finally(() => (working = false));
-    await figure("registry", `collections while ${workers} clients push and pull`, await collecting);
+    await figure("registry", `collections while ${workers} clients push and pull, blobs on a ${place}`, await collecting);
     expect(await registry.end()).toBe(0);
 
     // Nobody pushes any more: what was kept for those who did may go.
-    await Bun.write(join(registry.folder, "settings.json"), JSON.stringify({ gc: { grace: "0s", untagged: "0s" } }));
+    await Bun.write(join(registry.folder, "settings.json"), JSON.stringify({ ...storage, gc: { grace: "0s", untagged: "0s" } }));
     await registry.start();
     await gc(registry);
     const reachable = new Set<Digest>();
@@ -216,7 +224,8 @@ test(
       expect((await registry.call("HEAD", `/v2/${repository}/manifests/${tag}`)).headers.get("docker-content-digest")).toBe(digest);
     }
     const blobs = join(registry.data, "content/blobs/sha256");
-    expect((await readdir(blobs)).toSorted()).toEqual([...reachable].map((digest) => digest.slice(7)).toSorted());
+    const stored = store === undefined ? (await readdir(blobs)).toSorted() : await objectsOf(store.folder);
+    expect(stored).toEqual([...reachable].map((digest) => digest.slice(7)).toSorted());
   },
   90_000 * SLOW,
 );
