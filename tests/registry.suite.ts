@@ -14,6 +14,7 @@ import { Daemon, LIGHTER } from "./harness/daemon.ts";
 import { figure } from "./harness/figures.ts";
 import { OwnRegistry } from "./harness/own-registry.ts";
 import { TestRegistry } from "./harness/registry.ts";
+import { TokenServer } from "./harness/token-server.ts";
 import { SLOW, until } from "./harness/until.ts";
 
 let folder: string;
@@ -255,6 +256,25 @@ describe("in the daemon", () => {
       await daemon[Symbol.asyncDispose]();
     }
   }, 120_000);
+});
+
+test("a token server of another's: skopeo signs in there; our registry takes its tokens", async () => {
+  await mkdir(join(folder, "issuer"), { recursive: true });
+  await using server = await TokenServer.start(join(folder, "issuer"), { name: "dora", password: "tokens" });
+  const { token: settings } = server.auth as { token: object };
+  await Bun.write(join(folder, "issuer.json"), JSON.stringify({ auth: { tokens: settings } }));
+  await using registry = new OwnRegistry(join(folder, "issued"), ["--config", join(folder, "issuer.json")]);
+  await registry.start();
+  const copy = (...flags: string[]): Promise<Outcome> =>
+    run(["skopeo", "copy", "-q", "--dest-tls-verify=false", ...flags, busybox, `docker://${registry.host}/team/app:1`], {
+      env: { HOME: folder },
+    });
+  expect((await copy()).code).toBe(1);
+  expect((await copy("--dest-creds=dora:wrong")).code).toBe(1);
+  expect(await copy("--dest-creds=dora:tokens")).toEqual({ code: 0, stdout: "", stderr: "" });
+  expect(server.asked).toContainEqual(expect.stringMatching(/repository:team\/app:.*push.* dora$/));
+  const inspect = ["skopeo", "inspect", "--tls-verify=false", "--format={{.Digest}}", `docker://${registry.host}/team/app:1`];
+  expect((await must(inspect, { env: { HOME: folder } })).trim()).toBe(digest);
 });
 
 test("in a ring: our registry, docker-registry, an OCI layout, our registry; no digest changes", async () => {

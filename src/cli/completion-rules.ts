@@ -118,6 +118,7 @@ const VALUES: Readonly<Record<string, Source>> = {
   format: FORMATS,
   "health-on-failure": words("none", "kill", "restart", "stop"),
   from: contexts({ standing: true }),
+  htpasswd: files,
   input: files,
   ipc: words("host", "private", "shareable", "none", "container:"),
   isolation: words("default"),
@@ -132,6 +133,7 @@ const VALUES: Readonly<Record<string, Source>> = {
   pid: words("host", "container:"),
   platform: PLATFORMS,
   pull: words("always", "missing", "never"),
+  rights: files,
   restart: words(
     { value: "no", help: "stays down" },
     { value: "always", help: "whatever its exit code" },

@@ -371,6 +371,26 @@ test("TLS with a certificate that is made here, once", async () => {
   await rm(root, { recursive: true });
 });
 
+test.skipIf(Bun.which("openssl") === null)("TLS with a certificate that is given, and clients that must show one of a CA", async () => {
+  const made = async (name: string): Promise<{ cert: string; key: string }> => {
+    const files = { cert: join(folder, `${name}.crt`), key: join(folder, `${name}.key`) };
+    const kind = ["-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2", "-subj", `/CN=${name}`];
+    await Bun.$`openssl req ${kind} -addext subjectAltName=IP:127.0.0.1 -keyout ${files.key} -out ${files.cert}`.quiet();
+    return files;
+  };
+  const [server, client, stranger] = [await made("server"), await made("client"), await made("stranger")];
+  await using registry = await openTestRegistry({ tls: { ...server, clientCa: client.cert } });
+  const ask = async (shown?: { cert: string; key: string }): Promise<Response> => {
+    const own = shown && { cert: await readFile(shown.cert, "utf8"), key: await readFile(shown.key, "utf8") };
+    return await fetch(`${registry.address}/v2/`, { tls: { ca: await readFile(server.cert, "utf8"), ...own } });
+  };
+  expect((await ask(client)).status).toBe(200);
+  await expect(ask()).rejects.toThrow();
+  await expect(ask(stranger)).rejects.toThrow();
+  await expect(openTestRegistry({ tls: { cert: server.cert } })).rejects.toThrow("a certificate needs its key");
+  await expect(openTestRegistry({ tls: { cert: "/none", key: "/none" } })).rejects.toThrow('reading "/none" failed');
+});
+
 test("addresses beyond the loopback need TLS, or to be told that they do not", async () => {
   await expect(openTestRegistry({ addresses: ["0.0.0.0:0"] })).rejects.toThrow("without TLS passwords and images travel in the clear");
   await expect(openTestRegistry({ addresses: ["nonsense"] })).rejects.toThrow("expected HOST:PORT");

@@ -1,3 +1,4 @@
+import type { Ingest } from "../content/content.ts";
 import type { State } from "../state/state.ts";
 import { EVERYBODY, type Access, type Scope, type Visitor } from "./access.ts";
 import { answer, answerJson, refuse, refuseError } from "./answers.ts";
@@ -14,6 +15,8 @@ import { beginUpload, cancelUpload, finishUpload, resumeUpload, uploadStatus } f
 export interface RegistryContext {
   state: State;
   content: Storage;
+  /** Uploads that a request is writing to now, by their names in the storage. */
+  writing?: Map<string, Pick<Ingest, "offset">>;
   /** What goes on around the protocol: upstreams, notices, metrics. */
   services?: Services;
 }

@@ -39,7 +39,7 @@ export async function resumeUpload(context: RegistryContext, call: Call): Promis
   try {
     const wrong = checkRange(call, position);
     if (wrong !== undefined) return wrong;
-    position += await receive(call.request, ingest);
+    position += await receiveTold(context, call, ingest);
   } finally {
     await ingest.suspend();
   }
@@ -61,6 +61,8 @@ export async function finishUpload(context: RegistryContext, call: Call): Promis
 /** GET: how far the upload is. */
 export async function uploadStatus(context: RegistryContext, call: Call): Promise<Response> {
   if (!isKnown(context, call)) return refuse("BLOB_UPLOAD_UNKNOWN", call.target);
+  const busy = context.writing?.get(refOf(call));
+  if (busy !== undefined) return answer(204, rangeHeaders(call, busy.offset));
   const ingest = await context.content.ingest(refOf(call));
   await ingest.suspend();
   return answer(204, rangeHeaders(call, ingest.offset));
@@ -74,11 +76,12 @@ export async function cancelUpload(context: RegistryContext, call: Call): Promis
 }
 
 /** Takes the rest of the body, checks the digest, and shows the blob in the repository. */
-async function complete({ state, content, services }: RegistryContext, call: Call, ingest: Ingest): Promise<Response> {
-  const { request, url, repository } = call;
+async function complete(context: RegistryContext, call: Call, ingest: Ingest): Promise<Response> {
+  const { state, content, services } = context;
+  const { url, repository } = call;
   const digest = (url.searchParams.get("digest") ?? "") as Digest;
   try {
-    await receive(request, ingest);
+    await receiveTold(context, call, ingest);
   } catch (error) {
     await ingest.suspend();
     throw error;
@@ -103,6 +106,17 @@ async function complete({ state, content, services }: RegistryContext, call: Cal
     { durable: true },
   );
   return created(repository, digest);
+}
+
+/** Takes the body; how far it is, is known meanwhile. */
+async function receiveTold(context: RegistryContext, call: Call, ingest: Ingest): Promise<number> {
+  const writing = (context.writing ??= new Map());
+  writing.set(refOf(call), ingest);
+  try {
+    return await receive(call.request, ingest);
+  } finally {
+    writing.delete(refOf(call));
+  }
 }
 
 /** The sha512 of a blob that is here. */
