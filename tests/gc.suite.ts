@@ -290,6 +290,43 @@ test(`a collection in a loop beside pulls, runs, saves, pushes and removals: not
   expect((await ground.daemon.log).match(/level=(error|fatal).*/g) ?? []).toEqual([]);
 });
 
+test(`kill -9 at random points of pulls, pushes and collections: what is listed is whole (seed ${SEED})`, async () => {
+  const random = randomOf(SEED + 1);
+  const { host } = ground.registry;
+  await ground.lighter.must("image", "pin", "busybox");
+  const quietly = (answer: Promise<Response>): Promise<unknown> => answer.then((response) => response.arrayBuffer()).catch(() => undefined);
+  for (let round = 0; round < count(4, 60); round++) {
+    const { daemon } = ground;
+    const noAuth = { headers: { "x-registry-auth": "e30=" } };
+    const under = [
+      quietly(daemon.api("POST", `/images/create?fromImage=${host}/layered&tag=latest`)),
+      quietly(daemon.api("POST", `/images/busybox/tag?repo=${host}/pushed-${round}&tag=latest`)).then(() =>
+        quietly(daemon.api("POST", `/images/${host}/pushed-${round}/push?tag=latest`, noAuth)),
+      ),
+      Bun.sleep(random() * 200).then(() => quietly(daemon.api("POST", "/lighter/gc", { body: ALL }))),
+    ];
+    await Bun.sleep(random() * 500);
+    await daemon.end("SIGKILL");
+    await Promise.all(under);
+    await daemon.start();
+    expect(await runOnce("busybox", ["echo", "pinned"])).toBe("pinned\n");
+    for (const image of await daemon.json<{ RepoTags: string[] }[]>("GET", "/images/json"))
+      for (const name of image.RepoTags)
+        if (name.includes("/layered:")) expect(await runOnce(name, ["cat", "/data/changed"])).toBe("two\n");
+    await save("layered");
+    await pull("layered");
+    expect(await runOnce(`${host}/layered:latest`, ["cat", "/data/changed"])).toBe("two\n");
+    if (random() < 0.5) await collect(ALL);
+  }
+  // What a removal left behind goes on another thread.
+  await collect(ALL);
+  await until("the disk holds what is told", async () => {
+    const { fullness } = await collect({}, true);
+    const disk = await onDisk();
+    return Math.abs(disk - fullness.images) / disk < 0.01;
+  });
+});
+
 test("by itself, where the configuration says so", async () => {
   await make("soon/gone:1");
   await Bun.write(ground.path("daemon.json"), JSON.stringify({ gc: { every: "1s", "keep-recent": "0s", "unused-for": "1s" } }));

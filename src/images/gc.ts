@@ -22,7 +22,7 @@ export interface GcContext extends DescribeContext, RemoveContext {
 }
 
 /** Images between two turns of the event loop. */
-const AT_ONCE = 50;
+const AT_ONCE = 5;
 
 /**
  * Removes images that nothing needs, by a policy; never what a container, a pin or a running transfer needs, as it is at the moment of the removal.
