@@ -18,6 +18,7 @@ export async function list(call: Call): Promise<Answer> {
       digests: query.flag("digests"),
       sharedSize: query.flag("shared-size"),
       manifests: query.flag("manifests"),
+      identity: query.flag("identity"),
       lastUsed: query.flag("last-used"),
       filters,
     }),

@@ -69,6 +69,13 @@ export const ANSWER_CHANGES: readonly Change[] = [
     },
   },
   {
+    below: 53,
+    route: IMAGE,
+    field: "Identity",
+    change: "is not told",
+    answer: (image) => void delete image["Identity"],
+  },
+  {
     below: 52,
     route: USAGE,
     field: "ImageUsage, ContainerUsage, VolumeUsage, BuildCacheUsage",
@@ -103,7 +110,7 @@ export const ANSWER_CHANGES: readonly Change[] = [
     change: "the driver of the root is told in GraphDriver",
     answer(container) {
       delete container["Storage"];
-      container["GraphDriver"] ??= GRAPH_DRIVER;
+      container["GraphDriver"] ??= { ...GRAPH_DRIVER, Name: container["Driver"] ?? GRAPH_DRIVER.Name };
     },
   },
   {

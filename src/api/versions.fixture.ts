@@ -56,7 +56,7 @@ export function engineThatKeeps(): { engine: Engine; asked: () => Asked } {
     images: {
       inspect: async (_name, options) => {
         keep(options);
-        return { Id: "i", Size: 7, Created: "", RepoTags: [], Config: { Cmd: ["sh"] }, Descriptor: {} } as never;
+        return { Id: "i", Size: 7, Created: "", RepoTags: [], Config: { Cmd: ["sh"] }, Descriptor: {}, Identity: {} } as never;
       },
       list: async (options) => {
         keep({ ...options, filters: Object.fromEntries(options.filters) });
@@ -295,6 +295,7 @@ export const CASES: Record<string, Case> = {
     old: { DockerVersion: "", Parent: "", Comment: "", Author: "" },
     now: { DockerVersion: GONE, Comment: GONE },
   },
+  "53 GET /images/:name{.+}/json Identity": { ...image, old: { Identity: GONE }, now: { Identity: {} } },
   "52 GET /images/:name{.+}/json GraphDriver": { ...image, old: { GraphDriver: { Name: "overlayfs" } }, now: { GraphDriver: GONE } },
   "52 GET /images/:name{.+}/json Config: User, Env, Cmd, Volumes, WorkingDir, Entrypoint, OnBuild, Labels": {
     ...image,

@@ -5,6 +5,7 @@ import { isAttestation } from "../oci/platform.ts";
 import type { State } from "../state/state.ts";
 import type { ImageManifestSummary } from "../wire/engine-api.ts";
 import type { Documents } from "./documents.ts";
+import { identityOf } from "./identity.ts";
 import type { ImagesNeeds } from "./needs.ts";
 import { platformFrom } from "./runnable.ts";
 import { manifestsOf, reachableBytes, stackOf, type ImageRow, type ManifestRow, type NameRow } from "./rows.ts";
@@ -47,7 +48,21 @@ export function totalSize(state: State, image: ImageRow, rows: readonly Manifest
 }
 
 /** Everything an image consists of, as `manifests` of the API shows it: platforms that are here, those that are not, attestations. */
-export async function summarizeManifests(context: DescribeContext, image: ImageRow): Promise<ImageManifestSummary[]> {
+export async function summarizeManifests(
+  context: DescribeContext,
+  image: ImageRow,
+  options: { identity?: boolean } = {},
+): Promise<ImageManifestSummary[]> {
+  const found = await summarizeAll(context, image);
+  if (options.identity !== true) return found;
+  return found.map((summary) => {
+    const identity = identityOf(context.state, summary.ID as Digest);
+    if (!summary.ImageData || identity === undefined) return summary;
+    return { ...summary, ImageData: { ...summary.ImageData, Identity: identity } };
+  });
+}
+
+async function summarizeAll(context: DescribeContext, image: ImageRow): Promise<ImageManifestSummary[]> {
   const { content, documents, state } = context;
   const rows = manifestsOf(state, image.id);
   if (!isIndex(image.media_type)) return rows.map((row) => summarizeOne(context, image, targetOf(content, image), row));

@@ -58,6 +58,8 @@ export interface Images {
     digests?: boolean;
     manifests?: boolean;
     sharedSize?: boolean;
+    /** The manifests, and where each is known to come from. */
+    identity?: boolean;
     lastUsed?: boolean;
   }): Promise<(ImageSummary & { LastUsed?: string })[]>;
   inspect(reference: string, options?: { platform?: string; manifests?: boolean }): Promise<ImageInspect>;

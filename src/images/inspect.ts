@@ -3,6 +3,7 @@ import type { HistoryEntry, RunConfig } from "../oci/image.ts";
 import type { ImageHistoryResponseItem, ImageInspect, ImageConfig as WireConfig } from "../wire/engine-api.ts";
 import { repoDigests, repoTags, summarizeManifests, targetOf, totalSize, type DescribeContext } from "./describe.ts";
 import { findImage } from "./find.ts";
+import { identityOf } from "./identity.ts";
 import { createdOf } from "./list.ts";
 import { choosePlatform } from "./runnable.ts";
 import { manifestsOf, namesOf, stackOf } from "./rows.ts";
@@ -19,6 +20,7 @@ export async function inspectImage(
   const row = choosePlatform(state, found, options.platform, reference);
   const config = await documents.config(row.config);
   const names = namesOf(state, image.id);
+  const identity = identityOf(state, image.id);
   const comment = config.history?.at(-1)?.comment;
   const tagged = names.map((name) => BigInt(name.created)).reduce((last, time) => (time > last ? time : last), 0n);
   return {
@@ -37,6 +39,7 @@ export async function inspectImage(
     RootFS: { Type: "layers", ...(config.rootfs.diff_ids.length === 0 ? {} : { Layers: config.rootfs.diff_ids }) },
     Metadata: { LastTagTime: toRfc3339Nano(tagged) },
     Descriptor: targetOf(content, image),
+    ...(identity === undefined ? {} : { Identity: identity }),
     ...(options.manifests === true ? { Manifests: await summarizeManifests(context, image) } : {}),
   };
 }

@@ -18,6 +18,8 @@ export interface ListOptions {
   filters: Filters;
   digests?: boolean;
   manifests?: boolean;
+  /** The manifests, and where each is known to come from. */
+  identity?: boolean;
   sharedSize?: boolean;
   lastUsed?: boolean;
 }
@@ -39,7 +41,8 @@ export async function listImages(context: DescribeContext, options: ListOptions)
     if (!matchLabels(options.filters, config?.config?.Labels ?? {})) continue;
     const summary: ImageSummary & { LastUsed?: string } = summarize(context, image, names, config);
     if (options.lastUsed === true) summary.LastUsed = toRfc3339Nano(BigInt(image.last_used));
-    if (options.manifests === true) summary.Manifests = await summarizeManifests(context, image);
+    if (options.manifests === true || options.identity === true)
+      summary.Manifests = await summarizeManifests(context, image, { identity: options.identity === true });
     if (shared !== undefined) summary.SharedSize = shared.get(image.id) ?? 0;
     found.push(summary);
   }
