@@ -1,4 +1,4 @@
-/** A daemon behind ssh: a real server on loopback, Debian's docker and our client, contexts, and images that go from daemon to daemon. Deadline: 150 s. */
+/** A daemon behind ssh: a real server on loopback, Debian's docker and our client, contexts, and images that go from daemon to daemon. Deadline: 180 s. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { chmod, mkdir, rm, symlink } from "node:fs/promises";
 import { join } from "node:path";
@@ -16,6 +16,7 @@ let url: string;
 /** As `url`, through a counter of bytes. */
 let counted: string;
 let sent = 0;
+let received = 0;
 let counter: Bun.TCPSocketListener | undefined;
 /** The daemon on this side; the ground's is the far one. */
 let near: Daemon;
@@ -109,24 +110,35 @@ function countTo(port: number): Bun.TCPSocketListener {
     port: 0,
     socket: {
       open(socket) {
-        const back = { data: (_: unknown, bytes: Buffer) => void socket.write(bytes), close: () => void socket.end() };
+        let last: Promise<unknown> = Promise.resolve();
+        const back = {
+          data: (_: unknown, bytes: Buffer) => {
+            received += bytes.length;
+            const kept = Buffer.from(bytes);
+            last = last.then(() => writeAll(socket, kept));
+          },
+          close: () => void last.then(() => socket.end()),
+        };
         socket.data = { far: Bun.connect({ hostname: "127.0.0.1", port, socket: back }), last: Promise.resolve() };
       },
       data(socket, bytes) {
         const { data } = socket;
+        const kept = Buffer.from(bytes);
         data.last = data.last.then(async () => {
-          const far = await data.far;
-          for (let at = 0; at < bytes.length && far.readyState === 1;) {
-            const taken = far.write(bytes.subarray(at));
-            at += Math.max(0, taken);
-            sent += Math.max(0, taken);
-            if (at < bytes.length) await Bun.sleep(1);
-          }
+          await writeAll(await data.far, kept);
+          sent += kept.length;
         });
       },
       close: (socket) => void socket.data.far.then((far) => far.end()),
     },
   }) as unknown as Bun.TCPSocketListener;
+}
+
+async function writeAll(to: Pick<Bun.Socket, "write" | "readyState">, bytes: Buffer): Promise<void> {
+  for (let at = 0; at < bytes.length && to.readyState === 1;) {
+    at += Math.max(0, to.write(bytes.subarray(at)));
+    if (at < bytes.length) await Bun.sleep(1);
+  }
 }
 
 /** Runs a client's command over ssh; its standard output. */
@@ -248,6 +260,29 @@ test("a push over ssh that was interrupted goes on where it was", async () => {
   expect(sent).toBeGreaterThan(size << 20);
   expect(sent / (size << 20)).toBeLessThan(1.3);
   expect(await ground.lighter.must("images", "-q", "large:1")).not.toBe("");
+});
+
+test("a pull over ssh that was interrupted goes on where it was", async () => {
+  const size = 24;
+  await onNear("rmi", "large:1");
+  const script = `cd "$0" && head -c ${size}M /dev/urandom > random && tar -cf random.tar random`;
+  await must(["sh", "-c", script, ground.path("ssh")]);
+  await ground.lighter.must("import", ground.path("ssh/random.tar"), "large:2");
+  received = 0;
+  for (const share of [0.3, 0.6]) {
+    const child = Bun.spawn([LIGHTER, "pull", "-q", `${counted}/large:2`], {
+      env: { ...process.env, ...nearEnv() },
+      stdout: "ignore",
+      stderr: "ignore",
+    });
+    await until("a part of it has come", () => received > (share * size) << 20, { timeout: 60_000, every: 1 });
+    child.kill("SIGKILL");
+    await child.exited;
+  }
+  await onNear("pull", `${counted}/large:2`);
+  expect(received).toBeGreaterThan(size << 20);
+  expect(received / (size << 20)).toBeLessThan(1.5);
+  expect(await onNear("images", "-q", "large:2")).not.toBe("");
 });
 
 test("what cannot be moved over ssh is said in a sentence", async () => {
