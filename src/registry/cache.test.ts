@@ -6,6 +6,7 @@ import { openContent } from "../content/open.ts";
 import { digestOf } from "../oci/digest.ts";
 import { MEDIA } from "../oci/image.ts";
 import { State } from "../state/state.ts";
+import { DEFAULT_REGISTRY } from "./config.ts";
 import { openRegistry } from "./open.ts";
 import type { Registry } from "./registry.ts";
 import { REGISTRY_ROOTS } from "./rows.ts";
@@ -26,18 +27,19 @@ afterEach(async () => {
   for (const close of closers.splice(0).toReversed()) await close();
 });
 
-async function open(settings: object): Promise<Shop> {
+/** @param rights lines of a rights file: then it listens on a loopback port, too, and lets in by them. */
+async function open(settings: object, rights?: string): Promise<Shop> {
   const folder = await mkdtemp(join(tmpdir(), "lighter-cache-"));
   const state = new State(join(folder, "state.db"));
   const content = await openContent({ dataRoot: folder, state, roots: [REGISTRY_ROOTS] });
   const shipped = (): Promise<[]> => Promise.resolve([]);
-  const registry = await openRegistry({
-    state,
-    content,
-    socket: join(folder, "registry.sock"),
-    shipped,
-    settings: parseSettings(settings),
-  });
+  const socket = join(folder, "registry.sock");
+  const [htpasswd, file] = [join(folder, "users"), join(folder, "rights")];
+  await Bun.write(htpasswd, "");
+  await Bun.write(file, rights ?? "");
+  const config = { ...DEFAULT_REGISTRY, addresses: ["127.0.0.1:0"], auth: { htpasswd, rights: file } };
+  const network = rights === undefined ? undefined : { config, folder };
+  const registry = await openRegistry({ state, content, socket, shipped, settings: parseSettings(settings), network });
   closers.push(async () => {
     await registry[Symbol.asyncDispose]();
     state.close();
@@ -282,4 +284,18 @@ test("who knows a digest does not get it by a name whose upstream does not have 
   const shared = await cache.call("GET", `/v2/open/any/app/blobs/${image.layer}`);
   expect((await shared.bytes()).length).toBe(bytes.length);
   expect(open_.seen.filter((line) => line.startsWith("GET") && line.includes(image.layer))).toEqual([]);
+});
+
+test("rights hold for the name here, however it is asked for", async () => {
+  const upstream = await openUpstream();
+  await push(upstream, "open/app", "1", "one");
+  const proxy = { proxies: [{ prefix: "secret", url: upstream.url }] };
+  const cache = await open(proxy, "anonymous open/** pull");
+  const status = async (path: string): Promise<number> => (await fetch(new URL(path, cache.registry.addresses[0]))).status;
+  expect(await status("/v2/secret/open/app/manifests/1")).toBe(401);
+  expect(await status("/v2/open/app/manifests/1?ns=secret")).toBe(403);
+  expect(await status("/v2/open/app/tags/list?ns=secret")).toBe(403);
+  expect(upstream.seen.filter((line) => line.startsWith("GET"))).toEqual([]);
+  const allowed = await open(proxy, "anonymous ** pull");
+  expect((await fetch(new URL("/v2/open/app/manifests/1?ns=secret", allowed.registry.addresses[0]))).status).toBe(200);
 });
