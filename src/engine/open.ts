@@ -57,6 +57,9 @@ export async function openEngine(given: EngineConfig): Promise<Engine> {
       defaultRuntime: config.defaultRuntime,
     }),
   ]);
+  // Goes on while the other parts open; a failure shows where it is awaited.
+  const trial = tryOverlay(dataRoot, (rootfs) => runtime.openRoot(rootfs));
+  trial.catch(() => undefined);
   const network = config.registry && { config: config.registry, folder: join(dataRoot, "registry") };
   const registry =
     config.builtinRegistry || network !== undefined
@@ -80,7 +83,7 @@ export async function openEngine(given: EngineConfig): Promise<Engine> {
   const networks = await openNetworks({ state, needs: { container: containerOf(state) }, options: networkOptions(config) });
   const volumes = openVolumes({ state, content, dataRoot });
   config.containers = { ...config.containers, nofile: inheritedNofile(), appArmorProfile: await loadDefaultProfile() };
-  const noOverlay = await tryOverlay(dataRoot, (rootfs) => runtime.openRoot(rootfs));
+  const noOverlay = await trial;
   const options = { ...containersOptions(config), copies: noOverlay !== undefined };
   const containers: Containers = openContainers({
     state,
