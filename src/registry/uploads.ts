@@ -15,6 +15,10 @@ const RANGE = /^(?:bytes[ =])?(\d+)-(\d+)(?:\/(?:\d+|\*))?$/;
 /** Chunks shorter than this are slow to send, in bytes; the last one may have any length. Nothing is refused for it. */
 const CHUNK_LEAST = 1 << 16;
 
+/** While an upload is opened or closed its state is not known: it is asked again after a pause, for so long; milliseconds. */
+const STATUS_PATIENCE = 10_000;
+const STATUS_PAUSE = 20;
+
 /** POST: mounts a blob of another repository, takes a whole blob at once, or begins an upload. */
 export async function beginUpload(context: RegistryContext, call: Call): Promise<Response> {
   const { url, repository } = call;
@@ -58,14 +62,26 @@ export async function finishUpload(context: RegistryContext, call: Call): Promis
   return wrong;
 }
 
-/** GET: how far the upload is. */
+/** GET: how far the upload is, while another request writes to it as well. */
 export async function uploadStatus(context: RegistryContext, call: Call): Promise<Response> {
-  if (!isKnown(context, call)) return refuse("BLOB_UPLOAD_UNKNOWN", call.target);
+  for (let patience = STATUS_PATIENCE; ; patience -= STATUS_PAUSE) {
+    if (!isKnown(context, call)) return refuse("BLOB_UPLOAD_UNKNOWN", call.target);
+    try {
+      return answer(204, rangeHeaders(call, await offsetOf(context, call)));
+    } catch (error) {
+      if (kindOf(error) !== "conflict" || patience <= 0) throw error;
+      await Bun.sleep(STATUS_PAUSE);
+    }
+  }
+}
+
+/** Throws `conflict` while the upload is being opened or closed. */
+async function offsetOf(context: RegistryContext, call: Call): Promise<number> {
   const busy = context.writing?.get(refOf(call));
-  if (busy !== undefined) return answer(204, rangeHeaders(call, busy.offset));
+  if (busy !== undefined) return busy.offset;
   const ingest = await context.content.ingest(refOf(call));
   await ingest.suspend();
-  return answer(204, rangeHeaders(call, ingest.offset));
+  return ingest.offset;
 }
 
 /** DELETE: gives the upload up. */
