@@ -1,5 +1,6 @@
 import { expect, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
+import { gzipSync } from "node:zlib";
 import { Layout, tarOf } from "./layout-fixture.ts";
 import { LighterError } from "../base/errors.ts";
 import { seeded, type Random } from "../content/random-tree-fixture.ts";
@@ -164,6 +165,21 @@ test.skipIf(!able)(
     expect(Math.min(tally.loaded, tally.refused)).toBeGreaterThan(ROUNDS / 20);
   },
   3_600_000,
+);
+
+test.skipIf(!able)(
+  "documents without end, and members without end, are refused before they are held",
+  async () => {
+    await using shop = await workshop();
+    const document = Buffer.alloc(7 << 20, " ");
+    const many = Array.from({ length: 12 }, (_, index) => ({ path: `${index}.json`, data: document }));
+    expect((await failure(load(shop, tarOf(many)))).message).toContain("its documents have more than");
+    // One header after the other, out of a small file.
+    const links = tarOf(Array.from({ length: 1000 }, (_, index) => ({ path: `${index}`, type: "symlink" as const, link: "x" })));
+    const packed = gzipSync(Buffer.concat(Array.from({ length: 201 }, () => links.subarray(0, -1024))));
+    expect((await failure(load(shop, packed))).message).toContain("it has more than");
+  },
+  60_000,
 );
 
 test.skipIf(!able)(

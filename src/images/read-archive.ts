@@ -16,6 +16,10 @@ export interface ImageArchive {
 
 /** Documents past this size are nobody's. */
 const MOST_DOCUMENT = 8 << 20;
+/** All documents of an archive together, which are held in memory. */
+const MOST_DOCUMENTS = 64 << 20;
+/** A thousand images of a hundred layers, and their links. */
+const MOST_MEMBERS = 200_000;
 /** The only large things in an archive: blobs of a layout, and layers of the older forms. */
 const BLOB = /^(?:blobs\/sha256\/([0-9a-f]{64})|[^/]+\.tar|[^/]+\/layer\.tar|[0-9a-f]{64}\.json)$/;
 const LINKS = 16;
@@ -53,6 +57,8 @@ class ArchiveReader {
   readonly #links = new Map<string, string>();
   readonly #parser: TarParser;
   #steps: Step[] = [];
+  #members = 0;
+  #documentBytes = 0;
   #target: { ingest: Ingest; hash: Bun.CryptoHasher } | Uint8Array[] | undefined;
 
   constructor(content: Content, lease: Lease, stored?: (path: string, size: number) => void) {
@@ -94,6 +100,7 @@ class ArchiveReader {
   }
 
   async #begin(entry: TarEntry): Promise<void> {
+    if (++this.#members > MOST_MEMBERS) throw new LighterError("invalid", `invalid archive: it has more than ${MOST_MEMBERS} members`);
     const path = pathOf(entry);
     if (entry.type === "symlink" || entry.type === "link") {
       const target = textOf(entry.link);
@@ -103,7 +110,12 @@ class ArchiveReader {
     if (BLOB.test(path)) {
       const ingest = await this.#content.ingest(`${UNREPEATED}load-${crypto.randomUUID()}`);
       this.#target = { ingest, hash: new Bun.CryptoHasher("sha256") };
-    } else if (entry.size <= MOST_DOCUMENT && /\.json$|^oci-layout$|^repositories$/.test(path)) this.#target = [];
+    } else if (entry.size <= MOST_DOCUMENT && /\.json$|^oci-layout$|^repositories$/.test(path)) {
+      this.#documentBytes += entry.size;
+      if (this.#documentBytes > MOST_DOCUMENTS)
+        throw new LighterError("invalid", `invalid archive: its documents have more than ${MOST_DOCUMENTS} bytes`);
+      this.#target = [];
+    }
   }
 
   async #write(bytes: Uint8Array): Promise<void> {
