@@ -122,7 +122,7 @@ export class Connection {
     const second = await this.#authorization(asked, request);
     if (second === undefined || (second === authorization && second.startsWith("Basic"))) return response;
     await response.body?.cancel().catch(() => undefined);
-    this.#pinged = { base, challenges: asked, time: Date.now() };
+    this.#pinged = { base, challenges: asked.map(withoutScope), time: Date.now() };
     return this.#send(base, request, second);
   }
 
@@ -163,11 +163,17 @@ export class Connection {
     const key = request.scopes.join(" ");
     const known = this.#tokens.get(key);
     if (known !== undefined && known.expires > Date.now()) return known.header;
-    const scopes = request.scopes.length > 0 ? request.scopes : (bearer.parameters["scope"]?.split(" ") ?? []);
+    const scopes = this.#scopesOf(request, bearer.parameters["scope"]?.split(" ") ?? []);
     const ask = async (): Promise<Token> => requestToken(bearer, scopes, await this.#context(request.signal));
     const token = await this.#asking.run(key, ask, request.signal);
     this.#tokens.set(key, token);
     return token.header;
+  }
+
+  /** What a token is asked for. A mirror may keep a registry's repositories under other names: what it says itself counts, too. */
+  #scopesOf({ scopes }: RegistryRequest, challenged: readonly string[]): readonly string[] {
+    if (scopes.length === 0) return challenged;
+    return this.host.mirror === true ? [...new Set([...scopes, ...challenged])] : scopes;
   }
 
   async #context(signal: AbortSignal | undefined): Promise<TokenContext> {
@@ -201,6 +207,11 @@ export class Connection {
     this.#tls.catch(() => undefined);
     return this.#tls;
   }
+}
+
+/** A challenge as it is good for other repositories, too. */
+function withoutScope({ scheme, parameters: { scope: _scope, ...parameters } }: Challenge): Challenge {
+  return { scheme, parameters };
 }
 
 /** Whether an answer came from the registry itself: what another host asks for at the end of a redirect is not to be given. */

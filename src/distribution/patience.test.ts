@@ -222,3 +222,22 @@ test("a mirror that fails is left out of the next list, and the registry itself 
   expect(list()).toHaveLength(3);
   expect(distribution.limits).toEqual({ downloads: 9, uploads: 5, attempts: 5 });
 });
+
+test("a mirror may have other names for repositories: the scope that it names is asked for, too", async () => {
+  await using registry = await hostileRegistry();
+  const image = registry.addImage("x", "1", []);
+  registry.faults.intercept = (request, response, path) => {
+    if (path === "/token") response.writeHead(200).end(JSON.stringify({ token: new URL(request.url ?? "", "http://x").search }));
+    else if (path.includes("manifests") && !(request.headers.authorization ?? "").includes("repository%3Aghcr.io%2Fx%3Apull")) {
+      const challenge = `Bearer realm="http://${registry.host}/token",scope="repository:ghcr.io/x:pull"`;
+      response.writeHead(401, { "www-authenticate": challenge }).end();
+    } else return false;
+    return true;
+  };
+  const host = { url: `http://${registry.host}`, insecure: true, mirror: true, namespace: "ghcr.io" };
+  const repository = openDistribution(options).repository(parseReference("ghcr.io/x"), { host })[0];
+  expect((await repository?.manifest("1"))?.descriptor).toEqual(image);
+  expect(tokensOf(registry).map(({ path }) => new URL(path, "http://x").searchParams.getAll("scope"))).toEqual([
+    ["repository:x:pull", "repository:ghcr.io/x:pull"],
+  ]);
+});

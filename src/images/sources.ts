@@ -67,7 +67,8 @@ export class Sources {
 
   /** All tags of a repository. */
   async tags(ask: Ask): Promise<string[]> {
-    return this.#first(this.repositories(ask), (repository) => repository.tags(signalOf(ask)));
+    const askable = this.repositories(ask).filter((repository) => repository.can("resolve"));
+    return this.#first(askable, (repository) => repository.tags(signalOf(ask)));
   }
 
   repositories({ reference, credentials, host }: Ask): Repository[] {
