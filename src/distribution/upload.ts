@@ -166,6 +166,8 @@ class Upload {
     const status = refused?.status;
     this.#unsure = true;
     if (++this.#failures > FRUITLESS) throw error;
+    // A token may end while a body is under way; who is refused from the start, or twice, may not.
+    if (status === 401 && (this.#session === undefined || this.#failures > 1)) throw error;
     if (status === 413 && this.#manner === "stream") return this.#change("chunks");
     if ((status === 405 || status === 501) && this.#manner !== "whole") return this.#change("whole");
     if (status === 404 || (status === 400 && this.#resumed && !this.#anew)) {
