@@ -5,6 +5,8 @@ import { testImage } from "../tools/test-images.ts";
 import type { DistributionInspect, ImageInspect } from "../src/wire/engine-api.ts";
 import { pushAttested, SBOM_TYPE, STATEMENT } from "./harness/attested.ts";
 import { Ground } from "./harness/ground.ts";
+import { TestRegistry } from "./harness/registry.ts";
+import { TokenServer } from "./harness/token-server.ts";
 import type { Outcome } from "../tools/shell.ts";
 
 let ground: Ground;
@@ -167,4 +169,27 @@ test("attestations come with a pull, stay through save, load and push, and can b
   expect((await ground.daemon.api("GET", `/images/${name}/attestations?platform=${other}`)).status).toBe(404);
   expect(await ground.daemon.json<unknown[]>("GET", "/images/busybox/attestations")).toEqual([]);
   expect((await ground.daemon.api("GET", `/images/${name}/attestations`, { version: "1.54" })).status).toBe(400);
+});
+
+test("a registry that wants tokens: manifest and search take the user's login, and none after it is gone", async () => {
+  await using issuer = await TokenServer.start(ground.folder, { name: "me", password: "secret" });
+  await using registry = await TestRegistry.start(ground.path("tokens"), { auth: issuer.auth });
+  const { lighter } = ground;
+  const { host } = registry;
+  await lighter.must("login", "-u", "me", "-p", "secret", host);
+  for (const name of ["busybox", "layered"]) {
+    await lighter.must("tag", name, `${host}/${name}`);
+    await lighter.must("push", "-q", `${host}/${name}`);
+  }
+  await lighter.must("manifest", "create", `${host}/team/list`, `${host}/busybox`, `${host}/layered`);
+  await lighter.must("manifest", "annotate", `${host}/team/list`, `${host}/layered`, "--arch", "s390x");
+  const pushed = await lighter.must("manifest", "push", `${host}/team/list`);
+  await lighter.must("manifest", "rm", `${host}/team/list`);
+  expect(JSON.parse(await lighter.must("manifest", "inspect", `${host}/team/list`))).toMatchObject({ manifests: [{}, {}] });
+  expect(pushed.split("\n")).toHaveLength(3);
+  expect(await lighter.must("search", "--format", "{{.Name}}", `${host}/layer`)).toBe(`${host}/layered`);
+  await lighter.must("manifest", "create", `${host}/team/list:2`, `${host}/busybox`);
+  await lighter.must("logout", host);
+  expect((await lighter.run(["manifest", "push", `${host}/team/list:2`])).code).toBe(1);
+  expect((await lighter.run(["search", `${host}/layer`])).stderr).toMatch(/unauthorized|denied/);
 });

@@ -1,4 +1,4 @@
-import { LighterError, messageOf } from "../base/errors.ts";
+import { kindOf, LighterError, messageOf } from "../base/errors.ts";
 import { DEFAULT_REGISTRY } from "../base/reference.ts";
 import { readAtMost } from "./answers.ts";
 import { basicHeader } from "./authorize.ts";
@@ -6,6 +6,7 @@ import { readCertificates } from "./certificates.ts";
 import { Connection, pause } from "./connection.ts";
 import type { Credentials, DistributionOptions, FoundRepository, RegistryHost } from "./distribution.ts";
 import { originOf } from "./hosts.ts";
+import { isNetworkFailure } from "./network-failure.ts";
 import { nextPage } from "./repository.ts";
 import { send } from "./send.ts";
 
@@ -48,7 +49,11 @@ async function searchRegistry(request: SearchRequest, options: DistributionOptio
   const connection = new Connection(host, request.credentials, options);
   const base = host === HUB_INDEX ? host.url : (await connection.ping({ signal: request.signal })).base;
   const url = `${base}/v1/search?q=${encodeURIComponent(term)}&n=${limit}`;
-  const response = await ask(url, host, request, options);
+  // An identity token is no password: it buys a token for the search, as Docker does.
+  const response =
+    host === HUB_INDEX && request.credentials?.identityToken
+      ? await connection.request({ method: "GET", path: url, scopes: ["registry:catalog:search"], signal: request.signal })
+      : await ask(url, host, request, options);
   const found = response.status === 200 ? await readFound(response) : undefined;
   if (found !== undefined) return found;
   if (host === HUB_INDEX) throw new LighterError("unavailable", `unexpected status code ${response.status}`);
@@ -96,6 +101,7 @@ async function searchCatalog(connection: Connection, request: SearchRequest, sta
   for (let page = 0; path !== undefined && page < MOST_PAGES; page++) {
     const answer: { names: string[]; next: string | undefined } = await readCatalog(connection, path, request.signal).catch(
       (cause: unknown) => {
+        if (kindOf(cause) === "cancelled" || kindOf(cause) === "unauthorized" || isNetworkFailure(cause)) throw cause;
         throw new LighterError(
           "unavailable",
           `Cannot search "${registry}": it offers neither Docker's search (status ${status}) nor a list of its repositories (${messageOf(cause)})`,
@@ -120,6 +126,10 @@ async function readCatalog(
 ): Promise<{ names: string[]; next: string | undefined }> {
   const response = await connection.request({ method: "GET", path, scopes: ["registry:catalog:*"], signal });
   const { data } = await readAtMost(response, MOST_ANSWER);
+  if (response.status === 401) {
+    const registry = new URL(connection.host.url).host;
+    throw new LighterError("unauthorized", `Cannot search "${registry}": unauthorized: authentication required`);
+  }
   if (!response.ok) throw new LighterError("unavailable", `status ${response.status}`);
   const parsed = JSON.parse(new TextDecoder().decode(data)) as { repositories?: unknown } | null;
   if (!Array.isArray(parsed?.repositories)) throw new LighterError("unavailable", "no list");
