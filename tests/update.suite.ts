@@ -20,9 +20,14 @@ afterAll(async () => await ground?.[Symbol.asyncDispose]());
 
 interface Inspected {
   Id: string;
-  State: { Pid: number; Status: string };
+  State: { Pid: number; Status: string; Health?: { Status: string } };
   Config: { Env: string[]; Labels: Record<string, string>; Hostname: string };
-  HostConfig: Record<string, unknown> & { Memory: number; Binds: string[] | null; PortBindings: Record<string, unknown[]> };
+  HostConfig: Record<string, unknown> & {
+    Memory: number;
+    Binds: string[] | null;
+    LogConfig: { Config: object };
+    PortBindings: Record<string, unknown[]>;
+  };
   Mounts: { Type: string; Destination: string }[];
   PendingChanges?: string[];
 }
@@ -255,6 +260,34 @@ describe("a container that exists", () => {
     await lighter.must("update", "-e", "A=4", name);
     await lighter.must("update", "-e", "A=3", name);
     expect((await inspect(name)).PendingChanges).toBeUndefined();
+    await lighter.must("rm", "-f", name);
+  });
+
+  test("the health check is another one at once, log options wait, and -P opens what is exposed", async () => {
+    const { lighter } = ground;
+    const name = await run("--expose", "81");
+    const health = async (): Promise<unknown> => (await inspect(name)).State.Health?.Status;
+    await lighter.must("update", "--health-cmd", "test -e /tmp/well", "--health-interval", "100ms", "--health-retries", "2", name);
+    await until("it is unhealthy", async () => (await health()) === "unhealthy");
+    await lighter.must("exec", name, "touch", "/tmp/well");
+    await until("it is healthy", async () => (await health()) === "healthy");
+    await ground.daemon.end("SIGKILL");
+    await ground.daemon.start();
+    await lighter.must("exec", name, "rm", "/tmp/well");
+    await until("it is unhealthy again", async () => (await health()) === "unhealthy");
+    await lighter.must("update", "--no-healthcheck", name);
+    expect(await health()).toBeUndefined();
+
+    const told = await lighter.run(["update", "--log-opt", "max-size=1m", name]);
+    expect([told.code, told.stderr]).toEqual([0, `${name}: HostConfig.LogConfig takes effect at the next start\n`]);
+    const refused = await lighter.run(["update", "--log-opt", "max-size=much", name]);
+    expect([refused.code, refused.stderr]).toEqual([1, expect.stringContaining("invalid size: 'much'")]);
+    expect((await inspect(name)).HostConfig.LogConfig.Config).toEqual({ "max-size": "1m" });
+
+    await lighter.must("update", "-P", name);
+    expect(await lighter.must("port", name, "81")).toMatch(/^0\.0\.0\.0:\d+/);
+    await lighter.must("update", "--publish-all=false", name);
+    expect(await lighter.must("port", name)).toBe("");
     await lighter.must("rm", "-f", name);
   });
 

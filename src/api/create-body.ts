@@ -49,6 +49,15 @@ const mount = object({
 const portMap = mapOf(listOf(object({ HostIp: text, HostPort: text })), "keep");
 
 /** Limits and devices: of a create, and of an update. */
+const healthcheck = object({
+  Test: texts,
+  Interval: integer,
+  Timeout: integer,
+  Retries: integer,
+  StartPeriod: integer,
+  StartInterval: integer,
+});
+
 const limits = {
   CpuShares: integer,
   Memory: integer,
@@ -124,7 +133,7 @@ const hostConfig = object({
   ...limits,
 });
 
-export { limits, mount, portMap };
+export { healthcheck, limits, mount, portMap };
 
 /** The body of `/containers/create`. */
 export const createBody = object({
@@ -140,7 +149,7 @@ export const createBody = object({
   StdinOnce: flag,
   Env: texts,
   Cmd: words,
-  Healthcheck: object({ Test: texts, Interval: integer, Timeout: integer, Retries: integer, StartPeriod: integer, StartInterval: integer }),
+  Healthcheck: healthcheck,
   ArgsEscaped: flag,
   Image: text,
   Volumes: set,

@@ -1,9 +1,9 @@
 import { LighterError } from "../base/errors.ts";
 import type { UpdateBody } from "../containers/containers.ts";
 import { json, param, type Answer, type Call } from "./call.ts";
-import { limits, mount, portMap } from "./create-body.ts";
+import { healthcheck, limits, mount, portMap } from "./create-body.ts";
 import { readJson } from "./read-json.ts";
-import { integer, listOf, mapOf, object, text, words } from "./shape.ts";
+import { flag, integer, listOf, mapOf, object, text, words } from "./shape.ts";
 
 const texts = listOf(text);
 
@@ -13,6 +13,9 @@ const edit = object({
   Labels: object({ Set: mapOf(text), Remove: texts }),
   Ports: object({ Add: portMap, Remove: texts }),
   Mounts: object({ Binds: texts, Mounts: listOf(mount), Remove: texts }),
+  Healthcheck: healthcheck,
+  LogOptions: object({ Set: mapOf(text), Remove: texts }),
+  PublishAllPorts: flag,
   Aliases: mapOf(object({ Add: texts, Remove: texts })),
   Hostname: text,
   Domainname: text,

@@ -59,7 +59,7 @@ export function createBody(flags: ContainerValues, image: string, words: readonl
     WorkingDir: flags.workdir,
     Labels: labels(flags),
     StopSignal: flags["stop-signal"],
-    Healthcheck: health(flags, context),
+    Healthcheck: healthOf(flags, context.given),
   });
   // An empty entrypoint that was asked for resets the image's, a stop time of 0 is one.
   if (context.given("entrypoint")) config.Entrypoint = [flags.entrypoint];
@@ -238,23 +238,33 @@ function labels(flags: ContainerValues): Record<string, string> {
   const all: Record<string, string> = {};
   for (const path of flags["label-file"]) for (const line of readKeyValueFile(path, () => undefined)) Object.assign(all, keyValue(line));
   for (const label of flags.label) Object.assign(all, keyValue(label));
-  const action = flags["health-on-failure"];
-  if (action !== "" && !HEALTH_ACTIONS.some((known) => known === action))
-    throw new LighterError("invalid", `invalid --health-on-failure '${action}': use none, kill, restart or stop`);
-  if (action !== "") all[HEALTH_ACTION_LABEL] = action;
-  return all;
+  return Object.assign(all, healthActionLabel(flags["health-on-failure"]));
 }
 
-function health(flags: ContainerValues, context: BodyContext): HealthConfig | undefined {
-  const names = [
-    "health-cmd",
-    "health-interval",
-    "health-timeout",
-    "health-start-period",
-    "health-start-interval",
-    "health-retries",
-  ] as const;
-  const some = names.some((name) => context.given(name));
+/** The label that says what happens to an unhealthy container; none for an empty word. Throws `invalid` for a word that nobody knows. */
+export function healthActionLabel(action: string): Record<string, string> {
+  if (action === "") return {};
+  if (!HEALTH_ACTIONS.some((known) => known === action))
+    throw new LighterError("invalid", `invalid --health-on-failure '${action}': use none, kill, restart or stop`);
+  return { [HEALTH_ACTION_LABEL]: action };
+}
+
+const HEALTH_FLAGS = [
+  "health-cmd",
+  "health-interval",
+  "health-timeout",
+  "health-start-period",
+  "health-start-interval",
+  "health-retries",
+] as const;
+
+/** The health check that the flags ask for; undefined where none of them was given. */
+export function healthOf(
+  flags: Pick<ContainerValues, (typeof HEALTH_FLAGS)[number] | "no-healthcheck">,
+  given: (name: (typeof HEALTH_FLAGS)[number]) => boolean,
+): HealthConfig | undefined {
+  const names = HEALTH_FLAGS;
+  const some = names.some((name) => given(name));
   if (flags["no-healthcheck"]) {
     if (some) throw new LighterError("invalid", "--no-healthcheck conflicts with --health-* options");
     return { Test: ["NONE"] };

@@ -1,5 +1,5 @@
 import { CONTAINER_FLAGS as OF_RUN } from "./container-flags.ts";
-import { list, string } from "./flags.ts";
+import { bool, list, string } from "./flags.ts";
 
 /** Docker's flags of `update`, and ours for what a container can become beside its limits. */
 export const UPDATE_FLAGS = {
@@ -25,18 +25,29 @@ export const UPDATE_FLAGS = {
   "device-write-bps": OF_RUN["device-write-bps"],
   "device-write-iops": OF_RUN["device-write-iops"],
   domainname: OF_RUN.domainname,
+  "health-cmd": OF_RUN["health-cmd"],
+  "health-interval": OF_RUN["health-interval"],
+  "health-on-failure": OF_RUN["health-on-failure"],
+  "health-retries": OF_RUN["health-retries"],
+  "health-start-interval": OF_RUN["health-start-interval"],
+  "health-start-period": OF_RUN["health-start-period"],
+  "health-timeout": OF_RUN["health-timeout"],
   env: OF_RUN.env,
   "env-file": OF_RUN["env-file"],
   "env-rm": list("Remove an environment variable"),
   hostname: string("The container's host name"),
   label: OF_RUN.label,
   "label-rm": list("Remove a label"),
+  "log-opt": OF_RUN["log-opt"],
+  "log-opt-rm": list("Remove a log driver option"),
   mount: OF_RUN.mount,
   "mount-rm": list("Remove the mount at this place"),
   network: string("The network that --network-alias is about, where it is in several"),
   "network-alias": OF_RUN["network-alias"],
   "network-alias-rm": list("Remove a name on the network"),
+  "no-healthcheck": bool("Check its health no more"),
   publish: OF_RUN.publish,
+  "publish-all": OF_RUN["publish-all"],
   "publish-rm": list("Close a published port (80, 80/udp, 8080:80)"),
   "stop-signal": OF_RUN["stop-signal"],
   "stop-timeout": OF_RUN["stop-timeout"],

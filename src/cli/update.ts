@@ -3,7 +3,7 @@ import { LighterError, messageOf } from "../base/errors.ts";
 import type { Connection } from "../client/connection.ts";
 import { inspectContainer, updateContainer, type UpdateBody } from "../client/containers.ts";
 import { command, MANY } from "./command.ts";
-import { environmentOf, restartPolicy } from "./create-body.ts";
+import { environmentOf, healthActionLabel, healthOf, restartPolicy } from "./create-body.ts";
 import { keyValue, type Values } from "./flags.ts";
 import { isUserDefined } from "./network-flag.ts";
 import { parsePorts } from "./ports.ts";
@@ -75,8 +75,12 @@ function isEmpty(value: unknown): boolean {
 function editOf(flags: UpdateValues, given: (name: keyof UpdateValues) => boolean): Edit {
   const edit: Edit = {};
   if (given("env") || given("env-file") || given("env-rm")) edit.Env = { Set: environmentOf(flags, process.env), Remove: flags["env-rm"] };
-  if (given("label") || given("label-rm"))
-    edit.Labels = { Set: Object.assign({}, ...flags.label.map(keyValue)) as Record<string, string>, Remove: flags["label-rm"] };
+  if (given("label") || given("label-rm") || given("health-on-failure"))
+    edit.Labels = { Set: { ...keyValues(flags.label), ...healthActionLabel(flags["health-on-failure"]) }, Remove: flags["label-rm"] };
+  if (given("log-opt") || given("log-opt-rm")) edit.LogOptions = { Set: keyValues(flags["log-opt"]), Remove: flags["log-opt-rm"] };
+  if (given("publish-all")) edit.PublishAllPorts = flags["publish-all"];
+  const health = healthOf(flags, given);
+  if (health !== undefined) edit.Healthcheck = health;
   if (given("publish") || given("publish-rm")) edit.Ports = { Add: parsePorts(flags.publish, []).bindings, Remove: flags["publish-rm"] };
   if (given("volume") || given("mount") || given("mount-rm"))
     edit.Mounts = { Binds: flags.volume.map(absolute), Mounts: flags.mount, Remove: flags["mount-rm"] };
@@ -87,6 +91,10 @@ function editOf(flags: UpdateValues, given: (name: keyof UpdateValues) => boolea
   if (given("stop-signal")) edit.StopSignal = flags["stop-signal"];
   if (given("stop-timeout")) edit.StopTimeout = flags["stop-timeout"];
   return edit;
+}
+
+function keyValues(list: readonly string[]): Record<string, string> {
+  return Object.assign({}, ...list.map(keyValue)) as Record<string, string>;
 }
 
 /** A source that begins with a dot is this machine's and relative to where we are. */

@@ -1,4 +1,5 @@
 import type {
+  HealthConfig,
   ContainerCreateResponse,
   ContainerConfig,
   ContainerInspectResponse,
@@ -162,6 +163,9 @@ export interface UpdateBody extends Resources {
     Labels?: { Set?: Record<string, string>; Remove?: string[] };
     Ports?: { Add?: PortMap; Remove?: string[] };
     Mounts?: { Binds?: string[]; Mounts?: Mount[]; Remove?: string[] };
+    Healthcheck?: HealthConfig;
+    LogOptions?: { Set?: Record<string, string>; Remove?: string[] };
+    PublishAllPorts?: boolean;
     Aliases?: Record<string, { Add?: string[]; Remove?: string[] }>;
     Hostname?: string;
     Domainname?: string;

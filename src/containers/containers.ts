@@ -1,5 +1,6 @@
 import type { Nanoseconds } from "../base/clock.ts";
 import type {
+  HealthConfig,
   ContainerConfig,
   ContainerInspectResponse,
   ContainerStatsResponse,
@@ -32,6 +33,11 @@ export interface ContainerEdit {
   Ports?: { Add?: PortMap; Remove?: string[] };
   /** Added as of `-v` and `--mount`; removed by their place in the container. */
   Mounts?: { Binds?: string[]; Mounts?: Mount[]; Remove?: string[] };
+  /** Times in nanoseconds; what is left out stays. `Test` of `NONE` ends the checks. */
+  Healthcheck?: HealthConfig;
+  /** Options of the log driver, in force from the next start on. */
+  LogOptions?: { Set?: Record<string, string>; Remove?: string[] };
+  PublishAllPorts?: boolean;
   /** Names of the container on networks, by network. */
   Aliases?: Record<string, { Add?: string[]; Remove?: string[] }>;
   Hostname?: string;

@@ -47,6 +47,32 @@ describe("what a container's configuration becomes by an edit", () => {
     for (const bad of ["NAME", "=x"]) expect(() => edited({ Env: { Set: [bad] } })).toThrow(`Cannot set environment variable "${bad}"`);
   });
 
+  test("a health check is changed in part, made, and ended", () => {
+    expect(() => edited({ Healthcheck: { Retries: 2 } })).toThrow(
+      'Cannot change the health check of container "web": it has none; name its command (--health-cmd)',
+    );
+    const checked = edited({ Healthcheck: { Test: ["CMD", "true"], Interval: 5 } });
+    expect(checked.config.Healthcheck).toEqual({ Test: ["CMD", "true"], Interval: 5 });
+    const { config } = editedDesired("web", checked, { Healthcheck: { Retries: 2 } });
+    expect(config.Healthcheck).toEqual({ Test: ["CMD", "true"], Interval: 5, Retries: 2 });
+    const ended = editedDesired("web", checked, { Healthcheck: { Test: ["NONE"] } });
+    expect(ended.config.Healthcheck).toEqual({ Test: ["NONE"] });
+    expect(() => editedDesired("web", ended, { Healthcheck: { Retries: 2 } })).toThrow("it has none");
+  });
+
+  test("log options are set and removed by name, not where nothing is kept", () => {
+    const logging = edited({ LogOptions: { Set: { "max-size": "1m", "max-file": "3" } } });
+    expect(logging.hostConfig.LogConfig?.Config).toEqual({ "max-size": "1m", "max-file": "3" });
+    const fewer = editedDesired("web", logging, { LogOptions: { Remove: ["max-file"] } });
+    expect(fewer.hostConfig.LogConfig?.Config).toEqual({ "max-size": "1m" });
+    expect(() => edited({ LogOptions: { Remove: ["tag"] } })).toThrow(
+      'Cannot remove log option "tag" of container "web": it has none of that name',
+    );
+    const none = { ...BEFORE, hostConfig: { ...BEFORE.hostConfig, LogConfig: { Type: "none" as const } } };
+    expect(() => editedDesired("web", none, { LogOptions: { Set: { tag: "x" } } })).toThrow("its log driver is none");
+    expect(edited({ PublishAllPorts: true }).hostConfig.PublishAllPorts).toBe(true);
+  });
+
   test("labels", () => {
     expect(edited({ Labels: { Set: { x: "2", y: "" } } }).config.Labels).toEqual({ x: "2", y: "" });
     expect(edited({ Labels: { Remove: ["x"] } }).config.Labels).toEqual({});

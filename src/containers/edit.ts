@@ -1,5 +1,5 @@
 import { LighterError } from "../base/errors.ts";
-import type { ContainerConfig, HostConfig, PortBinding } from "../wire/engine-api.ts";
+import type { ContainerConfig, HealthConfig, HostConfig, PortBinding } from "../wire/engine-api.ts";
 import { cleanPath, parseBind } from "./bind-spec.ts";
 import type { ContainerEdit } from "./containers.ts";
 import type { Desired } from "./desired.ts";
@@ -28,6 +28,9 @@ export function editedDesired(name: string, before: Desired, edit: ContainerEdit
   if (edit.Hostname === "") throw fail("change the host name", "the new one is empty");
   for (const key of WORDS) if (edit[key] !== undefined) Object.assign(config, { [key]: edit[key] });
   if (edit.Ports) editPorts(config, host, edit.Ports, fail);
+  if (edit.PublishAllPorts !== undefined) host.PublishAllPorts = edit.PublishAllPorts;
+  if (edit.Healthcheck) config.Healthcheck = editedHealth(config.Healthcheck, edit.Healthcheck, fail);
+  if (edit.LogOptions) host.LogConfig = editedLogging(host.LogConfig, edit.LogOptions, fail);
   if (edit.Mounts) editMounts(desired, edit.Mounts, fail);
   return desired;
 }
@@ -66,6 +69,29 @@ function editedLabels(
     labels[key] = value;
   }
   return labels;
+}
+
+function editedHealth(before: ContainerConfig["Healthcheck"], change: HealthConfig, fail: Fail): HealthConfig {
+  if (change.Test?.[0] === "NONE") return { Test: ["NONE"] };
+  const health: HealthConfig = { ...before };
+  for (const [key, value] of Object.entries(change)) if (value !== undefined && value !== null) Object.assign(health, { [key]: value });
+  if ((health.Test ?? []).length === 0 || health.Test?.[0] === "NONE")
+    throw fail("change the health check", "it has none; name its command (--health-cmd)");
+  return health;
+}
+
+function editedLogging(
+  before: HostConfig["LogConfig"],
+  change: NonNullable<ContainerEdit["LogOptions"]>,
+  fail: Fail,
+): NonNullable<HostConfig["LogConfig"]> {
+  const options = { ...before?.Config };
+  for (const name of change.Remove ?? []) {
+    if (!(name in options)) throw fail(`remove log option "${name}"`, "it has none of that name");
+    delete options[name];
+  }
+  if (before?.Type === "none") throw fail("change log options", "its log driver is none");
+  return { ...before, Config: { ...options, ...change.Set } };
 }
 
 function editPorts(config: ContainerConfig, host: HostConfig, change: NonNullable<ContainerEdit["Ports"]>, fail: Fail): void {

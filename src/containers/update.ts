@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from "node:util";
 import { kindOf, LighterError, messageOf } from "../base/errors.ts";
 import type { Resources } from "../oci/spec.ts";
 import type { Task } from "../runtime/runtime.ts";
@@ -9,6 +10,8 @@ import type { Desired, PlannedMount } from "./desired.ts";
 import { editedDesired, WORDS } from "./edit.ts";
 import { type EditEffect, forgetEdit, recordEdit, settlePending, undoEdit } from "./edit-effects.ts";
 import { changeMounts, type MountOutcome, mountsBetween } from "./live-mounts.ts";
+import { probeOf } from "./health-probe.ts";
+import { healthStarts } from "./health-rows.ts";
 import { networkRequest } from "./network-request.ts";
 import { validateRestartPolicy } from "./restart-policy.ts";
 import { type ContainerRow, setDesired } from "./rows.ts";
@@ -52,6 +55,8 @@ interface Plan {
   fields: Partial<HostConfig>;
   aliases: NonNullable<ContainerEdit["Aliases"]>;
   ports: boolean;
+  /** Whether the health check is another one. */
+  health: boolean;
   warnings: string[];
 }
 
@@ -70,9 +75,21 @@ function planUpdate(context: Context, row: ContainerRow, body: UpdateBody): Plan
   if (Object.keys(edit).length > 0) {
     // The host name of one that shares another's network or the machine's names was filled in by us.
     validateConfig({ ...desired.config, Hostname: edit.Hostname ?? "" }, desired.hostConfig);
-    if (edit.Ports !== undefined) context.needs.networks.check(networkRequest({ ...row, desired }));
+    if (changesPorts(edit)) context.needs.networks.check(networkRequest({ ...row, desired }));
   }
-  return { row, desired, fields, aliases: edit.Aliases ?? {}, ports: edit.Ports !== undefined, warnings };
+  return {
+    row,
+    desired,
+    fields,
+    aliases: edit.Aliases ?? {},
+    ports: changesPorts(edit),
+    health: !isDeepStrictEqual(probeOf(row.desired.config), probeOf(desired.config)),
+    warnings,
+  };
+}
+
+function changesPorts({ Ports, PublishAllPorts }: ContainerEdit): boolean {
+  return Ports !== undefined || PublishAllPorts !== undefined;
 }
 
 /** A container without a process: one transaction. */
@@ -122,6 +139,10 @@ async function updateRunning(context: Context, plan: Plan, task: Task): Promise<
     throw error;
   }
   await open?.();
+  if (plan.health && row.status === "running") {
+    context.health.end(row.id);
+    context.health.begin(row.id);
+  }
   return { warnings: [...plan.warnings, ...outcome.warnings], pending: pendingChanges(running, desired) };
 }
 
@@ -143,7 +164,11 @@ function recordRunning(
   const { row, desired } = plan;
   const open = plan.ports ? context.needs.networks.republish(tx, networkRequest({ ...row, desired })) : undefined;
   const running = differences(row.desired, process.known, process.mounts, plan.ports && open === undefined);
-  if (open !== undefined) delete running.hostConfig.PortBindings;
+  if (open !== undefined) {
+    delete running.hostConfig.PortBindings;
+    delete running.hostConfig.PublishAllPorts;
+  }
+  if (plan.health) healthStarts(tx, { ...row, desired });
   if (process.mounts.length + desired.mounts.length > 0) keepVolumes(context, tx, row.id, [...process.mounts, ...desired.mounts]);
   tellChanged(tx, row, process.has, process.mounts);
   record(context, tx, plan);
@@ -158,7 +183,11 @@ function differences(before: Desired, known: RunningConfig | undefined, mounts: 
   for (const key of FROM_START) Object.assign(config, { [key]: before.config[key] ?? null });
   const hostConfig: Partial<HostConfig> = {};
   Object.assign(hostConfig, { Tmpfs: before.hostConfig.Tmpfs ?? null });
-  if (portsWait) hostConfig.PortBindings = before.hostConfig.PortBindings ?? {};
+  Object.assign(hostConfig, { LogConfig: before.hostConfig.LogConfig ?? null });
+  if (portsWait) {
+    hostConfig.PortBindings = before.hostConfig.PortBindings ?? {};
+    hostConfig.PublishAllPorts = before.hostConfig.PublishAllPorts ?? false;
+  }
   return { v: 1, config: { ...config, ...known?.config }, hostConfig: { ...hostConfig, ...known?.hostConfig }, mounts };
 }
 
