@@ -4,6 +4,7 @@ import { diffUpperJob } from "./diff-upper.ts";
 import { statPathJob } from "./in-root.ts";
 import type { JobContext } from "./job.ts";
 import { packTreeJob } from "./pack-tree.ts";
+import { syncDiskJob } from "./sync-disk.ts";
 import { removeTreeJob, treeSizeJob } from "./tree.ts";
 import { unpackLayerJob } from "./unpack-layer.ts";
 import { unpackTreeJob } from "./unpack-tree.ts";
@@ -19,6 +20,7 @@ export const JOBS = {
   statPath: statPathJob,
   treeSize: treeSizeJob,
   removeTree: removeTreeJob,
+  syncDisk: syncDiskJob,
 } satisfies Record<string, (args: never, context: JobContext) => Promise<unknown>>;
 
 /** The name of a job, what it takes, and what it gives. */

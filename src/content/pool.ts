@@ -17,6 +17,8 @@ interface Running {
 interface Member {
   worker: Worker;
   jobs: Map<number, Running>;
+  /** For what waits and does not compute: beside the pool. */
+  apart: boolean;
   idle?: ReturnType<typeof setTimeout>;
 }
 
@@ -30,22 +32,25 @@ export interface Job<Result> {
   result: Promise<Result>;
 }
 
+/** How a job runs. */
+export interface JobOptions {
+  signal?: AbortSignal;
+  /** It waits for the disk all the time: one Worker more than those of the pool runs all such jobs. */
+  apart?: boolean;
+}
+
 /**
  * Starts a file job in a Worker of the pool: at most one Worker a core, each runs several jobs by turns.
  * A cancel reaches the job between two system calls; `result` then throws `cancelled`, after the job has ended.
  */
-export function startJob<Name extends JobName>(
-  name: Name,
-  args: JobArgs<Name>,
-  options: { signal?: AbortSignal } = {},
-): Job<JobResult<Name>> {
+export function startJob<Name extends JobName>(name: Name, args: JobArgs<Name>, options: JobOptions = {}): Job<JobResult<Name>> {
   if (options.signal?.aborted === true) {
     const refused = new LighterError("cancelled", "The operation was cancelled");
     const port = new JobPort(() => {});
     port.fail(refused);
     return { port, result: Promise.reject(refused) };
   }
-  const member = choose();
+  const member = choose(options.apart === true);
   const job = ++lastJob;
   const post = (message: object, transfer: ArrayBuffer[] = []): void => member.worker.postMessage({ job, ...message }, transfer);
   const port = new JobPort(post);
@@ -65,26 +70,24 @@ export function startJob<Name extends JobName>(
 }
 
 /** Runs a job that needs no line. */
-export async function runJob<Name extends JobName>(
-  name: Name,
-  args: JobArgs<Name>,
-  options: { signal?: AbortSignal } = {},
-): Promise<JobResult<Name>> {
+export async function runJob<Name extends JobName>(name: Name, args: JobArgs<Name>, options: JobOptions = {}): Promise<JobResult<Name>> {
   return await startJob(name, args, options).result;
 }
 
-/** The Worker with the least to do; a new one while there are fewer than cores and none is free. */
-function choose(): Member {
-  const [least] = [...members].sort((a, b) => a.jobs.size - b.jobs.size);
-  const member = least !== undefined && (least.jobs.size === 0 || members.size >= availableParallelism()) ? least : grow();
+/** The Worker with the least to do; a new one while there are fewer than cores (one of those apart) and none is free. */
+function choose(apart: boolean): Member {
+  const fellows = [...members].filter((member) => member.apart === apart);
+  const [least] = fellows.sort((a, b) => a.jobs.size - b.jobs.size);
+  const most = apart ? 1 : availableParallelism();
+  const member = least !== undefined && (least.jobs.size === 0 || fellows.length >= most) ? least : grow(apart);
   clearTimeout(member.idle);
   (member.worker as unknown as { ref(): void }).ref();
   return member;
 }
 
-function grow(): Member {
+function grow(apart: boolean): Member {
   const worker = new Worker(new URL("./files.worker.ts", import.meta.url));
-  const member: Member = { worker, jobs: new Map() };
+  const member: Member = { worker, jobs: new Map(), apart };
   members.add(member);
   worker.addEventListener("message", (event: MessageEvent<Message>) => take(member, event.data));
   worker.addEventListener("error", (event) => {

@@ -1,6 +1,6 @@
 import { mkdirSync, renameSync } from "node:fs";
 import { LighterError } from "../base/errors.ts";
-import { close, must, syncFile, syncFileSystem } from "../linux/files.ts";
+import { close, syncFile } from "../linux/files.ts";
 import { byteString } from "../oci/tar-entry.ts";
 import { TarParser } from "../oci/tar-read.ts";
 import { dirname } from "node:path";
@@ -23,6 +23,8 @@ export interface UnpackNews {
   lower?: readonly string[];
   /** The packed bytes have the digest that they should have. */
   verified?: boolean;
+  /** What the job wrote is on disk: the answer to `unpacked`. */
+  synced?: boolean;
 }
 
 /** Where a layer goes, and what is known of it at first. */
@@ -37,9 +39,12 @@ export interface UnpackArgs {
   news: UnpackNews;
 }
 
-/** What the job tells while it runs: bytes of the packed file that were read. */
+/** What the job tells while it runs. */
 export interface UnpackTold {
-  progress: number;
+  /** Bytes of the packed file that were read. */
+  progress?: number;
+  /** All is written, and waits for being on disk. */
+  unpacked?: boolean;
 }
 
 /** A tell of progress at most this often, in milliseconds. */
@@ -79,7 +84,8 @@ async function attempt(
     const below = lower ?? new LowerStack((await news.until((now) => now.lower !== undefined)).lower ?? []);
     if (!extractor.finish(below)) return undefined;
     await news.until((now) => now.verified === true);
-    must(syncFileSystem(root), "syncfs");
+    await context.port.send({ unpacked: true } satisfies UnpackTold);
+    await news.until((now) => now.synced === true);
     const size = extractor.recount ? await treeSizeJob({ path: args.work }, context) : { bytes: extractor.bytes, inodes: extractor.inodes };
     publish(args);
     return size;

@@ -4,6 +4,7 @@ import { LighterError } from "../base/errors.ts";
 import { hexOf } from "../oci/digest.ts";
 import type { Digest } from "../oci/image.ts";
 import type { Blob, Content, ContentOptions, Layer, Progress } from "./content.ts";
+import { DiskSync } from "./disk-sync.ts";
 import { type FileIngest, spaced } from "./ingest.ts";
 import { blobFile, layerDirectory, type Places } from "./places.ts";
 import { type Job, startJob } from "./pool.ts";
@@ -40,10 +41,12 @@ type Told = { bytes: number; inodes: number };
 export class Unpacker {
   readonly #needs: UnpackNeeds;
   readonly #shared = new Map<Digest, Shared>();
+  readonly #disk: DiskSync;
   #runs = 0;
 
   constructor(needs: UnpackNeeds) {
     this.#needs = needs;
+    this.#disk = new DiskSync(needs.places.layers);
   }
 
   async unpack(options: UnpackOptions): Promise<Layer> {
@@ -142,7 +145,10 @@ export class Unpacker {
       fail,
     );
     if (parent instanceof Promise) parent.then((lower) => job.port.send({ lower }), fail).catch(() => {});
-    void relay(job, listeners, source.total);
+    void relay(job, {
+      progress: (done) => listeners.forEach((listener) => listener(done, source.total())),
+      unpacked: () => void this.#disk.flush().then(() => job.port.send({ synced: true }).catch(() => {}), fail),
+    });
     try {
       return await job.result;
     } catch (error) {
@@ -214,13 +220,14 @@ interface Source {
   watch(tell: (news: UnpackNews) => void, restarted: () => void, fail: (error: unknown) => void): () => void;
 }
 
-/** Hands the job's progress on until it ends. */
-async function relay(job: Job<Told>, listeners: Set<Progress>, total: () => number): Promise<void> {
+/** Takes what the job tells until it ends. */
+async function relay(job: Job<Told>, { progress, unpacked }: { progress: (done: number) => void; unpacked: () => void }): Promise<void> {
   try {
     for (;;) {
       const told = (await job.port.receive()) as UnpackTold | undefined;
       if (told === undefined) return;
-      for (const listener of listeners) listener(told.progress, total());
+      if (told.progress !== undefined) progress(told.progress);
+      if (told.unpacked === true) unpacked();
     }
   } catch {
     // The job has ended: its result says how.
