@@ -68,6 +68,7 @@ export async function openRegistry({
     has: (repository) => hasRepository(state, repository),
     async [Symbol.asyncDispose]() {
       await Promise.all(listeners.map((listener) => listener.stop(network === undefined ? 0 : GRACE_MS)));
+      await context.uploads?.close();
       await services[Symbol.asyncDispose]();
       await context.content.close();
       await rm(socket, { force: true });

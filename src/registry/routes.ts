@@ -1,10 +1,10 @@
-import type { Ingest } from "../content/content.ts";
 import type { State } from "../state/state.ts";
 import { EVERYBODY, type Access, type Scope, type Visitor } from "./access.ts";
 import { answer, answerJson, refuse, refuseError } from "./answers.ts";
 import { deleteBlob, getBlob } from "./blobs.ts";
 import { catalog, tags } from "./lists.ts";
 import { deleteManifest, getManifest, putManifest } from "./manifests.ts";
+import type { OpenUploads } from "./open-uploads.ts";
 import { getReferrers } from "./referrers.ts";
 import { MAX_NAME, NAME } from "./references.ts";
 import type { Services } from "./services.ts";
@@ -15,8 +15,8 @@ import { beginUpload, cancelUpload, finishUpload, resumeUpload, uploadStatus } f
 export interface RegistryContext {
   state: State;
   content: Storage;
-  /** Uploads that a request is writing to now, by their names in the storage. */
-  writing?: Map<string, Pick<Ingest, "offset">>;
+  /** Uploads that are open; made with the first one. */
+  uploads?: OpenUploads;
   /** What goes on around the protocol: upstreams, notices, metrics. */
   services?: Services;
 }

@@ -3,6 +3,7 @@ import type { Ingest } from "../content/content.ts";
 import type { Digest } from "../oci/image.ts";
 import { answer, refuse } from "./answers.ts";
 import { askedBy } from "./asked-by.ts";
+import { OpenUploads } from "./open-uploads.ts";
 import { receive } from "./receive.ts";
 import { algorithmOf, isName } from "./references.ts";
 import type { Call, RegistryContext } from "./routes.ts";
@@ -15,9 +16,11 @@ const RANGE = /^(?:bytes[ =])?(\d+)-(\d+)(?:\/(?:\d+|\*))?$/;
 /** Chunks shorter than this are slow to send, in bytes; the last one may have any length. Nothing is refused for it. */
 const CHUNK_LEAST = 1 << 16;
 
-/** While an upload is opened or closed its state is not known: it is asked again after a pause, for so long; milliseconds. */
+/** Whoever wrote to an upload may have gone without its connection's end being seen yet: another one waits so long for it, in milliseconds. */
+const PATIENCE = 2000;
+/** Its state is not known while it is opened or closed, which takes long for a large one. */
 const STATUS_PATIENCE = 10_000;
-const STATUS_PAUSE = 20;
+const PAUSE = 20;
 
 /** POST: mounts a blob of another repository, takes a whole blob at once, or begins an upload. */
 export async function beginUpload(context: RegistryContext, call: Call): Promise<Response> {
@@ -29,25 +32,26 @@ export async function beginUpload(context: RegistryContext, call: Call): Promise
   const algorithm = url.searchParams.get("digest-algorithm");
   if (algorithm !== null && algorithm !== "sha256" && algorithm !== "sha512") return refuse("DIGEST_INVALID", algorithm);
   const begun = { ...call, target: crypto.randomUUID() };
-  const ingest = await context.content.ingest(refOf(begun));
+  const ingest = await openUploads(context).take(context.content, refOf(begun));
   if (whole !== null) return complete(context, begun, ingest);
-  await ingest.suspend();
+  await openUploads(context).giveBack(refOf(begun), ingest);
   return answer(202, { ...rangeHeaders(begun, 0), "oci-chunk-min-length": String(CHUNK_LEAST) });
 }
 
 /** PATCH: the next piece; with `Content-Range` it must begin where the upload stands. */
 export async function resumeUpload(context: RegistryContext, call: Call): Promise<Response> {
-  if (!isKnown(context, call)) return refuse("BLOB_UPLOAD_UNKNOWN", call.target);
-  const ingest = await context.content.ingest(refOf(call));
-  let position = ingest.offset;
-  try {
-    const wrong = checkRange(call, position);
-    if (wrong !== undefined) return wrong;
-    position += await receiveTold(context, call, ingest);
-  } finally {
-    await ingest.suspend();
+  const ingest = await openUpload(context, call);
+  if (ingest === undefined) return refuse("BLOB_UPLOAD_UNKNOWN", call.target);
+  const uploads = openUploads(context);
+  const position = ingest.offset;
+  const wrong = checkRange(call, position);
+  if (wrong !== undefined) {
+    await uploads.giveBack(refOf(call), ingest);
+    return wrong;
   }
-  return answer(202, rangeHeaders(call, position));
+  const received = await receiveOrClose(uploads, call, ingest);
+  await uploads.giveBack(refOf(call), ingest);
+  return answer(202, rangeHeaders(call, position + received));
 }
 
 /** PUT: the last piece, if any, and the digest that all of it must have. */
@@ -55,53 +59,89 @@ export async function finishUpload(context: RegistryContext, call: Call): Promis
   if (!isKnown(context, call)) return refuse("BLOB_UPLOAD_UNKNOWN", call.target);
   const digest = call.url.searchParams.get("digest") ?? "";
   if (algorithmOf(digest) === undefined) return refuse("DIGEST_INVALID", digest);
-  const ingest = await context.content.ingest(refOf(call));
+  const ingest = await openUpload(context, call);
+  if (ingest === undefined) return refuse("BLOB_UPLOAD_UNKNOWN", call.target);
   const wrong = checkRange(call, ingest.offset);
   if (wrong === undefined) return complete(context, call, ingest);
-  await ingest.suspend();
+  await openUploads(context).giveBack(refOf(call), ingest);
   return wrong;
 }
 
 /** GET: how far the upload is, while another request writes to it as well. */
 export async function uploadStatus(context: RegistryContext, call: Call): Promise<Response> {
-  for (let patience = STATUS_PATIENCE; ; patience -= STATUS_PAUSE) {
+  return await patiently(STATUS_PATIENCE, async () => {
     if (!isKnown(context, call)) return refuse("BLOB_UPLOAD_UNKNOWN", call.target);
+    return answer(204, rangeHeaders(call, await offsetOf(context, call)));
+  });
+}
+
+/** Opens an upload to write to it; undefined where it is not known. Throws `conflict` while another request writes to it. */
+async function openUpload(context: RegistryContext, call: Call): Promise<Ingest | undefined> {
+  return await patiently(PATIENCE, async () =>
+    isKnown(context, call) ? await openUploads(context).take(context.content, refOf(call)) : undefined,
+  );
+}
+
+/** Tries again for so many milliseconds where another request is in the way. */
+async function patiently<T>(milliseconds: number, attempt: () => Promise<T>): Promise<T> {
+  for (let left = milliseconds; ; left -= PAUSE) {
     try {
-      return answer(204, rangeHeaders(call, await offsetOf(context, call)));
+      return await attempt();
     } catch (error) {
-      if (kindOf(error) !== "conflict" || patience <= 0) throw error;
-      await Bun.sleep(STATUS_PAUSE);
+      if (kindOf(error) !== "conflict" || left <= 0) throw error;
+      await Bun.sleep(PAUSE);
     }
   }
 }
 
 /** Throws `conflict` while the upload is being opened or closed. */
 async function offsetOf(context: RegistryContext, call: Call): Promise<number> {
-  const busy = context.writing?.get(refOf(call));
-  if (busy !== undefined) return busy.offset;
-  const ingest = await context.content.ingest(refOf(call));
-  await ingest.suspend();
+  const uploads = openUploads(context);
+  const known = uploads.offset(refOf(call));
+  if (known !== undefined) return known;
+  const ingest = await uploads.take(context.content, refOf(call));
+  await uploads.giveBack(refOf(call), ingest);
   return ingest.offset;
+}
+
+function openUploads(context: RegistryContext): OpenUploads {
+  return (context.uploads ??= new OpenUploads());
 }
 
 /** DELETE: gives the upload up. */
 export async function cancelUpload(context: RegistryContext, call: Call): Promise<Response> {
-  if (!isKnown(context, call)) return refuse("BLOB_UPLOAD_UNKNOWN", call.target);
-  await (await context.content.ingest(refOf(call))).abort();
+  const ingest = await openUpload(context, call);
+  if (ingest === undefined) return refuse("BLOB_UPLOAD_UNKNOWN", call.target);
+  await ingest.abort();
+  openUploads(context).ended(refOf(call));
   return answer(204);
 }
 
 /** Takes the rest of the body, checks the digest, and shows the blob in the repository. */
 async function complete(context: RegistryContext, call: Call, ingest: Ingest): Promise<Response> {
-  const { state, content, services } = context;
-  const { url, repository } = call;
-  const digest = (url.searchParams.get("digest") ?? "") as Digest;
+  await receiveOrClose(openUploads(context), call, ingest);
   try {
-    await receiveTold(context, call, ingest);
+    return await keep(context, call, ingest);
+  } finally {
+    openUploads(context).ended(refOf(call));
+  }
+}
+
+/** Takes the body. Where that fails, the upload is closed, to be opened anew by whoever goes on with it. */
+async function receiveOrClose(uploads: OpenUploads, call: Call, ingest: Ingest): Promise<number> {
+  try {
+    return await receive(call.request, ingest);
   } catch (error) {
     await ingest.suspend();
+    uploads.ended(refOf(call));
     throw error;
   }
+}
+
+/** Makes an upload a blob of its repository, if it is what its digest says. */
+async function keep({ state, content, services }: RegistryContext, call: Call, ingest: Ingest): Promise<Response> {
+  const { url, repository } = call;
+  const digest = (url.searchParams.get("digest") ?? "") as Digest;
   using lease = content.lease(`push ${repository}`);
   const stored = algorithmOf(digest) === "sha256" ? digest : ingest.digest();
   let size: number;
@@ -122,17 +162,6 @@ async function complete(context: RegistryContext, call: Call, ingest: Ingest): P
     { durable: true },
   );
   return created(repository, digest);
-}
-
-/** Takes the body; how far it is, is known meanwhile. */
-async function receiveTold(context: RegistryContext, call: Call, ingest: Ingest): Promise<number> {
-  const writing = (context.writing ??= new Map());
-  writing.set(refOf(call), ingest);
-  try {
-    return await receive(call.request, ingest);
-  } finally {
-    writing.delete(refOf(call));
-  }
 }
 
 /** The sha512 of a blob that is here. */
