@@ -9,6 +9,7 @@ import {
   numberOf,
   text,
   textOf,
+  u16,
   u32,
   u8,
 } from "./netlink.ts";
@@ -29,6 +30,7 @@ const IFLA = {
   address: 1,
   ifname: 3,
   mtu: 4,
+  link: 5,
   master: 10,
   protinfo: 12,
   operstate: 16,
@@ -39,6 +41,9 @@ const IFLA = {
   kind: 1,
   data: 2,
   vethPeer: 1,
+  vlanId: 1,
+  childMode: 1,
+  childFlags: 2,
   brportHairpin: 4,
   brportIsolated: 33,
   inet6AddrGenMode: 8,
@@ -53,6 +58,7 @@ const IF_OPER_UP = 6;
 const RTN_UNICAST = 1;
 const RTPROT_BOOT = 3;
 const RT_TABLE_MAIN = 254;
+const RT_SCOPE_LINK = 253;
 const IN6_ADDR_GEN_MODE_NONE = 1;
 const IFA_F_NODAD = 2;
 
@@ -146,6 +152,48 @@ export function newVeth(options: {
   );
 }
 
+/**
+ * Makes an interface directly in the namespace of descriptor `namespace`, on the link `parent` of the calling namespace: it shares that link, with a MAC
+ * of its own (macvlan) or the parent's (ipvlan).
+ */
+export function newChild(options: {
+  kind: "macvlan" | "ipvlan";
+  name: string;
+  parent: number;
+  mode: number;
+  flag?: number;
+  mac: Uint8Array | undefined;
+  /** 0 for the parent's. */
+  mtu: number;
+  namespace: number;
+}): NetlinkMessage {
+  const { kind, mode, mac, mtu } = options;
+  const data = kind === "macvlan" ? [u32(IFLA.childMode, mode)] : [u16(IFLA.childMode, mode), u16(IFLA.childFlags, options.flag ?? 0)];
+  return message(
+    RTM.newLink,
+    NLM_F.ack | NLM_F.create | NLM_F.excl,
+    ifinfo(0),
+    text(IFLA.ifname, options.name),
+    u32(IFLA.link, options.parent),
+    u32(IFLA.netnsFd, options.namespace),
+    ...(mac === undefined ? [] : [attribute(IFLA.address, mac)]),
+    ...(mtu === 0 ? [] : [u32(IFLA.mtu, mtu)]),
+    nest(IFLA.linkinfo, text(IFLA.kind, kind), nest(IFLA.data, ...data)),
+  );
+}
+
+/** Makes a VLAN of the given id (IEEE 802.1Q) on the link `below`. */
+export function newVlan({ name, below, id }: { name: string; below: number; id: number }): NetlinkMessage {
+  const info = nest(IFLA.linkinfo, text(IFLA.kind, "vlan"), nest(IFLA.data, u16(IFLA.vlanId, id)));
+  return message(RTM.newLink, NLM_F.ack | NLM_F.create | NLM_F.excl, ifinfo(0), text(IFLA.ifname, name), u32(IFLA.link, below), info);
+}
+
+/** Makes a link that leads nowhere. */
+export function newDummy(name: string): NetlinkMessage {
+  const info = nest(IFLA.linkinfo, text(IFLA.kind, "dummy"));
+  return message(RTM.newLink, NLM_F.ack | NLM_F.create | NLM_F.excl, ifinfo(0), text(IFLA.ifname, name), info);
+}
+
 /** Sets a link up, by index or by name. */
 export function linkUp(link: number | string): NetlinkMessage {
   return typeof link === "number"
@@ -226,6 +274,13 @@ export function defaultRoute(link: number, gateway: Uint8Array): NetlinkMessage 
   const family = gateway.length === 4 ? AF_INET : AF_INET6;
   const header = Uint8Array.of(family, 0, 0, 0, RT_TABLE_MAIN, RTPROT_BOOT, 0, RTN_UNICAST, 0, 0, 0, 0);
   return message(RTM.newRoute, NLM_F.ack | NLM_F.create | NLM_F.replace, header, attribute(RTA.gateway, gateway), u32(RTA.oif, link));
+}
+
+/** Routes everything of a family out by a link, through no gateway. */
+export function directRoute(link: number, family: 4 | 6): NetlinkMessage {
+  const scope = family === 4 ? RT_SCOPE_LINK : 0;
+  const header = Uint8Array.of(family === 4 ? AF_INET : AF_INET6, 0, 0, 0, RT_TABLE_MAIN, RTPROT_BOOT, scope, RTN_UNICAST, 0, 0, 0, 0);
+  return message(RTM.newRoute, NLM_F.ack | NLM_F.create | NLM_F.replace, header, u32(RTA.oif, link));
 }
 
 /** All links of the socket's namespace. */

@@ -68,6 +68,11 @@ export function be32(type: number, value: number): Uint8Array {
   return attribute(type, bytes);
 }
 
+/** A 16-bit attribute in the machine's byte order. */
+export function u16(type: number, value: number): Uint8Array {
+  return attribute(type, Uint8Array.of(value & 255, value >> 8));
+}
+
 /** An 8-bit attribute. */
 export function u8(type: number, value: number): Uint8Array {
   return attribute(type, Uint8Array.of(value));

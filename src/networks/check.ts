@@ -5,6 +5,7 @@ import { contains, parseAddress, parseMac, parseSubnet } from "./addresses.ts";
 import { bindingsOf, containerPort } from "./bindings.ts";
 import type { NetworksNeeds } from "./needs.ts";
 import type { NetworkRequest } from "./networks.ts";
+import { hasInterface } from "./parent.ts";
 import { type Place, planOf } from "./plan.ts";
 
 const UNDEFINED_BEHAVIOUR = "This would result in undefined behavior";
@@ -49,7 +50,7 @@ export function fixedAddresses(asked: EndpointSettings): string[] {
 export function checkPlace({ network, asked }: Pick<Place, "network" | "asked">): void {
   if ((asked.MacAddress ?? "") !== "") parseMac(asked.MacAddress ?? "");
   const fixed = fixedAddresses(asked);
-  if (fixed.length > 0 && (network.name === "bridge" || network.driver !== "bridge"))
+  if (fixed.length > 0 && (network.name === "bridge" || !hasInterface(network)))
     throw new LighterError(
       "invalid",
       "invalid config for network " +

@@ -5,6 +5,7 @@ import type { EndpointSettings } from "../wire/engine-api.ts";
 import { checkPlace } from "./check.ts";
 import { type Context, rewriteTable, whenUp, wireOf } from "./context.ts";
 import { gatewaysOf } from "./gateways.ts";
+import { hasInterface, isOnParent } from "./parent.ts";
 import { gatewayPlace } from "./plan.ts";
 import { networkEvent, takePlace } from "./reserve.ts";
 import {
@@ -24,7 +25,7 @@ const NO_PRIVATE = "container cannot be connected to multiple networks with one 
 /** Puts a container into a network: at once when it runs, else from its next start on. */
 export async function connect(context: Context, reference: string, container: string, asked: EndpointSettings): Promise<void> {
   const network = findNetwork(context.state, reference);
-  if (network.driver !== "bridge")
+  if (!hasInterface(network))
     throw new LighterError(
       "forbidden",
       `container cannot be connected to ${network.name} network - container must be created in ${network.name} network mode`,
@@ -82,7 +83,7 @@ async function connectRunning(
   );
   try {
     await context.kernel.do("attach", { namespace: `/proc/${target.pid}/ns/net`, wire: wireOf(context, network, endpoint) });
-    await whenUp(context, [endpoint.hostName]);
+    if (endpoint.hostName !== "") await whenUp(context, [endpoint.hostName]);
     if (leads && context.open.has(target.id)) await rewriteTable(context);
   } catch (error) {
     context.state.write(
@@ -103,7 +104,7 @@ async function connectRunning(
 }
 
 function freeInterface(active: EndpointRow[]): string {
-  const names = new Set(active.filter(({ hostName }) => hostName !== "").map(({ config }) => config.name));
+  const names = new Set(active.filter(({ address4, address6 }) => (address4 ?? address6) !== undefined).map(({ config }) => config.name));
   for (let index = 0; ; index++) if (!names.has(`eth${index}`)) return `eth${index}`;
 }
 
@@ -161,6 +162,8 @@ async function disconnectRunning(context: Context, network: NetworkRow, endpoint
   context.book.free(network.id, endpoint.address6);
   if (context.open.has(endpoint.container)) await rewriteTable(context);
   if (endpoint.hostName !== "") await context.kernel.do("deleteLinks", [endpoint.hostName]);
+  else if (isOnParent(network) && pid !== undefined)
+    await context.kernel.do("detach", { namespace: `/proc/${pid}/ns/net`, name: endpoint.config.name });
   const heirNetwork = heir === undefined ? undefined : networkById(context.state, heir.network);
   if (heir === undefined || heirNetwork === undefined || heirNetwork.config.internal || pid === undefined) return;
   const namespace = `/proc/${pid}/ns/net`;

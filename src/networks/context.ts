@@ -10,6 +10,7 @@ import type { Kernel } from "./kernel.ts";
 import type { Names } from "./names.ts";
 import type { NetworksNeeds } from "./needs.ts";
 import type { NetworksOptions } from "./networks.ts";
+import { isRouted, parentOf } from "./parent.ts";
 import type { Resolver } from "./resolver.ts";
 import type { Pool } from "./pool.ts";
 import { type EndpointRow, type NetworkRow, allEndpoints, allNetworks, allPorts, portRules } from "./rows.ts";
@@ -121,15 +122,26 @@ export function wireOf(context: Context, network: NetworkRow, endpoint: Endpoint
     ...(address4 === undefined ? [] : [`${address4}/${prefixOf(network, 4)}`]),
     ...(address6 === undefined ? [] : [`${address6}/${prefixOf(network, 6)}`]),
   ];
+  const parent = parentOf(network);
   return {
     bridge: network.bridge ?? "",
+    ...(parent === undefined ? {} : { parent }),
     hostName: endpoint.hostName,
     name: endpoint.config.name,
     mac: endpoint.mac ?? macOf(parseAddress(address4 ?? address6 ?? "0.0.0.0") ?? { family: 4, value: 0n }),
     addresses,
-    gateways: endpoint.config.gateway && !network.config.internal ? gatewaysOf(network, endpoint) : [],
-    mtu: mtuOf(context, network),
+    ...waysOut(network, endpoint),
+    mtu: parent === undefined || network.config.options[OPTION.mtu] !== undefined ? mtuOf(context, network) : 0,
     isolated: !isOn(network.config.options, OPTION.icc),
+  };
+}
+
+function waysOut(network: NetworkRow, endpoint: EndpointRow): Pick<Wire, "gateways" | "direct"> {
+  if (!endpoint.config.gateway || network.config.internal) return { gateways: [] };
+  if (!isRouted(network)) return { gateways: gatewaysOf(network, endpoint) };
+  return {
+    gateways: [],
+    direct: [...(endpoint.address4 === undefined ? [] : [4 as const]), ...(endpoint.address6 === undefined ? [] : [6 as const])],
   };
 }
 

@@ -6,7 +6,9 @@ import { makeBridge } from "./bridge.ts";
 import { type Context, OPTION, rewriteTable } from "./context.ts";
 import { enableForwarding } from "./forwarding.ts";
 import { foreignDropWarning } from "./foreign.ts";
+import type { Survey } from "./jobs.ts";
 import type { NetworkCreateOptions } from "./networks.ts";
+import { checkParent, isOnParent, tryParent } from "./parent.ts";
 import { removeNetwork } from "./remove.ts";
 import { networkEvent } from "./reserve.ts";
 import { type NetworkConfig, type NetworkRow, allNetworks, insertNetwork, networkByName } from "./rows.ts";
@@ -19,12 +21,10 @@ export async function create(context: Context, options: NetworkCreateOptions): P
   checkOptions(context, options);
   const id = newId();
   const survey = await context.kernel.do("survey", undefined);
-  const bridge = options.options[OPTION.name] ?? `br-${shortId(id)}`;
-  if (bridge.length > 15 || !/^[^\s/:]+$/.test(bridge))
-    throw new LighterError("invalid", `invalid bridge name "${bridge}": at most 15 characters without space, "/" and ":"`);
-  if (survey.links.some(({ name }) => name === bridge))
-    throw new LighterError("conflict", `bridge name "${bridge}" is in use by another link of the host`);
-  const network: NetworkRow = { id, name: options.name, driver: "bridge", created: now(), bridge, config: { ...plainConfig(options) } };
+  const driver = isOnParent(options) ? options.driver : "bridge";
+  const bridge = driver === "bridge" ? bridgeName(options, id, survey) : undefined;
+  const network: NetworkRow = { id, name: options.name, driver, created: now(), bridge, config: { ...plainConfig(options) } };
+  checkParent(network, survey, allNetworks(context.state));
   context.state.write(
     (tx) => {
       if (networkByName(tx, options.name) !== undefined) throw nameTaken(options.name);
@@ -35,23 +35,38 @@ export async function create(context: Context, options: NetworkCreateOptions): P
     { durable: true },
   );
   try {
-    await makeBridge(context, network);
-    if (options.enableIPv6) enableForwarding(context, 6);
-    await rewriteTable(context);
+    await makeLinks(context, network, survey);
   } catch (error) {
     await removeNetwork(context, network);
     throw error;
   }
+  if (bridge === undefined) return { id, warning: "" };
   const drops = await context.kernel.do("foreignDrops", context.options.table);
   return { id, warning: drops.map((drop) => foreignDropWarning(drop, bridge)).join("; ") };
+}
+
+function bridgeName(options: NetworkCreateOptions, id: string, survey: Survey): string {
+  const bridge = options.options[OPTION.name] ?? `br-${shortId(id)}`;
+  if (bridge.length > 15 || !/^[^\s/:]+$/.test(bridge))
+    throw new LighterError("invalid", `invalid bridge name "${bridge}": at most 15 characters without space, "/" and ":"`);
+  if (survey.links.some(({ name }) => name === bridge))
+    throw new LighterError("conflict", `bridge name "${bridge}" is in use by another link of the host`);
+  return bridge;
+}
+
+async function makeLinks(context: Context, network: NetworkRow, survey: Survey): Promise<void> {
+  if (network.bridge === undefined) return tryParent(context, network, survey);
+  await makeBridge(context, network);
+  if (network.config.enableIPv6) enableForwarding(context, 6);
+  await rewriteTable(context);
 }
 
 function checkOptions(context: Context, { name, driver, ipam }: NetworkCreateOptions): void {
   if (!NAME.test(name)) throw new LighterError("invalid", `invalid network name "${name}": only [a-zA-Z0-9][a-zA-Z0-9_.-]* are allowed`);
   if (driver === "host" || driver === "null") throw new LighterError("forbidden", `only one instance of "${driver}" network is allowed`);
-  if (driver === "macvlan" || driver === "ipvlan" || driver === "overlay")
+  if (driver === "overlay")
     throw new LighterError("unsupported", `Cannot create network "${name}": this Lighter has no driver "${driver}", use "bridge"`);
-  if (driver !== "" && driver !== "bridge" && driver !== "default")
+  if (!["", "default", "bridge"].includes(driver) && !isOnParent({ driver }))
     throw new LighterError("not-found", `could not find plugin ${driver} in v1 plugin registry: plugin not found`);
   if (ipam.driver !== undefined && ipam.driver !== "" && ipam.driver !== "default")
     throw new LighterError("not-found", `could not find plugin ${ipam.driver} in v1 plugin registry: plugin not found`);

@@ -2,7 +2,7 @@ import type { Reader, Tx } from "../state/state.ts";
 
 /** Something in the kernel that is named in the database before it is made, so that it can be found and undone after a crash. */
 export interface Effect {
-  kind: "bridge" | "sysctl";
+  kind: "bridge" | "link" | "sysctl";
   key: string;
   data: Record<string, string>;
 }

@@ -6,6 +6,7 @@ import { hostHosts, hostHostsFile, hostResolvConf, hostsFile, resolvConfFile } f
 import { isCarried } from "./firewall.ts";
 import { HOST_NAMES } from "./names.ts";
 import type { NetworkRequest, Sandbox } from "./networks.ts";
+import { hasInterface, patientSandbox } from "./parent.ts";
 import { notRunning, planOf } from "./plan.ts";
 import { openResolver, wantsResolver } from "./resolve.ts";
 import { RESOLVER } from "./resolver-sockets.ts";
@@ -56,11 +57,11 @@ async function namespaceFor(context: Context, container: string, endpoints: Endp
   }
   const wires = endpoints.flatMap((endpoint) => {
     const network = networkById(context.state, endpoint.network);
-    return network?.bridge === undefined ? [] : [wireOf(context, network, endpoint)];
+    return network === undefined || !hasInterface(network) ? [] : [wireOf(context, network, endpoint)];
   });
   if (wires.length === 0) return context.barePool.take() ?? (await context.kernel.do("sandbox", []));
   // The kernel calls the links operational within a fraction of a millisecond, on its own thread; the runtime needs a hundred times as long to start anything.
-  return context.kernel.do("sandbox", wires);
+  return wires.some(({ parent }) => parent !== undefined) ? patientSandbox(context, wires) : context.kernel.do("sandbox", wires);
 }
 
 /** Closes the daemon's own hold on a container's namespace, if it still has one. */

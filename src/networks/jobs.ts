@@ -1,9 +1,24 @@
 import type { FirewallModel, PortRule } from "./firewall.ts";
 
-/** One place of a container in a bridge network, as the kernel is to make it. */
+/** A link of the host that a container's interface sits on directly. Modes and flags are the kernel's numbers. */
+export interface WireParent {
+  kind: "macvlan" | "ipvlan";
+  /** Name of the host's link. */
+  link: string;
+  mode: number;
+  /** ipvlan's. */
+  flag?: number;
+}
+
+/** A link for such interfaces to sit on. */
+export type LinkSpec = { kind: "dummy"; name: string } | { kind: "vlan"; name: string; below: string; id: number };
+
+/** One place of a container in a network, as the kernel is to make it. */
 export interface Wire {
+  /** Where it leads: a bridge of ours, or directly to a link of the host. */
   bridge: string;
-  /** Name of the end on the bridge, at most 15 bytes. */
+  parent?: WireParent;
+  /** Name of the end on the bridge, at most 15 bytes; empty where there is none. */
   hostName: string;
   /** Name inside, `eth0`. */
   name: string;
@@ -12,6 +27,9 @@ export interface Wire {
   addresses: string[];
   /** Default gateways to set, by address; empty where another network's gateway leads out. */
   gateways: string[];
+  /** Families whose default route names the link alone. */
+  direct?: (4 | 6)[];
+  /** 0 for that of the parent. */
   mtu: number;
   /** Keeps the port from talking to other ports (`enable_icc=false`). */
   isolated: boolean;
@@ -47,12 +65,15 @@ export interface Jobs {
   /** Makes a bridge, or brings the one of that name into the shape asked for; answers whether it was there. */
   bridge: [BridgeSpec, { adopted: boolean }];
   deleteLinks: [string[], void];
+  makeLink: [LinkSpec, void];
   /** Puts links back on their bridge. */
   enslave: [{ bridge: string; links: string[] }, void];
   /** Makes a namespace with its loopback up and the wires in it; answers its descriptor in this process. */
   sandbox: [Wire[], number];
   /** Adds a wire to a namespace given by path. */
   attach: [{ namespace: string; wire: Wire }, void];
+  /** Deletes a link inside of a namespace given by path. */
+  detach: [{ namespace: string; name: string }, void];
   /** Whether links carry packets by now; until a bridge has seen its port come up, it drops what comes in there. */
   areUp: [string[], boolean];
   /** Sets the default gateways of a namespace given by path. */

@@ -7,6 +7,7 @@ import {
   addAddress,
   addresses,
   defaultRoute,
+  directRoute,
   deleteAddress,
   deleteGroup,
   deleteLink,
@@ -14,7 +15,10 @@ import {
   linkUp,
   links,
   newBridge,
+  newChild,
+  newDummy,
   newVeth,
+  newVlan,
   routes,
   setGroup,
   setMaster,
@@ -23,7 +27,7 @@ import {
   withoutLinkLocal,
 } from "../linux/netlink-route.ts";
 import { addressBytes, addressOfBytes, formatSubnet, parseInterface, parseMac, parseAddress, subnetOf } from "./addresses.ts";
-import type { BridgeSpec, Survey, Wire } from "./jobs.ts";
+import type { BridgeSpec, LinkSpec, Survey, Wire, WireParent } from "./jobs.ts";
 
 /** Group number under which links wait to be deleted together: one at a time costs 22 ms each, 64 in a group 55 ms. */
 const DOOMED = 0x6c676874;
@@ -105,6 +109,15 @@ export function deleteLinks(route: Netlink, names: string[]): void {
   if (marked.some((answer) => answer.errno === 0)) route.exchange([deleteGroup(DOOMED)]);
 }
 
+/** Makes a VLAN on a link of the host, or a link that leads nowhere, and sets it up. */
+export function makeLink(route: Netlink, spec: LinkSpec): void {
+  const what = `make the ${spec.kind} link "${spec.name}"`;
+  const below = spec.kind === "vlan" ? findLink(route, spec.below) : undefined;
+  if (spec.kind === "vlan" && below === undefined) throw new Error(`Cannot ${what}: there is no link "${spec.below}"`);
+  const message = spec.kind === "vlan" ? newVlan({ name: spec.name, below: below?.index ?? 0, id: spec.id }) : newDummy(spec.name);
+  route.request([message, linkUp(spec.name)], what);
+}
+
 /** Puts links back on a bridge, those that still exist. */
 export function enslave(route: Netlink, bridge: string, names: string[]): void {
   const master = findLink(route, bridge);
@@ -139,6 +152,11 @@ export function attachWire(route: Netlink, namespace: string, wire: Wire): void 
   withInside(namespace, (inside, fd) => makeWire(route, inside, fd, wire));
 }
 
+/** Deletes a link inside of a namespace; one that is gone already is no error. */
+export function detachWire(namespace: string, name: string): void {
+  withInside(namespace, (inside) => void inside.exchange([deleteLink(name)]));
+}
+
 /** Sets the default routes of a namespace that is in use. */
 export function setGateways(namespace: string, name: string, gateways: string[]): void {
   withInside(namespace, (inside) => {
@@ -165,9 +183,34 @@ function withInside(namespace: string, act: (inside: Netlink, fd: number) => voi
 }
 
 function makeWire(route: Netlink, inside: Netlink, namespace: number, wire: Wire): void {
+  if (wire.parent === undefined) makePair(route, namespace, wire);
+  else makeChild(route, namespace, wire, wire.parent);
+  const what = `configure "${wire.name}"`;
+  const link = findLink(inside, wire.name);
+  if (link === undefined) throw new Error(`Cannot ${what}: it is not in the namespace`);
+  if (wire.addresses.some((address) => address.includes(":"))) {
+    const setting = cstr(`/proc/sys/net/ipv6/conf/${wire.name}/disable_ipv6`);
+    inNamespace(namespace, () => setInside(setting, ZERO));
+  }
+  inside.request([linkUp(link.index), ...wire.addresses.map((address) => addAddress(link.index, toPrefix(address)))], what);
+  const routes = [...defaultRoutes(link, wire.gateways), ...(wire.direct ?? []).map((family) => directRoute(link.index, family))];
+  inside.request(routes, `set the way out of "${wire.name}"`);
+}
+
+/** An interface inside that shares a link of the host, which has to be up. */
+function makeChild(route: Netlink, namespace: number, wire: Wire, parent: WireParent): void {
+  const link = findLink(route, parent.link);
+  const what = `put "${wire.name}" on "${parent.link}" (${parent.kind})`;
+  if (link === undefined) throw new Error(`Cannot ${what}: the host has no link "${parent.link}"`);
+  const mac = parent.kind === "macvlan" ? parseMac(wire.mac) : undefined;
+  const messages = [newChild({ ...parent, parent: link.index, name: wire.name, mac, mtu: wire.mtu, namespace })];
+  route.request(link.up ? messages : [linkUp(link.index), ...messages], what);
+}
+
+/** A pair of links: one end inside, the other a port of the bridge. */
+function makePair(route: Netlink, namespace: number, wire: Wire): void {
   const bridge = findLink(route, wire.bridge);
   if (bridge === undefined) throw new Error(`Cannot wire "${wire.hostName}": there is no bridge "${wire.bridge}"`);
-  const has6 = wire.addresses.some((address) => address.includes(":"));
   const peer = { name: wire.name, mac: parseMac(wire.mac), namespace };
   const what = `wire "${wire.hostName}" to bridge "${wire.bridge}"`;
   route.request(
@@ -179,14 +222,6 @@ function makeWire(route: Netlink, inside: Netlink, namespace: number, wire: Wire
     const port = findLink(route, wire.hostName);
     if (port !== undefined) route.request([setPort(port.index, { isolated: wire.isolated, hairpin })], what);
   }
-  const link = findLink(inside, wire.name);
-  if (link === undefined) throw new Error(`Cannot ${what}: "${wire.name}" is not in the namespace`);
-  if (has6) {
-    const setting = cstr(`/proc/sys/net/ipv6/conf/${wire.name}/disable_ipv6`);
-    inNamespace(namespace, () => setInside(setting, ZERO));
-  }
-  inside.request([linkUp(link.index), ...wire.addresses.map((address) => addAddress(link.index, toPrefix(address)))], what);
-  inside.request(defaultRoutes(link, wire.gateways), what);
 }
 
 /**

@@ -3,6 +3,7 @@ import type { Reader } from "../state/state.ts";
 import { addressBytes, formatAddress, parseAddress } from "./addresses.ts";
 import { CODE, type DnsRecord, TYPE, encodeName, reverseAddress } from "./dns-message.ts";
 import { gatewayOf } from "./gateways.ts";
+import { hasInterface } from "./parent.ts";
 import { type EndpointRow, type NetworkRow, endpointsOf, endpointsOn, networkById } from "./rows.ts";
 
 /** What is known of a name: a code and records; undefined means that somebody else is to be asked. */
@@ -23,7 +24,7 @@ interface Directory {
 
 /** Whether containers of a network find each other by name: all but the default bridge, as in Docker. */
 export function hasNames(network: NetworkRow | undefined): boolean {
-  return network?.bridge !== undefined && network.name !== "bridge";
+  return network !== undefined && hasInterface(network) && network.name !== "bridge";
 }
 
 /** The names by which an endpoint is known in its network: the container's, aliases, the short id, its host name. */
@@ -105,7 +106,8 @@ export class Names {
 
 /** The host is where a network's gateway is; the one that leads out comes first, an internal one has its gateway there, too. */
 function hostAnswer(here: readonly { directory: Directory }[], type: number): KnownName {
-  const networks = here.map(({ directory }) => directory.network).toSorted((a, b) => Number(a.config.internal) - Number(b.config.internal));
+  const bridges = here.map(({ directory }) => directory.network).filter(({ bridge }) => bridge !== undefined);
+  const networks = bridges.toSorted((a, b) => Number(a.config.internal) - Number(b.config.internal));
   const found = networks.flatMap((network) => {
     const address4 = gatewayOf(network, 4);
     const address6 = gatewayOf(network, 6);

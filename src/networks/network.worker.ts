@@ -5,7 +5,7 @@
 import { messageOf } from "../base/errors.ts";
 import { openNft } from "../linux/nft.ts";
 import { findLink, openRoute } from "../linux/netlink-route.ts";
-import { attachWire, deleteLinks, enslave, ensureBridge, makeSandbox, setGateways, survey } from "./links.ts";
+import { attachWire, deleteLinks, detachWire, enslave, ensureBridge, makeLink, makeSandbox, setGateways, survey } from "./links.ts";
 import { changePorts, dropTable, writeTable } from "./firewall.ts";
 import { openConntrack } from "../linux/netlink-conntrack.ts";
 import { forgetPortFlows } from "./flows.ts";
@@ -23,9 +23,11 @@ const does: { [Name in keyof Jobs]: (argument: Jobs[Name][0]) => Jobs[Name][1] }
   survey: () => survey(route),
   bridge: (spec) => ensureBridge(route, spec),
   deleteLinks: (names) => deleteLinks(route, names),
+  makeLink: (spec) => makeLink(route, spec),
   enslave: ({ bridge, links }) => enslave(route, bridge, links),
   sandbox: (wires) => makeSandbox(route, wires),
   attach: ({ namespace, wire }) => attachWire(route, namespace, wire),
+  detach: ({ namespace, name }) => detachWire(namespace, name),
   areUp: (names) => names.every((name) => findLink(route, name)?.operational !== false),
   gateways: ({ namespace, name, gateways }) => setGateways(namespace, name, gateways),
   resolver: (namespace) => openResolverSockets(namespace),

@@ -6,6 +6,7 @@ import { momentOf } from "../base/moment.ts";
 import { type Context, rewriteTable } from "./context.ts";
 import { forgetEffect, recordEffect } from "./effects.ts";
 import { inUse, isPredefined, selected } from "./inspect.ts";
+import { isOnParent, sweepParents } from "./parent.ts";
 import { networkEvent } from "./reserve.ts";
 import { type NetworkRow, deleteNetwork, endpointsOn, findNetwork } from "./rows.ts";
 
@@ -33,6 +34,7 @@ export async function removeNetwork(context: Context, network: NetworkRow): Prom
     { durable: true },
   );
   context.book.forget(network.id);
+  if (isOnParent(network)) return sweepParents(context);
   await rewriteTable(context);
   if (bridge === undefined) return;
   await context.kernel.do("deleteLinks", [bridge]);

@@ -5,6 +5,7 @@ import type { Tx } from "../state/state.ts";
 import { macOf, parseAddress, parseMac, formatMac } from "./addresses.ts";
 import { type Context, heldOf, newHostName, onRollback } from "./context.ts";
 import type { NetworkRequest } from "./networks.ts";
+import { hasInterface, isOnParent } from "./parent.ts";
 import { type Place, gatewayPlace, notRunning, planOf } from "./plan.ts";
 import { reservePorts } from "./reserve-ports.ts";
 import { type EndpointRow, putEndpoint } from "./rows.ts";
@@ -31,7 +32,8 @@ export function reserve(context: Context, tx: Tx, request: NetworkRequest): void
       hostname: request.hostname,
       dns: isGateway ? request.dns : [],
     });
-    if (isGateway && plan.kind === "bridge") reservePorts(context, tx, request, endpoint);
+    // What sits on a link of the host has all its ports open there already.
+    if (isGateway && plan.kind === "bridge" && !isOnParent(place.network)) reservePorts(context, tx, request, endpoint);
   });
 }
 
@@ -52,7 +54,7 @@ export interface PlaceOptions {
 export function takePlace(context: Context, tx: Tx, place: Place, options: PlaceOptions): EndpointRow {
   const { network, asked } = place;
   const { container, containerName, name, gateway, exposed, hostname, dns } = options;
-  const addresses = network.bridge === undefined ? undefined : takeAddresses(context, tx, place, options);
+  const addresses = hasInterface(network) ? takeAddresses(context, tx, place, options) : undefined;
   const endpoint: EndpointRow = {
     id: newId(),
     network: network.id,
@@ -94,8 +96,9 @@ function takeAddresses(context: Context, tx: Tx, { network, asked }: Place, opti
   const address6 = fixed6 === "" ? context.book.take(network, 6) : context.book.takeFixed(network, fixed6);
   onRollback(tx, () => context.book.free(network.id, address6));
   const address = parseAddress(address4 ?? address6 ?? "");
+  if (network.driver === "ipvlan") return { hostName: "", address4, address6, mac: undefined };
   const mac = fixedMac !== "" ? formatMac(parseMac(fixedMac)) : address === undefined ? undefined : macOf(address);
-  return { hostName: newHostName(), address4, address6, mac };
+  return { hostName: isOnParent(network) ? "" : newHostName(), address4, address6, mac };
 }
 
 function takeReady(context: Context, tx: Tx, container: string): Taken | undefined {

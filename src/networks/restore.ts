@@ -10,6 +10,7 @@ import { foreignDropWarning } from "./foreign.ts";
 import { enableForwarding } from "./forwarding.ts";
 import type { Survey } from "./jobs.ts";
 import { release } from "./leave.ts";
+import { makeParent, sweepParents } from "./parent.ts";
 import { openResolver, wantsResolver } from "./resolve.ts";
 import { holdPort } from "./port-sockets.ts";
 import {
@@ -44,7 +45,8 @@ export async function restore(context: Context, running: { containerId: string; 
   context.bridgeId = bridge?.id ?? "";
   await sweepBridges(context);
   await sweepLinks(context, survey, dead);
-  for (const network of allNetworks(context.state)) await restoreBridge(context, network);
+  await sweepParents(context);
+  for (const network of allNetworks(context.state)) await restoreLinks(context, network, survey);
   holdPorts(context);
   context.open = new Set(allPorts(context.state).map(({ container }) => container));
   enableForwarding(context, 4);
@@ -145,9 +147,10 @@ async function sweepLinks(context: Context, survey: Survey, dead: readonly Endpo
   );
 }
 
-async function restoreBridge(context: Context, network: NetworkRow): Promise<void> {
-  if (network.bridge === undefined) return;
+async function restoreLinks(context: Context, network: NetworkRow, survey: Survey): Promise<void> {
   try {
+    await makeParent(context, network, survey);
+    if (network.bridge === undefined) return;
     const { adopted } = await makeBridge(context, network);
     if (adopted) return;
     const links = allEndpoints(context.state).filter((endpoint) => endpoint.network === network.id && endpoint.hostName !== "");
