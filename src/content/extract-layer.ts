@@ -29,6 +29,9 @@ import { baseOf, cleanPath, HERE, joinPath, MOST_LINKS, parentOf } from "./tree-
 /** Open parents that are kept: entries of one directory mostly follow each other. */
 const MOST_OPEN = 64;
 
+/** ext4 keeps shorter targets of links in the inode, xfs and btrfs longer ones. */
+const SHORT_LINK = 60;
+
 /** A directory of the layer: who described it, and what it hides. */
 interface Directory {
   /** Absent for a parent that the archive only implies. */
@@ -87,7 +90,7 @@ export class LayerExtractor implements TarSink {
     else if (entry.type === "directory") this.#makeDirectory(parent, base, entry);
     else if (entry.type === "file") this.#makeFile(parent, base, entry);
     else if (entry.type === "link") this.#makeLink(parent, base, entry);
-    else this.#make(parent, base, entry, () => createSpecial(this.#fd(parent), base, entry));
+    else this.#makeSpecial(parent, base, entry);
   }
 
   data(bytes: Uint8Array, offset: number): void {
@@ -101,7 +104,7 @@ export class LayerExtractor implements TarSink {
     try {
       if (entry.spans !== undefined) must(truncateTo(fd, entry.size), "ftruncate", entry.path);
       applyMetadata(fd, entry, entry.path);
-      if (entry.size > 0) this.bytes += blocksOf(fd);
+      if (entry.size > 0 || entry.xattrs !== undefined) this.bytes += blocksOf(fd);
     } finally {
       close(fd);
     }
@@ -261,6 +264,14 @@ export class LayerExtractor implements TarSink {
 
   #makeFile(parent: ByteString, base: ByteString, entry: TarEntry): void {
     this.#file = this.#make(parent, base, entry, () => createFile(this.#fd(parent), base));
+  }
+
+  #makeSpecial(parent: ByteString, base: ByteString, entry: TarEntry): void {
+    this.#make(parent, base, entry, () => createSpecial(this.#fd(parent), base, entry));
+    // Short links stand in their inode, as nearly all do.
+    if (entry.link.length < SHORT_LINK && entry.xattrs === undefined) return;
+    const stat = statAt(this.#fd(parent), base);
+    if (typeof stat !== "number") this.bytes += stat.blocks;
   }
 
   /** Makes an entry, in the place of an older one of the same layer if need be. */

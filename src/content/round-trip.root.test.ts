@@ -9,6 +9,7 @@ import { type Descriptor, MEDIA } from "../oci/image.ts";
 import { State } from "../state/state.ts";
 import { describeTar, describeTree } from "./layer-fixture.ts";
 import { openContent } from "./open.ts";
+import { treeSize } from "./trees.ts";
 import { makeRandomTree, seeded, type TreeTaste } from "./random-tree-fixture.ts";
 
 const able = process.getuid?.() === 0;
@@ -34,12 +35,12 @@ async function treeOf(directory: string): Promise<Map<string, string>> {
   return lines;
 }
 
-async function packed(directory: string): Promise<{ digest: `sha256:${string}`; layer: string; tar: string }> {
+async function packed(directory: string): Promise<{ digest: `sha256:${string}`; layer: string; size: number; tar: string }> {
   using lease = content.lease("test");
   const { blob, layer } = await content.packDirectory({ directory, lease, onto: null });
   const tar = join(work, "layer.tar");
   await $`gzip -dc ${content.blobPath(blob.digest)} > ${tar}`.quiet();
-  return { digest: blob.digest, layer: layer?.directory ?? "", tar };
+  return { digest: blob.digest, layer: layer?.directory ?? "", size: layer?.size ?? 0, tar };
 }
 
 function random(name: string, round: number, taste: TreeTaste = {}): string {
@@ -55,8 +56,9 @@ test.skipIf(!able)(
     for (let round = 0; round < ROUNDS; round++) {
       const directory = random("tree", round);
       const before = await treeOf(directory);
-      const { layer, tar } = await packed(directory);
+      const { layer, size, tar } = await packed(directory);
       expect(await treeOf(layer)).toEqual(before);
+      expect((await treeSize(layer)).bytes).toBe(size);
       const theirs = join(work, `gnu${round}`);
       mkdirSync(theirs);
       await $`tar -C ${theirs} -xpf ${tar} --numeric-owner --xattrs ${"--xattrs-include=*"}`.quiet();
