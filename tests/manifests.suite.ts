@@ -193,3 +193,32 @@ test("a registry that wants tokens: manifest and search take the user's login, a
   expect((await lighter.run(["manifest", "push", `${host}/team/list:2`])).code).toBe(1);
   expect((await lighter.run(["search", `${host}/layer`])).stderr).toMatch(/unauthorized|denied/);
 });
+
+test("names by digest: listed when asked for, kept while another tag is there, gone with the last one", async () => {
+  const name = `${ground.registry.host}/bydigest`;
+  const digest = await ground.registry.push((await testImage("layered")).layout, "bydigest");
+  const { lighter } = ground;
+  const shown = (reference: string): Promise<string> => lighter.must("images", "--format", "{{.Repository}}:{{.Tag}}", reference);
+  await lighter.must("pull", "-q", name);
+  await lighter.must("pull", "-q", `${name}@${digest}`);
+  await lighter.must("tag", name, `${name}:2`);
+  expect(await shown(`${name}@${digest}`)).toBe(`${name}:<none>`);
+  expect((await shown(name)).split("\n").toSorted()).toEqual([`${name}:2`, `${name}:latest`]);
+  expect(await lighter.must("rmi", `${name}:2`)).toBe(`Untagged: ${name}:2`);
+  expect(await lighter.must("rmi", name)).toStartWith(`Untagged: ${name}:latest\nUntagged: ${name}@${digest}`);
+  expect(await shown(name)).toBe("");
+  expect((await lighter.run(["images", "-f", "reference=["])).stderr).toContain("syntax error in pattern");
+  expect((await lighter.run(["tag", "busybox", "sha256:1"])).stderr).toContain("refusing to create an ambiguous tag");
+});
+
+test("pull --all-tags takes the images and leaves the tags that are about others", async () => {
+  const name = `${ground.registry.host}/everything`;
+  const digest = await ground.registry.push((await testImage("busybox")).layout, "everything", "1");
+  await ground.registry.push((await testImage("layered")).layout, "everything", "2");
+  const index = JSON.stringify({ schemaVersion: 2, mediaType: "application/vnd.oci.image.index.v1+json", manifests: [] });
+  const put = { method: "PUT", body: index, headers: { "content-type": "application/vnd.oci.image.index.v1+json" } };
+  const tag = digest.replace(":", "-");
+  expect((await fetch(`http://${ground.registry.host}/v2/everything/manifests/${tag}`, put)).status).toBe(201);
+  expect(await ground.lighter.must("pull", "-q", "-a", name)).toBe(name);
+  expect((await ground.lighter.must("images", "--format", "{{.Tag}}", name)).split("\n").toSorted()).toEqual(["1", "2"]);
+});

@@ -7,7 +7,7 @@ import type { ImageDeleteResponseItem } from "../wire/engine-api.ts";
 import { findImage } from "./find.ts";
 import { imageEvent } from "./image-events.ts";
 import type { ImagesNeeds } from "./needs.ts";
-import { deleteImage, deleteManifest, deleteName, manifestsOf, nameRow, namesOf, type NameRow } from "./rows.ts";
+import { deleteImage, deleteManifest, deleteName, manifestsOf, namesOf, repositoryOf, type NameRow } from "./rows.ts";
 import { choosePlatform } from "./runnable.ts";
 
 /** What removing needs. */
@@ -44,7 +44,7 @@ interface Removal {
 function removeByName(removal: Removal, text: string, reference: Reference): ImageDeleteResponseItem[] {
   const { tx, id, users, force } = removal;
   const names = namesOf(tx, id);
-  const own = ownNames(tx, names, reference, id);
+  const own = ownNames(names, reference);
   const last = own.length >= names.length;
   const user = users[0];
   if (last && user !== undefined && !force) {
@@ -59,12 +59,13 @@ function removeByName(removal: Removal, text: string, reference: Reference): Ima
   return records;
 }
 
-/** The names that a reference means: one, or for `name@digest` those of its repository. */
-function ownNames(tx: Tx, names: NameRow[], reference: Reference, id: Digest): NameRow[] {
-  if (reference.digest === undefined) return names.filter((row) => row.name === formatReference(reference));
-  const exact = nameRow(tx, formatReference({ registry: reference.registry, repository: reference.repository, digest: reference.digest }));
-  if (exact?.image === id) return [exact];
-  return names.filter((row) => row.repository === `${reference.registry}/${reference.repository}`);
+/** The names that a reference means: a tag, with the last tag of its repository those by digest, too; for `name@digest` all of its repository. */
+function ownNames(names: readonly NameRow[], reference: Reference): NameRow[] {
+  const alike = names.filter((row) => row.repository === repositoryOf(reference));
+  if (reference.digest !== undefined) return alike;
+  const name = formatReference(reference);
+  const others = alike.some((row) => row.tag !== null && row.name !== name);
+  return alike.filter((row) => row.name === name || (row.tag === null && !others));
 }
 
 function removeById({ tx, id, users, force }: Removal, text: string): ImageDeleteResponseItem[] {
