@@ -11,6 +11,8 @@ export interface Visitor {
   may(repository: string, action: Action): boolean;
   /** Whether they may see that a repository is there. */
   sees(repository: string): boolean;
+  /** Why they may not read another repository than the one they were let in to; undefined when they may. What a token merely lacks, its challenge asks for. */
+  refusal(repository: string): Rejection | undefined;
 }
 
 /** Why somebody was not let in: the status, the code of the protocol, and how to sign in. */
@@ -29,7 +31,7 @@ export interface Access {
 }
 
 /** Whoever asks may do everything: the registry's own socket, and a registry without users. */
-export const EVERYBODY: Visitor = { user: undefined, may: () => true, sees: () => true };
+export const EVERYBODY: Visitor = { user: undefined, may: () => true, sees: () => true, refusal: () => undefined };
 
 /** User and password of an `Authorization: Basic`; undefined without one (RFC 7617). */
 export function basicOf(request: Request): { user: string; password: string } | undefined {

@@ -26,12 +26,18 @@ export function visitorOf(user: User, rights: Rights): Visitor {
     user,
     may: (repository, action) => rights.may(user, repository, action),
     sees: (repository) => rights.may(user, repository, "pull"),
+    refusal: (repository) => (rights.may(user, repository, "pull") ? undefined : denied(user, repository)),
   };
 }
 
 /** Whether a visitor may do all that a request needs. The catalog is open to all: it shows to each what they may pull. */
 export function allows(visitor: Visitor, scope: Scope): boolean {
   return scope.type === "registry" || scope.actions.every((action) => visitor.may(scope.name, action));
+}
+
+function denied(user: User, repository: string): Rejection {
+  const scope: Scope = { type: "repository", name: repository, actions: ["pull"] };
+  return user === undefined ? unauthorized(scope) : { code: "DENIED", detail: scopeText(scope), headers: {} };
 }
 
 function unauthorized(scope: Scope | undefined): Rejection {

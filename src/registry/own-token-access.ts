@@ -1,7 +1,7 @@
 import { chmod, mkdir, readFile, rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { exportJWK, generateKeyPair, importJWK, jwtVerify, SignJWT, type CryptoKey, type JWK, type JWTPayload } from "jose";
-import { basicOf, type Access, type Scope, type Visitor } from "./access.ts";
+import { basicOf, type Access, type Rejection, type Scope, type Visitor } from "./access.ts";
 import { allows, visitorOf } from "./basic-access.ts";
 import { bearerOf, challenge, grantsAllow, grantsOf, mayByGrants, parseScope, type Grant } from "./bearer.ts";
 import type { PasswordFile } from "./htpasswd.ts";
@@ -35,17 +35,24 @@ export async function ownTokenAccess(passwords: PasswordFile, rights: Rights, fo
       }
       const token = bearerOf(request);
       if (token === undefined) {
-        const anybody = visitorOf(undefined, rights);
+        const anybody = challenged(visitorOf(undefined, rights), server);
         return scope?.type === "repository" && allows(anybody, scope) ? { visitor: anybody } : { rejection: challenge(server, scope) };
       }
       const claims = await verify(keys, token, "access");
       if (claims === undefined) return { rejection: challenge(server, scope, "invalid_token") };
-      const visitor = visitorOfToken(claims, rights);
+      const visitor = challenged(visitorOfToken(claims, rights), server);
       if (scope === undefined || mayByToken(visitor, claims, scope)) return { visitor };
       return { rejection: challenge(server, scope, "insufficient_scope") };
     },
     token: (request) => makeToken(request, { passwords, rights, keys }),
   };
+}
+
+/** Whoever did not sign in is told where to. */
+function challenged(visitor: Visitor, server: { realm: string; service: string }): Visitor {
+  if (visitor.user !== undefined) return visitor;
+  const where = (name: string): Rejection => challenge(server, { type: "repository", name, actions: ["pull"] });
+  return { ...visitor, refusal: (name) => visitor.refusal(name) && where(name) };
 }
 
 function mayByToken(visitor: Visitor, claims: JWTPayload, scope: Scope): boolean {
@@ -58,7 +65,8 @@ function visitorOfToken(claims: JWTPayload, rights: Rights): Visitor {
   const grants = grantsOf(claims["access"]);
   const may = (repository: string, action: Action): boolean =>
     mayByGrants(grants, repository, action) && rights.may(user, repository, action);
-  return { user, may, sees: (repository) => rights.may(user, repository, "pull") };
+  // Tokens are made by the same rights: a second one would say what is known here already.
+  return { ...visitorOf(user, rights), may };
 }
 
 interface Maker {

@@ -2,7 +2,7 @@ import { X509Certificate, type KeyObject } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { createLocalJWKSet, jwtVerify, type JSONWebKeySet, type JWTHeaderParameters, type JWTPayload, type JWTVerifyGetKey } from "jose";
 import { LighterError, messageOf } from "../base/errors.ts";
-import type { Access } from "./access.ts";
+import type { Access, Rejection } from "./access.ts";
 import { bearerOf, challenge, grantsAllow, grantsOf, mayByGrants } from "./bearer.ts";
 import type { TokenServer } from "./config.ts";
 import { keyIds } from "./key-ids.ts";
@@ -27,7 +27,9 @@ export async function serverAccess(server: TokenServer): Promise<Access> {
       if (scope !== undefined && !grantsAllow(grants, scope)) return { rejection: challenge(server, scope, "insufficient_scope") };
       const may = (repository: string, action: "pull" | "push" | "delete"): boolean => mayByGrants(grants, repository, action);
       // Whom the server lets see the catalog sees all of it.
-      return { visitor: { user: claims.sub === "" ? undefined : claims.sub, may, sees: () => true } };
+      const refusal = (name: string): Rejection | undefined =>
+        may(name, "pull") ? undefined : challenge(server, { type: "repository", name, actions: ["pull"] }, "insufficient_scope");
+      return { visitor: { user: claims.sub === "" ? undefined : claims.sub, may, sees: () => true, refusal } };
     },
   };
 }
