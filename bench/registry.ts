@@ -1,6 +1,8 @@
 /**
- * `bun bench/registry.ts [--rounds N] [--seconds N] [--only TEXT] [--source]`: how many pulls and pushes of blobs a registry serves in a second, ours against Debian's
- * docker-registry, by turns in one run. `--source` runs the sources instead of the built program. Both keep their data on one disk and write no access log; docker-registry keeps descriptors in memory.
+ * `bun bench/registry.ts [--rounds N] [--seconds N] [--only TEXT] [--source]`: how many pulls and pushes of blobs a registry serves in a second, ours against
+ * Debian's docker-registry, by turns in one run, and the milliseconds of processor time that each takes: the rate of large ones is bounded by the client and
+ * the disk, which share the machine. `--source` runs the sources instead of the built program. Both keep their data on one disk and write no access log;
+ * docker-registry keeps descriptors in memory.
  */
 import { mkdir, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -36,8 +38,8 @@ interface Case {
   clients: number;
   /** One pull or push. */
   once: (wire: Wire) => Promise<void>;
-  /** Measures by itself: pulls a second. */
-  rate?: (port: number) => Promise<number>;
+  /** In place of `once`: many at a time; how many. */
+  many?: (port: number) => Promise<number>;
 }
 
 /** Pulls in one run of curl, which takes bytes with less work than we would. */
@@ -48,7 +50,7 @@ const stock = new Map<number, { bytes: Uint8Array; digest: string }[]>();
 const folder = await mkdtemp(join(process.env["TMPDIR"] ?? tmpdir(), "lighter-bench-registry-"));
 const contestants = [await startOurs(), await startPeer()];
 try {
-  console.log("| what | lighter | docker-registry | ratio |\n|---|---|---|---|");
+  console.log("| what | lighter | docker-registry | ratio | CPU, lighter | CPU, docker-registry | ratio |\n|---|---|---|---|---|---|---|");
   for (const size of [4096, 8 << 20]) {
     const pulled = await pushed(size);
     for (const clients of [1, 32]) {
@@ -58,7 +60,7 @@ try {
         name: `pull ${label}, ${clients} at once`,
         clients,
         once: (wire) => pull(wire, pulled),
-        ...(large && { rate: large }),
+        ...(large && { many: large }),
       });
       await measure({ name: `push ${label}, ${clients} at once`, clients, once: (wire) => push(wire, fresh(size)) });
     }
@@ -112,12 +114,12 @@ async function pull(wire: Wire, digest: string): Promise<void> {
   if (status !== 200) throw new Error(`pull: ${status}`);
 }
 
-/** Pulls of a large blob by curl, so many at once, in a second. */
+/** Pulls a large blob many times by curl, so many at once. */
 async function pullLarge(port: number, digest: string, clients: number): Promise<number> {
   const url = `http://127.0.0.1:${port}/v2/bench/blob/blobs/${digest}?n=[1-${LARGE_PULLS}]`;
   const parallel = clients === 1 ? [] : ["--parallel", "--parallel-max", String(clients)];
-  const elapsed = await timed(["curl", "-sS", "--fail", ...parallel, "-o", "/dev/null", url]);
-  return (LARGE_PULLS * 1000) / elapsed;
+  await timed(["curl", "-sS", "--fail", ...parallel, "-o", "/dev/null", url]);
+  return LARGE_PULLS;
 }
 
 async function push(wire: Wire, { bytes, digest }: { bytes: Uint8Array; digest: string }): Promise<void> {
@@ -144,37 +146,52 @@ function refill(size: number, count: number): void {
   stock.set(size, blobs);
 }
 
+/** Pulls or pushes a second, and the milliseconds of processor time that the registry spends on one. */
+interface Rate {
+  rate: number;
+  cpu: number;
+}
+
 async function measure(each: Case): Promise<void> {
   if (flags.only !== undefined && !each.name.includes(flags.only)) return;
-  const best = contestants.map(() => [] as number[]);
+  const taken = contestants.map((): Rate[] => []);
   for (let round = 0; round <= rounds; round++) {
     for (const [index, contestant] of contestants.entries()) {
       if (each.name.startsWith("push")) refill(each.name.includes("4 KiB") ? 4096 : 8 << 20, each.name.includes("4 KiB") ? 3000 : 64);
-      const rate = await rateOf(contestant.port, each);
-      if (round > 0) best[index]?.push(rate);
+      const rate = await rateOf(contestant, each);
+      if (round > 0) taken[index]?.push(rate);
     }
   }
-  const [ours = 0, peer = 0] = best.map(median);
-  console.log(`| ${each.name} | ${shown(ours)} | ${shown(peer)} | ${(ours / peer).toFixed(2)} |`);
+  const [ours = 0, peer = 0] = taken.map((rates) => median(rates.map(({ rate }) => rate)));
+  const [work = 0, peerWork = 0] = taken.map((rates) => median(rates.map(({ cpu }) => cpu)));
+  const cells = [each.name, shown(ours), shown(peer), (ours / peer).toFixed(2), work.toFixed(2), peerWork.toFixed(2)];
+  console.log(`| ${cells.join(" | ")} | ${(peerWork / work).toFixed(2)} |`);
 }
 
-/** Pulls or pushes a second. */
-async function rateOf(port: number, { clients, once, rate }: Case): Promise<number> {
-  if (rate !== undefined) return await rate(port);
+async function rateOf({ port, child }: Contestant, each: Case): Promise<Rate> {
+  const [begin, before] = [performance.now(), await processorTime(child.pid)];
+  const done = each.many === undefined ? await repeat(port, each) : await each.many(port);
+  return { rate: (done * 1000) / (performance.now() - begin), cpu: ((await processorTime(child.pid)) - before) / done };
+}
+
+/** Pulls or pushes for a while; how many. */
+async function repeat(port: number, { clients, once }: Case): Promise<number> {
   const wires = await Promise.all(Array.from({ length: clients }, () => Wire.open(port)));
-  const begin = performance.now();
+  const end = performance.now() + milliseconds;
   let done = 0;
   await Promise.all(
     wires.map(async (wire) => {
-      while (performance.now() - begin < milliseconds) {
-        await once(wire);
-        done++;
-      }
+      for (; performance.now() < end; done++) await once(wire);
     }),
   );
-  const elapsed = performance.now() - begin;
   for (const wire of wires) wire.close();
-  return (done * 1000) / elapsed;
+  return done;
+}
+
+/** Milliseconds of processor time that a process has used, all of its threads; the kernel counts in hundredths of a second. */
+async function processorTime(pid: number): Promise<number> {
+  const fields = (await Bun.file(`/proc/${pid}/stat`).text()).split(") ")[1]?.split(" ") ?? [];
+  return (Number(fields[11]) + Number(fields[12])) * 10;
 }
 
 function median(values: readonly number[]): number {
