@@ -18,7 +18,7 @@ let ground: Ground;
 beforeAll(async () => {
   console.log(`seed ${SEED}`);
   ground = await Ground.lay(["busybox", "layered"]);
-});
+}, 120_000);
 afterAll(async () => await ground?.[Symbol.asyncDispose]());
 
 /** Our client to another daemon. */
@@ -270,6 +270,11 @@ test("a data root on overlayfs: found at start, said in info, and everything wor
       "f",
     );
     expect(await lighter.must("run", "--rm", "-v", "filled:/data", "made", "cat", "/data/many")).toBe("f");
+    await lighter.must("create", "--name", "fresh", "made");
+    expect(await lighter.must("diff", "fresh")).toBe("");
+    await lighter.must("commit", "fresh", "fresh");
+    await lighter.must("export", "-o", ground.path("native.tar"), "fresh");
+    expect((await must(["tar", "-xOf", ground.path("native.tar"), "data/many"])).trim()).toBe("f");
     await lighter.must("save", "-o", ground.path("native-saved.tar"), "made");
     await ground.lighter.must("load", "-i", ground.path("native-saved.tar"));
     expect(await ground.lighter.must("run", "--rm", "made", "cat", "/data/many")).toBe("f");

@@ -1,5 +1,6 @@
 import { diffUpper } from "../content/trees.ts";
 import { type Context, find } from "./context.ts";
+import { hasDirectories } from "./directories.ts";
 import { INIT_FILES } from "./init-files.ts";
 import { pathsOf } from "./paths.ts";
 import { stackOf } from "./prepare.ts";
@@ -20,6 +21,8 @@ export interface PathChange {
 export async function containerChanges(context: Context, reference: string, options: { copied?: boolean } = {}): Promise<PathChange[]> {
   const row = find(context, reference);
   const { upper } = pathsOf(context.needs.options, row.id);
+  // Nothing was written in what is not made yet.
+  if (!hasDirectories(context, row.id)) return [];
   const whole = context.needs.options.copies === true;
   const changes = await diffUpper({ upper, lower: stackOf(context, row), mountPoints: MOUNT_POINTS, whole, ...options });
   return changes.map(({ path, kind }) => ({ Path: path, Kind: KINDS[kind] }));

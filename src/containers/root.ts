@@ -4,8 +4,9 @@ import { kindOf, LighterError } from "../base/errors.ts";
 import { closeFd, O_PATH, openFd } from "../linux/fd.ts";
 import { isAlive, type ProcessName } from "../linux/process.ts";
 import { cleanPath } from "./bind-spec.ts";
-import { type Context, isRunning } from "./context.ts";
+import { type Context, isRunning, liveOf } from "./context.ts";
 import { refuseDebugged } from "./debug.ts";
+import { hasDirectories } from "./directories.ts";
 import type { Live } from "./live.ts";
 import { pathsOf } from "./paths.ts";
 import { layersOf, volumeSource } from "./prepare.ts";
@@ -55,6 +56,7 @@ export async function openPlace(context: Context, row: ContainerRow, live: Live,
 
 /** A mount of everything that a container has of its own and of its image, for reading; also while it runs. */
 export async function openView(context: Context, row: ContainerRow): Promise<{ root: string; close(): void }> {
+  if (!hasDirectories(context, row.id)) await liveOf(context, row.id).lock.run(async () => await ready(context, row));
   const { upper } = pathsOf(context.needs.options, row.id);
   const fd = await context.needs.runtime.openRoot({ lower: [upper, ...layersOf(context, row)], upper: "", work: "", volatile: false });
   return { root: `/proc/self/fd/${fd}`, close: () => closeFd(fd) };
