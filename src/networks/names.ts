@@ -105,8 +105,9 @@ export class Names {
 }
 
 /** The host is where a network's gateway is; the one that leads out comes first, an internal one has its gateway there, too. */
-function hostAnswer(here: readonly { directory: Directory }[], type: number): KnownName {
+function hostAnswer(here: readonly { directory: Directory }[], type: number): KnownName | undefined {
   const bridges = here.map(({ directory }) => directory.network).filter(({ bridge }) => bridge !== undefined);
+  if (bridges.length === 0) return undefined;
   const networks = bridges.toSorted((a, b) => Number(a.config.internal) - Number(b.config.internal));
   const found = networks.flatMap((network) => {
     const address4 = gatewayOf(network, 4);
