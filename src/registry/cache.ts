@@ -67,7 +67,8 @@ class Cache implements PullThrough {
     const reads = call.request.method === "GET" || call.request.method === "HEAD";
     if (reads && (route === "manifest" || route === "blob" || route === "tags")) {
       // Who was let in was let in to the name in the path.
-      if (upstream.local !== call.repository && !call.visitor.sees(upstream.local)) return refuse("DENIED", upstream.local);
+      const rejection = upstream.local === call.repository ? undefined : call.visitor.refusal(upstream.local);
+      if (rejection !== undefined) return refuse(rejection.code, rejection.detail, rejection.headers);
       // From here on it goes by its name here, for whoever notes what was pulled.
       call.repository = upstream.local;
       if (route === "manifest") return this.#manifest(upstream, call);
