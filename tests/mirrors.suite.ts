@@ -117,6 +117,22 @@ describe("the configuration is read again", () => {
   });
 });
 
+test("max-concurrent-downloads: that many layers at once", async () => {
+  await using relay = await Relay.start(mirror.host);
+  await mirror.push((await testImage("layered")).layout, "team/layered");
+  relay.hold = 80;
+  for (const [most, seen] of [
+    [1, 1],
+    [2, 2],
+  ] as const) {
+    await configure({ "max-concurrent-downloads": most });
+    relay.busiest = 0;
+    expect(await pull(`${relay.host}/team/layered`)).toMatchObject({ code: 0 });
+    expect(relay.busiest).toBe(seen);
+  }
+  await configure({});
+});
+
 describe("mirrors", () => {
   test("mirror add, ls, rm: the file and the daemon", async () => {
     await configure({ "registry-mirrors": [], debug: false });
@@ -312,6 +328,13 @@ describe("who may", () => {
     issuer.asked.length = 0;
     for (const _ of [1, 2]) expect((await pull(image)).text).toContain(`Digest: ${digest}`);
     expect(issuer.asked).toEqual(["GET repository:team/app:pull"]);
+    issuer.life = 1;
+    await configure({ debug: true });
+    for (const _ of [1, 2]) {
+      expect((await pull(image)).text).toContain(`Digest: ${digest}`);
+      await Bun.sleep(1000);
+    }
+    expect(issuer.asked.length).toBeGreaterThan(2);
   });
 });
 

@@ -18,6 +18,11 @@ export class Relay implements AsyncDisposable {
   mute = false;
   /** Answers with this status instead. */
   status: number | undefined;
+  /** Milliseconds that each blob is held back, so that those under way at once can be counted. */
+  hold = 0;
+  /** Most blobs that were under way at once. */
+  busiest = 0;
+  #busy = 0;
   /** Names that it knows, as a proxy, and where they are. */
   readonly names = new Map<string, string>();
   readonly #server: Server;
@@ -54,6 +59,17 @@ export class Relay implements AsyncDisposable {
     this.seen.push({ method: request.method ?? "", path, headers: request.headers });
     if (this.mute) return;
     if (this.status !== undefined) return void response.writeHead(this.status).end();
+    if (!path.includes("/blobs/")) return this.#forward(request, response);
+    this.busiest = Math.max(this.busiest, ++this.#busy);
+    setTimeout(() => {
+      // Before the bytes: the client is quicker with its next request than this end of the connection with its bookkeeping.
+      this.#busy--;
+      this.#forward(request, response);
+    }, this.hold);
+  }
+
+  #forward(request: IncomingMessage, response: ServerResponse): void {
+    const path = request.url ?? "/";
     const whole = URL.parse(path);
     const [host = "", port = "80"] = (whole === null ? this.#target : (this.names.get(whole.host) ?? whole.host)).split(":");
     const target = { host, port, path: whole === null ? path : whole.pathname + whole.search };
