@@ -7,6 +7,7 @@ import { cosign } from "../tools/programs.ts";
 import { must } from "../tools/shell.ts";
 import { testImage } from "../tools/test-images.ts";
 import { CLIENTS, Ground } from "./harness/ground.ts";
+import { OwnRegistry } from "./harness/own-registry.ts";
 
 let ground: Ground;
 let folder: string;
@@ -136,4 +137,18 @@ test("pull --verify asks for more than the policy: its keys, or those that are g
   await push("warned/thing");
   expect((await ground.lighter.run(["pull", warned])).stdout).toContain(`WARNING: ${warned}:latest: no signature of ${digest} was found`);
   expect((await ground.lighter.run(["pull", "--verify", warned])).code).toBe(1);
+});
+
+test("a registry of our own keeps them as referrers, by its API", async () => {
+  await using own = new OwnRegistry(join(folder, "own"));
+  await own.start();
+  for (const form of ["as a referrer", "as a bundle"]) {
+    const name = `${own.host}/${ground.name()}`;
+    await ground.lighter.must("tag", "busybox", name);
+    await ground.lighter.must("push", "-q", name);
+    await FORMS[form]?.how(name);
+    const answer = await fetch(`http://${own.host}/v2/${name.slice(name.indexOf("/") + 1)}/referrers/${digest}`);
+    expect(((await answer.json()) as { manifests: unknown[] }).manifests).toHaveLength(1);
+    expect(await ground.lighter.must("pull", "--verify-key", join(folder, "cosign.pub"), name)).toContain(`Verified: ${digest}`);
+  }
 });

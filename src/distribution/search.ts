@@ -1,5 +1,5 @@
 import { kindOf, LighterError, messageOf } from "../base/errors.ts";
-import { DEFAULT_REGISTRY } from "../base/reference.ts";
+import { DEFAULT_REGISTRY, parseReference } from "../base/reference.ts";
 import { readAtMost } from "./answers.ts";
 import { basicHeader } from "./authorize.ts";
 import { readCertificates } from "./certificates.ts";
@@ -35,6 +35,8 @@ export async function search(
 ): Promise<FoundRepository[]> {
   const { registry, term } = splitTerm(text);
   if (registry === DEFAULT_REGISTRY) return searchRegistry({ ...request, term, host: undefined }, options);
+  // Throws for what can be no registry's name.
+  parseReference(`${registry}/search`);
   // The registry itself, not what stands in for it.
   const host = originOf(registry, options.insecureRegistries);
   return searchRegistry({ ...request, term, host }, options);
