@@ -10,7 +10,7 @@ import { SlowLine } from "./harness/slow-line.ts";
 import { until } from "./harness/until.ts";
 
 /** Bytes a second of one connection: slow enough that several ranges are worth it. */
-const RATE = 16 << 20;
+const RATE = 6 << 20;
 
 let ground: Ground;
 beforeAll(async () => {
@@ -50,9 +50,9 @@ async function removeAll(): Promise<void> {
 test("interrupted at random points, by Ctrl-C and by kill -9 of the daemon: no more than 1.05 times the image travels", async () => {
   const random = randomOf();
   await using line = await SlowLine.to(ground.registry.host, RATE);
-  const large = noiseLayer("large", count(56, 320) << 20);
-  const small = noiseLayer("small", 8 << 20);
-  const image = await pushMade(ground.registry, "resumed", [large, small, noiseLayer("third", 8 << 20)]);
+  const large = noiseLayer("large", count(40, 320) << 20);
+  const small = noiseLayer("small", 4 << 20);
+  const image = await pushMade(ground.registry, "resumed", [large, small, noiseLayer("third", 4 << 20)]);
   const reference = `${line.host}/resumed`;
   const points = Array.from({ length: count(4, 20) }, () => 0.02 + 0.95 * random()).toSorted((a, b) => a - b);
   for (const [index, point] of points.entries()) {
@@ -83,7 +83,7 @@ async function ended(child: Bun.Subprocess<"pipe", "pipe", "pipe">): Promise<str
 
 test("pulls of the same layer share one download, also for different images; one that is stopped does not hurt the others", async () => {
   await using line = await SlowLine.to(ground.registry.host, RATE);
-  const shared = noiseLayer("shared", 24 << 20);
+  const shared = noiseLayer("shared", 12 << 20);
   const first = await pushMade(ground.registry, "first", [shared, noiseLayer("own", 1 << 20)]);
   await pushMade(ground.registry, "second", [shared]);
   const pulls = ["first", "first", "second"].map((name) => ground.lighter.spawn(["pull", `${line.host}/${name}`]));
@@ -102,7 +102,7 @@ test("kill -9 of the daemon at random points of pulls: an image is whole or not 
   const layers = Array.from({ length: 5 }, (_, index) => noiseLayer(`file-${index}`, 300_000));
   await pushMade(ground.registry, "killed", layers);
   const reference = `${line.host}/killed`;
-  const kills = count(8, 200);
+  const kills = count(6, 200);
   let whole = 0;
   for (let kill = 0; kill < kills; kill++) {
     const pull = ground.lighter.spawn(["pull", reference]);
