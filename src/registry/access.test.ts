@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { createPrivateKey, generateKeyPairSync, X509Certificate, type KeyObject } from "node:crypto";
 import { mkdtemp, readFile, rm, stat } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { networkInterfaces, tmpdir } from "node:os";
 import { join } from "node:path";
 import { SignJWT, type JWTPayload } from "jose";
 import { digestOf } from "../oci/digest.ts";
@@ -396,4 +396,10 @@ test("addresses beyond the loopback need TLS, or to be told that they do not", a
   await expect(openTestRegistry({ addresses: ["nonsense"] })).rejects.toThrow("expected HOST:PORT");
   await using open = await openTestRegistry({ addresses: ["0.0.0.0:0"], plain: true });
   expect((await open.call("GET", "/v2/")).status).toBe(200);
+});
+
+const hasIpv6 = Object.values(networkInterfaces()).some((each) => each?.some(({ address }) => address === "::1"));
+test.skipIf(!hasIpv6)("several addresses, one of them of IPv6", async () => {
+  await using registry = await openTestRegistry({ addresses: ["[::1]:0", "127.0.0.1:0"] });
+  expect([registry.address.startsWith("http://[::1]:"), (await registry.call("GET", "/v2/")).status]).toEqual([true, 200]);
 });

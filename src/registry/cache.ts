@@ -40,7 +40,8 @@ type Outcome = "here" | "stale" | (() => Response);
 
 /** How long an upstream that failed is not asked again where there is a copy, in milliseconds. */
 const REST = 10_000;
-const STALE = { warning: '110 lighter "Response is Stale"' };
+/** https://github.com/opencontainers/distribution-spec/blob/main/spec.md#warnings */
+const STALE = { warning: '299 - "the upstream does not answer: this may be stale"' };
 
 /** Opens the cache. Connects to nothing by itself. */
 export function openCache(options: CacheOptions): PullThrough {
@@ -71,13 +72,21 @@ class Cache implements PullThrough {
       if (rejection !== undefined) return refuse(rejection.code, rejection.detail, rejection.headers);
       // From here on it goes by its name here, for whoever notes what was pulled.
       call.repository = upstream.local;
-      if (route === "manifest") return this.#manifest(upstream, call);
-      return route === "blob" ? this.#blob(upstream, call) : this.#tags(upstream, call);
+      const answer = await this.#read(route, upstream, call);
+      const namespace = call.url.searchParams.get("ns");
+      // https://github.com/opencontainers/distribution-spec/blob/main/spec.md#registry-proxying
+      if (namespace === upstream.proxy.prefix) answer.headers.set("oci-namespace", namespace);
+      return answer;
     }
     if (reads || call.request.method === "DELETE") return undefined;
     // Such a name becomes our own by the first push to it.
     if (upstream.isGuess) return undefined;
     return refuse("UNSUPPORTED", `${call.repository} is a copy of ${upstream.proxy.url}: push to another name`);
+  }
+
+  #read(route: "manifest" | "blob" | "tags", upstream: Upstream, call: Call): Promise<Response> {
+    if (route === "manifest") return this.#manifest(upstream, call);
+    return route === "blob" ? this.#blob(upstream, call) : this.#tags(upstream, call);
   }
 
   async #manifest(upstream: Upstream, call: Call): Promise<Response> {

@@ -11,7 +11,7 @@ export interface RegistryConfig {
   auth: AuthConfig;
   readOnly: boolean;
   noDelete: boolean;
-  /** At most so many requests of a user or an address in so many seconds. */
+  /** At most so many requests of an address in so many seconds. */
   rateLimit: { requests: number; seconds: number } | undefined;
   /** The other keys: storage, cache and care of what is kept have readers of their own. */
   rest: Record<string, unknown>;

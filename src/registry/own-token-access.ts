@@ -162,7 +162,9 @@ async function verify({ verifying }: Keys, token: string, use: "access" | "refre
 function realmOf(request: Request): string {
   const { protocol, host } = new URL(request.url);
   const outside = request.headers.get("x-forwarded-proto");
-  return `${outside === "https" || outside === "http" ? `${outside}:` : protocol}//${request.headers.get("host") ?? host}/token`;
+  const named = request.headers.get("host") ?? host;
+  const scheme = outside === "https" || outside === "http" ? `${outside}:` : protocol;
+  return `${scheme}//${/^[\w.[\]:-]+$/.test(named) ? named : host}/token`;
 }
 
 /** Forms are short. */

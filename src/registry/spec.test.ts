@@ -367,6 +367,23 @@ describe("Pushing Manifests", () => {
     expect([got.headers.get("docker-content-digest"), await got.text()]).toEqual([sha512(manifest), manifest]);
   });
 
+  test("an image whose configuration and layers go by sha512", async () => {
+    const push = async (text: string, mediaType: string): Promise<object> => {
+      await must(registry.call("POST", `/v2/strong/blobs/uploads/?digest=${sha512(text)}`, { body: text }), 201);
+      return { mediaType, digest: sha512(text), size: text.length };
+    };
+    const fields = { config: await push("{}", MEDIA.ociConfig), layers: [await push("a strong layer", MEDIA.ociLayer)] };
+    const { digest, response } = await registry.pushImage("strong", "v1", {
+      ...fields,
+      subject: { mediaType: MEDIA.ociManifest, digest: sha512("target"), size: 6 },
+    });
+    expect([response.status, response.headers.get("oci-subject")]).toEqual([201, sha512("target")]);
+    const referrers = (await (await must(registry.call("GET", `/v2/strong/referrers/${sha512("target")}`), 200)).json()) as Index;
+    expect(referrers.manifests.map((each) => each.digest)).toEqual([digest]);
+    await must(registry.call("POST", `/v2/mounted/blobs/uploads/?mount=${sha512("a strong layer")}&from=strong`), 201);
+    expect(await (await registry.call("GET", `/v2/mounted/blobs/${sha512("a strong layer")}`)).text()).toBe("a strong layer");
+  });
+
   test("conditional pushes: a tag is set only where it has not moved", async () => {
     const first = await registry.pushImage("moves", "v1");
     const put = (headers: Record<string, string>): Promise<Response> =>
