@@ -7,6 +7,7 @@ import { openContent } from "../content/open.ts";
 import { digestOf } from "../oci/digest.ts";
 import { MEDIA } from "../oci/image.ts";
 import { State } from "../state/state.ts";
+import { openStorage } from "./open-storage.ts";
 import { openRegistry } from "./open.ts";
 import { expiredTags, type TagTimes } from "./retention.ts";
 import { REGISTRY_ROOTS } from "./rows.ts";
@@ -145,6 +146,20 @@ test("what somebody was told is here stays for the grace time", async () => {
   expect((await shop.call("HEAD", `/v2/app/blobs/${digest}`)).status).toBe(200);
   expect((await shop.call("HEAD", `/v2/app/blobs/${other}`)).status).toBe(404);
 });
+
+test("collections by themselves, and blobs that stay where they are", async () => {
+  const shop = await open({ gc: { interval: "50ms", grace: "0s" } });
+  const { digest } = await pushBlob(shop, "app", "needed by nothing");
+  const deadline = Date.now() + 20_000;
+  while (shop.content.blob(digest as ReturnType<typeof digestOf>) !== undefined && Date.now() < deadline) await Bun.sleep(20);
+  expect((await shop.call("HEAD", `/v2/app/blobs/${digest}`)).status).toBe(404);
+  const other = await open({});
+  await push(other, "app", "1");
+  const s3 = parseSettings({ storage: { s3: { bucket: "b", prefix: "p" } } }).s3;
+  await expect(openStorage({ state: other.state, content: other.content, s3 })).rejects.toThrow(
+    "Cannot keep blobs on bucket b/p: those of this registry are on the disk",
+  );
+}, 30_000);
 
 test("receivers hear of everything, in order, again until they take it", async () => {
   const got: { action: string; target: { repository: string; tag?: string; digest?: string; url?: string; size?: number } }[] = [];

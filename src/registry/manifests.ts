@@ -104,7 +104,7 @@ interface Pushed {
   document: ManifestDocument;
   digest: Digest;
   tags: readonly string[];
-  asked: Pick<RegistryEvent, "request" | "actor">;
+  asked: ReturnType<typeof askedBy>;
 }
 
 /** Stores a manifest with its tags in one step, unless something that it needs is missing: then says what. */

@@ -18,6 +18,8 @@ export interface RegistryEvent {
   fromRepository?: string;
   /** Who asked for it, and how. */
   request?: { id?: string; addr?: string; host?: string; method?: string; useragent?: string };
+  /** How the client reached the registry: `https://registry.example.com`. */
+  origin?: string;
   /** The name that the client has proved to have. */
   actor?: string;
 }
@@ -75,8 +77,8 @@ export function openNotices(state: State, receivers: readonly WebhookSettings[],
 
 /** One event as receivers of docker-registry know it. https://distribution.github.io/distribution/about/notifications/ */
 function envelopeOf(event: RegistryEvent, source: { addr: string; instanceID: string }): object {
-  const { action, repository, digest, tag, mediaType, size, fromRepository, request, actor } = event;
-  const base = `http://${request?.host ?? source.addr}/v2/${repository}`;
+  const { action, repository, digest, tag, mediaType, size, fromRepository, request, origin, actor } = event;
+  const base = `${origin ?? `http://${source.addr}`}/v2/${repository}`;
   const kind = mediaType?.includes("manifest") === true || mediaType?.includes("index") === true ? "manifests" : "blobs";
   const target = {
     ...(mediaType === undefined ? {} : { mediaType }),
