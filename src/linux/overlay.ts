@@ -1,6 +1,7 @@
+import { mkdtempSync, rmSync, symlinkSync } from "node:fs";
 import { release } from "node:os";
 import { ptr } from "bun:ffi";
-import { O_PATH, closeFd, openFd } from "./fd.ts";
+import { closeFd } from "./fd.ts";
 import { AT_FDCWD, ERRNO, check, cstr, errno, libc, systemError } from "./libc.ts";
 import type { Overlay } from "./spawn-protocol.ts";
 
@@ -48,19 +49,22 @@ function detachedDirectory(path: string, readOnly: boolean): number {
   return tree;
 }
 
-/** How an overlay will be mounted: by the options of `mount(2)`, or from a mount that is attached nowhere yet. */
-export type OverlayPlan = { target: string; options: string } | { target: string; detached: number };
+/**
+ * How an overlay will be mounted: by the options of `mount(2)`, or from a mount that is attached nowhere yet. The layers in the options may be
+ * named relative to a directory.
+ */
+export type OverlayPlan = { target: string; options: string; from?: string } | { target: string; detached: number };
 
 /**
- * Calls `use` with the way to mount an overlay. Layers that do not fit a page of options go through `fsconfig`, and through
- * `/proc/self/fd` where the kernel is too old for that.
+ * Calls `use` with the way to mount an overlay. Layers that do not fit a page of options go through `fsconfig`; where the kernel is too old for that,
+ * through links that are numbers: 500 of them fit. (Descriptors do not reach into another namespace: overlayfs refuses what is mounted elsewhere.)
  */
-export function withOverlay<T>(overlay: Overlay, use: (plan: OverlayPlan) => T): T {
+export function withOverlay<T>(overlay: Overlay, use: (plan: OverlayPlan) => T, oneByOne = takesLayersOneByOne()): T {
   const only = onlyDirectory(overlay);
   if (only !== undefined) return useDetached(overlay.target, detachedDirectory(only, overlay.upper === ""), use);
   const attempt = (): T => {
     const options = optionsOf(overlay, overlay.lower);
-    return Buffer.byteLength(options) <= OPTION_BYTES ? use({ target: overlay.target, options }) : withMany(overlay, use);
+    return Buffer.byteLength(options) <= OPTION_BYTES ? use({ target: overlay.target, options }) : withMany(overlay, use, oneByOne);
   };
   try {
     return attempt();
@@ -75,7 +79,6 @@ export function withOverlay<T>(overlay: Overlay, use: (plan: OverlayPlan) => T):
 export function detachedOverlay(overlay: Overlay): number {
   const only = onlyDirectory(overlay);
   if (only !== undefined) return detachedDirectory(only, overlay.upper === "");
-  if (overlay.upper === "" && overlay.lower.length > MOST_LOWER) return detachedInTwo(overlay);
   if (!takesLayersOneByOne()) throw systemError("fsconfig", ERRNO.EINVAL, "lowerdir+");
   const type = cstr("overlay");
   const fs = check(libc().syscall(SYS_FSOPEN, ptr(type), FSOPEN_CLOEXEC, 0, 0, 0, 0), "fsopen", "overlay");
@@ -94,12 +97,16 @@ export function detachedOverlay(overlay: Overlay): number {
   }
 }
 
-/** A view of one layer more than an overlay takes: the lower half is an overlay of its own. */
-function detachedInTwo(overlay: Overlay): number {
+/**
+ * Calls `detach` for a view of the layers. One layer more than an overlay takes (a container's own above the highest stack) makes the lower half an overlay
+ * of its own, at the bottom, where nothing is below that its whiteouts would have to hide.
+ */
+export function detachView(overlay: Overlay, detach: (overlay: Overlay) => number): number {
+  if (overlay.upper !== "" || overlay.lower.length <= MOST_LOWER) return detach(overlay);
   const half = overlay.lower.length >> 1;
-  const below = detachedOverlay({ ...overlay, lower: overlay.lower.slice(half) });
+  const below = detach({ ...overlay, lower: overlay.lower.slice(half) });
   try {
-    return detachedOverlay({ ...overlay, lower: [...overlay.lower.slice(0, half), `/proc/self/fd/${below}`] });
+    return detach({ ...overlay, lower: [...overlay.lower.slice(0, half), `/proc/self/fd/${below}`] });
   } finally {
     closeFd(below);
   }
@@ -112,12 +119,13 @@ function configure(fs: number, key: string, value?: string): void {
   check(libc().syscall(SYS_FSCONFIG, fs, command, ptr(name), text === undefined ? 0 : ptr(text), 0, 0), "fsconfig", `${key}=${value}`);
 }
 
-function withMany<T>(overlay: Overlay, use: (plan: OverlayPlan) => T): T {
+function withMany<T>(overlay: Overlay, use: (plan: OverlayPlan) => T, oneByOne: boolean): T {
   let detached: number;
   try {
+    if (!oneByOne) throw systemError("mount", ERRNO.EINVAL, overlay.target);
     detached = detachedOverlay(overlay);
   } catch (error) {
-    return withDescriptors(overlay, use, error);
+    return withLinks(overlay, use, error);
   }
   return useDetached(overlay.target, detached, use);
 }
@@ -130,15 +138,18 @@ function useDetached<T>(target: string, detached: number, use: (plan: OverlayPla
   }
 }
 
-function withDescriptors<T>(overlay: Overlay, use: (plan: OverlayPlan) => T, reason: unknown): T {
-  const fds = overlay.lower.map((path) => openFd(path, O_PATH));
+function withLinks<T>(overlay: Overlay, use: (plan: OverlayPlan) => T, reason: unknown): T {
+  const from = mkdtempSync(`${overlay.target}.layers-`);
   try {
-    const names = fds.map((fd) => `/proc/self/fd/${fd}`);
-    const options = optionsOf(overlay, names);
+    overlay.lower.forEach((path, index) => symlinkSync(path, `${from}/${index}`));
+    const options = optionsOf(
+      overlay,
+      overlay.lower.map((_, index) => String(index)),
+    );
     if (Buffer.byteLength(options) > OPTION_BYTES) throw reason;
-    return use({ target: overlay.target, options });
+    return use({ target: overlay.target, options, from });
   } finally {
-    closeFd(...fds);
+    rmSync(from, { recursive: true, force: true });
   }
 }
 

@@ -17,8 +17,9 @@ const SOURCE = `
 #define posix_spawn ((int (*)(int *pid, const char *path, const void *actions, const void *attributes, char *const *argv, char *const *envp)) a[16])
 #define syscall ((long (*)(long number, ...)) a[17])
 #define errno (*((int *(*)(void)) a[18])())
+#define chdir ((int (*)(const char *path)) a[19])
 
-/* Fields: host namespace, hybrid, target, options, detached mount, result; path, actions, attributes, argv, envp of posix_spawn; last step; the functions above.
+/* Fields: host namespace, hybrid, target, options, detached mount, result; path, actions, attributes, argv, envp of posix_spawn; last step; the functions above; working directory of the mount.
    Without a path the answer is a detached clone of the mount instead. */
 int lighter_spawn(long *a)
 {
@@ -30,8 +31,10 @@ int lighter_spawn(long *a)
   if (hybrid && (mount(0, "/sys/fs/cgroup", 0, 1 << 18, 0) || umount2("/sys/fs/cgroup/unified", 2))) error = errno;
   if (!error && target) {
     a[11] = 2;
-    if (detached >= 0 ? syscall(429, detached, "", -100, target, 4) : mount("overlay", target, "overlay", 0, options))
+    if (a[20] && chdir((const char *) a[20])) error = errno;
+    else if (detached >= 0 ? syscall(429, detached, "", -100, target, 4) : mount("overlay", target, "overlay", 0, options))
       error = errno;
+    if (a[20]) chdir("/");
   }
   if (!error && !a[6]) {
     a[11] = 5;
@@ -66,7 +69,7 @@ function compile(): (fields: BigInt64Array) => number {
 let compiled: ReturnType<typeof compile> | undefined;
 
 /** The functions that the code calls, in the order of its fields. */
-const FUNCTIONS = ["unshare", "setns", "mount", "umount2", "posix_spawn", "syscall", "__errno_location"];
+const FUNCTIONS = ["unshare", "setns", "mount", "umount2", "posix_spawn", "syscall", "__errno_location", "chdir"];
 let addresses: bigint[] | undefined;
 
 /** Where glibc has them; it stays loaded for the life of the process. */
@@ -87,7 +90,7 @@ export interface PrivateMounts {
   /** Detach `/sys/fs/cgroup/unified` in the copy. */
   hybrid: boolean;
   /** An overlay: its target, and either the options of `mount(2)` or a mount that is attached nowhere yet. */
-  overlay?: { target: string; options: string } | { target: string; detached: number };
+  overlay?: { target: string; options: string; from?: string } | { target: string; detached: number };
 }
 
 /** Starts a program in a fresh copy of the calling thread's mount namespace; the thread is back in `hostMounts` afterwards. */
@@ -108,11 +111,13 @@ function run(mounts: PrivateMounts, program: SpawnArguments | undefined, name: s
   const { overlay } = mounts;
   const target = overlay ? cstr(overlay.target) : undefined;
   const text = overlay && "options" in overlay ? cstr(overlay.options) : undefined;
+  const from = overlay && "options" in overlay && overlay.from !== undefined ? cstr(overlay.from) : undefined;
   const result = new Int32Array(1);
   const address = (bytes: NodeJS.TypedArray | undefined): bigint => BigInt(bytes === undefined ? 0 : (ptr(bytes) as number));
-  const fields = new BigInt64Array(12 + FUNCTIONS.length);
+  const fields = new BigInt64Array(13 + FUNCTIONS.length);
   fields.set(addresses ?? [], 12);
   fields.set([BigInt(mounts.hostMounts), mounts.hybrid ? 1n : 0n, address(target), address(text)]);
+  fields[12 + FUNCTIONS.length] = address(from);
   fields[4] = overlay && "detached" in overlay ? BigInt(overlay.detached) : -1n;
   fields.set([result, program?.path, program?.actions, program?.attributes, program?.argv, program?.env].map(address), 5);
   const failed = (compiled as ReturnType<typeof compile>)(fields);

@@ -6,7 +6,7 @@ import { constants, rmSync } from "node:fs";
 import { openFd, unlinkPath, writeFileOnce } from "./fd.ts";
 import { type SystemError, check, cstr, libc } from "./libc.ts";
 import { mountInto, unmountFrom } from "./mount-into.ts";
-import { detachedOverlay, withOverlay } from "./overlay.ts";
+import { detachedOverlay, detachView, withOverlay } from "./overlay.ts";
 import { posixSpawn } from "./posix-spawn.ts";
 import { compileSeccomp } from "./seccomp.ts";
 import { detachInNamespace, prepareNative, spawnWithMounts } from "./spawn-native.ts";
@@ -69,13 +69,15 @@ function spawn(job: SpawnJob): number {
   return job.privateMounts ? spawnWithMounts(program, { hostMounts, hybrid }) : posixSpawn(program);
 }
 
-function detached({ overlay }: DetachedJob): number {
+function detached(job: DetachedJob): number {
   const { hostMounts } = setup as SpawnerSetup;
-  try {
-    return detachedOverlay(overlay);
-  } catch {
-    return withOverlay(overlay, (plan) => detachInNamespace({ hostMounts, hybrid: false, overlay: plan }));
-  }
+  return detachView(job.overlay, (overlay) => {
+    try {
+      return detachedOverlay(overlay);
+    } catch {
+      return withOverlay(overlay, (plan) => detachInNamespace({ hostMounts, hybrid: false, overlay: plan }));
+    }
+  });
 }
 
 function remove({ cgroups, trees }: RemoveJob): void {
