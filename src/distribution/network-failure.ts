@@ -7,10 +7,15 @@ export function isNetworkFailure(error: unknown): boolean {
   return typeof error === "object" && error !== null && failures.has(error);
 }
 
-/** The error for a request that got no answer, in the words of Docker: `Get "https://host/v2/": dial tcp: lookup host: no such host`. */
-export function networkFailure(method: string, url: string, cause: unknown): LighterError {
+/**
+ * The error for a request that got no answer, in the words of Docker: `Get "https://host/v2/": dial tcp: lookup host: no such host`.
+ * @param proxy URL of the proxy it went by
+ */
+export function networkFailure(method: string, url: string, cause: unknown, proxy?: string): LighterError {
   const verb = method.slice(0, 1) + method.slice(1).toLowerCase();
-  const error = new LighterError("unavailable", `${verb} "${url}": ${reasonOf(url, cause)}`, { cause });
+  const byProxy = proxy !== undefined && isUnreachable(cause);
+  const reason = byProxy ? `proxyconnect tcp: ${reasonOf(proxy, cause)}` : reasonOf(url, cause);
+  const error = new LighterError("unavailable", `${verb} "${url}": ${reason}`, { cause });
   failures.add(error);
   return error;
 }
@@ -43,10 +48,20 @@ const REASONS: Readonly<Record<string, string>> = {
   ENOENT: "connect: no such file or directory",
 };
 
+/** Whether nobody was there to connect to: where there is a proxy, that was it. */
+function isUnreachable(cause: unknown): boolean {
+  const code = String((cause as { code?: unknown } | null)?.code ?? "");
+  return REASONS[code] !== undefined || isUnknownName(code);
+}
+
+function isUnknownName(code: string): boolean {
+  return /^(ENOTFOUND|EAI_|DNS_)/.test(code);
+}
+
 function reasonOf(url: string, cause: unknown): string {
   const code = String((cause as { code?: unknown } | null)?.code ?? "");
   const { hostname, host, port, protocol } = new URL(url);
-  if (/^(ENOTFOUND|EAI_|DNS_)/.test(code)) return `dial tcp: lookup ${hostname}: no such host`;
+  if (isUnknownName(code)) return `dial tcp: lookup ${hostname}: no such host`;
   const reason = REASONS[code];
   if (reason !== undefined) return `dial tcp ${port === "" ? `${host}:${protocol === "https:" ? 443 : 80}` : host}: ${reason}`;
   if (code === "ETIMEDOUT")

@@ -1,4 +1,6 @@
 import { expect, test } from "bun:test";
+import { messageOf } from "../base/errors.ts";
+import { send } from "./send.ts";
 import { completeProxies, isInNetwork, proxyFor } from "./proxy.ts";
 
 const settings = {
@@ -47,4 +49,15 @@ test("networks of both families", () => {
   expect(isInNetwork("10.1.2.3", "fd00::/8")).toBe(false);
   expect(isInNetwork("10.1.2.3", "0.0.0.0/0")).toBe(true);
   for (const odd of ["10.0.0.0", "10.0.0.0/x", "10.0.0.0/33", "name/8", ""]) expect(isInNetwork("10.1.2.3", odd)).toBe(false);
+});
+
+test("a proxy that is not there is named, without what signs in to it", async () => {
+  const proxies = { http: "http://user:secret@127.0.0.1:1", https: "http://user:secret@proxy.invalid:3128" };
+  const failed = (url: string): Promise<string> => send({ method: "GET", url, proxies }).then(() => "", messageOf);
+  expect(await failed("http://registry.test/v2/")).toBe(
+    'Get "http://registry.test/v2/": proxyconnect tcp: dial tcp 127.0.0.1:1: connect: connection refused',
+  );
+  const unknown = await failed("https://registry.test/v2/");
+  expect(unknown).toContain("proxyconnect tcp: dial tcp: lookup proxy.invalid");
+  expect(unknown).not.toContain("secret");
 });

@@ -73,7 +73,7 @@ async function sendOnce(request: Request): Promise<Response> {
     if (giveUp.signal.aborted) throw timedOut(request.method, request.url);
     throw isCertificateProblem(cause)
       ? certificateFailure(request.method, request.url, cause)
-      : networkFailure(request.method, request.url, cause);
+      : networkFailure(request.method, request.url, cause, proxyOf(request));
   } finally {
     clearTimeout(timer);
   }
@@ -84,6 +84,10 @@ function isAborted(signal: AbortSignal | undefined): boolean {
   return signal?.aborted === true;
 }
 
+function proxyOf({ url, unix, proxies }: Request): string | undefined {
+  return unix === undefined ? proxyFor(url, completeProxies(proxies ?? {})) : undefined;
+}
+
 function optionsOf(request: Request): BunFetchRequestInit {
   const headers = new Headers({ ...request.headers, ...request.secrets });
   headers.set("accept-encoding", "identity");
@@ -91,7 +95,7 @@ function optionsOf(request: Request): BunFetchRequestInit {
   const options: BunFetchRequestInit = { method: request.method, headers, redirect: "manual", decompress: false };
   if (request.body !== undefined) options.body = request.body;
   if (request.unix !== undefined) options.unix = request.unix;
-  else options.proxy = proxyFor(request.url, completeProxies(request.proxies ?? {})) ?? false;
+  else options.proxy = proxyOf(request) ?? false;
   if (request.tls !== undefined) options.tls = request.tls;
   return options;
 }
