@@ -69,7 +69,8 @@ async function ask(url: string, host: RegistryHost, request: SearchRequest, opti
   const headers = { "user-agent": options.userAgent, "x-docker-token": "true" };
   for (let attempt = 1; ; attempt++) {
     const authorization = basicHeader(request.credentials);
-    const response = await send({ method: "GET", url, headers, tls, authorization, signal: request.signal, unix: host.unix });
+    const { proxies } = options;
+    const response = await send({ method: "GET", url, headers, tls, proxies, authorization, signal: request.signal, unix: host.unix });
     if (attempt >= ATTEMPTS || (response.status !== 429 && response.status < 500)) return response;
     await response.body?.cancel().catch(() => undefined);
     await pause(300 * attempt, request.signal);
