@@ -302,3 +302,30 @@ test("rights hold for the name here, however it is asked for", async () => {
   const allowed = await open(proxy, "anonymous ** pull");
   expect((await fetch(new URL("/v2/open/app/manifests/1?ns=secret", allowed.registry.addresses[0]))).status).toBe(200);
 });
+
+test("referrers come from the upstream, and are remembered", async () => {
+  const upstream = await openUpstream();
+  const image = await push(upstream, "library/app", "1", "one");
+  const empty = { mediaType: "application/vnd.oci.empty.v1+json", digest: digestOf("{}"), size: 2 };
+  await upstream.call("POST", `/v2/library/app/blobs/uploads/?digest=${empty.digest}`, { body: "{}" });
+  const subject = { mediaType: MEDIA.ociManifest, digest: image.manifest, size: 1 };
+  const body = JSON.stringify({
+    schemaVersion: 2,
+    mediaType: MEDIA.ociManifest,
+    artifactType: "x/signature",
+    config: empty,
+    layers: [empty],
+    subject,
+  });
+  const headers = { "content-type": MEDIA.ociManifest };
+  expect((await upstream.call("PUT", `/v2/library/app/manifests/${digestOf(body)}`, { body, headers })).status).toBe(201);
+  const cache = await open(proxies(upstream.url));
+  const referrers = async (): Promise<unknown[]> => {
+    const answer = await cache.call("GET", `/v2/docker.io/library/app/referrers/${image.manifest}?artifactType=x/signature`);
+    return ((await answer.json()) as { manifests: unknown[] }).manifests;
+  };
+  expect(await referrers()).toMatchObject([{ digest: digestOf(body), artifactType: "x/signature" }]);
+  expect((await cache.call("GET", `/v2/docker.io/library/app/manifests/${digestOf(body)}`)).status).toBe(200);
+  upstream.instead = () => new Response(null, { status: 503 });
+  expect(await referrers()).toHaveLength(1);
+}, 30_000);

@@ -9,6 +9,7 @@ import { getBlob } from "./blobs.ts";
 import { evict } from "./cache-bound.ts";
 import { Flight } from "./flight.ts";
 import { getManifest } from "./manifests.ts";
+import { getReferrers, replaceReferrers } from "./referrers.ts";
 import type { Call, RegistryContext } from "./routes.ts";
 import { deleteTag, linkRow, putLink, putTag, tagDigest, tagsAfter } from "./rows.ts";
 import type { ProxySettings } from "./settings.ts";
@@ -38,6 +39,13 @@ export interface CacheOptions {
 /** Whether a manifest is here, as fresh as wanted or not; a refusal, made anew for each who waits, where it is not to be had. */
 type Outcome = "here" | "stale" | (() => Response);
 
+/** Routes that are answered from upstreams. */
+type Answered = "manifest" | "blob" | "tags" | "referrers";
+
+function isAnswered(route: string): route is Answered {
+  return route === "manifest" || route === "blob" || route === "tags" || route === "referrers";
+}
+
 /** How long an upstream that failed is not asked again where there is a copy, in milliseconds. */
 const REST = 10_000;
 /** https://github.com/opencontainers/distribution-spec/blob/main/spec.md#warnings */
@@ -66,7 +74,7 @@ class Cache implements PullThrough {
     // Who pulls asks for a manifest first; a blob of a name that nobody pulled by is what somebody pushes.
     if (upstream.isGuess && route === "blob" && !isProxied(context.state, upstream.local)) return undefined;
     const reads = call.request.method === "GET" || call.request.method === "HEAD";
-    if (reads && (route === "manifest" || route === "blob" || route === "tags")) {
+    if (reads && isAnswered(route)) {
       // Who was let in was let in to the name in the path.
       const rejection = upstream.local === call.repository ? undefined : call.visitor.refusal(upstream.local);
       if (rejection !== undefined) return refuse(rejection.code, rejection.detail, rejection.headers);
@@ -84,8 +92,9 @@ class Cache implements PullThrough {
     return refuse("UNSUPPORTED", `${call.repository} is a copy of ${upstream.proxy.url}: push to another name`);
   }
 
-  #read(route: "manifest" | "blob" | "tags", upstream: Upstream, call: Call): Promise<Response> {
+  #read(route: Answered, upstream: Upstream, call: Call): Promise<Response> {
     if (route === "manifest") return this.#manifest(upstream, call);
+    if (route === "referrers") return this.#referrers(upstream, call);
     return route === "blob" ? this.#blob(upstream, call) : this.#tags(upstream, call);
   }
 
@@ -298,6 +307,19 @@ class Cache implements PullThrough {
       const tags = page(own());
       return tags.length > 0 ? answerJson({ name, tags }, STALE) : refusalOf(kindOf(error), messageOf(error), "manifest");
     }
+  }
+
+  /** What refers to a manifest there (signatures); what was known before, where that cannot be asked. */
+  async #referrers(upstream: Upstream, call: Call): Promise<Response> {
+    const { context, distribution } = this.#options;
+    if (/^sha256:[0-9a-f]{64}$/.test(call.target) && !this.#rests(upstream.proxy.url)) {
+      const subject = call.target as Digest;
+      const found = await repositoryOf(distribution, upstream)
+        .referrers(subject)
+        .catch((error: unknown) => logOf("registry").warn("referrers of {subject}: {why}", { subject, why: messageOf(error) }));
+      if (found !== undefined) context.state.write((tx) => replaceReferrers(tx, upstream.local, subject, found), { durable: false });
+    }
+    return getReferrers(context, call);
   }
 
   #rests(url: string): boolean {

@@ -1,4 +1,4 @@
-import { MEDIA, type Digest } from "../oci/image.ts";
+import { MEDIA, type Descriptor, type Digest } from "../oci/image.ts";
 import type { Reader, Tx } from "../state/state.ts";
 import { answerJson, refuse } from "./answers.ts";
 import type { ManifestDocument } from "./manifest-document.ts";
@@ -38,6 +38,21 @@ export function putReferrer(tx: Tx, repository: string, digest: Digest, size: nu
     artifactType ?? null,
     JSON.stringify(descriptor),
   );
+}
+
+/** Puts what an upstream says in place of what it said before. */
+export function replaceReferrers(tx: Tx, repository: string, subject: string, descriptors: readonly Descriptor[]): void {
+  tx.run("DELETE FROM registry_referrers WHERE repository = ? AND subject = ?", repository, subject);
+  for (const descriptor of descriptors) {
+    tx.run(
+      "INSERT OR REPLACE INTO registry_referrers (repository, subject, digest, artifact_type, descriptor_json) VALUES (?, ?, ?, ?, ?)",
+      repository,
+      subject,
+      descriptor.digest,
+      descriptor.artifactType ?? null,
+      JSON.stringify(descriptor),
+    );
+  }
 }
 
 function referrersAfter(
