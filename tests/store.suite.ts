@@ -70,6 +70,10 @@ for (const layers of FULL ? [1, 2, 127, 128, 129, 300, 500] : [1, 128, 500]) {
     const committed = await lighter.run(["commit", name, "taller"]);
     if (layers === 500) expect(committed.stderr).toContain("it has 500 layers, and no more can be stacked");
     else expect(await lighter.must("run", "--rm", "taller", "cat", "made")).toBe("x");
+    if (layers === 128) {
+      const mount = `type=image,source=tall:${layers},target=/img`;
+      expect(await lighter.must("run", "--rm", "--mount", mount, "busybox", "cat", "/img/top")).toBe(`${layers - 2}`);
+    }
     await lighter.must("rm", name);
     await lighter.run(["rmi", "-f", "taller", `tall:${layers}`]);
   }, 120_000);

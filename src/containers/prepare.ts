@@ -3,6 +3,7 @@ import { LighterError } from "../base/errors.ts";
 import { copyStack, removeTree } from "../content/trees.ts";
 import { closeFd } from "../linux/fd.ts";
 import { hexOf } from "../oci/digest.ts";
+import type { Digest } from "../oci/image.ts";
 import type { TaskSpec } from "../runtime/runtime.ts";
 import { checkProfile } from "./apparmor.ts";
 import { type Context, find } from "./context.ts";
@@ -63,7 +64,7 @@ async function sourceOf(
     case "volume":
       return volumeSource(context, row, mount, layers);
     case "image":
-      return context.needs.options.copies === true ? imageCopy(context, row, mount) : imageSource(context, mount);
+      return imageSource(context, row, mount);
     case "tmpfs":
       return undefined;
   }
@@ -116,8 +117,13 @@ function bindSource(mount: PlannedMount): string {
   return mount.source;
 }
 
-async function imageSource(context: Context, mount: PlannedMount): Promise<MountSource | string> {
-  const { layers } = await context.needs.images.runnable(mount.source);
+/** The kernel takes one page of options for a mount, and the runtime has no other way. */
+const OPTION_BYTES = 4000;
+
+async function imageSource(context: Context, row: ContainerRow, mount: PlannedMount): Promise<MountSource | string> {
+  const { layers, manifest } = await context.needs.images.runnable(mount.source);
+  if (context.needs.options.copies === true || Buffer.byteLength(layers.join(":")) > OPTION_BYTES)
+    return imageCopy(context, row, mount, { layers, manifest });
   const [only] = layers;
   if (mount.subpath !== undefined && layers.length > 1) return imagePart(layers, mount.subpath, mount.source);
   if (layers.length !== 1 || only === undefined) return layers.join(":");
@@ -125,8 +131,12 @@ async function imageSource(context: Context, mount: PlannedMount): Promise<Mount
 }
 
 /** The files of an image as one directory of the container's, where no overlay can show them. */
-async function imageCopy(context: Context, row: ContainerRow, mount: PlannedMount): Promise<MountSource | string> {
-  const { layers, manifest } = await context.needs.images.runnable(mount.source);
+async function imageCopy(
+  context: Context,
+  row: ContainerRow,
+  mount: PlannedMount,
+  { layers, manifest }: { layers: readonly string[]; manifest: Digest },
+): Promise<MountSource | string> {
   const copy = `${pathsOf(context.needs.options, row.id).directory}/images/${hexOf(manifest)}`;
   if (!existsSync(copy)) {
     const work = `${copy}.new`;
