@@ -10,6 +10,8 @@ export interface Listener {
   /** All slots are taken: the download waits. */
   waiting(): void;
   progress(done: number): void;
+  /** The connection broke; the next attempt is so far away. */
+  retrying(seconds: number): void;
   /** All bytes are here; the digest is being checked. */
   verifying(): void;
 }
@@ -146,6 +148,7 @@ export class Downloads {
         attempts: this.#limits.attempts,
         from: (repository) => sources.add(repository),
         progress: (done) => tell((listener) => listener.progress(done)),
+        retrying: (seconds) => tell((listener) => listener.retrying(seconds)),
         ...(whole === true ? { ranges: false as const } : {}),
       });
     } catch (error) {

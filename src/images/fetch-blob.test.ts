@@ -5,7 +5,7 @@ import { openDistribution } from "../distribution/open.ts";
 import { addExtent, type Extent, holesBetween, lengthOf } from "../content/extents.ts";
 import { digestOf } from "../oci/digest.ts";
 import type { Descriptor } from "../oci/image.ts";
-import { fetchBlob, type Target } from "./fetch-blob.ts";
+import { fetchBlob, type FetchOptions, type Target } from "./fetch-blob.ts";
 import type { Ranges } from "./range-plan.ts";
 import { failure } from "./workshop.suite.ts";
 
@@ -86,11 +86,11 @@ async function fetchFrom(
   host: string,
   target: Target,
   blob: Descriptor,
-  { signal = new AbortController().signal, attempts = 5 }: { signal?: AbortSignal; attempts?: number } = {},
+  { signal = new AbortController().signal, ...options }: Partial<Pick<FetchOptions, "signal" | "attempts" | "retrying">> = {},
 ): Promise<void> {
   const distribution = openDistribution({ insecureRegistries: [], registryMirrors: [], certificateDirectories: [], userAgent: "test" });
   const repositories = distribution.repository({ registry: host, repository: "x", tag: "1" }, {});
-  await fetchBlob(target, blob, { repositories, signal, progress: () => undefined, attempts, ranges: SMALL });
+  await fetchBlob(target, blob, { repositories, signal, progress: () => undefined, ranges: SMALL, ...options });
 }
 
 /** Sends slowly enough that several connections come about. */
@@ -175,16 +175,19 @@ test("another size than the manifest's is an error at once, and so is a part fro
   expect(await failure(fetchFrom(elsewhere.host, memory(), blobOf(data)))).toMatchObject({ kind: "invalid" });
 });
 
-test("answers without a byte in them come to an end", async () => {
+test("answers without a byte in them come to an end; the wait for the next attempt is told", async () => {
+  const told: number[] = [];
   const data = random();
   await using empty = await server(data, (range, response) => {
     const start = range?.start ?? 0;
     if (start === 0) part(response, data, 0, range?.end ?? SIZE);
     else response.writeHead(206, { "content-range": `bytes ${start}-${start - 1}/${SIZE}`, "content-length": 0 }).end();
   });
-  expect(await failure(fetchFrom(empty.host, memory(), blobOf(data), { attempts: 2 }))).toMatchObject({ kind: "unavailable" });
-  expect(empty.asked.length).toBeLessThan(8);
-});
+  const options = { attempts: 4, retrying: (seconds: number) => void told.push(seconds) };
+  expect((await failure(fetchFrom(empty.host, memory(), blobOf(data), options))).kind).toBe("unavailable");
+  expect(told).toEqual([1, 3, 2, 1]);
+  expect(empty.asked.length).toBeLessThan(10);
+}, 30_000);
 
 test("a cancel ends all connections", async () => {
   const data = random();

@@ -9,6 +9,8 @@ import { readOrStall, WriteBehind } from "./read-body.ts";
 /** Failures without a byte of progress in a row, where nothing else is said, and failures in all. */
 const MOST_FRUITLESS = 5;
 const MOST_FAILURES = 100;
+/** Seconds to wait after so many failures in a row that brought nothing; the last one again and again. */
+const WAITS = [0.1, 0.2, 1, 3, 5, 8];
 
 /** Where a blob is fetched from, and who is told how far it is. */
 export interface FetchOptions {
@@ -17,6 +19,8 @@ export interface FetchOptions {
   signal: AbortSignal;
   /** Bytes that are here in all. */
   progress: (done: number) => void;
+  /** Told each second how long it is until the next attempt. */
+  retrying?: (seconds: number) => void;
   /** Told of each address that bytes come from. */
   from?: (repository: Repository) => void;
   /** Failures in a row that bring nothing, after which it is given up. */
@@ -126,10 +130,20 @@ class Fetch {
         if (this.#fruitless > 1 || kindOf(error) === "invalid") this.#last?.distrust(messageOf(error));
         const last = this.#fruitless >= attempts || ++this.#failures > MOST_FAILURES;
         if (last || !(isTransient(error) || (mirror && kindOf(error) === "invalid"))) throw asError(error, this.#blob);
-        await pause(Math.min(100 * 2 ** this.#fruitless, 3000), signal);
+        await this.#wait();
       }
     }
     this.#plan.release(part);
+  }
+
+  async #wait(): Promise<void> {
+    const { signal, retrying } = this.#options;
+    let left = WAITS[Math.min(this.#fruitless, WAITS.length - 1)] ?? 1;
+    for (; left >= 1; left--) {
+      retrying?.(left);
+      await pause(1000, signal);
+    }
+    await pause(left * 1000, signal);
   }
 
   /** One connection. It may bring less than the part; that is a failure only where the other side promised more. */

@@ -144,6 +144,7 @@ function listenerOf({ blob, progress }: Layer): Listener {
   return {
     waiting: () => progress.state("Waiting"),
     progress: (done) => progress.bytes("Downloading", done, blob.size),
+    retrying: (seconds) => progress.state(`Retrying in ${seconds} second${seconds === 1 ? "" : "s"}`),
     verifying: () => progress.state("Verifying Checksum"),
   };
 }
