@@ -123,7 +123,7 @@ async function tagsOf(registry: OwnRegistry): Promise<[repository: string, tag: 
   const { repositories } = (await (await registry.call("GET", "/v2/_catalog?n=1000")).json()) as { repositories: string[] };
   const all: [string, string][] = [];
   for (const repository of repositories) {
-    const answer = await registry.call("GET", `/v2/${repository}/tags/list?n=1000`);
+    const answer = await registry.call("GET", `/v2/${repository}/tags/list?n=10000`);
     if (answer.status !== 200) continue;
     for (const tag of ((await answer.json()) as { tags: string[] | null }).tags ?? []) all.push([repository, tag]);
   }
@@ -279,6 +279,49 @@ test(
     expect(await gc(registry)).toContain("Removed 0 blobs");
   },
   (30_000 + count(6, 200) * 5000) * SLOW,
+);
+
+test(
+  "kill -9 at random points of pushes: what was acknowledged pulls whole, and no other blob stays",
+  async () => {
+    const random = randomOf(SEED + 1);
+    const registry = await own("killed-pushes", { gc: { grace: "10m" } });
+    await using _ends = registry;
+    const acknowledged = new Set<string>();
+    const kills = count(4, 200);
+    for (let round = 0; round < kills; round++) {
+      await registry.start();
+      let pushing = true;
+      const push = async (worker: number): Promise<void> => {
+        for (let image = 0; pushing; image++) {
+          const tag = `${round}-${worker}-${image}`;
+          await pushImage(registry, `app/${worker}`, tag, tag);
+          acknowledged.add(`app/${worker}:${tag}`);
+        }
+      };
+      const pushers = [0, 1, 2].map((worker) => push(worker).catch(() => undefined));
+      const collecting = gcOverSocket(registry).catch(() => undefined);
+      await Bun.sleep(50 + random() * 150);
+      pushing = false;
+      await registry.end("SIGKILL");
+      await Promise.all([...pushers, collecting]);
+    }
+    await Bun.write(join(registry.folder, "settings.json"), JSON.stringify({ gc: { grace: "0s" } }));
+    await registry.start();
+    await gc(registry);
+    const reachable = new Set<Digest>();
+    const tags = new Set<string>();
+    for (const [repository, tag] of await tagsOf(registry)) {
+      tags.add(`${repository}:${tag}`);
+      for (const digest of await pullWhole(registry, repository, tag)) reachable.add(digest);
+    }
+    expect(`seed ${SEED}: ${[...acknowledged].filter((name) => !tags.has(name)).join(" ")}`).toBe(`seed ${SEED}: `);
+    const blobs = await readdir(join(registry.data, "content/blobs/sha256"));
+    expect(blobs.toSorted()).toEqual([...reachable].map((digest) => digest.slice(7)).toSorted());
+    await figure("registry", "kills at random points of pushes, nothing acknowledged lost", kills);
+    await figure("registry", "pushes acknowledged meanwhile", acknowledged.size);
+  },
+  (30_000 + count(4, 200) * 5000) * SLOW,
 );
 
 test(

@@ -67,7 +67,8 @@ export class Flight {
           const until = Math.min(end, await this.#reached(Math.min(position + 1, end)));
           if (position >= until) {
             await file.close();
-            if (this.#ended instanceof Error) controller.error(this.#ended);
+            // Without a reason: it is in the log once, and Bun would print it for each client.
+            if (this.#ended instanceof Error) controller.error();
             else controller.close();
             return;
           }
