@@ -22,7 +22,7 @@ const content = await openContent({ dataRoot: join(work, "data"), state });
 afterAll(() => {
   state.close();
   rmSync(work, { recursive: true, force: true });
-});
+}, 300_000);
 
 /** All that is in a tree, times of directories included; fractions of seconds are no part of a layer. */
 async function treeOf(directory: string): Promise<Map<string, string>> {
