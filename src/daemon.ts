@@ -6,7 +6,15 @@ import { openApi } from "./api/open.ts";
 import { kindOf, LighterError, messageOf } from "./base/errors.ts";
 import { logOf } from "./base/log.ts";
 import { parseBytes } from "./base/units.ts";
-import { applyExecOption, applyLogOption, completeConfig, readConfigFile, type EngineConfig, type FileConfig } from "./engine/config.ts";
+import {
+  applyExecOption,
+  applyLogOption,
+  completeConfig,
+  daemonLabels,
+  readConfigFile,
+  type EngineConfig,
+  type FileConfig,
+} from "./engine/config.ts";
 import { applyContainerKey, applyDefaultUlimit, completeDefaults } from "./engine/container-keys.ts";
 import type { Engine } from "./engine/engine.ts";
 import { openEngine } from "./engine/open.ts";
@@ -148,10 +156,9 @@ function givenConfig(flags: Flags, file: FileConfig): Partial<EngineConfig> {
   if (flags["own-cgroup"] !== undefined) given.ownCgroup = flags["own-cgroup"];
   if (flags.experimental !== undefined) given.experimental = flags.experimental;
   if (flags.debug !== undefined) given.debug = flags.debug;
-  if (flags["registry-mirror"] !== undefined) applyRegistryKey(given, "registry-mirrors", flags["registry-mirror"]);
-  if (flags["insecure-registry"] !== undefined) applyRegistryKey(given, "insecure-registries", flags["insecure-registry"]);
-  for (const key of ["max-concurrent-downloads", "max-concurrent-uploads", "max-download-attempts"] as const)
-    if (flags[key] !== undefined) applyRegistryKey(given, key, Number(flags[key]));
+  applyRegistryFlags(given, flags);
+  if (flags.label !== undefined) given.labels = daemonLabels(flags.label);
+  if (flags["shutdown-timeout"] !== undefined) given.shutdownTimeout = Number(flags["shutdown-timeout"]);
   applyContainerFlags(given, flags);
   for (const option of flags["exec-opt"] ?? []) applyExecOption(given, option);
   if (flags["log-driver"] !== undefined) given.logDriver = flags["log-driver"];
@@ -161,6 +168,19 @@ function givenConfig(flags: Flags, file: FileConfig): Partial<EngineConfig> {
     given.runtimes = { ...given.runtimes, [name]: { path } };
   }
   return given;
+}
+
+/** Flags about registries; each is a key of daemon.json, too. */
+function applyRegistryFlags(given: Partial<EngineConfig>, flags: Flags): void {
+  if (flags["registry-mirror"] !== undefined) applyRegistryKey(given, "registry-mirrors", flags["registry-mirror"]);
+  if (flags["insecure-registry"] !== undefined) applyRegistryKey(given, "insecure-registries", flags["insecure-registry"]);
+  const artifacts = "allow-nondistributable-artifacts";
+  if (flags[artifacts] !== undefined) applyRegistryKey(given, artifacts, flags[artifacts]);
+  for (const key of ["max-concurrent-downloads", "max-concurrent-uploads", "max-download-attempts"] as const)
+    if (flags[key] !== undefined) applyRegistryKey(given, key, Number(flags[key]));
+  const { "http-proxy": http, "https-proxy": https, [BYPASS]: none } = flags;
+  if (http !== undefined || https !== undefined || none !== undefined)
+    given.proxies = { ...given.proxies, ...(http && { http }), ...(https && { https }), ...(none && { none }) };
 }
 
 function logLevelOf(flags: Flags, file: FileConfig): LogLevel {
@@ -208,6 +228,13 @@ function parseFlags(argv: string[]) {
         "default-runtime": text,
         "registry-mirror": texts,
         "insecure-registry": texts,
+        "allow-nondistributable-artifacts": texts,
+        "http-proxy": text,
+        "https-proxy": text,
+        [BYPASS]: text,
+        label: texts,
+        "live-restore": flag,
+        "shutdown-timeout": text,
         "max-concurrent-downloads": text,
         "max-concurrent-uploads": text,
         "max-download-attempts": text,
@@ -239,13 +266,17 @@ function applyContainerFlags(given: Partial<EngineConfig>, flags: Flags): void {
 
 /** parseArgs takes `--no-new-privileges` for the opposite of another flag: it goes by this name. */
 const FIXED_PRIVILEGES = "fixed-privileges";
+/** `--no-proxy`, likewise. */
+const BYPASS = "bypass-proxy";
 
 /** Go's `--flag=false` in the form that parseArgs takes. */
 function goBoolean(argument: string): string {
   return argument
     .replace(/^--no-new-privileges(?==|$)/, `--${FIXED_PRIVILEGES}`)
-    .replace(/^--(tls|tlsverify|debug|init|experimental|fixed-privileges)=(true|1|false|0)$/, (_, name: string, value: string) =>
-      value === "true" || value === "1" ? `--${name}` : `--no-${name}`,
+    .replace(/^--no-proxy(?==|$)/, `--${BYPASS}`)
+    .replace(
+      /^--(tls|tlsverify|debug|init|experimental|live-restore|fixed-privileges)=(true|1|false|0)$/,
+      (_, name: string, value: string) => (value === "true" || value === "1" ? `--${name}` : `--no-${name}`),
     );
 }
 

@@ -190,7 +190,7 @@ function fromJson(json: Record<string, unknown>, path: string): FileConfig {
     "exec-opts": (value, key) => texts(key, value).forEach((option) => applyExecOption(engine, option)),
     runtimes: (value) => (engine.runtimes = value as EngineConfig["runtimes"]),
     "default-runtime": (value, key) => (engine.defaultRuntime = text(key, value)),
-    labels: (value, key) => (engine.labels = labelList(texts(key, value))),
+    labels: (value, key) => (engine.labels = daemonLabels(texts(key, value))),
     features: (value, key) => (engine.features = flagMap(key, value)),
     debug: (value, key) => (engine.debug = flag(key, value)),
     // Containers outlive the daemon always.
@@ -228,7 +228,7 @@ function fromJson(json: Record<string, unknown>, path: string): FileConfig {
 }
 
 /** Labels of a daemon: `key=value`, each key with one value. Throws `invalid` in Docker's words. */
-function labelList(labels: string[]): string[] {
+export function daemonLabels(labels: string[]): string[] {
   const seen = new Map<string, string>();
   for (const label of labels) {
     const key = label.slice(0, Math.max(0, label.indexOf("=")));
