@@ -4,13 +4,19 @@ import { mkdtemp, readFile, rm, stat } from "node:fs/promises";
 import { networkInterfaces, tmpdir } from "node:os";
 import { join } from "node:path";
 import { SignJWT, type JWTPayload } from "jose";
+import { openContent } from "../content/open.ts";
 import { digestOf } from "../oci/digest.ts";
+import { MEDIA } from "../oci/image.ts";
+import { State } from "../state/state.ts";
 import { DEFAULT_REGISTRY, parseRegistryConfig, type TokenServer } from "./config.ts";
 import { PasswordFile, parsePasswords } from "./htpasswd.ts";
 import { keyIds } from "./key-ids.ts";
+import { openRegistry } from "./open.ts";
 import { makeCertificate } from "./own-certificate.ts";
 import { RateLimit } from "./rate-limit.ts";
 import { parseRights, readRights } from "./rights.ts";
+import { REGISTRY_ROOTS } from "./rows.ts";
+import { shippedImages } from "./shipped.ts";
 import { codesOf, must, openTestRegistry, type TestRegistry } from "./spec-fixture.ts";
 
 let folder: string;
@@ -402,4 +408,32 @@ const hasIpv6 = Object.values(networkInterfaces()).some((each) => each?.some(({ 
 test.skipIf(!hasIpv6)("several addresses, one of them of IPv6", async () => {
   await using registry = await openTestRegistry({ addresses: ["[::1]:0", "127.0.0.1:0"] });
   expect([registry.address.startsWith("http://[::1]:"), (await registry.call("GET", "/v2/")).status]).toEqual([true, 200]);
+});
+
+test("what stands in for Docker Hub cannot be changed or added to from the network", async () => {
+  const root = await mkdtemp(join(tmpdir(), "lighter-shipped-"));
+  const state = new State(join(root, "state.db"));
+  const content = await openContent({ dataRoot: root, state, roots: [REGISTRY_ROOTS] });
+  const network = { config: { ...DEFAULT_REGISTRY, addresses: ["127.0.0.1:0"] }, folder: root };
+  const registry = await openRegistry({ state, content, socket: join(root, "r.sock"), shipped: shippedImages, network });
+  const ask = async (method: string, path: string): Promise<number> =>
+    (await fetch(`${registry.addresses[0]}/v2/${path}`, { method })).status;
+  expect(await ask("HEAD", "library/hello-world/manifests/latest")).toBe(200);
+  for (const [method, path] of [
+    ["POST", "blobs/uploads/"],
+    ["PUT", "manifests/latest"],
+    ["DELETE", "manifests/latest"],
+  ] as const)
+    expect(await ask(method, `library/hello-world/${path}`)).toBe(403);
+  const digest = digestOf("x");
+  const pushed = await fetch(`${registry.addresses[0]}/v2/library/busybox/blobs/uploads/?digest=${digest}`, { method: "POST", body: "x" });
+  expect(pushed.status).toBe(201);
+  const manifest = JSON.stringify({ schemaVersion: 2, config: { mediaType: MEDIA.ociConfig, digest, size: 1 }, layers: [] });
+  const headers = { "content-type": MEDIA.ociManifest };
+  const tagged = await fetch(`${registry.addresses[0]}/v2/library/busybox/manifests/latest`, { method: "PUT", body: manifest, headers });
+  expect(tagged.status).toBe(201);
+  expect([registry.has("library/hello-world"), registry.has("library/busybox")]).toEqual([true, false]);
+  await registry[Symbol.asyncDispose]();
+  state.close();
+  await rm(root, { recursive: true });
 });

@@ -53,7 +53,6 @@ test.skipIf(Bun.which("skopeo") === null)(
       `${ours}/back:1`,
     );
     for (const name of ["copied/by-skopeo:1", "back:1"]) {
-      expect(registry.has(name.split(":")[0] ?? "")).toBe(true);
       const raw = await skopeo("inspect", "--raw", "--tls-verify=false", `${ours}/${name}`);
       expect(new Bun.CryptoHasher("sha256").update(raw).digest("hex")).toBe(image?.index.slice(7) ?? "");
     }

@@ -14,12 +14,14 @@ export interface FrontOptions {
   config: RegistryConfig;
   /** Where keys and certificates that are made here are kept. */
   folder: string;
+  /** Repositories that nobody changes from the network. */
+  reserved: ReadonlySet<string>;
   /** Told of every answer. */
   done?: ((told: Told) => void) | undefined;
 }
 
 /** Opens every address of the configuration; when one cannot be opened, none stays open. */
-export async function openFront({ context, config, folder, done }: FrontOptions): Promise<RegistryListener[]> {
+export async function openFront({ context, config, folder, reserved, done }: FrontOptions): Promise<RegistryListener[]> {
   const access = await openAccess(config.auth, folder);
   const limit = config.rateLimit && new RateLimit(config.rateLimit);
   const tls = await tlsOf(config, folder);
@@ -38,6 +40,7 @@ export async function openFront({ context, config, folder, done }: FrontOptions)
       access,
       readOnly,
       noDelete,
+      reserved,
       done: (told) => {
         logAccess(told, address);
         done?.(told);

@@ -11,7 +11,6 @@ import { noteOldReferrers } from "./old-referrers.ts";
 import { openStorage } from "./open-storage.ts";
 import type { Registry } from "./registry.ts";
 import { handle, type RegistryContext } from "./routes.ts";
-import { hasRepository } from "./rows.ts";
 import { seed } from "./seed.ts";
 import { openServices } from "./services.ts";
 import { defaultSettings, type Settings } from "./settings.ts";
@@ -48,7 +47,10 @@ export async function openRegistry({
 }: RegistryOptions): Promise<Registry> {
   const context: RegistryContext = { state, content: await openStorage({ state, content, s3: settings?.s3 }) };
   await noteOldReferrers(context);
-  await seed(context, shipped);
+  const images = await shipped();
+  await seed(context, () => Promise.resolve(images));
+  // These stand in for Docker Hub: from the network nobody changes them, nor adds to them.
+  const reserved = new Set(images.map(({ repository }) => repository));
   await mkdir(dirname(socket), { recursive: true, mode: 0o700 });
   await rm(socket, { force: true });
   const services = await openServices(context, {
@@ -56,7 +58,7 @@ export async function openRegistry({
     distribution: distribution ?? ownDistribution,
     host: network?.config.addresses[0] ?? "localhost",
   });
-  const listeners = network === undefined ? [] : await openFront({ context, ...network });
+  const listeners = network === undefined ? [] : await openFront({ context, ...network, reserved });
   const addresses = listeners.map(({ address }) => address);
   listeners.push(listenUnix(socket, async (request) => (await services.administer(request)) ?? (await handle(context, request))));
   // Who can write to it decides what stands in for Docker Hub.
@@ -65,7 +67,7 @@ export async function openRegistry({
     unix: socket,
     addresses,
     collect: (options) => services.collect(options),
-    has: (repository) => hasRepository(state, repository),
+    has: (repository) => reserved.has(repository),
     async [Symbol.asyncDispose]() {
       await Promise.all(listeners.map((listener) => listener.stop(network === undefined ? 0 : GRACE_MS)));
       await context.uploads?.close();

@@ -9,7 +9,7 @@ export interface Registry {
   readonly unix: string;
   /** Where else it listens: `http://127.0.0.1:5000`. */
   readonly addresses: readonly string[];
-  /** Whether a repository is here: the shipped images, and what was pushed. */
+  /** Whether a repository was shipped with the executable: what stands in for Docker Hub. What was pushed does not. */
   has(repository: string): boolean;
   /** Applies the retention rules and removes what nothing needs any more. */
   collect(options?: { dryRun?: boolean; untagged?: number }): Promise<GcReport>;

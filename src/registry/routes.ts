@@ -29,6 +29,8 @@ export interface Door {
   readOnly?: boolean;
   /** Nothing is deleted. */
   noDelete?: boolean;
+  /** Repositories that are for reading alone. */
+  reserved?: ReadonlySet<string> | undefined;
   /** Called when the answer is known, before its body is sent. */
   done?: (told: Told) => void;
 }
@@ -130,6 +132,8 @@ async function admitted(context: RegistryContext, route: Route | undefined, call
   if (route === undefined)
     return url.pathname.startsWith("/v2/") ? refuse("NAME_INVALID", url.pathname) : ((await context.services?.page(call)) ?? answer(404));
   if (repository.length > MAX_NAME) return refuse("NAME_INVALID", repository);
+  if (door.reserved?.has(repository) === true && !isReading(request))
+    return refuse("DENIED", `${repository} comes with Lighter: push to another name`);
   const handler = route.methods[request.method];
   const isClosed =
     door.readOnly === true ? !isReading(request) : door.noDelete === true && request.method === "DELETE" && route.name !== "upload";
