@@ -45,6 +45,21 @@ test("the past comes first, then what happens, none lost or told twice", async (
   expect(seen).toEqual(["aaa1", "aaa2", "aaa3", "aaa4", "aaa5"]);
 });
 
+test("an end that is a hundred years away is waited for", async () => {
+  const abort = new AbortController();
+  const until = 4_102_444_800_000_000_000n;
+  const seen: string[] = [];
+  const reading = (async () => {
+    for await (const event of streamEvents(state, { until, filters: new Map(), signal: abort.signal })) seen.push(event.actor);
+  })();
+  await Bun.sleep(20);
+  write(container("late"));
+  await Bun.sleep(5);
+  abort.abort();
+  await reading;
+  expect(seen).toEqual(["late"]);
+});
+
 test("a long past comes whole, in the order of its times, and others have their turn meanwhile", async () => {
   write(...Array.from({ length: 2500 }, (_, index) => ({ ...container(String(index)), time: BigInt(10 + (index % 2)) })));
   let turns = 0;

@@ -1,8 +1,22 @@
-import { now } from "../base/clock.ts";
+import { now, type Nanoseconds } from "../base/clock.ts";
 import { eventsAfter, eventsBetween, lastSequence, onEvents, type StoredEvent } from "../state/events.ts";
 import type { Reader } from "../state/state.ts";
 import { filterValues, matchLabels, type Filters } from "../wire/filters.ts";
 import type { EventQuery } from "./engine.ts";
+
+/** The longest time, in ms, that a timer takes; beyond it would fire at once. */
+const LONGEST = 2 ** 31 - 1;
+
+/** Calls back at a moment, however far away; the returned function calls it off. */
+function callAt(moment: Nanoseconds, act: () => void): () => void {
+  let timer: ReturnType<typeof setTimeout>;
+  const arm = (): void => {
+    const left = Number((moment - now()) / 1_000_000n) + 1;
+    timer = left > LONGEST ? setTimeout(arm, LONGEST) : setTimeout(act, Math.max(0, left));
+  };
+  arm();
+  return () => clearTimeout(timer);
+}
 
 /**
  * The event stream of a query: what is stored of the past first (when `since` is given), then what is committed from now on.
@@ -18,7 +32,7 @@ export async function* streamEvents(state: Reader, query: EventQuery): AsyncGene
     wake.resolve();
   };
   query.signal?.addEventListener("abort", end);
-  const timer = query.until === undefined ? undefined : setTimeout(end, Math.max(0, Number((query.until - now()) / 1_000_000n) + 1));
+  const calm = query.until === undefined ? undefined : callAt(query.until, end);
   try {
     if (query.since !== undefined) {
       const until = query.until ?? now();
@@ -44,7 +58,7 @@ export async function* streamEvents(state: Reader, query: EventQuery): AsyncGene
     }
   } finally {
     stop();
-    clearTimeout(timer);
+    calm?.();
     query.signal?.removeEventListener("abort", end);
   }
 }
