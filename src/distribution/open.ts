@@ -1,6 +1,5 @@
 import { LighterError } from "../base/errors.ts";
 import { DEFAULT_REGISTRY, type Reference } from "../base/reference.ts";
-import { refusalOf } from "./answers.ts";
 import { Connection } from "./connection.ts";
 import type {
   Credentials,
@@ -100,17 +99,20 @@ async function login(
     throw new LighterError("invalid", `Cannot log in to "${registry}": it is not a registry`);
   const connection = new Connection(originOf(reference.registry, options.insecureRegistries), credentials, options);
   const token = await connection.loginToken();
-  if (token === undefined) await checkBasic(connection, reference);
+  if (token === undefined) await checkBasic(connection);
   return { status: "Login Succeeded", identityToken: token?.refreshToken ?? "" };
 }
 
-async function checkBasic(connection: Connection, reference: Reference): Promise<void> {
+/** Throws, in Docker's words, where the registry's front door does not open to the credentials. */
+async function checkBasic(connection: Connection): Promise<void> {
   const response = await connection.request({ method: "GET", path: "/v2/", scopes: [] });
-  if (response.status === 401) {
-    throw new LighterError("unauthorized", `Get "${connection.host.url}/v2/": unauthorized: authentication required`);
-  }
-  if (!response.ok) throw await refusalOf(response, { method: "GET", url: "/v2/", reference, push: true });
   await response.body?.cancel().catch(() => undefined);
+  if (response.ok) return;
+  const url = `${(await connection.ping()).base}/v2/`;
+  if (response.status === 401 && connection.credentials?.username === undefined)
+    throw new LighterError("unauthorized", `Get "${url}": no basic auth credentials`);
+  const kind = response.status === 401 ? "unauthorized" : "unavailable";
+  throw new LighterError(kind, `login attempt to ${url} failed with status: ${response.status} ${response.statusText}`);
 }
 
 /** The registry's host of what `docker login` was given: a host, a URL, or the old address of Docker Hub. */
