@@ -21,8 +21,9 @@ export interface GcContext extends DescribeContext, RemoveContext {
   collect(): Promise<{ bytes: number }>;
 }
 
-/** Images between two turns of the event loop. */
+/** Images between two turns of the event loop, and between two collections of their content: one of everything would hold up the others for too long. */
 const AT_ONCE = 5;
+const PER_COLLECTION = 25;
 
 /**
  * Removes images that nothing needs, by a policy; never what a container, a pin or a running transfer needs, as it is at the moment of the removal.
@@ -89,7 +90,8 @@ async function removeAll(context: GcContext, chosen: readonly Goner[], lastUsed:
   const gone: Goner[] = [];
   for (const [index, one] of chosen.entries()) {
     if (removeOne(context, one, lastUsed.get(one.image))) gone.push(one);
-    if (index % AT_ONCE === AT_ONCE - 1) await new Promise((resolve) => setImmediate(resolve));
+    if (index % PER_COLLECTION === PER_COLLECTION - 1) await context.collect();
+    else if (index % AT_ONCE === AT_ONCE - 1) await new Promise((resolve) => setImmediate(resolve));
   }
   return gone;
 }
