@@ -6,7 +6,9 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { mkdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { testImage } from "../tools/test-images.ts";
+import { LIGHTER } from "./harness/daemon.ts";
 import { Ground } from "./harness/ground.ts";
+import { freePort } from "./harness/ports.ts";
 import { Relay } from "./harness/relay.ts";
 import { TestRegistry } from "./harness/registry.ts";
 import { eventsOf, stamp } from "./harness/told.ts";
@@ -280,6 +282,28 @@ capabilities = ["resolve"]
     expect(upstream.paths.filter((path) => path.includes("/blobs/"))).toHaveLength(asked);
     await configure({ "registry-mirrors": [] });
   });
+});
+
+test("our own registry stands for several registries at once, behind a password", async () => {
+  const host = `127.0.0.1:${freePort()}`;
+  await ground.registry.push(layout, "only/here");
+  await Bun.write(ground.path("users"), `me:${await Bun.password.hash("secret", { algorithm: "bcrypt", cost: 4 })}\n`);
+  const flags = ["--addr", host, "--data", ground.path("served"), "--tokens", "--htpasswd", ground.path("users")];
+  const upstreams = ["--proxy", `one.test=http://${mirror.host}`, "--proxy", `two.test=http://${ground.registry.host}`];
+  const log = Bun.file(ground.path("served.log"));
+  const server = Bun.spawn([LIGHTER, "registry", "serve", ...flags, ...upstreams], { stdout: log, stderr: log });
+  try {
+    await until("it answers", async () => (await fetch(`http://${host}/v2/`)).status === 401);
+    await configure({ mirrors: { "one.test": [`http://me:secret@${host}`], "two.test": [`http://me:secret@${host}`] } });
+    expect((await pull("one.test/team/app")).text).toContain(`Digest: ${digest}`);
+    expect((await pull("two.test/only/here")).text).toContain(`Digest: ${digest}`);
+    expect((await pull("two.test/team/app")).code).toBe(1);
+    await configure({ mirrors: { "one.test": [`http://me:wrong@${host}`] } });
+    expect((await pull("one.test/team/app")).code).toBe(1);
+  } finally {
+    server.kill("SIGKILL");
+    await server.exited;
+  }
 });
 
 describe("who may", () => {
