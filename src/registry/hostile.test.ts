@@ -4,6 +4,7 @@ import { createConnection, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { digestOf } from "../oci/digest.ts";
+import { MEDIA } from "../oci/image.ts";
 import { receive } from "./receive.ts";
 import { codesOf, must, openTestRegistry, type TestRegistry } from "./spec-fixture.ts";
 
@@ -111,6 +112,24 @@ test("a body that stalls is given up", async () => {
   const ingest = { write: (data: Uint8Array): Promise<void> => Promise.resolve(void (written += data.length)) };
   await expect(receive(request, ingest, 30)).rejects.toThrow("nothing came for 30 ms");
   expect(written).toBe(5);
+});
+
+test("manifests that are deep, long or odd are refused at once, or taken for what they are", async () => {
+  const config = await registry.pushBlob("deep", "{}", MEDIA.ociConfig);
+  const put = (body: string, type: string = MEDIA.ociManifest): Promise<Response> =>
+    registry.call("PUT", "/v2/deep/manifests/x", { body, headers: { "content-type": type } });
+  await must(put("[".repeat(1_000_000)), 400);
+  await must(put(`{"a":`.repeat(500_000)), 400);
+  const layers = Array.from({ length: 10_000 }, (_, index) => ({ mediaType: MEDIA.ociLayer, digest: digestOf(`layer ${index}`), size: 1 }));
+  expect(await codesOf(await must(put(JSON.stringify({ schemaVersion: 2, config, layers })), 400))).toEqual(["MANIFEST_INVALID"]);
+  const same = Array.from({ length: 1000 }, () => config);
+  await must(put(JSON.stringify({ schemaVersion: 2, config, layers: same })), 201);
+  const noise = `{"schemaVersion":2,"config":${JSON.stringify(config)},"layers":[],"__proto__":{"config":null},"constructor":1,"annotations":{"__proto__":"x"}}`;
+  await must(put(noise), 201);
+  for (const digest of ["sha256:" + "g".repeat(64), "../../x", "sha256:" + "A".repeat(64), 5, null]) {
+    await must(put(JSON.stringify({ schemaVersion: 2, config: { ...config, digest }, layers: [] })), 400);
+    await must(put(JSON.stringify({ schemaVersion: 2, config, layers: [], subject: { mediaType: "x", digest, size: 1 } })), 400);
+  }
 });
 
 test("an upload is known to its repository alone", async () => {

@@ -12,6 +12,9 @@ export interface ManifestDocument {
   annotations: Record<string, string> | undefined;
 }
 
+/** More than any image has: each is looked up before the manifest is taken. */
+const MAX_DESCRIPTORS = 5000;
+
 type Fields = Record<string, unknown>;
 
 /**
@@ -26,6 +29,8 @@ export function readManifestDocument(bytes: Uint8Array, told: string): ManifestD
   if (told !== "" && mediaType !== told) return `its mediaType is "${mediaType}", but it was sent as "${told}"`;
   if (!isIndex(mediaType) && !isManifest(mediaType)) return `"${mediaType}" is not the type of a manifest`;
   const children = isIndex(mediaType) ? document["manifests"] : [document["config"], ...listOf(document["layers"] ?? [])];
+  if (Array.isArray(children) && children.length > MAX_DESCRIPTORS)
+    return `it refers to ${children.length} manifests or blobs, at most ${MAX_DESCRIPTORS} are taken`;
   if (!Array.isArray(children) || !children.every(isDescriptor)) return "one of its descriptors is wrong or missing";
   const subject = document["subject"] ?? undefined;
   if (subject !== undefined && !isDescriptor(subject)) return "its subject is not a descriptor";
