@@ -80,7 +80,7 @@ describe.skipIf(process.getuid?.() !== 0 || programs.length > 0)("with Debian's 
     expect(shop.messages.map((message) => message.status)).toContain("Layer already exists");
     await shop.images.tag(`${host()}/team/app:1`, { repository: `${host()}/other/app`, tag: "2" });
     await shop.images.push(`${host()}/other/app:2`, { progress: shop.progress });
-    expect(shop.messages.map((message) => message.status)).toContain(`Mounted from ${host()}/team/app`);
+    expect(shop.messages.map((message) => message.status)).toContain("Mounted from team/app");
 
     await using other = await workshop();
     await other.images.pull(`${host()}/other/app:2`, { progress: other.progress });
@@ -147,7 +147,10 @@ describe.skipIf(process.getuid?.() !== 0 || programs.length > 0)("with Debian's 
     await shop.images.tag(`${origin.host}/multi:1`, { repository: `${host()}/multi`, tag: "part" });
     await shop.images.push(`${host()}/multi:part`, { progress: shop.progress });
     expect(shop.messages.at(-1)?.aux).toMatchObject({ Digest: parts[0]?.digest });
-    expect(shop.messages.some(({ status }) => status?.startsWith("Not all multiplatform-content is present") === true)).toBe(true);
+    const note = shop.messages
+      .map(({ aux }) => aux as Record<string, unknown> | undefined)
+      .find((aux) => aux?.["manifestPushedInsteadOfIndex"]);
+    expect(note).toMatchObject({ originalIndex: { digest: index.digest }, selectedManifest: { digest: parts[0]?.digest } });
 
     await shop.images.pull(`${origin.host}/multi:1`, { platform: "linux/s390x", progress: shop.progress });
     await shop.images.tag(`${origin.host}/multi:1`, { repository: `${host()}/multi`, tag: "whole" });
