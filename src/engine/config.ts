@@ -199,7 +199,11 @@ function fromJson(json: Record<string, unknown>, path: string): FileConfig {
     "log-opts": (value, key) => (engine.logOptions = textMap(key, value)),
     "shutdown-timeout": (value, key) => (engine.shutdownTimeout = number(key, value)),
     "default-shm-size": (value) => (engine.shmSize = typeof value === "number" ? value : parseBytes(String(value))),
-    "max-layer-size": (value) => (engine.maxLayerSize = typeof value === "number" ? value : parseBytes(String(value))),
+    "max-layer-size": (value, key) => {
+      const size = typeof value === "number" ? value : parseBytes(text(key, value));
+      if (!(size >= 0)) throw wrong(key, 'a size ("20g"), or 0 for none');
+      engine.maxLayerSize = size === 0 ? Number.MAX_SAFE_INTEGER : size;
+    },
     experimental: (value) => (engine.experimental = value === true),
     init: (value) => (engine.init = value === true),
     hosts: (value, key) => (file.hosts = texts(key, value)),
