@@ -41,6 +41,7 @@ export async function openFront({ context, config, folder, reserved, done }: Fro
       readOnly,
       noDelete,
       reserved,
+      address,
       done: (told) => {
         logAccess(told, address);
         done?.(told);

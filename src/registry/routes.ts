@@ -31,6 +31,8 @@ export interface Door {
   noDelete?: boolean;
   /** Repositories that are for reading alone. */
   reserved?: ReadonlySet<string> | undefined;
+  /** The address of who asks. */
+  address?: string | undefined;
   /** Called when the answer is known, before its body is sent. */
   done?: (told: Told) => void;
 }
@@ -52,6 +54,8 @@ export interface Call {
   /** Tag or digest, a blob's digest, or an upload's id. */
   target: string;
   visitor: Visitor;
+  /** The address of who asks; undefined for the unix socket. */
+  address?: string | undefined;
 }
 
 type Handler = (context: RegistryContext, call: Call) => Promise<Response> | Response;
@@ -86,6 +90,7 @@ const ROUTES: readonly Route[] = [
 export async function handle(context: RegistryContext, request: Request, door: Door = {}): Promise<Response> {
   const started = performance.now();
   const { route, call } = routeOf(request);
+  call.address = door.address;
   let response: Response;
   try {
     response = await admitted(context, route, call, door);
