@@ -128,6 +128,9 @@ test("an index goes with all its platforms where they are here, else the one tha
     selectedManifest: { digest: (await remote("multi/to")).digest },
   });
   expect((await remote("multi/to")).document.layers?.length).toBe(7);
+  expect(await ground.lighter.must("push", `${host}/multi/to`)).toContain(
+    " Info -> Not all multiplatform-content is present and only the available single-platform image was pushed\n",
+  );
 
   await ground.lighter.must("pull", "-q", "--platform", "linux/s390x", `${host}/multi/from`);
   await ground.lighter.must("tag", `${host}/multi/from`, `${host}/multi/to`);

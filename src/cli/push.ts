@@ -6,6 +6,7 @@ import { registryAuth } from "./credentials.ts";
 import { bool, string } from "./flags.ts";
 import { showProgress } from "./progress.ts";
 import { progressOn } from "./pull-image.ts";
+import { noteOf, noteText, ONE_PLATFORM } from "./push-notes.ts";
 
 /** `push`: sends an image to a registry. */
 export const push = command({
@@ -26,12 +27,17 @@ export const push = command({
     if (digest !== undefined) throw new LighterError("invalid", "cannot push a digest reference");
     if (flags["all-tags"] && named) throw new LighterError("invalid", "tag can't be used with --all-tags/-a");
     if (!flags["all-tags"] && !named && !flags.quiet) app.out(`Using default tag: ${tag}\n`);
+    if (flags.platform !== "") app.out(`${noteText(ONE_PLATFORM)}\n`);
     const auth = await registryAuth(app, registry);
     const image = { name: formatReference({ registry, repository }), tag: flags["all-tags"] ? "" : (tag ?? "") };
     const platform = flags.platform === "" ? "" : platformJson(flags.platform);
     const answer = await pushImage(await app.connection(), image, { platform, ...(auth !== undefined && { auth }) });
-    if (answer.body) await showProgress(answer.body, flags.quiet ? { write: () => {}, terminal: false, columns: 200 } : progressOn(1));
+    const notes: string[][] = [];
+    const output = flags.quiet ? { write: () => {}, terminal: false, columns: 200 } : progressOn(1);
+    const aux = (value: unknown): void => void notes.push(...[noteOf(value)].filter((note) => note !== undefined));
+    if (answer.body) await showProgress(answer.body, { ...output, aux });
     if (flags.quiet) app.out(`${formatReference(reference)}\n`);
+    for (const note of notes) app.out(noteText(note));
   },
 });
 
