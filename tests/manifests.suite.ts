@@ -1,4 +1,4 @@
-/** Lists of images, searches, what a registry has, and what an image says about itself. Deadline: 120 s. */
+/** Lists of images, searches, what a registry has, and what an image says about itself. Deadline: 240 s. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { readdir } from "node:fs/promises";
 import { testImage } from "../tools/test-images.ts";

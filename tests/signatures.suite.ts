@@ -1,4 +1,4 @@
-/** Signatures made by Debian's cosign: what is signed is pulled, what is not is refused before anything of it is stored. Deadline: 150 s. */
+/** Signatures made by Debian's cosign: what is signed is pulled, what is not is refused before anything of it is stored. Deadline: 240 s. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -137,6 +137,7 @@ test("pull --verify asks for more than the policy: its keys, or those that are g
   await push("warned/thing");
   expect((await ground.lighter.run(["pull", warned])).stdout).toContain(`WARNING: ${warned}:latest: no signature of ${digest} was found`);
   expect((await ground.lighter.run(["pull", "--verify", warned])).code).toBe(1);
+  expect((await ground.lighter.run(["pull", "--verify", `ssh://host/${name}`])).stderr).toContain("Cannot verify signatures over ssh");
 });
 
 test("a registry of our own keeps them as referrers, by its API", async () => {
