@@ -3,7 +3,7 @@ import type { Distribution } from "../distribution/distribution.ts";
 import { now } from "../base/clock.ts";
 import { shortId } from "../base/ids.ts";
 import type { Reference } from "../base/reference.ts";
-import type { Digest } from "../oci/image.ts";
+import type { Digest, ImageConfig } from "../oci/image.ts";
 import { appendPrune } from "../state/events.ts";
 import type { State, Tx } from "../state/state.ts";
 import { attestationsOf } from "./attestations.ts";
@@ -17,7 +17,7 @@ import { ImageExchange } from "./exchange.ts";
 import { collectImages } from "./gc.ts";
 import { importImage } from "./import.ts";
 import { imageHistory, inspectImage } from "./inspect.ts";
-import { listImages } from "./list.ts";
+import { configOf, listImages } from "./list.ts";
 import { loadImages } from "./load.ts";
 import type { ImagesNeeds } from "./needs.ts";
 import { addPin, pinsOf, removePin } from "./pins.ts";
@@ -74,6 +74,12 @@ export function openImages({ state, content, distribution, needs, signaturePolic
     changed,
   };
   const collect = coalesce(() => content.collect());
+
+  /** The configuration of an image, for the labels of its events; whether there is one is for others to say. */
+  async function labelled(reference: string): Promise<ImageConfig | undefined> {
+    const found = tryFindImage(state, reference);
+    return found === undefined ? undefined : await configOf(context, found.image).catch(() => undefined);
+  }
 
   /** What a failure leaves goes at once: the disk may be full of it. */
   async function orCollect<T>(work: Promise<T>): Promise<T> {
@@ -144,9 +150,13 @@ export function openImages({ state, content, distribution, needs, signaturePolic
     pins: { list: () => pinsOf(state), add: (pattern) => addPin(state, pattern), remove: (pattern) => removePin(state, pattern) },
     exchange: new ImageExchange({ state, content, changed }),
     push: (reference, options) => push({ state, content, documents, distribution }, reference, options),
-    tag: async (source, target) => tagImage(context, source, target),
+    tag: async (source, target) => tagImage(context, source, target, await labelled(source)),
     async remove(reference, { force, noPrune: _parents, platforms = [] }) {
-      const records = platforms.length > 0 ? removePlatforms(context, reference, platforms, force) : removeImage(context, reference, force);
+      const config = await labelled(reference);
+      const records =
+        platforms.length > 0
+          ? removePlatforms(context, reference, platforms, force, config)
+          : removeImage(context, reference, force, config);
       if (records.some((record) => record.Deleted !== undefined)) await collect();
       return records;
     },

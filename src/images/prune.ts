@@ -18,11 +18,10 @@ export async function pruneImages(context: DescribeContext & RemoveContext, filt
   for (const image of allImages(context.state)) {
     if (danglingOnly && namesOf(context.state, image.id).length > 0) continue;
     if (until.some((limit) => BigInt(image.created) >= limit)) continue;
-    if (filters.has("label") || filters.has("label!")) {
-      const config = await configOf(context, image);
-      if (!matchLabels(filters, config?.config?.Labels ?? {})) continue;
-    }
-    deleted.push(...pruneImage(context, image.id));
+    // One that was removed meanwhile has none, and nothing to be removed.
+    const config = await configOf(context, image).catch(() => undefined);
+    if (!matchLabels(filters, config?.config?.Labels ?? {})) continue;
+    deleted.push(...pruneImage(context, image.id, config));
   }
   return deleted;
 }

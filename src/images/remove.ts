@@ -1,7 +1,7 @@
 import { LighterError } from "../base/errors.ts";
 import { shortId } from "../base/ids.ts";
 import { familiarReference, formatReference, parseReference, type Reference } from "../base/reference.ts";
-import type { Digest } from "../oci/image.ts";
+import type { Digest, ImageConfig } from "../oci/image.ts";
 import type { State, Tx } from "../state/state.ts";
 import type { ImageDeleteResponseItem } from "../wire/engine-api.ts";
 import { findImage } from "./find.ts";
@@ -21,13 +21,18 @@ export interface RemoveContext {
  * Removes a name, and with its last name the image; by id, the image with all its names. Says what was untagged and deleted, in Docker's order.
  * Throws `conflict` with Docker's texts where containers use it or several names need `force`.
  */
-export function removeImage({ state, users, changed }: RemoveContext, text: string, force: boolean): ImageDeleteResponseItem[] {
+export function removeImage(
+  { state, users, changed }: RemoveContext,
+  text: string,
+  force: boolean,
+  config?: ImageConfig,
+): ImageDeleteResponseItem[] {
   const found = findImage(state, text);
   const id = found.image.id;
   return state.write(
     (tx) => {
       tx.afterCommit(changed);
-      const removal = { tx, id, users: users(id), force };
+      const removal = { tx, id, users: users(id), force, config };
       return found.name === undefined ? removeById(removal, text) : removeByName(removal, text, found.name);
     },
     { durable: true },
@@ -39,10 +44,12 @@ interface Removal {
   id: Digest;
   users: ReturnType<ImagesNeeds["users"]>;
   force: boolean;
+  /** For the labels of events. */
+  config: ImageConfig | undefined;
 }
 
 function removeByName(removal: Removal, text: string, reference: Reference): ImageDeleteResponseItem[] {
-  const { tx, id, users, force } = removal;
+  const { tx, id, users, force, config } = removal;
   const names = namesOf(tx, id);
   const own = ownNames(names, reference);
   const last = own.length >= names.length;
@@ -53,7 +60,7 @@ function removeByName(removal: Removal, text: string, reference: Reference): Ima
       `conflict: unable to remove repository reference "${text}" (must force) - container ${shortId(user.id)} is using its referenced image ${shortId(id)}`,
     );
   }
-  const records = own.map((row) => untag(tx, id, row));
+  const records = own.map((row) => untag(tx, id, row, config));
   // An image that a container uses stays without a name, until that container is gone.
   if (last && user === undefined) records.push(drop(tx, id));
   return records;
@@ -68,7 +75,7 @@ function ownNames(names: readonly NameRow[], reference: Reference): NameRow[] {
   return alike.filter((row) => row.name === name || (row.tag === null && !others));
 }
 
-function removeById({ tx, id, users, force }: Removal, text: string): ImageDeleteResponseItem[] {
+function removeById({ tx, id, users, force, config }: Removal, text: string): ImageDeleteResponseItem[] {
   const names = namesOf(tx, id);
   const running = users.find((user) => user.running);
   const refuse = (how: string, why: string): LighterError =>
@@ -80,7 +87,7 @@ function removeById({ tx, id, users, force }: Removal, text: string): ImageDelet
     throw refuse("must be forced", "image is referenced in multiple repositories");
   const user = users[0];
   if (!force && user !== undefined) throw refuse("must be forced", `image is being used by stopped container ${shortId(user.id)}`);
-  const records = names.map((row) => untag(tx, id, row));
+  const records = names.map((row) => untag(tx, id, row, config));
   return [...records, drop(tx, id)];
 }
 
@@ -89,9 +96,9 @@ function shortOf(text: string): string {
 }
 
 /** Takes a name away, with Docker's event. */
-export function untag(tx: Tx, id: Digest, row: NameRow): ImageDeleteResponseItem {
+export function untag(tx: Tx, id: Digest, row: NameRow, config?: ImageConfig): ImageDeleteResponseItem {
   deleteName(tx, row.name);
-  imageEvent(tx, "untag", id, id);
+  imageEvent(tx, "untag", id, id, config);
   return { Untagged: familiarReference(parseReference(row.name)) };
 }
 
@@ -111,13 +118,14 @@ export function removePlatforms(
   text: string,
   platforms: readonly string[],
   force: boolean,
+  config?: ImageConfig,
 ): ImageDeleteResponseItem[] {
   const { state, users, changed } = context;
   const found = findImage(state, text);
   const id = found.image.id;
   const rows = platforms.map((platform) => choosePlatform(state, found, platform, text).manifest);
   const manifests = [...new Set(rows)];
-  if (manifestsOf(state, id).length <= manifests.length) return removeImage(context, text, force);
+  if (manifestsOf(state, id).length <= manifests.length) return removeImage(context, text, force, config);
   const user = users(id)[0];
   if (user !== undefined && !force) {
     throw new LighterError(
@@ -138,12 +146,12 @@ export function removePlatforms(
 }
 
 /** Removes an image of a prune: nobody uses it, whatever names it has. */
-export function pruneImage({ state, users, changed }: RemoveContext, id: Digest): ImageDeleteResponseItem[] {
+export function pruneImage({ state, users, changed }: RemoveContext, id: Digest, config?: ImageConfig): ImageDeleteResponseItem[] {
   return state.write(
     (tx) => {
       if (users(id).length > 0) return [];
       tx.afterCommit(changed);
-      return [...namesOf(tx, id).map((row) => untag(tx, id, row)), drop(tx, id)];
+      return [...namesOf(tx, id).map((row) => untag(tx, id, row, config)), drop(tx, id)];
     },
     { durable: true },
   );

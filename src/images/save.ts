@@ -102,7 +102,9 @@ async function plan({ state, content, documents }: SaveContext, wanted: Wanted[]
       entry.RepoTags = [...(entry.RepoTags ?? []), ...names.map((name) => familiarReference(parseReference(name)))];
       legacy.set(row.manifest, entry);
     }
-    state.write((tx) => imageEvent(tx, "save", image.id, image.id), { durable: false });
+    const first = (platforms ?? manifestsOf(state, image.id))[0];
+    const config = first && (await documents.config(first.config));
+    state.write((tx) => imageEvent(tx, "save", image.id, image.id, config), { durable: false });
   }
   const files = [
     { path: "index.json", bytes: encode({ schemaVersion: 2, mediaType: MEDIA.ociIndex, manifests: index }) },

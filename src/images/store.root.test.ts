@@ -166,6 +166,19 @@ describe.skipIf(process.getuid?.() !== 0)("images", () => {
     expect(events).toEqual(["tag", "import", "tag", "untag", "tag", "untag", "untag", "delete"]);
   });
 
+  test("events of names carry the image's labels, as Docker's do", async () => {
+    await using shop = await workshop();
+    await make(shop, "labelled:1", { a: "1" }, ["LABEL k=v"]);
+    await shop.images.tag("labelled:1", { repository: "labelled", tag: "2" });
+    await new Response(await shop.images.save(["labelled:2"])).bytes();
+    await shop.images.remove("labelled:2", noForce);
+    const rows = shop.state.all<{ action: string; attributes: string }>(
+      "SELECT action, attributes_json AS attributes FROM events ORDER BY sequence",
+    );
+    const labels = rows.map(({ action, attributes }) => `${action} ${(JSON.parse(attributes) as { k?: string }).k}`);
+    expect(labels).toEqual(["tag v", "import v", "tag v", "save v", "untag v"]);
+  });
+
   test("prune takes what has no name, or all that no container uses", async () => {
     await using shop = await workshop();
     const gone = await make(shop, "one", { a: "1" });

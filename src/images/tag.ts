@@ -1,5 +1,6 @@
 import { LighterError } from "../base/errors.ts";
 import { familiarName, familiarReference, parseReference, type Reference } from "../base/reference.ts";
+import type { ImageConfig } from "../oci/image.ts";
 import type { State } from "../state/state.ts";
 import { findImage } from "./find.ts";
 import { imageEvent } from "./image-events.ts";
@@ -14,18 +15,19 @@ export function targetReference({ repository, tag }: { repository: string; tag?:
   return reference;
 }
 
-/** Gives an image one more name; a name that meant another image moves. */
+/** Gives an image one more name; a name that meant another image moves. The event carries the labels of `config`. */
 export function tagImage(
   { state, changed }: { state: State; changed: () => void },
   source: string,
   target: { repository: string; tag?: string },
+  config?: ImageConfig,
 ): void {
   const { image } = findImage(state, source);
   const reference = targetReference(target);
   state.write(
     (tx) => {
       putName(tx, reference, image.id);
-      imageEvent(tx, "tag", image.id, familiarReference(reference));
+      imageEvent(tx, "tag", image.id, familiarReference(reference), config);
       tx.afterCommit(changed);
     },
     { durable: true },
