@@ -3,6 +3,7 @@ import { basicHeader, requestToken, type Token, type TokenContext } from "./auth
 import { readCertificates, readTlsFiles, type RegistryTls } from "./certificates.ts";
 import { parseChallenges, type Challenge } from "./challenge.ts";
 import type { Credentials, RegistryHost } from "./distribution.ts";
+import { resolvesIntoInsecure } from "./insecure.ts";
 import type { ProxySettings } from "./proxy.ts";
 import { askPatiently } from "./retry.ts";
 import { send, type Request } from "./send.ts";
@@ -26,6 +27,7 @@ export interface ConnectionOptions {
   userAgent: string;
   certificateDirectories: readonly string[];
   proxies?: ProxySettings;
+  insecureRegistries?: readonly string[];
 }
 
 interface Pinged {
@@ -60,11 +62,13 @@ export class Connection {
   readonly #pinging = new SharedWork<Pinged>();
   #pinged: Pinged | undefined;
   #tls: Promise<RegistryTls | undefined> | undefined;
+  #insecure: boolean;
 
   constructor(host: RegistryHost, credentials: Credentials | undefined, options: ConnectionOptions) {
     this.host = host;
     this.credentials = credentials;
     this.#options = options;
+    this.#insecure = host.insecure;
   }
 
   /** Asks `/v2/` once in a while: whether the registry is there, by which scheme, and how it wants to be convinced. */
@@ -76,6 +80,7 @@ export class Connection {
   async #ping(options: Wait): Promise<Pinged> {
     // Certificates may have been put in place since the last time.
     this.#tls = undefined;
+    this.#insecure = this.host.insecure || (await this.#leadsIntoInsecure());
     let failure: unknown;
     for (const base of this.#bases()) {
       try {
@@ -90,6 +95,12 @@ export class Connection {
     throw failure;
   }
 
+  async #leadsIntoInsecure(): Promise<boolean> {
+    const { unix, mirror, url } = this.host;
+    if (unix !== undefined || mirror === true) return false;
+    return resolvesIntoInsecure(new URL(url).host, this.#options.insecureRegistries ?? []);
+  }
+
   /** Sends with credentials, retrying what is worth it; the answer may be any status but 401 that a token could have cured. */
   async request(request: RegistryRequest): Promise<Response> {
     const again = request.again === true || (request.retry !== false && (request.method === "GET" || request.method === "HEAD"));
@@ -101,7 +112,7 @@ export class Connection {
   /** GET of an address that is not the registry's: nothing that is for the registry goes there. */
   elsewhere(url: string, headers: Record<string, string>, signal: AbortSignal | undefined): Promise<Response> {
     const { userAgent, proxies } = this.#options;
-    return send({ method: "GET", url, headers: { "user-agent": userAgent, ...headers }, proxies, insecure: this.host.insecure, signal });
+    return send({ method: "GET", url, headers: { "user-agent": userAgent, ...headers }, proxies, insecure: this.#insecure, signal });
   }
 
   /** A fresh token for a login, and the refresh token that comes with it; undefined where the registry speaks basic or nothing. */
@@ -146,10 +157,10 @@ export class Connection {
 
   /** How this host is reached. Headers of its own do not go to others. */
   async #way(own = true): Promise<Pick<Request, "unix" | "tls" | "proxies" | "insecure" | "secrets">> {
-    const { unix, insecure, headers } = this.host;
+    const { unix, headers } = this.host;
     return {
       unix,
-      insecure,
+      insecure: this.#insecure,
       tls: await this.#readTls(),
       proxies: this.#options.proxies,
       ...(own && headers !== undefined ? { secrets: headers } : {}),
@@ -177,9 +188,9 @@ export class Connection {
   }
 
   async #context(signal: AbortSignal | undefined): Promise<TokenContext> {
-    const { credentials, host } = this;
+    const { credentials } = this;
     const { userAgent, proxies } = this.#options;
-    return { credentials, userAgent, proxies, insecure: host.insecure, tls: await this.#readTls(), signal };
+    return { credentials, userAgent, proxies, insecure: this.#insecure, tls: await this.#readTls(), signal };
   }
 
   async #pingAt(base: string, options: Wait): Promise<Response> {
@@ -194,15 +205,15 @@ export class Connection {
 
   /** An insecure host may speak either scheme: HTTPS first, as Docker does. */
   #bases(): string[] {
-    const { url, insecure, unix } = this.host;
-    return insecure && unix === undefined && url.startsWith("https://") ? [url, url.replace(/^https:/, "http:")] : [url];
+    const { url, unix } = this.host;
+    return this.#insecure && unix === undefined && url.startsWith("https://") ? [url, url.replace(/^https:/, "http:")] : [url];
   }
 
   #readTls(): Promise<RegistryTls | undefined> {
-    const { unix, url, tls, insecure } = this.host;
+    const { unix, url, tls } = this.host;
     if (unix !== undefined || url.startsWith("http://")) return Promise.resolve(undefined);
     this.#tls ??= (tls === undefined ? readCertificates(this.#options.certificateDirectories, url) : readTlsFiles(tls)).then((read) =>
-      insecure ? { ...read, rejectUnauthorized: false } : read,
+      this.#insecure ? { ...read, rejectUnauthorized: false } : read,
     );
     this.#tls.catch(() => undefined);
     return this.#tls;

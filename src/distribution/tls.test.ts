@@ -64,6 +64,9 @@ describe.skipIf(Bun.which("openssl") === null)("TLS", () => {
 
   test("an insecure registry is not checked", async () => {
     expect(await tags({ insecureRegistries: [host()] })).toEqual(["over-tls"]);
+    // Nor is one whose name leads into a network that is marked so.
+    expect(await tags({ insecureRegistries: ["10.0.0.0/8", "127.0.0.0/8", "::1/128"] })).toEqual(["over-tls"]);
+    expect(messageOf(await tags({ insecureRegistries: ["10.0.0.0/8", "fd00::/8"] }))).toContain("tls: failed to verify certificate");
   });
 
   test("a redirect to HTTP is refused, and the registry that asks for a client's certificate gets it", async () => {
