@@ -5,6 +5,7 @@ import { logOf } from "./base/log.ts";
 import type { RegistryServeCall } from "./cli/registry-serve.ts";
 import { openContent } from "./content/open.ts";
 import { lockFile } from "./linux/flock.ts";
+import { tellServiceManager } from "./linux/service-manager.ts";
 import { openLog, parseLevel } from "./log-output.ts";
 import { DEFAULT_REGISTRY, parseRegistryConfig, type RegistryConfig } from "./registry/config.ts";
 import { openRegistry } from "./registry/open.ts";
@@ -47,8 +48,20 @@ async function serve(folder: string, config: RegistryConfig, settings: Settings)
     network: { config, folder },
     settings,
   });
+  tellManager("READY=1");
   log.info("ready on {addresses}", { addresses: registry.addresses.join(" "), data: folder });
-  log.info("{signal}: closing", { signal: await stopped });
+  const signal = await stopped;
+  tellManager("STOPPING=1");
+  log.info("{signal}: closing", { signal });
+}
+
+/** A manager that does not listen any more is no reason to stop. */
+function tellManager(state: string): void {
+  try {
+    tellServiceManager(state);
+  } catch (error) {
+    logOf("registry").warn("cannot tell the service manager {state}: {error}", { state, error: messageOf(error) });
+  }
 }
 
 /** The file's settings, with what the flags say over them. */

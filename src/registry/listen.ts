@@ -4,6 +4,9 @@ import { refuseError } from "./answers.ts";
 /** Larger than any blob: the content store's own limit is the disk. */
 const MAX_BODY = Number.MAX_SAFE_INTEGER;
 
+/** A client that is busy unpacking may leave an answer alone for so long; a connection that is not used longer than that is closed. */
+const IDLE_SECONDS = 240;
+
 /** PEM texts for a listener; with `clientCa`, clients must show a certificate of it. */
 export interface TlsMaterial {
   cert: string;
@@ -59,10 +62,12 @@ export function listenUnix(path: string, serve: Serve): RegistryListener {
 function served(serve: Serve) {
   return {
     maxRequestBodySize: MAX_BODY,
-    fetch(request: Request, server: Bun.Server<undefined>): Promise<Response> {
-      // A client that is busy unpacking may leave a connection alone for longer than the default ten seconds.
+    async fetch(request: Request, server: Bun.Server<undefined>): Promise<Response> {
+      // However long the answer takes to come about; a body that does not come on is noticed where it is read.
       server.timeout(request, 0);
-      return serve(request, server.requestIP(request)?.address);
+      const response = await serve(request, server.requestIP(request)?.address);
+      server.timeout(request, IDLE_SECONDS);
+      return response;
     },
     error: (error: unknown) => refuseError(error),
   };
