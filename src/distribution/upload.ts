@@ -54,6 +54,25 @@ export async function uploadBlob(
   }
 }
 
+/** Undefined where the registry refuses: whoever may not read there may still send. One that is busy with the same blob is asked again. */
+async function tryMount(
+  target: UploadTarget,
+  digest: Digest,
+  from: string,
+  signal: AbortSignal | undefined,
+): Promise<UploadSession | "mounted" | undefined> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await beginUpload(target, { digest, from, signal });
+    } catch (error) {
+      const refused = refusedBy(error);
+      if (refused === undefined) throw error;
+      if (refused.status !== 503 || attempt >= FRUITLESS) return undefined;
+      await pause(refused.wait ?? 500, signal);
+    }
+  }
+}
+
 /** Asks to mount from each repository in turn; the session that comes instead, if any, is used. */
 async function mount(target: UploadTarget, options: UploadOptions): Promise<UploadSession | "mounted" | undefined> {
   const { digest, signal, mountFrom = [] } = options;
@@ -61,17 +80,12 @@ async function mount(target: UploadTarget, options: UploadOptions): Promise<Uplo
   for (const from of typeof mountFrom === "string" ? [mountFrom] : mountFrom) {
     if (session !== undefined) await cancelUpload(target, session);
     session = undefined;
-    try {
-      const answer = await beginUpload(target, { digest, from, signal });
-      if (answer !== "mounted") session = answer;
-      else {
-        options.mounted?.(from);
-        return answer;
-      }
-    } catch (error) {
-      // Whoever may not read there may still send.
-      if (refusedBy(error) === undefined) throw error;
+    const answer = await tryMount(target, digest, from, signal);
+    if (answer === "mounted") {
+      options.mounted?.(from);
+      return answer;
     }
+    session = answer;
   }
   return session;
 }
