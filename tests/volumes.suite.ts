@@ -1,8 +1,9 @@
-/** Binds and volumes, with copy-up. Deadline: 90 s. */
+/** Binds and volumes, with copy-up; archives and clones of volumes. Deadline: 120 s. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { mkdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { CLIENTS, Ground } from "./harness/ground.ts";
+import { until } from "./harness/until.ts";
 
 let ground: Ground;
 beforeAll(async () => void (ground = await Ground.lay(["busybox", "layered"])));
@@ -97,4 +98,52 @@ test("a volume in use is not removed, and its users are named", async () => {
   expect(message).toMatch(/volume is in use/);
   await ground.lighter.must("rm", "user");
   expect((await ground.daemon.api("DELETE", "/volumes/used")).status).toBe(204);
+});
+
+test("a volume is written to an archive and made again, with owners, links, labels and options", async () => {
+  const { lighter } = ground;
+  await lighter.must("volume", "create", "--label", "a=b", "origin");
+  const fill =
+    "cd /v; echo one > f; ln f g; ln -s f l; mkdir d; chown 1000:70000 d; chmod 2750 d; mkfifo p; truncate -s 100M hole; echo x >> hole";
+  await lighter.must("run", "--rm", "-v", "origin:/v", "busybox", "sh", "-c", fill);
+  const look =
+    "cd /v; find . | sort | xargs ls -lnd --time-style=+%s 2>/dev/null || ls -lnR; cat f; sha256sum hole; stat -c '%h %b' f hole";
+  const seen = async (volume: string): Promise<string> =>
+    await lighter.must("run", "--rm", "-v", `${volume}:/v`, "busybox", "sh", "-c", look);
+  const before = await seen("origin");
+  for (const compress of ["zstd", "gzip", "none"]) {
+    const file = ground.path(`origin.${compress}`);
+    await lighter.must("volume", "backup", "--compress", compress, "-o", file, "origin");
+    expect(Bun.file(file).size).toBeLessThan(2_000_000);
+    expect(await lighter.must("volume", "restore", "-i", file, `again-${compress}`)).toBe(`again-${compress}`);
+    expect(await seen(`again-${compress}`)).toBe(before);
+    const shape = "{{json .Labels}} {{json .Options}} {{.Driver}}";
+    expect(await lighter.must("volume", "inspect", "-f", shape, `again-${compress}`)).toBe(
+      await lighter.must("volume", "inspect", "-f", shape, "origin"),
+    );
+  }
+  const { code, stderr } = await lighter.run(["volume", "restore", "-i", ground.path("origin.zstd"), "origin"]);
+  expect([code, stderr]).toEqual([1, "Error response from daemon: create origin: a volume of that name exists\n"]);
+  await Bun.write(ground.path("not-ours"), "nothing of the kind".repeat(100));
+  expect((await lighter.run(["volume", "restore", "-i", ground.path("not-ours"), "odd"])).code).toBe(1);
+  expect((await lighter.run(["volume", "inspect", "odd"])).code).toBe(1);
+});
+
+test("a clone of one moment while its container writes; another name; what is in use stays", async () => {
+  const { lighter } = ground;
+  const write = "i=0; while :; do i=$((i+1)); for f in a b; do echo $i > /v/new; mv /v/new /v/$f; done; done";
+  await lighter.must("run", "-d", "--name", "writer", "-v", "busy:/v", "busybox", "sh", "-c", write);
+  await until("it has written", async () => (await lighter.run(["exec", "writer", "cat", "/v/b"])).code === 0);
+  expect(await lighter.must("volume", "clone", "--pause", "busy", "moment")).toBe("moment");
+  const [a = 0, b = 0] = (await lighter.must("run", "--rm", "-v", "moment:/v", "busybox", "cat", "/v/a", "/v/b")).split("\n").map(Number);
+  expect(a - b === 0 || a - b === 1).toBe(true);
+  expect(await lighter.must("inspect", "-f", "{{.State.Status}}", "writer")).toBe("running");
+  const used = await lighter.run(["volume", "mv", "busy", "other"]);
+  expect([used.code, used.stderr]).toEqual([1, expect.stringMatching(/volume is in use - \[[0-9a-f]{64}\]/)]);
+  await lighter.must("volume", "mv", "moment", "renamed");
+  expect((await lighter.must("run", "--rm", "-v", "renamed:/v", "busybox", "cat", "/v/a")).trim()).toBe(String(a));
+  expect((await lighter.run(["volume", "inspect", "moment"])).code).toBe(1);
+  expect((await lighter.run(["volume", "mv", "renamed", "busy"])).stderr).toContain("a volume of that name exists");
+  expect((await lighter.run(["volume", "mv", "renamed", "../x"])).code).toBe(1);
+  await lighter.must("rm", "-fv", "writer");
 });

@@ -19,6 +19,7 @@ import type { Route } from "./router.ts";
 import { allStats, stats } from "./stats.ts";
 import * as system from "./system.ts";
 import { update } from "./update.ts";
+import * as volumeFiles from "./volume-files.ts";
 import * as volumes from "./volumes.ts";
 
 function route(method: Route["method"], path: string, handle: Handle, since?: number): Route {
@@ -38,6 +39,10 @@ export const ROUTES: readonly Route[] = [
   route("GET", "/system/df", system.diskUsage, 25),
   // Ours; no object of Docker's is called so.
   route("GET", "/lighter/stats", allStats),
+  route("GET", "/lighter/volumes/:name/archive", volumeFiles.backup),
+  route("PUT", "/lighter/volumes/:name/archive", volumeFiles.restore),
+  route("POST", "/lighter/volumes/:name/clone", volumeFiles.clone),
+  route("POST", "/lighter/volumes/:name/rename", volumeFiles.rename),
   route("GET", "/lighter/mirrors", mirrors.list),
   route("POST", "/lighter/mirrors", mirrors.add),
   route("DELETE", "/lighter/mirrors", mirrors.remove),

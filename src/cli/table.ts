@@ -143,13 +143,23 @@ export const TABLE: Readonly<Record<string, Entry>> = {
   "network ls": { help: "Show networks", load: async () => (await import("./network-ls.ts")).networkLs },
   "network prune": { help: "Remove all networks that nothing uses", load: async () => (await import("./network-prune.ts")).networkPrune },
   "network rm": { help: "Remove networks", load: async () => (await import("./network-rm.ts")).networkRm },
+  "volume backup": {
+    help: "Write a volume's files, labels and options to an archive",
+    load: async () => (await import("./volume-backup.ts")).volumeBackup,
+  },
+  "volume clone": { help: "Make a volume with the files of another", load: async () => (await import("./volume-clone.ts")).volumeClone },
   "volume create": { help: "Make a volume", load: async () => (await import("./volume-create.ts")).volumeCreate },
   "volume inspect": {
     help: "Show everything about volumes as JSON",
     load: async () => (await import("./volume-inspect.ts")).volumeInspect,
   },
   "volume ls": { help: "Show volumes", load: async () => (await import("./volume-ls.ts")).volumeLs },
+  "volume mv": { help: "Give a volume another name", load: async () => (await import("./volume-mv.ts")).volumeMv },
   "volume prune": { help: "Remove volumes that nothing uses", load: async () => (await import("./volume-prune.ts")).volumePrune },
+  "volume restore": {
+    help: "Make a volume of an archive that 'volume backup' wrote",
+    load: async () => (await import("./volume-restore.ts")).volumeRestore,
+  },
   "volume rm": { help: "Remove volumes", load: async () => (await import("./volume-rm.ts")).volumeRm },
   "context create": { help: "Give a daemon a name", load: async () => (await import("./context-create.ts")).contextCreate },
   "context export": {

@@ -27,3 +27,26 @@ export function pruneVolumes(
 ): Promise<{ VolumesDeleted?: string[] | null; SpaceReclaimed?: number }> {
   return connection.json("POST", "/volumes/prune", { query: { filters } });
 }
+
+const ours = (name: string, what: string): string => `/lighter/volumes/${encodeURIComponent(name)}/${what}`;
+
+/** A volume's files, labels and options as a tar archive. With `pause`, containers that run with it stand still while they are copied. */
+export function backupVolume(connection: Connection, name: string, { pause }: { pause: boolean }): Promise<Response> {
+  return connection.request("GET", ours(name, "archive"), { query: { pause: pause || undefined } });
+}
+
+/** Makes a volume of such an archive, plain, gzip or zstd. */
+export async function restoreVolume(connection: Connection, name: string, archive: ReadableStream<Uint8Array>): Promise<Volume> {
+  await connection.negotiate();
+  return connection.json("PUT", ours(name, "archive"), { body: archive, headers: { "content-type": "application/x-tar" } });
+}
+
+/** Makes a volume with the files, labels and options of another. */
+export function cloneVolume(connection: Connection, name: string, to: string, { pause }: { pause: boolean }): Promise<Volume> {
+  return connection.json("POST", ours(name, "clone"), { query: { to, pause: pause || undefined } });
+}
+
+/** Gives a volume another name. */
+export async function renameVolume(connection: Connection, name: string, to: string): Promise<void> {
+  await connection.send("POST", ours(name, "rename"), { query: { to } });
+}

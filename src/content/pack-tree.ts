@@ -35,6 +35,8 @@ export interface PackArgs extends PlaceInRoot {
   follow?: boolean;
   /** The tree is an overlay's upper directory: its marks become whiteouts. */
   layer?: boolean;
+  /** Leave holes of files out, as in layers: for readers that know sparse members. */
+  holes?: boolean;
   /** Cut times to whole seconds. */
   wholeSeconds?: boolean;
   /** Absolute paths, as seen from the top, that are left out with all below. */
@@ -217,7 +219,7 @@ async function packFile(walk: Walk, dir: number, base: ByteString, name: ByteStr
     const stat = statFd(fd);
     if (typeof stat === "number" || stat.type !== S_IFREG) return;
     const entry = entryOf(walk, "file", dir, base, stat, name);
-    const spans = walk.args.layer === true ? spansOf(fd, stat) : undefined;
+    const spans = walk.args.layer === true || walk.args.holes === true ? spansOf(fd, stat) : undefined;
     await walk.output.push(tarHeader(spans === undefined ? entry : { ...entry, spans }));
     for (const span of spans ?? [{ offset: 0, size: stat.size }]) await walk.output.pushFile(fd, span);
     await walk.output.push(tarPadding(spans === undefined ? stat.size : spanBytes(spans)));

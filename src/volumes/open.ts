@@ -9,6 +9,8 @@ import { appendEvent } from "../state/events.ts";
 import type { Reader, State, Tx } from "../state/state.ts";
 import { booleanFilter, type Filters } from "../wire/filters.ts";
 import type { Volume } from "../wire/engine-api.ts";
+import { backupVolume, copyVolume, restoreVolume } from "./backup.ts";
+import { finishMoves, renameVolume, type VolumeShop } from "./drafts.ts";
 import { filterVolumes } from "./list.ts";
 import { isMounted, mountVolume, unmountVolume } from "./local-mount.ts";
 import { isEmpty, populate, type CopySource } from "./populate.ts";
@@ -32,6 +34,7 @@ export function openVolumes({ state, content, dataRoot }: { state: State; conten
   const root = join(dataRoot, "volumes");
   const directoryOf = (name: string): string => join(root, name);
   const dataOf = (name: string): string => join(root, name, "_data");
+  const shop: VolumeShop = { state, content, root };
   const copies = new Map<string, Promise<void>>();
 
   function find(name: string): rows.VolumeRow {
@@ -131,6 +134,27 @@ export function openVolumes({ state, content, dataRoot }: { state: State; conten
       else if (!force) find(name);
     },
 
+    async rename(name, to) {
+      const row = find(name);
+      refuseUsed(state, name);
+      await unmountVolume(name, dataOf(name));
+      await renameVolume(shop, row, to);
+    },
+
+    async clone(name, to, { freeze } = {}) {
+      return show(await copyVolume(shop, await present(name), to, freeze));
+    },
+
+    async backup(name, { freeze } = {}) {
+      return await backupVolume(shop, await present(name), freeze);
+    },
+
+    async restore(name, archive) {
+      return show(await restoreVolume(shop, name, archive));
+    },
+
+    users: (name) => rows.usersOf(state, find(name).name),
+
     async prune(filters: Filters) {
       const all = booleanFilter(filters, "all") ?? false;
       const unused = new Map(filters).set("dangling", ["true"]);
@@ -204,12 +228,20 @@ export function openVolumes({ state, content, dataRoot }: { state: State; conten
     },
   };
 
+  /** A volume whose files are there to be read: what is mounted from elsewhere is. */
+  async function present(name: string): Promise<rows.VolumeRow> {
+    const row = find(name);
+    await volumes.ready(name, { copyFrom: undefined });
+    return row;
+  }
+
   /** Bytes below a volume's directory; what is mounted there from elsewhere takes none of ours. */
   async function sizeOf(row: rows.VolumeRow): Promise<number> {
     if (row.config.options?.["device"] !== undefined) return 0;
     return (await treeSize(dataOf(row.name))).bytes;
   }
 
+  finishMoves(shop);
   for (const name of rows.openRemovals(state)) void finishRemoval(name);
   return volumes;
 }

@@ -107,6 +107,36 @@ export function anonymousOf(reader: Reader, container: string): string[] {
     .map(({ name }) => name);
 }
 
+/** Gives a volume that nothing refers to another name. */
+export function renameVolume(tx: Tx, from: string, to: string): void {
+  tx.run("UPDATE volumes SET name = ? WHERE name = ?", to, from);
+}
+
+const MOVE = "volume-move";
+
+/** A directory that is on its way to another name. */
+export interface Move {
+  from: string;
+  to: string;
+}
+
+/** Names a directory that is about to be renamed, so that this is finished after a crash. */
+export function insertMove(tx: Tx, { from, to }: Move): void {
+  tx.run("INSERT OR REPLACE INTO effects (kind, key, owner, data_json) VALUES (?, ?, ?, ?)", MOVE, from, to, JSON.stringify({ v: 1, to }));
+}
+
+/** Notes that the directory has its new name. */
+export function deleteMove(tx: Tx, from: string): void {
+  tx.run("DELETE FROM effects WHERE kind = ? AND key = ?", MOVE, from);
+}
+
+/** Moves that an earlier daemon did not finish. */
+export function openMoves(reader: Reader): Move[] {
+  return reader
+    .all<{ key: string; owner: string }>("SELECT key, owner FROM effects WHERE kind = ?", MOVE)
+    .map(({ key, owner }) => ({ from: key, to: owner }));
+}
+
 const REMOVAL = "volume-removal";
 
 /** Names a directory that is about to be removed, so that the removal is finished after a crash. */

@@ -1,6 +1,7 @@
 import type { Tx } from "../state/state.ts";
 import type { Volume } from "../wire/engine-api.ts";
 import type { Filters } from "../wire/filters.ts";
+import type { Freeze } from "./backup.ts";
 
 /** Volumes: directories with a name that outlive containers. In use is refused with `conflict` and Docker's text. */
 export interface Volumes {
@@ -14,6 +15,16 @@ export interface Volumes {
   inspect(name: string): Volume;
   list(filters: Filters): Volume[];
   remove(name: string, options: { force: boolean }): Promise<void>;
+  /** Gives a volume another name: its files stay where they are on the disk. Throws `conflict` for one that a container has, and for a name in use. */
+  rename(name: string, to: string): Promise<void>;
+  /** Makes a volume with the files, labels and options of another. Throws `conflict` for a name in use. */
+  clone(name: string, to: string, options?: { freeze?: Freeze }): Promise<Volume>;
+  /** A tar archive of a volume: how it was made, then its files. Of one moment, if those who write stand still meanwhile. */
+  backup(name: string, options?: { freeze?: Freeze }): Promise<ReadableStream<Uint8Array>>;
+  /** Makes a volume of such an archive, plain, gzip or zstd. Throws `conflict` for a name in use, `invalid` for another kind of archive. */
+  restore(name: string, archive: AsyncIterable<Uint8Array>): Promise<Volume>;
+  /** Ids of the containers that mount a volume. */
+  users(name: string): string[];
   prune(filters: Filters): Promise<{ deleted: string[]; bytes: number }>;
   /** Makes the volume's row if it is missing, which it tells, and notes that a container mounts it: part of the container's create transaction. */
   reference(
