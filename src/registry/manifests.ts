@@ -10,6 +10,7 @@ import { putReferrer } from "./referrers.ts";
 import { algorithmOf, isTag } from "./references.ts";
 import type { Call, RegistryContext } from "./routes.ts";
 import { contentOf, deleteLink, deleteTag, hasRepository, linkRow, putLink, putTag, tagDigest, type LinkRow } from "./rows.ts";
+import { writeTogether } from "./write-together.ts";
 
 /** Registries should take manifests of at least 4 megabytes: these are all that this one takes, in bytes. */
 const MAX_MANIFEST = 4 << 20;
@@ -118,17 +119,14 @@ async function store({ state, content, services }: RegistryContext, pushed: Push
   if (missing.length > 0) return missing.map(({ child }) => child);
   const { digest: stored } = await content.writeBlob(bytes, document.mediaType, lease);
   const children = new Set(needs.flatMap(({ link }) => (link === undefined ? [] : [contentOf(link)])));
-  state.write(
-    (tx) => {
-      content.setEdges(tx, stored, [...children]);
-      putLink(tx, { repository, digest, kind: "manifest", media_type: document.mediaType, content: stored === digest ? null : stored });
-      putReferrer(tx, repository, digest, bytes.length, document);
-      for (const tag of tags) putTag(tx, repository, tag, digest);
-      const event: RegistryEvent = { action: "push", repository, digest, mediaType: document.mediaType, size: bytes.length, ...asked };
-      for (const named of tags.length === 0 ? [{}] : tags.map((tag) => ({ tag }))) services?.record(tx, { ...event, ...named });
-    },
-    { durable: true },
-  );
+  await writeTogether(state, (tx) => {
+    content.setEdges(tx, stored, [...children]);
+    putLink(tx, { repository, digest, kind: "manifest", media_type: document.mediaType, content: stored === digest ? null : stored });
+    putReferrer(tx, repository, digest, bytes.length, document);
+    for (const tag of tags) putTag(tx, repository, tag, digest);
+    const event: RegistryEvent = { action: "push", repository, digest, mediaType: document.mediaType, size: bytes.length, ...asked };
+    for (const named of tags.length === 0 ? [{}] : tags.map((tag) => ({ tag }))) services?.record(tx, { ...event, ...named });
+  });
   return [];
 }
 

@@ -206,14 +206,14 @@ class S3Storage implements Storage {
     return blob;
   }
 
-  /** Makes an object and its row, unless they are there. Until the row is there, the object counts as garbage: a crash in between leaves nothing behind. */
+  /** Makes an object and its row, unless they are there. Until the row is there, the object counts as garbage: a kill in between leaves nothing behind (a power cut, an object that nobody needs). */
   async #store(blob: Blob, lease: Lease, send: () => Promise<void>): Promise<void> {
     const { digest } = blob;
     this.#arriving.set(digest, (this.#arriving.get(digest) ?? 0) + 1);
     try {
       await this.#leaving.get(digest);
       if (this.blob(digest) !== undefined) return;
-      this.#state.write((tx) => void tx.run("INSERT OR IGNORE INTO registry_garbage (digest) VALUES (?)", digest), { durable: true });
+      this.#state.write((tx) => void tx.run("INSERT OR IGNORE INTO registry_garbage (digest) VALUES (?)", digest), { durable: false });
       await send().catch((cause: unknown) => {
         throw kindOf(cause) === "no-space"
           ? cause

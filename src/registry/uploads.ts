@@ -9,6 +9,7 @@ import { algorithmOf, isName } from "./references.ts";
 import type { Call, RegistryContext } from "./routes.ts";
 import { contentOf, findContent, linkRow, putLink } from "./rows.ts";
 import type { Storage } from "./storage.ts";
+import { writeTogether } from "./write-together.ts";
 
 const UPLOAD = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 const RANGE = /^(?:bytes[ =])?(\d+)-(\d+)(?:\/(?:\d+|\*))?$/;
@@ -154,13 +155,10 @@ async function keep({ state, content, services }: RegistryContext, call: Call, i
   }
   // What turns out to be something else is shown nowhere, and collected.
   if (stored !== digest && (await hashOf(content, stored)) !== digest) return refuse("DIGEST_INVALID", digest);
-  state.write(
-    (tx) => {
-      linkBlob(tx, repository, digest, stored);
-      services?.record(tx, { action: "push", repository, digest, mediaType: "application/octet-stream", size, ...askedBy(call) });
-    },
-    { durable: true },
-  );
+  await writeTogether(state, (tx) => {
+    linkBlob(tx, repository, digest, stored);
+    services?.record(tx, { action: "push", repository, digest, mediaType: "application/octet-stream", size, ...askedBy(call) });
+  });
   return created(repository, digest);
 }
 
