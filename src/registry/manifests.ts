@@ -1,11 +1,13 @@
 import { digestOf } from "../oci/digest.ts";
 import type { Digest, Index } from "../oci/image.ts";
+import type { Reader } from "../state/state.ts";
 import { answer, answerBytes, refuse } from "./answers.ts";
 import { askedBy } from "./asked-by.ts";
 import { etagOf, notModified, refuseUnmet } from "./conditions.ts";
 import { readManifestDocument, type ManifestDocument } from "./manifest-document.ts";
 import { manifestInstead } from "./negotiate.ts";
 import type { RegistryEvent } from "./notices.ts";
+import { readShort } from "./receive.ts";
 import { putReferrer } from "./referrers.ts";
 import { algorithmOf, isTag } from "./references.ts";
 import type { Call, RegistryContext } from "./routes.ts";
@@ -54,16 +56,16 @@ function manifestLink({ state, content }: RegistryContext, repository: string, d
 /** PUT of a manifest by tag or digest: all that it refers to must be here, so that every tag pulls whole. */
 export async function putManifest(context: RegistryContext, call: Call): Promise<Response> {
   const { request, repository, target } = call;
-  const bytes = await readBody(request);
+  const bytes = await readShort(request, MAX_MANIFEST);
   if (bytes === undefined) return refuse("MANIFEST_TOO_LARGE", `at most ${MAX_MANIFEST} bytes`);
   const named = nameOf(call, bytes);
   if (named instanceof Response) return named;
   const document = readManifestDocument(bytes, request.headers.get("content-type")?.split(";")[0]?.trim() ?? "");
   if (typeof document === "string") return refuse("MANIFEST_INVALID", document);
-  const unmet = refuseUnmet(request, target.includes(":") ? undefined : tagDigest(context.state, repository, target));
-  if (unmet !== undefined) return unmet;
-  const missing = await store(context, { repository, bytes, document, asked: askedBy(call), ...named });
-  if (missing.length > 0) return refuseMissing(missing);
+  const unmet = (state: Reader): Response | undefined =>
+    refuseUnmet(request, target.includes(":") ? undefined : tagDigest(state, repository, target));
+  const refused = unmet(context.state) ?? (await store(context, { repository, bytes, document, asked: askedBy(call), unmet, ...named }));
+  if (refused !== undefined) return refused;
   const headers: Record<string, string> = {
     location: `/v2/${repository}/manifests/${named.digest}`,
     "docker-content-digest": named.digest,
@@ -72,19 +74,6 @@ export async function putManifest(context: RegistryContext, call: Call): Promise
   if (document.subject !== undefined) headers["oci-subject"] = document.subject;
   if (target.includes(":") && named.tags.length > 0) headers["oci-tag"] = named.tags.join(", ");
   return answer(201, headers);
-}
-
-/** The whole body; undefined when it is larger than manifests may be. */
-async function readBody(request: Request): Promise<Uint8Array<ArrayBuffer> | undefined> {
-  if (Number(request.headers.get("content-length") ?? 0) > MAX_MANIFEST) return undefined;
-  const pieces: Uint8Array[] = [];
-  let size = 0;
-  for await (const piece of request.body ?? []) {
-    size += piece.length;
-    if (size > MAX_MANIFEST) return undefined;
-    pieces.push(piece);
-  }
-  return new Uint8Array(Buffer.concat(pieces));
 }
 
 /** The digest that a manifest goes by, and the tags that it gets; or why it cannot be so. */
@@ -106,20 +95,25 @@ interface Pushed {
   digest: Digest;
   tags: readonly string[];
   asked: ReturnType<typeof askedBy>;
+  /** Why the push is not for what is here now. */
+  unmet: (state: Reader) => Response | undefined;
 }
 
-/** Stores a manifest with its tags in one step, unless something that it needs is missing: then says what. */
-async function store({ state, content, services }: RegistryContext, pushed: Pushed): Promise<Digest[]> {
-  const { repository, bytes, document, digest, tags, asked } = pushed;
+/** Stores a manifest with its tags in one step; or the refusal where something that it needs is missing, or its tag has moved meanwhile. */
+async function store({ state, content, services }: RegistryContext, pushed: Pushed): Promise<Response | undefined> {
+  const { repository, bytes, document, digest, tags, asked, unmet } = pushed;
   using lease = content.lease(`push ${repository}`);
   const needs = document.needs.map((child) => ({ child, link: linkRow(state, repository, child) }));
   // Held before they are looked at: a collection in between must not take them.
   for (const { link } of needs) if (link !== undefined) lease.addBlob(contentOf(link));
   const missing = needs.filter(({ link }) => link === undefined || content.blob(contentOf(link)) === undefined);
-  if (missing.length > 0) return missing.map(({ child }) => child);
+  if (missing.length > 0) return refuseMissing(missing.map(({ child }) => child));
   const { digest: stored } = await content.writeBlob(bytes, document.mediaType, lease);
   const children = new Set(needs.flatMap(({ link }) => (link === undefined ? [] : [contentOf(link)])));
+  let refused: Response | undefined;
   await writeTogether(state, (tx) => {
+    refused = unmet(tx);
+    if (refused !== undefined) return;
     content.setEdges(tx, stored, [...children]);
     putLink(tx, { repository, digest, kind: "manifest", media_type: document.mediaType, content: stored === digest ? null : stored });
     putReferrer(tx, repository, digest, bytes.length, document);
@@ -127,7 +121,7 @@ async function store({ state, content, services }: RegistryContext, pushed: Push
     const event: RegistryEvent = { action: "push", repository, digest, mediaType: document.mediaType, size: bytes.length, ...asked };
     for (const named of tags.length === 0 ? [{}] : tags.map((tag) => ({ tag }))) services?.record(tx, { ...event, ...named });
   });
-  return [];
+  return refused;
 }
 
 /** One error for each that is missing. */

@@ -5,6 +5,7 @@ import { basicOf, type Access, type Rejection, type Scope, type Visitor } from "
 import { allows, visitorOf } from "./basic-access.ts";
 import { bearerOf, challenge, grantsAllow, grantsOf, mayByGrants, parseScope, type Grant } from "./bearer.ts";
 import type { PasswordFile } from "./htpasswd.ts";
+import { readShort } from "./receive.ts";
 import type { Action, Rights, User } from "./rights.ts";
 
 const SERVICE = "lighter-registry";
@@ -169,7 +170,7 @@ function realmOf(request: Request): string {
 
 /** Forms are short. */
 async function shortText(request: Request): Promise<string> {
-  return Number(request.headers.get("content-length") ?? 0) > 65_536 ? "" : (await request.text()).slice(0, 65_536);
+  return new TextDecoder().decode((await readShort(request, 65_536)) ?? new Uint8Array());
 }
 
 function refuseToken(status: number, error: string): Response {

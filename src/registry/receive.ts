@@ -29,6 +29,25 @@ export async function receive(request: Request, ingest: Pick<Ingest, "write">, s
   return received;
 }
 
+/** A whole body in memory; undefined when it is larger than `limit` bytes. Throws as {@link receive}. */
+export async function readShort(request: Request, limit: number): Promise<Uint8Array<ArrayBuffer> | undefined> {
+  if (Number(request.headers.get("content-length") ?? 0) > limit) return undefined;
+  const pieces: Uint8Array[] = [];
+  let size = 0;
+  const write = async (piece: Uint8Array): Promise<void> => {
+    size += piece.length;
+    if (size > limit) throw new LighterError("invalid", `Cannot take the body: it is larger than ${limit} bytes`);
+    pieces.push(piece);
+  };
+  try {
+    await receive(request, { write });
+  } catch (error) {
+    if (size > limit) return undefined;
+    throw error;
+  }
+  return new Uint8Array(Buffer.concat(pieces));
+}
+
 async function withinStall<T>(read: Promise<T>, milliseconds: number): Promise<T> {
   let timer: Timer | undefined;
   const stalled = new Promise<never>((_, reject) => {

@@ -391,6 +391,15 @@ describe("Pushing Manifests", () => {
     await must(put({ "if-none-match": "*" }), 412);
     await must(put({ "if-match": `"${NOWHERE}"` }), 412);
     await must(put({ "if-match": `"${first.digest}"` }), 201);
+    const race = await Promise.all(
+      Array.from({ length: 8 }, (_, n) =>
+        registry.call("PUT", "/v2/moves/manifests/new", {
+          body: first.manifest.replace("{", `{"n":${n},`),
+          headers: { ...MANIFEST, "if-none-match": "*" },
+        }),
+      ),
+    );
+    expect(race.map(({ status }) => status).toSorted((a, b) => a - b)).toEqual([201, ...Array.from({ length: 7 }, () => 412)]);
   });
 });
 
