@@ -10,7 +10,7 @@ import type {
   Repository,
   TransferLimits,
 } from "./distribution.ts";
-import { Health } from "./health.ts";
+import { Health, healthKey } from "./health.ts";
 import { hostsOf, isOrigin, mirrorHost, originOf } from "./hosts.ts";
 import { RemoteRepository } from "./repository.ts";
 import { search } from "./search.ts";
@@ -50,7 +50,7 @@ export function openDistribution(given: DistributionOptions): Distribution {
     return hosts.filter((host, index) => {
       if (index === hosts.length - 1) return true;
       if (push) return host.capabilities?.includes("push") === true;
-      return health.failure(host.url) === undefined && host.capabilities?.some((can) => can !== "push") !== false;
+      return health.failure(healthKey(host)) === undefined && host.capabilities?.some((can) => can !== "push") !== false;
     });
   }
 
@@ -67,7 +67,7 @@ export function openDistribution(given: DistributionOptions): Distribution {
     ],
     addresses: (registry) =>
       hostsOf(registry, options).map(({ host, source }): MirrorStatus => {
-        const failure = host.mirror === true ? health.failure(host.url) : undefined;
+        const failure = host.mirror === true ? health.failure(healthKey(host)) : undefined;
         return failure === undefined ? { host, source } : { host, source, failure };
       }),
     candidate: (reference, url) =>

@@ -5,7 +5,7 @@ import { parseDigest } from "../oci/digest.ts";
 import { readAtMost, refusalOf, type Attempt } from "./answers.ts";
 import type { Connection } from "./connection.ts";
 import type { FetchedManifest, HostCapability, RegistryHost, Repository } from "./distribution.ts";
-import type { Health } from "./health.ts";
+import { healthKey, type Health } from "./health.ts";
 import { describedBy, MANIFEST_TYPES, readManifest } from "./manifests.ts";
 import { isCutShort } from "./network-failure.ts";
 import { entriesOf, readReferrers, referrersTag } from "./referrers.ts";
@@ -38,11 +38,11 @@ export class RemoteRepository implements Repository {
   }
 
   get trusted(): boolean {
-    return this.host.mirror !== true || this.#health.failure(this.host.url) === undefined;
+    return this.host.mirror !== true || this.#health.failure(healthKey(this.host)) === undefined;
   }
 
   distrust(reason: string): void {
-    if (this.host.mirror === true) this.#health.failed(this.host.url, reason);
+    if (this.host.mirror === true) this.#health.failed(healthKey(this.host), reason);
   }
 
   can(capability: HostCapability): boolean {
@@ -178,7 +178,7 @@ export class RemoteRepository implements Repository {
     try {
       const response = await this.#connection.request({ method, path, scopes: this.#scopes, headers, signal, retry });
       if (response.status >= 500 || response.status === 429) this.distrust(`it answered with status ${response.status}`);
-      else if (this.host.mirror === true) this.#health.succeeded(this.host.url);
+      else if (this.host.mirror === true) this.#health.succeeded(healthKey(this.host));
       return response;
     } catch (error) {
       if (kindOf(error) !== "cancelled") this.distrust(messageOf(error));
