@@ -140,7 +140,7 @@ class Upload {
   async run(): Promise<"uploaded" | "exists"> {
     for (;;) {
       try {
-        await this.#locate();
+        if ((await this.#locate()) === "done") return "exists";
         await this.#send();
         return "uploaded";
       } catch (error) {
@@ -149,9 +149,13 @@ class Upload {
     }
   }
 
-  async #locate(): Promise<void> {
+  async #locate(): Promise<"there" | "done"> {
     const { digest, signal } = this.#options;
-    if (this.#session !== undefined && this.#unsure) this.#session = await resumeUpload(this.#target, this.#session, signal);
+    if (this.#session !== undefined && this.#unsure) {
+      this.#session = await resumeUpload(this.#target, this.#session, signal);
+      // A session that is gone may have been closed by what was sent last.
+      if (this.#session === undefined && (await this.#exists())) return "done";
+    }
     this.#unsure = false;
     if (this.#session === undefined || this.#session.offset > this.#options.size) {
       this.#session = (await beginUpload(this.#target, { digest, signal })) as UploadSession;
@@ -159,6 +163,7 @@ class Upload {
     if (this.#session.offset > 0) this.#resumed = true;
     if (this.#session.offset > this.#furthest) this.#failures = 0;
     this.#furthest = Math.max(this.#furthest, this.#session.offset);
+    return "there";
   }
 
   async #send(): Promise<void> {
