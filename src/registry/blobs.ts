@@ -26,8 +26,8 @@ export async function getBlob({ state, content }: RegistryContext, { request, re
   const found = await content.body(blob.digest, range);
   if ("redirect" in found) return answer(307, { location: found.redirect });
   const length = range === undefined ? blob.size : range.end - range.start + 1;
-  // Of a file Bun knows the length itself.
-  const sized = found.body instanceof ReadableStream ? { ...headers, "content-length": String(length) } : headers;
+  // Bun knows the length of a file itself, and sends streams in chunks: this is for whoever counts.
+  const sized = { ...headers, "content-length": String(length) };
   if (range === undefined) return answerBytes(found.body, 200, sized);
   return answerBytes(found.body, 206, { ...sized, "content-range": `bytes ${range.start}-${range.end}/${blob.size}` });
 }

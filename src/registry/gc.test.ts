@@ -199,10 +199,13 @@ test("receivers hear of everything, in order, again until they take it", async (
 test("metrics tell of requests, bytes and what is kept", async () => {
   const shop = await open({ metrics: { path: "/metrics" } });
   await push(shop, "app", "1");
-  await (await shop.call("GET", "/v2/app/manifests/1")).bytes();
+  const bytes = async (path: string): Promise<number> => (await (await shop.call("GET", path)).bytes()).length;
+  expect(await bytes("/v2/app/manifests/1")).toBeGreaterThan(0);
+  const sent = await bytes(`/v2/app/blobs/${digestOf("{}")}`);
   const text = await (await shop.call("GET", "/metrics")).text();
   expect(text).toContain('lighter_registry_requests_total{route="manifest",method="GET",status="200"} 1');
   expect(text).toContain('lighter_registry_request_duration_seconds_count{route="manifest",method="PUT"} 1');
   expect(text).toContain("lighter_registry_tags 1");
+  expect(text).toContain(`lighter_registry_sent_bytes_total{route="blob"} ${sent}`);
   expect(text).toContain('lighter_registry_storage_bytes{kind="blobs"}');
 });
