@@ -6,7 +6,7 @@ import { openContent } from "./content/open.ts";
 import { lockFile } from "./linux/flock.ts";
 import { parseRegistryConfig } from "./registry/config.ts";
 import { openStorage } from "./registry/open-storage.ts";
-import { collectGarbage } from "./registry/gc.ts";
+import { collectGarbage, noteGrace } from "./registry/gc.ts";
 import { REGISTRY_ROOTS } from "./registry/rows.ts";
 import { defaultSettings, parseSettings } from "./registry/settings.ts";
 import { State } from "./state/state.ts";
@@ -22,6 +22,7 @@ export async function collectRegistry({ data, config, dryRun, untagged }: Regist
   const state = new State(path);
   try {
     const local = await openContent({ dataRoot: data, state, roots: [REGISTRY_ROOTS] });
+    if (rest !== undefined) noteGrace(state, settings.gc.grace);
     const content = await openStorage({ state, content: local, s3: settings.s3 });
     const report = await collectGarbage({ state, content, rules: settings.retention, untagged: untagged ?? settings.gc.untagged, dryRun });
     await local.settled();

@@ -52,6 +52,12 @@ export async function collectGarbage(options: GcOptions): Promise<GcReport> {
   return { dryRun: false, ...pruned, blobs: blobs.length, bytes };
 }
 
+/** Says how long what nobody needs yet is kept (milliseconds): the query of what is needed reads it. */
+export function noteGrace(state: State, grace: number): void {
+  const sql = "INSERT OR REPLACE INTO settings (key, value_json) VALUES ('registry.grace', ?)";
+  state.write((tx) => void tx.run(sql, String(Math.ceil(grace / 1000))), { durable: false });
+}
+
 /** Links of blobs that are gone say nothing any more. */
 const FORGET_LOST = "DELETE FROM registry_links WHERE kind = 'blob' AND COALESCE(content, digest) NOT IN (SELECT digest FROM blobs)";
 

@@ -111,7 +111,12 @@ class S3Storage implements Storage {
       throw new LighterError("invalid", `Cannot read ${digest}: it has ${blob.size} bytes, at most ${limit} are expected`);
     const known = this.#small.get(digest);
     if (known !== undefined) return known;
-    const bytes = new Uint8Array(await this.#client.file(this.#key(digest)).arrayBuffer());
+    const read = this.#client.file(this.#key(digest)).arrayBuffer();
+    const bytes = new Uint8Array(
+      await read.catch((cause: unknown) => {
+        throw new LighterError("unavailable", `Cannot read ${digest}: ${messageOf(cause)}`, { cause });
+      }),
+    );
     this.#small.put(digest, bytes);
     return bytes;
   }

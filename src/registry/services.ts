@@ -4,7 +4,7 @@ import type { Distribution } from "../distribution/distribution.ts";
 import type { Tx } from "../state/state.ts";
 import { askedBy } from "./asked-by.ts";
 import { openCache, type PullThrough } from "./cache.ts";
-import { collectGarbage, type GcReport } from "./gc.ts";
+import { collectGarbage, noteGrace, type GcReport } from "./gc.ts";
 import { LastUse } from "./last-use.ts";
 import { listenTcp } from "./listen.ts";
 import { Metrics } from "./metrics.ts";
@@ -65,11 +65,7 @@ class RegistryServices implements Services {
     this.#settings = settings;
     this.#metrics = metrics;
     const { gc, proxies, webhooks, cacheLimit } = settings;
-    context.state.write(
-      (tx) =>
-        void tx.run("INSERT OR REPLACE INTO settings (key, value_json) VALUES ('registry.grace', ?)", String(Math.ceil(gc.grace / 1000))),
-      { durable: false },
-    );
+    noteGrace(context.state, gc.grace);
     this.#notices = openNotices(context.state, webhooks, host);
     this.#uses = new LastUse(context.state, gc.grace);
     if (proxies.length > 0) {
