@@ -12,6 +12,7 @@ export async function topContainer(
     if (found.status !== "paused") requireRunning(found);
     return Promise.resolve({ pids: live.task?.pids() ?? [], row: found });
   });
+  if (psArguments.includes("\0")) throw new LighterError("invalid", "Cannot list processes: ps_args holds a byte of value 0");
   const args = psArguments === "" ? ["-ef"] : psArguments.split(/\s+/).filter((word) => word !== "");
   if (args.some((word) => /^-?[A-Za-z]*\bpid=.+/.test(word)))
     throw new LighterError("invalid", `specifying "-o pid=" with a title is not supported`);

@@ -1,9 +1,10 @@
 import { messageOf } from "../base/errors.ts";
 import { type Context, HOST_NAME_PREFIX } from "./context.ts";
+import { putBackForwarding } from "./forwarding.ts";
 import { allEndpoints, allNetworks } from "./rows.ts";
 
 /**
- * Removes bridges and rules from the host when no container runs: the next start makes them again from the rows. Bridges that somebody else
+ * Removes bridges, rules and settings of ours from the host when no container runs: the next start makes them again from the rows. Bridges that somebody else
  * put links on stay.
  */
 export async function clearHost(context: Context): Promise<void> {
@@ -18,6 +19,7 @@ export async function clearHost(context: Context): Promise<void> {
       idle.map(({ name }) => name),
     );
     await context.kernel.do("dropTable", context.options.table);
+    await putBackForwarding(context, [4, 6]);
   } catch (error) {
     context.log.warn("cannot clear the host of idle networks: {error}", { error: messageOf(error) });
   }

@@ -26,6 +26,8 @@ export function forgetEffect(tx: Tx, kind: Effect["kind"], key: string): void {
 }
 
 /** The effects of a kind. */
-export function effectsOf(reader: Reader, kind: Effect["kind"]): { key: string }[] {
-  return reader.all<{ key: string }>("SELECT key FROM effects WHERE kind = ? AND owner = ?", kind, OWNER);
+export function effectsOf(reader: Reader, kind: Effect["kind"]): Pick<Effect, "key" | "data">[] {
+  return reader
+    .all<{ key: string; data_json: string }>("SELECT key, data_json FROM effects WHERE kind = ? AND owner = ?", kind, OWNER)
+    .map(({ key, data_json }) => ({ key, data: JSON.parse(data_json) as Record<string, string> }));
 }

@@ -1,6 +1,7 @@
 import { readFileSync, readdirSync, writeFileSync } from "node:fs";
-import { type Context } from "./context.ts";
-import { recordEffect } from "./effects.ts";
+import { type Context, HOST_NAME_PREFIX } from "./context.ts";
+import { allNetworks } from "./rows.ts";
+import { effectsOf, forgetEffect, recordEffect } from "./effects.ts";
 
 const SYSCTL = "/proc/sys/";
 
@@ -17,10 +18,33 @@ export function enableForwarding(context: Context, family: 4 | 6): void {
   }
 }
 
+/**
+ * Puts settings back that are still as we left them, once no network of ours needs them. What somebody else has changed since is his; and where there are
+ * bridges of others (another engine, virtual machines) they need what was set for us.
+ */
+export async function putBackForwarding(context: Context, families: readonly (4 | 6)[]): Promise<void> {
+  if (effectsOf(context.state, "sysctl").length === 0) return;
+  const { links } = await context.kernel.do("survey", undefined);
+  const own = new Set(allNetworks(context.state).map(({ bridge }) => bridge));
+  if (links.some(({ kind, name }) => kind === "bridge" && !own.has(name))) return;
+  const ours = effectsOf(context.state, "sysctl").filter(({ key }) => families.some((family) => key.startsWith(`net/ipv${family}/`)));
+  // The links' own settings first: they follow from the one for all.
+  for (const { key, data } of ours.toSorted((a, b) => b.key.length - a.key.length)) {
+    try {
+      if (readFileSync(SYSCTL + key, "utf8").trim() === data["is"]) writeFileSync(SYSCTL + key, data["was"] ?? "");
+    } catch (error) {
+      // A link that is gone has no settings.
+      if ((error as NodeJS.ErrnoException).code !== "ENOENT") context.log.warn("cannot put {key} back: {error}", { key, error });
+    }
+    context.state.write((tx) => forgetEffect(tx, "sysctl", key), { durable: false });
+  }
+}
+
 /** A host that forwards stops listening to routers unless `accept_ra` is 2 (ip-sysctl.rst): its own way out must stay. */
 function keepRouterAdvertisements(context: Context, link: string): void {
   const key = `net/ipv6/conf/${link}/accept_ra`;
-  if (link !== "all" && link !== "default" && readFileSync(SYSCTL + key, "utf8").trim() === "1") change(context, key, "1", "2");
+  if (["all", "default"].includes(link) || link.startsWith(HOST_NAME_PREFIX)) return;
+  if (readFileSync(SYSCTL + key, "utf8").trim() === "1") change(context, key, "1", "2");
 }
 
 function change(context: Context, key: string, was: string, is: string): void {

@@ -6,9 +6,10 @@ import { momentOf } from "../base/moment.ts";
 import { type Context, rewriteTable } from "./context.ts";
 import { forgetEffect, recordEffect } from "./effects.ts";
 import { inUse, isPredefined, selected } from "./inspect.ts";
+import { putBackForwarding } from "./forwarding.ts";
 import { isOnParent, sweepParents } from "./parent.ts";
 import { networkEvent } from "./reserve.ts";
-import { type NetworkRow, deleteNetwork, endpointsOn, findNetwork } from "./rows.ts";
+import { type NetworkRow, allNetworks, deleteNetwork, endpointsOn, findNetwork } from "./rows.ts";
 
 /** Removes a network that no running container is in. Throws `forbidden` with Docker's texts for one in use and for the three that stay. */
 export async function remove(context: Context, reference: string): Promise<void> {
@@ -39,6 +40,8 @@ export async function removeNetwork(context: Context, network: NetworkRow): Prom
   if (bridge === undefined) return;
   await context.kernel.do("deleteLinks", [bridge]);
   context.state.write((tx) => forgetEffect(tx, "bridge", bridge), { durable: false });
+  if (network.config.enableIPv6 && !allNetworks(context.state).some(({ config }) => config.enableIPv6))
+    await putBackForwarding(context, [6]);
 }
 
 /** Removes the networks that no container is in and that pass the filters (`until`, `label`); returns their names. */

@@ -14,6 +14,21 @@ async function killOrphans(outsidePid: number): Promise<void> {
   });
 }
 
+const SIX = {
+  driver: "bridge",
+  internal: false,
+  attachable: false,
+  enableIPv4: false,
+  enableIPv6: true,
+  options: {},
+  labels: {},
+  ipam: {},
+};
+
+/** Whether this host forwards packets, by family. */
+const forwarding = async (): Promise<string[]> =>
+  (await sh("cat /proc/sys/net/ipv4/ip_forward /proc/sys/net/ipv6/conf/all/forwarding")).split("\n");
+
 labSuite("what a daemon leaves behind", import.meta.path, (ground) => {
   test("kill -9 of the daemon: ports answer meanwhile, the next one adopts the living and sweeps the rest", async () => {
     await ground.daemon.close();
@@ -71,6 +86,7 @@ labSuite("what a daemon leaves behind", import.meta.path, (ground) => {
       await child.exited;
       await killOrphans(ground.lab.outsidePid);
     }
+    await sh("echo 0 > /proc/sys/net/ipv4/ip_forward");
     ground.daemon = await LabDaemon.open(ground.lab, options);
     await ground.daemon.networks.restore([]);
     await ground.daemon.networks.prune(new Map());
@@ -79,8 +95,13 @@ labSuite("what a daemon leaves behind", import.meta.path, (ground) => {
     expect(ground.daemon.state.all("SELECT host_port FROM ports")).toEqual([]);
     expect(ground.daemon.state.all("SELECT key FROM effects WHERE kind = 'bridge'")).toEqual([]);
     expect(await sh("nft list map inet lighter ports4_any")).not.toContain("elements");
+    await ground.daemon.networks.create({ ...SIX, name: "six" });
+    expect(await forwarding()).toEqual(["1", "1"]);
+    await ground.daemon.networks.remove("six");
+    expect(await forwarding()).toEqual(["1", "0"]);
     await ground.daemon.close();
     await until(async () => (await links()) === 0);
+    expect(await forwarding()).toEqual(["0", "0"]);
     ground.daemon = await LabDaemon.open(ground.lab, options);
     await ground.daemon.networks.restore([]);
   });
