@@ -8,10 +8,10 @@ const TYPES = ["application/json-seq", "application/x-ndjson", "application/json
 
 /** Stored events from `since` on, then new ones until `until` or the client leaves; each is sent at once. */
 export function events(call: Call): Answer {
-  const since = call.query.time("since");
-  const until = call.query.time("until");
+  const since = call.query.time("since", { zero: true });
+  const until = call.query.time("until", { zero: true });
   if (since !== undefined && until !== undefined && since > until) {
-    throw new LighterError("invalid", `since time (${toSeconds(since)}) cannot be after until time (${toSeconds(until)})`);
+    throw new LighterError("invalid", `\`since\` time (${toSeconds(since)}) cannot be after \`until\` time (${toSeconds(until)})`);
   }
   const { signal, version } = call;
   const query = { filters: call.query.filters(), signal, ...(since !== undefined && { since }), ...(until !== undefined && { until }) };

@@ -21,5 +21,7 @@ test("moments: seconds with a fraction, RFC 3339, zero for none", () => {
   expect(time("1700000000.000000001")).toBe(1700000000_000000001n);
   expect(time("2023-11-14T22:13:20.25Z")).toBe(1700000000_250000000n);
   expect([time("0"), time("0.000000000"), time("")]).toEqual([undefined, undefined, undefined]);
+  expect(new Query("until=0&since=").time("until", { zero: true })).toBe(0n);
+  expect(new Query("until=0&since=").time("since", { zero: true })).toBeUndefined();
   expect(() => time("yesterday")).toThrow("invalid value for 'since'");
 });

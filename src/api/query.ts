@@ -64,12 +64,15 @@ export class Query {
     return parseFilters(this.text("filters"), allowed);
   }
 
-  /** A moment: seconds since the epoch with an optional fraction, or RFC 3339. Undefined when missing; zero counts as missing. */
-  time(key: string): Nanoseconds | undefined {
+  /** A moment: seconds since the epoch with an optional fraction, or RFC 3339. Undefined when missing; zero counts as missing unless it is a moment, too. */
+  time(key: string, { zero = false }: { zero?: boolean } = {}): Nanoseconds | undefined {
     const value = this.text(key);
     if (value === undefined) return undefined;
     const [, seconds, fraction = ""] = /^(\d{1,12})(?:\.(\d{1,9})\d*)?$/.exec(value) ?? [];
-    if (seconds !== undefined) return BigInt(seconds) * 1_000_000_000n + BigInt(fraction.padEnd(9, "0")) || undefined;
+    if (seconds !== undefined) {
+      const moment = BigInt(seconds) * 1_000_000_000n + BigInt(fraction.padEnd(9, "0"));
+      return moment === 0n && !zero ? undefined : moment;
+    }
     const time = fromRfc3339(value);
     if (time === undefined) throw new LighterError("invalid", `invalid value for '${key}': ${JSON.stringify(value)} is not a time`);
     return time;

@@ -12,7 +12,7 @@ export function environmentOf(config: ContainerConfig, hostname: string, home: s
   return withHome(apply(apply(env, links), config.Env ?? []), home);
 }
 
-/** The environment of an exec: the container's, then its own; a terminal gets TERM, unless somebody has set it. */
+/** The environment of an exec: the container's, then its own; a terminal of its own gets TERM, unless somebody has set it. */
 export function execEnvironment(
   config: ContainerConfig,
   hostname: string,
@@ -24,7 +24,7 @@ export function execEnvironment(
     ["PATH", PATH],
     ["HOSTNAME", hostname],
   ]);
-  if (terminal || config.Tty) env.set("TERM", "xterm");
+  if (terminal) env.set("TERM", "xterm");
   return withHome(apply(apply(env, config.Env ?? []), own), home);
 }
 

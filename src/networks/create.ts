@@ -6,6 +6,7 @@ import { makeBridge } from "./bridge.ts";
 import { type Context, OPTION, rewriteTable } from "./context.ts";
 import { enableForwarding } from "./forwarding.ts";
 import { foreignDropWarning } from "./foreign.ts";
+import { isPredefined } from "./inspect.ts";
 import type { Survey } from "./jobs.ts";
 import type { NetworkCreateOptions } from "./networks.ts";
 import { checkParent, isOnParent, tryParent } from "./parent.ts";
@@ -63,6 +64,8 @@ async function makeLinks(context: Context, network: NetworkRow, survey: Survey):
 
 function checkOptions(context: Context, { name, driver, ipam }: NetworkCreateOptions): void {
   if (!NAME.test(name)) throw new LighterError("invalid", `invalid network name "${name}": only [a-zA-Z0-9][a-zA-Z0-9_.-]* are allowed`);
+  if (isPredefined(name) || name === "default")
+    throw new LighterError("forbidden", `operation is not permitted on predefined ${name} network`);
   if (driver === "host" || driver === "null") throw new LighterError("forbidden", `only one instance of "${driver}" network is allowed`);
   if (driver === "overlay")
     throw new LighterError("unsupported", `Cannot create network "${name}": this Lighter has no driver "${driver}", use "bridge"`);
@@ -70,7 +73,7 @@ function checkOptions(context: Context, { name, driver, ipam }: NetworkCreateOpt
     throw new LighterError("not-found", `could not find plugin ${driver} in v1 plugin registry: plugin not found`);
   if (ipam.driver !== undefined && ipam.driver !== "" && ipam.driver !== "default")
     throw new LighterError("not-found", `could not find plugin ${ipam.driver} in v1 plugin registry: plugin not found`);
-  if (networkByName(context.state, name) !== undefined || name === "default") throw nameTaken(name);
+  if (networkByName(context.state, name) !== undefined) throw nameTaken(name);
 }
 
 function nameTaken(name: string): LighterError {
