@@ -13,7 +13,7 @@ import { isolated, removeCgroups } from "./isolate.ts";
 import { countsOf, type Counts } from "./junit.ts";
 import { writeProof } from "./proof.ts";
 import { testImage } from "./test-images.ts";
-import { nodePackages, pythonPackages } from "./foreign.ts";
+import { buildRust, nodePackages, pythonPackages } from "./foreign.ts";
 import { openSsh } from "./openssh.ts";
 import {
   cliPlugins,
@@ -121,6 +121,7 @@ async function prepare(steps: Step[], full: boolean): Promise<void> {
   if (has("plugins") || has("compose")) await cliPlugins();
   if (has("signatures")) await cosign();
   if (has("docker-py")) await pythonPackages();
+  if (has("bollard")) await buildRust();
   if (has("dockerode") || has("testcontainers") || has("registry-storage")) await nodePackages();
   if (has("testcontainers")) for (const name of ["postgres", "ryuk"] as const) await testImage(name);
 }

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { nodePackages, pythonPackages } from "../../tools/foreign.ts";
+import { nodePackages, pythonPackages, rustProgram } from "../../tools/foreign.ts";
 import { run, type Outcome } from "../../tools/shell.ts";
 import type { TestImageName } from "../../tools/test-images.ts";
 import { Ground } from "./ground.ts";
@@ -20,12 +20,12 @@ export interface ForeignOptions {
 const FOLDER = join(import.meta.dir, "../foreign");
 
 /**
- * Declares a test for each that a program names (`def test_name` in Python, `test("name"` in JavaScript), runs the program once on a daemon of
+ * Declares a test for each that a program names (`def test_name` in Python, `test("name"` in JavaScript, `async fn test_name` in Rust), runs the program once on a daemon of
  * its own, and holds each test to the line `ok NAME` that it printed.
  */
 export function foreignTests(file: string, { images, seconds, tags = {} }: ForeignOptions): void {
-  const names = [...readFileSync(join(FOLDER, file), "utf8").matchAll(/^(?:def test_(\w+)|test\("([^"]+)")/gm)].map(
-    ([, a, b]) => a ?? b ?? "",
+  const names = [...readFileSync(join(FOLDER, file), "utf8").matchAll(/^(?:def test_(\w+)|test\("([^"]+)"|async fn test_(\w+))/gm)].map(
+    ([, a, b, c]) => a ?? b ?? c ?? "",
   );
   let ground: Ground | undefined;
   let outcome: Outcome | undefined;
@@ -60,6 +60,7 @@ export async function runForeign(ground: Ground, file: string, seconds: number):
   if (file.endsWith(".py")) {
     return await run(["python3", "-B", path], { timeout, env: { ...env, PYTHONPATH: await pythonPackages() } });
   }
+  if (file.endsWith(".rs")) return await run([(await rustProgram()) ?? "cargo"], { timeout, env });
   const { node, folder } = await nodePackages();
   return await run([node, path], { timeout, env: { ...env, LIGHTER_PACKAGES: folder } });
 }
