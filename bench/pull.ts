@@ -25,6 +25,8 @@ const { values: flags } = parseArgs({
   },
 });
 const packing = flags.packing as Packing;
+/** The least processor time that a daemon took for a pull, by its client: what other load on the machine does not change. */
+const used = new Map<string, number>();
 const layout = await benchImage(packing, Number(flags.layers));
 await using disk = await freshDisk(12);
 const folder = disk.path;
@@ -40,8 +42,8 @@ const folder = disk.path;
   const contestants: Contestant[] = [
     { name: `${packing} -d | tar x of each layer, in parallel`, once: () => floor(blobs, false) },
     { name: "the same, synced", once: () => floor(blobs, true) },
-    ...(peer === undefined ? [] : [{ name: "dockerd", once: () => pullOnce(docker, peer.host, image) }]),
-    { name: "lighter", once: () => pullOnce(LIGHTER, `unix://${ours.socket}`, image) },
+    ...(peer === undefined ? [] : [{ name: "dockerd", once: () => pullOnce(docker, peer.host, image, peer.pid) }]),
+    { name: "lighter", once: () => pullOnce(LIGHTER, `unix://${ours.socket}`, image, ours.pid) },
   ].filter(({ name }) => name.includes(flags.only));
   const figures = await interleaved(contestants, Number(flags.rounds));
   const own = figures.find(({ name }) => name === "lighter")?.median ?? Number.NaN;
@@ -49,6 +51,9 @@ const folder = disk.path;
   console.log(`${blobs.length} layers, ${(packed / 1e6).toFixed(0)} MB packed`);
   for (const { name, median, p90 } of figures)
     console.log(`${name}: ${median.toFixed(0)} ms (p90 ${p90.toFixed(0)}), lighter is ${(median / own).toFixed(2)} times as fast`);
+  const [theirs, mine] = [used.get(docker), used.get(LIGHTER)];
+  if (theirs !== undefined && mine !== undefined)
+    console.log(`processor time: dockerd ${theirs} ms, lighter ${mine} ms, ${(theirs / mine).toFixed(2)} times less`);
 }
 
 async function layerBlobs(): Promise<string[]> {
@@ -60,11 +65,26 @@ async function layerBlobs(): Promise<string[]> {
 }
 
 /** Milliseconds of one pull by an engine that has nothing of the image; it is removed again outside of the clock. */
-async function pullOnce(client: string, host: string, image: string): Promise<number> {
+async function pullOnce(client: string, host: string, image: string, daemon = 0): Promise<number> {
   await must(["sync"]);
+  const before = await processorTime(daemon);
   const elapsed = await timed([client, "pull", "-q", image], { DOCKER_HOST: host });
+  used.set(client, Math.min(used.get(client) ?? Infinity, (await processorTime(daemon)) - before));
   await must([client, "rmi", "-f", image], { env: { DOCKER_HOST: host } });
   return elapsed;
+}
+
+/** Milliseconds of processor time that a daemon and the children it waited for have used. */
+async function processorTime(pid: number): Promise<number> {
+  const stat = await Bun.file(`/proc/${pid}/stat`)
+    .text()
+    .catch(() => "");
+  const [user = 0, system = 0, childUser = 0, childSystem = 0] = stat
+    .slice(stat.lastIndexOf(")") + 2)
+    .split(" ")
+    .slice(11, 15)
+    .map(Number);
+  return (user + system + childUser + childSystem) * 10;
 }
 
 /** Milliseconds in which the usual programs unpack all layers, each into a folder of its own. */
