@@ -200,10 +200,10 @@ export async function failureOf(promise: Promise<unknown>): Promise<string> {
   );
 }
 
-/** Waits for a condition; throws after 5 s. */
+/** Waits for a condition; throws after 30 s. */
 export async function until(condition: () => boolean): Promise<void> {
   for (const begun = performance.now(); !condition(); await Bun.sleep(5))
-    if (performance.now() - begun > 5_000) throw new Error("not within 5 s");
+    if (performance.now() - begun > 30_000) throw new Error("not within 30 s");
 }
 
 /** Everything that a container could have left: directories of the exec root, cgroups, mounts. */
