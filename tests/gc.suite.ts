@@ -336,4 +336,10 @@ test("by itself, where the configuration says so", async () => {
   await until("it has gone", async () => (await ground.lighter.must("images", "-q", "soon/gone")) === "", { timeout: 30_000 });
   expect(await (await ground.daemon.api("GET", "/lighter/gc")).json()).toMatchObject({ automatic: true, everySeconds: 1 });
   expect(await ground.lighter.must("run", "--rm", "--network", "none", "busybox", "echo", "pinned")).toBe("pinned");
+  // A reload switches it off.
+  await Bun.write(ground.path("daemon.json"), JSON.stringify({ gc: { enabled: false } }));
+  process.kill(ground.daemon.pid, "SIGHUP");
+  const isAutomatic = async (): Promise<boolean> =>
+    ((await (await ground.daemon.api("GET", "/lighter/gc")).json()) as { automatic: boolean }).automatic;
+  await until("it is off", async () => !(await isAutomatic()));
 });
