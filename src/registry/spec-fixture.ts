@@ -21,6 +21,8 @@ export interface TestRegistry extends AsyncDisposable {
     path: string,
     options?: { body?: string | Uint8Array<ArrayBuffer>; headers?: Record<string, string> },
   ): Promise<Response>;
+  /** Begins an upload; where it goes on. */
+  begin(repository: string, query?: string): Promise<string>;
   /** Pushes a blob; its descriptor. */
   pushBlob(repository: string, text: string, mediaType?: string): Promise<Descriptor>;
   /** Pushes an image of one layer, with more fields of the manifest if given. */
@@ -51,6 +53,10 @@ export async function openTestRegistry(config: Partial<RegistryConfig> = {}, roo
     folder,
     state,
     call,
+    async begin(repository, query = "") {
+      const begun = await must(call("POST", `/v2/${repository}/blobs/uploads/${query}`, { headers: { "content-length": "0" } }), 202);
+      return begun.headers.get("location") ?? "";
+    },
     pushBlob,
     async pushImage(repository, reference, fields = {}) {
       const config = await pushBlob(repository, "{}", MEDIA.ociConfig);
@@ -81,4 +87,9 @@ export async function must(answer: Promise<Response>, status: number): Promise<R
 export async function codesOf(response: Response): Promise<string[]> {
   const { errors } = (await response.json()) as { errors: { code: string }[] };
   return errors.map(({ code }) => code);
+}
+
+/** The SHA-512 digest of text. */
+export function sha512(text: string): string {
+  return `sha512:${new Bun.CryptoHasher("sha512").update(text).digest("hex")}`;
 }
