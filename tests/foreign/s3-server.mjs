@@ -5,4 +5,10 @@ import { join } from "node:path";
 const require = createRequire(join(process.env.LIGHTER_PACKAGES, "package.json"));
 const S3rver = require("@20minutes/s3rver");
 const [, , port, directory, bucket] = process.argv;
-await new S3rver({ port: Number(port), address: "127.0.0.1", silent: true, directory, configureBuckets: [{ name: bucket, configs: [] }] }).run();
+await new S3rver({
+  port: Number(port),
+  address: "127.0.0.1",
+  silent: true,
+  directory,
+  configureBuckets: [{ name: bucket, configs: [] }],
+}).run();
