@@ -168,7 +168,7 @@ test(`system df adds up to what du says after random pulls, runs, commits and re
       throw new Error(`df: ${JSON.stringify(await usage(daemon))}, du: ${await duOf(daemon)}`, { cause });
     });
   };
-  for (let step = 0; step < count(25, 300); step++) {
+  for (let step = 0; step < count(20, 300); step++) {
     const weight = [0, 0, 0, 1, 1, 2, 3, 4, 5];
     await steps[weight[upTo(weight.length)] ?? 0]?.();
     if (step % 8 === 7) await check();
