@@ -3,7 +3,7 @@ import { LighterError } from "../base/errors.ts";
 /** After this long without a byte a connection counts as dead. */
 const STALL_MS = 30_000;
 /** Bytes that may wait for the disk: what a broken connection has delivered is lost unless it was read, so reading goes first. */
-const MOST_PENDING = 8 << 20;
+const MOST_PENDING = 2 << 20;
 
 /** The next bytes of a body, undefined at its end. Throws `unavailable` when none come for 30 seconds. */
 export async function readOrStall(reader: {
