@@ -1,9 +1,11 @@
 import { diffUpper } from "../content/trees.ts";
-import { type Context, find } from "./context.ts";
+import { type Context, find, liveOf } from "./context.ts";
 import { hasDirectories } from "./directories.ts";
 import { INIT_FILES } from "./init-files.ts";
 import { pathsOf } from "./paths.ts";
 import { stackOf } from "./prepare.ts";
+import { ready } from "./ready.ts";
+import type { ContainerRow } from "./rows.ts";
 import { INIT_PATH } from "./spec.ts";
 
 const KINDS = { C: 0, A: 1, D: 2 } as const;
@@ -17,12 +19,16 @@ export interface PathChange {
   Kind: 0 | 1 | 2;
 }
 
-/** What a container has changed in its image's files. `copied` names files that were only copied up, too. */
-export async function containerChanges(context: Context, reference: string, options: { copied?: boolean } = {}): Promise<PathChange[]> {
+/** What a container has changed in its image's files. */
+export async function containerChanges(context: Context, reference: string): Promise<PathChange[]> {
   const row = find(context, reference);
+  if (!hasDirectories(context, row.id)) await liveOf(context, row.id).lock.run(async () => await ready(context, row));
+  return changesOf(context, row);
+}
+
+/** The same of a container whose directories are made. `copied` names files that were only copied up, too. */
+export async function changesOf(context: Context, row: ContainerRow, options: { copied?: boolean } = {}): Promise<PathChange[]> {
   const { upper } = pathsOf(context.needs.options, row.id);
-  // Nothing was written in what is not made yet.
-  if (!hasDirectories(context, row.id)) return [];
   const whole = context.needs.options.copies === true;
   const changes = await diffUpper({ upper, lower: stackOf(context, row), mountPoints: MOUNT_POINTS, whole, ...options });
   return changes.map(({ path, kind }) => ({ Path: path, Kind: KINDS[kind] }));

@@ -2,12 +2,13 @@ import { LighterError } from "../base/errors.ts";
 import { logOf } from "../base/log.ts";
 import type { Digest, RunConfig } from "../oci/image.ts";
 import type { ContainerConfig } from "../wire/engine-api.ts";
-import { containerChanges, MOUNT_POINTS, mountPathsBeside } from "./changes.ts";
+import { changesOf, MOUNT_POINTS, mountPathsBeside } from "./changes.ts";
 import { change, type Context, current, find, isRunning, liveOf, tell, tellAlone } from "./context.ts";
 import type { Live } from "./live.ts";
 import { mergeConfig } from "./merge-config.ts";
 import { pathsOf } from "./paths.ts";
 import { stackOf } from "./prepare.ts";
+import { ready } from "./ready.ts";
 import { type ContainerRow, rowById } from "./rows.ts";
 import { beginTransfer } from "./transfers.ts";
 
@@ -73,7 +74,8 @@ async function frozen<T>(context: Context, row: ContainerRow, live: Live, work: 
 
 async function makeImage(context: Context, row: ContainerRow, request: CommitRequest & { signal: AbortSignal }): Promise<Digest> {
   const { config } = row.desired;
-  const changes = await containerChanges(context, row.id, { copied: true });
+  await ready(context, row);
+  const changes = await changesOf(context, row, { copied: true });
   const { upper } = pathsOf(context.needs.options, row.id);
   const whole = context.needs.options.copies === true ? { whole: { lower: stackOf(context, row), mountPoints: MOUNT_POINTS } } : {};
   return context.needs.images.commit({
