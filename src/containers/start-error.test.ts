@@ -27,3 +27,14 @@ test("what is not about the program passes", () => {
   const error = new LighterError("runtime", "OCI runtime create failed: mount `proc` to `/proc`: Operation not permitted");
   expect(startError(error, "true", "create")).toBe(error);
 });
+
+test("a working directory that cannot be entered reads as runc says it, whichever crun it was", () => {
+  for (const words of ["chdir `/nope`", "chdir to `/nope`"]) {
+    const error = startError(
+      new LighterError("runtime", `OCI runtime exec failed: ${words}: No such file or directory: unknown`),
+      "true",
+      "exec",
+    );
+    expect(messageOf(error)).toEndWith('chdir to cwd ("/nope") set in config.json failed: no such file or directory: unknown');
+  }
+});

@@ -22,7 +22,8 @@ function folderSentence(folder: string, why: string): string {
  */
 export function startError(error: unknown, program: string, act: "create" | "exec"): unknown {
   if (!(error instanceof LighterError) || error.kind !== "runtime") return error;
-  const [, folder, why] = /chdir `(.*)`: (.*): unknown$/.exec(messageOf(error)) ?? [];
+  // crun 1.21 says "chdir to".
+  const [, folder, why] = /chdir (?:to )?`(.*)`: (.*): unknown$/.exec(messageOf(error)) ?? [];
   if (act === "exec" && folder !== undefined && why !== undefined)
     return new LighterError("runtime", `${EXEC_FAILED}: unable to start container process: ${folderSentence(folder, why)}: unknown`, {
       cause: error,
