@@ -1,6 +1,6 @@
 import { afterAll, expect, test } from "bun:test";
 import { $ } from "bun";
-import { mkdirSync, mkdtempSync, rmSync, statSync, truncateSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, rmSync, statSync, truncateSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { gunzipSync } from "node:zlib";
@@ -16,7 +16,8 @@ const able = process.getuid?.() === 0;
 const umoci = able && Bun.which("umoci") !== null;
 const seed = Number(process.env["SEED"] ?? process.env["LIGHTER_TEST_SEED"] ?? Date.now() % 1_000_000);
 const ROUNDS = process.env["LIGHTER_TEST_FULL"] === "1" ? 200 : 20;
-const work = mkdtempSync(join(tmpdir(), "lighter-round-trip-"));
+// In memory: many small files take long on a busy disk.
+const work = mkdtempSync(join(existsSync("/dev/shm") ? "/dev/shm" : tmpdir(), "lighter-round-trip-"));
 const state = new State(join(work, "state.db"));
 const content = await openContent({ dataRoot: join(work, "data"), state });
 afterAll(() => {
