@@ -1,4 +1,5 @@
 /** Binds and volumes, with copy-up; archives and clones of volumes. Deadline: 120 s. */
+import { Database } from "bun:sqlite";
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { mkdir, stat } from "node:fs/promises";
 import { join } from "node:path";
@@ -138,6 +139,17 @@ test("a clone of one moment while its container writes; another name; what is in
   const [a = 0, b = 0] = (await lighter.must("run", "--rm", "-v", "moment:/v", "busybox", "cat", "/v/a", "/v/b")).split("\n").map(Number);
   expect(a - b === 0 || a - b === 1).toBe(true);
   expect(await lighter.must("inspect", "-f", "{{.State.Status}}", "writer")).toBe("running");
+  // As a daemon that is killed in the middle of a copy leaves it.
+  await lighter.must("pause", "writer");
+  await ground.daemon.end("SIGKILL");
+  const id = ((): string => {
+    using db = new Database(join(ground.daemon.dataRoot, "state.db"));
+    const row = db.query("SELECT id FROM containers WHERE name = 'writer'").get() as { id: string };
+    db.run("INSERT INTO effects (kind, key, owner, data_json) VALUES ('freeze', ?, ?, '{}')", [row.id, row.id]);
+    return row.id;
+  })();
+  await ground.daemon.start();
+  expect(await lighter.must("inspect", "-f", "{{.State.Status}} {{.Id}}", "writer")).toBe(`running ${id}`);
   const used = await lighter.run(["volume", "mv", "busy", "other"]);
   expect([used.code, used.stderr]).toEqual([1, expect.stringMatching(/volume is in use - \[[0-9a-f]{64}\]/)]);
   await lighter.must("volume", "mv", "moment", "renamed");

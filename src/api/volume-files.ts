@@ -1,4 +1,4 @@
-import { kindOf, LighterError } from "../base/errors.ts";
+import { LighterError } from "../base/errors.ts";
 import type { Freeze } from "../volumes/backup.ts";
 import { pour } from "./archive.ts";
 import { done, json, param, type Answer, type Call } from "./call.ts";
@@ -32,25 +32,8 @@ function newName(call: Call): string {
 }
 
 /** With `pause`, containers that run with the volume stand still while it is copied; those that somebody paused stay so. */
-function freezing({ engine, query, params }: Call): { freeze?: Freeze } {
+function freezing(call: Call): { freeze?: Freeze } {
+  const { engine, query } = call;
   if (!query.flag("pause")) return {};
-  return {
-    freeze: async (copy) => {
-      const paused: string[] = [];
-      try {
-        for (const id of engine.volumes.users(params["name"] ?? "")) {
-          try {
-            await engine.containers.pause(id);
-            paused.push(id);
-          } catch (error) {
-            // It does not run, or is paused: nothing of it writes.
-            if (kindOf(error) !== "conflict" && kindOf(error) !== "not-found") throw error;
-          }
-        }
-        await copy();
-      } finally {
-        for (const id of paused) await engine.containers.unpause(id);
-      }
-    },
-  };
+  return { freeze: (copy) => engine.freezer.frozen(engine.volumes.users(param(call, "name")), copy) };
 }

@@ -167,12 +167,6 @@ describe("small words", () => {
     const other = text("mount `proc`: Device busy", "x");
     expect(other).toBe("OCI runtime create failed: mount `proc`: Device busy: unknown");
     expect(startExitCode(other)).toBe(128);
-    const directory = startError(
-      new LighterError("runtime", "OCI runtime exec failed: chdir to `/w`: No such file or directory: unknown"),
-      "x",
-      "exec",
-    );
-    expect((directory as Error).message).toBe("OCI runtime exec failed: chdir to `/w`: No such file or directory: unknown");
   });
 
   test("Go's file modes", () => {

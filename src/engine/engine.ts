@@ -7,6 +7,7 @@ import type { Volumes } from "../volumes/volumes.ts";
 import type { SystemDataUsageResponse, SystemInfo, SystemVersion } from "../wire/engine-api.ts";
 import type { Filters } from "../wire/filters.ts";
 import type { EngineConfig } from "./config.ts";
+import type { Freezer } from "./freeze.ts";
 import type { Gc } from "./gc.ts";
 import type { Mirrors } from "./mirrors.ts";
 
@@ -27,6 +28,8 @@ export interface Engine {
   readonly images: Images;
   readonly networks: Networks;
   readonly volumes: Volumes;
+  /** Lets containers stand still while something is copied. */
+  readonly freezer: Freezer;
   readonly mirrors: Mirrors;
   readonly gc: Gc;
   /** Stored events first, then new ones as they are committed; none is lost or repeated in between. */

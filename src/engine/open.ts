@@ -24,6 +24,7 @@ import { openVolumes } from "../volumes/open.ts";
 import type { EngineConfig } from "./config.ts";
 import type { Engine } from "./engine.ts";
 import { streamEvents } from "./events.ts";
+import { Freezer } from "./freeze.ts";
 import { startGc } from "./gc.ts";
 import { systemInfo } from "./info.ts";
 import { openMirrors } from "./mirrors.ts";
@@ -96,6 +97,8 @@ export async function openEngine(given: EngineConfig): Promise<Engine> {
   });
   await networks.restore(runningContainers(state));
   await containers.restore();
+  const freezer = new Freezer({ state, containers });
+  await freezer.thawLeft();
   void content.sweepPartials(PARTIAL_AGE_MS);
 
   const gc = startGc({ config, images, state });
@@ -107,6 +110,7 @@ export async function openEngine(given: EngineConfig): Promise<Engine> {
     images,
     networks,
     volumes,
+    freezer,
     gc,
     mirrors: openMirrors({
       config,

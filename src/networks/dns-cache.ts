@@ -1,5 +1,7 @@
 /** Answers of name servers that are kept at once. */
 const ENTRIES = 4096;
+/** Answers to longer questions are not kept, bytes. */
+const LONGEST_QUERY = 512;
 /** Longer answers are not kept, bytes. */
 const LONGEST = 4096;
 /** An answer is asked for again after this long even if its server says that it holds longer, in seconds. */
@@ -37,6 +39,7 @@ export class DnsCache {
   ): Promise<Uint8Array | undefined> {
     // All but the query's number: its flags and options matter, and so do the letters' cases, which some clients want back.
     const key = `${servers.join(",")} ${Buffer.from(query.subarray(2)).toString("latin1")}`;
+    if (query.length > LONGEST_QUERY) return await forward(query, servers);
     const kept = this.#kept.get(key);
     if (kept !== undefined && kept.until > this.#clock()) return renewed(kept, query, this.#clock());
     const answer = await forward(query, servers);

@@ -1,20 +1,25 @@
 import { createSocket } from "node:dgram";
 import { connect, isIP } from "node:net";
+import { parseQuestion } from "./dns-message.ts";
 
 const PORT = 53;
 /** How long name servers have to answer, in ms. */
 const PATIENCE = 4000;
 
-/** Asks all name servers at once by UDP and returns the first answer; undefined when none comes in time. */
+/**
+ * Asks all name servers at once by UDP and returns the first answer; undefined when none comes in time. What is asked with has a number by chance and a
+ * socket that hears this server alone: whoever asked cannot answer himself.
+ */
 export async function forwardUdp(query: Uint8Array, servers: readonly string[]): Promise<Uint8Array | undefined> {
   const { promise, resolve } = Promise.withResolvers<Uint8Array | undefined>();
+  const asked = withNumber(query, crypto.getRandomValues(new Uint8Array(2)));
   const sockets = servers.map((server) => {
     const socket = createSocket(isIP(server) === 6 ? "udp6" : "udp4");
     socket.on("error", () => {});
-    socket.on("message", (answer, from) => {
-      if (from.port === PORT && answer.length >= 12 && answer[0] === query[0] && answer[1] === query[1]) resolve(answer);
+    socket.on("message", (answer) => {
+      if (answers(answer, asked)) resolve(withNumber(answer, query));
     });
-    socket.send(query, PORT, server, () => {});
+    socket.connect(PORT, server, () => socket.send(asked, () => {}));
     return socket;
   });
   const timer = setTimeout(() => resolve(undefined), servers.length === 0 ? 0 : PATIENCE);
@@ -24,6 +29,22 @@ export async function forwardUdp(query: Uint8Array, servers: readonly string[]):
     clearTimeout(timer);
     for (const socket of sockets) socket.close();
   }
+}
+
+function withNumber(message: Uint8Array, number: Uint8Array): Uint8Array {
+  const copy = Uint8Array.from(message);
+  copy.set(number.subarray(0, 2));
+  return copy;
+}
+
+/** Whether a message answers this very question. A refusal may leave the question out. */
+export function answers(answer: Uint8Array, asked: Uint8Array): boolean {
+  if (answer.length < 12 || answer[0] !== asked[0] || answer[1] !== asked[1] || ((answer[2] ?? 0) & 0x80) === 0) return false;
+  const questions = (answer[4] ?? 0) * 256 + (answer[5] ?? 0);
+  if (questions === 0) return ((answer[3] ?? 0) & 15) !== 0;
+  const end = parseQuestion(asked)?.end ?? asked.length;
+  const question = (message: Uint8Array): string => Buffer.from(message.subarray(12, end)).toString("latin1").toLowerCase();
+  return questions === 1 && question(answer) === question(asked);
 }
 
 /** Asks name servers one after another by TCP, for answers that UDP is too small for; undefined when none answers in time. */

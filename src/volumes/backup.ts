@@ -20,12 +20,16 @@ const LONGEST_DESCRIPTION = 1 << 20;
 
 /**
  * A tar archive of a volume: `volume.json` (name, driver, labels, options), then its files below `_data`. With `freeze` the files are of one moment:
- * they are copied while it holds, and packed from the copy.
+ * they are copied while it holds, and packed from the copy. `release` is called when the volume itself is not read any more.
  */
-export async function backupVolume(shop: VolumeShop, row: rows.VolumeRow, freeze: Freeze | undefined): Promise<ReadableStream<Uint8Array>> {
+export async function backupVolume(
+  shop: VolumeShop,
+  row: rows.VolumeRow,
+  { freeze, release }: { freeze: Freeze | undefined; release: () => void },
+): Promise<ReadableStream<Uint8Array>> {
   const data = join(shop.root, row.name, DATA);
   const head = describe(row);
-  if (freeze === undefined) return following(head, packTree({ root: data, path: "/", name: DATA, holes: true }), async () => {});
+  if (freeze === undefined) return following(head, packTree({ root: data, path: "/", name: DATA, holes: true }), async () => release());
   const copy = `.backup-${shortId(newId())}`;
   const directory = join(shop.root, copy);
   const discard = async (): Promise<void> => {
@@ -36,6 +40,7 @@ export async function backupVolume(shop: VolumeShop, row: rows.VolumeRow, freeze
   try {
     await mkdir(directory, { recursive: true, mode: 0o700 });
     await freeze(async () => void (await copyTree({ root: data, path: "/", target: directory })));
+    release();
     return following(head, packTree({ root: directory, path: "/", name: DATA, holes: true }), discard);
   } catch (error) {
     await discard();
@@ -102,7 +107,7 @@ export async function restoreVolume(shop: VolumeShop, name: string, archive: Asy
     for (const other of await readdir(directory)) if (other !== DATA) await rm(join(directory, other), { recursive: true });
     checkDriver(name, like.driver);
     checkOptions(name, like.config.options ?? {});
-    return like;
+    return withFilesOfItsOwn(like);
   });
 }
 
@@ -118,8 +123,13 @@ export async function copyVolume(
     await mkdir(target, { mode: 0o755 });
     const copy = async (): Promise<void> => void (await copyTree({ root: join(shop.root, from.name, DATA), path: "/", target }));
     await (freeze === undefined ? copy() : freeze(copy));
-    return { driver: from.driver, config: from.config };
+    return withFilesOfItsOwn(from);
   });
+}
+
+/** What was mounted from elsewhere is copied, not mounted again: that would be the same files, or another machine's. */
+function withFilesOfItsOwn({ driver, config }: Pick<rows.VolumeRow, "driver" | "config">): Pick<rows.VolumeRow, "driver" | "config"> {
+  return { driver, config: { ...config, options: config.options?.["device"] === undefined ? config.options : null } };
 }
 
 async function descriptionIn(directory: string): Promise<Pick<rows.VolumeRow, "driver" | "config">> {

@@ -1,9 +1,10 @@
-import { renameSync } from "node:fs";
-import { mkdir, rename } from "node:fs/promises";
+import { existsSync, renameSync } from "node:fs";
+import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { now } from "../base/clock.ts";
 import { LighterError } from "../base/errors.ts";
 import { newId, shortId } from "../base/ids.ts";
+import { logOf } from "../base/log.ts";
 import type { Content } from "../content/content.ts";
 import { appendEvent } from "../state/events.ts";
 import type { Reader, State, Tx } from "../state/state.ts";
@@ -35,10 +36,10 @@ export async function makeFilled(
   const draft = `${DRAFT}${shortId(newId())}`;
   state.write((tx) => rows.insertRemoval(tx, draft), { durable: true });
   const directory = join(root, draft);
+  let row: rows.VolumeRow;
   try {
     await mkdir(directory, { recursive: true, mode: 0o701 });
-    const like = await fill(directory);
-    const row = { name, created: now(), anonymous: false, populated: rows.POPULATED.done, ...like };
+    row = { name, created: now(), anonymous: false, populated: rows.POPULATED.done, ...(await fill(directory)) };
     state.write(
       (tx) => {
         refuseTaken(tx, name);
@@ -49,17 +50,17 @@ export async function makeFilled(
       },
       { durable: true },
     );
-    await move({ state, root }, { from: draft, to: name });
-    return row;
   } catch (error) {
     await content.discard(directory);
     state.write((tx) => rows.deleteRemoval(tx, draft), { durable: false });
     throw error;
   }
+  move({ state, root }, { from: draft, to: name });
+  return row;
 }
 
 /** Gives a volume that no container has another name; its files stay where they are on the disk. */
-export async function renameVolume({ state, root }: VolumeShop, row: rows.VolumeRow, name: string): Promise<void> {
+export function renameVolume({ state, root }: VolumeShop, row: rows.VolumeRow, name: string): void {
   checkName(name);
   state.write(
     (tx) => {
@@ -72,26 +73,31 @@ export async function renameVolume({ state, root }: VolumeShop, row: rows.Volume
     },
     { durable: true },
   );
-  await move({ state, root }, { from: row.name, to: name });
+  move({ state, root }, { from: row.name, to: name });
 }
 
 function refuseTaken(reader: Reader, name: string): void {
   if (rows.findVolume(reader, name) !== undefined) throw new LighterError("conflict", `create ${name}: a volume of that name exists`);
 }
 
-async function move({ state, root }: Pick<VolumeShop, "state" | "root">, { from, to }: rows.Move): Promise<void> {
-  await rename(join(root, from), join(root, to));
+/**
+ * In the same turn as the transaction that says so, so that nobody meets the new name without its files. A volume that was never started has no directory
+ * yet; one that no volume owns is put aside.
+ */
+function move({ state, root }: Pick<VolumeShop, "state" | "root">, { from, to }: rows.Move): void {
+  try {
+    if (existsSync(join(root, from))) {
+      if (existsSync(join(root, to))) renameSync(join(root, to), join(root, `.orphan-${shortId(newId())}`));
+      renameSync(join(root, from), join(root, to));
+    }
+  } catch (error) {
+    logOf("volumes").error("the files of the volume {to} stay in {from} until the next start: {error}", { from, to, error });
+    return;
+  }
   state.write((tx: Tx) => rows.deleteMove(tx, from), { durable: false });
 }
 
-/** Finishes what a crash cut short: a directory that has its new name is left as it is. */
-export function finishMoves({ state, root }: Pick<VolumeShop, "state" | "root">): void {
-  for (const { from, to } of rows.openMoves(state)) {
-    try {
-      renameSync(join(root, from), join(root, to));
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
-    }
-    state.write((tx) => rows.deleteMove(tx, from), { durable: false });
-  }
+/** Finishes what a crash cut short. */
+export function finishMoves(shop: Pick<VolumeShop, "state" | "root">): void {
+  for (const one of rows.openMoves(shop.state)) move(shop, one);
 }

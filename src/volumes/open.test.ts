@@ -223,3 +223,67 @@ test.if(process.getuid?.() === 0)("driver options mount what they name, and remo
   await volumes.create({ name: "broken", driverOptions: { type: "none", device: join(dataRoot, "absent"), o: "bind" } });
   await expect(volumes.ready("broken", { copyFrom: undefined })).rejects.toThrow('Cannot mount volume "broken"');
 });
+
+test("a volume that no container was started with has no files to move; its new name does, and what is in the way is put aside", async () => {
+  mountBy("c1", "fresh");
+  state.write((tx) => volumes.unreference(tx, "c1"), { durable: false });
+  expect(existsSync(join(dataRoot, "volumes/fresh"))).toBe(false);
+  mkdirSync(join(dataRoot, "volumes/renamed/_data"), { recursive: true });
+  await volumes.rename("fresh", "renamed");
+  expect(names({})).toEqual(["renamed"]);
+  await volumes.create({ name: "full" });
+  writeFileSync(join(dataRoot, "volumes/full/_data/f"), "x");
+  mkdirSync(join(dataRoot, "volumes/moved/_data"), { recursive: true });
+  writeFileSync(join(dataRoot, "volumes/moved/_data/stranger"), "");
+  await volumes.rename("full", "moved");
+  expect(readdirSync(join(dataRoot, "volumes/moved/_data"))).toEqual(["f"]);
+  expect(readdirSync(join(dataRoot, "volumes")).filter((name) => name.startsWith(".orphan-"))).toHaveLength(1);
+  expect(state.all("SELECT key FROM effects")).toEqual([]);
+});
+
+test("a move that a crash cut short is finished by the next daemon, one that was done is left", async () => {
+  await volumes.create({ name: "from" });
+  writeFileSync(join(dataRoot, "volumes/from/_data/f"), "x");
+  const cut = (from: string, to: string): void =>
+    state.write(
+      (tx) => {
+        tx.run("UPDATE volumes SET name = ? WHERE name = ?", to, from);
+        tx.run("INSERT INTO effects (kind, key, owner, data_json) VALUES ('volume-move', ?, ?, '{}')", from, to);
+      },
+      { durable: false },
+    );
+  cut("from", "to");
+  volumes = openVolumes({ state, content, dataRoot });
+  expect(readFileSync(join(dataRoot, "volumes/to/_data/f"), "utf8")).toBe("x");
+  cut("gone", "to");
+  volumes = openVolumes({ state, content, dataRoot });
+  expect(readFileSync(join(dataRoot, "volumes/to/_data/f"), "utf8")).toBe("x");
+  expect(state.all("SELECT key FROM effects")).toEqual([]);
+});
+
+test("what is being copied is neither renamed nor removed; its archive makes files of their own where others were mounted", async () => {
+  await volumes.create({ name: "source" });
+  writeFileSync(join(dataRoot, "volumes/source/_data/f"), "x");
+  const archive = await volumes.backup("source");
+  await expect(volumes.rename("source", "other")).rejects.toThrow("volume source is being copied: try again when that is done");
+  await expect(volumes.remove("source", { force: true })).rejects.toThrow("is being copied");
+  await volumes.restore("copy", archive);
+  await volumes.rename("source", "other");
+  expect(readFileSync(join(dataRoot, "volumes/copy/_data/f"), "utf8")).toBe("x");
+  const left = await volumes.backup("other");
+  await left.cancel();
+  await volumes.remove("other", { force: false });
+  const foreign = new Response(await archiveOf(ELSEWHERE)).body;
+  expect((await volumes.restore("own", foreign ?? new ReadableStream())).Options).toBeNull();
+});
+
+const ELSEWHERE = JSON.stringify({ v: 1, labels: null, options: { type: "none", o: "bind", device: "/" } });
+
+/** What `volume backup` writes of a volume with this configuration and one file. */
+async function archiveOf(config: string): Promise<Uint8Array<ArrayBuffer>> {
+  const folder = join(dataRoot, "made");
+  mkdirSync(join(folder, "_data"), { recursive: true });
+  writeFileSync(join(folder, "volume.json"), JSON.stringify({ ...(JSON.parse(config) as object), name: "made", driver: "local" }));
+  writeFileSync(join(folder, "_data/f"), "x");
+  return new Uint8Array(await Bun.$`tar -C ${folder} -cf - volume.json _data`.arrayBuffer());
+}

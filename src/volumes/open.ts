@@ -83,6 +83,22 @@ export function openVolumes({ state, content, dataRoot }: { state: State; conten
     if (users.length > 0) throw new LighterError("conflict", `remove ${name}: volume is in use - [${users.join(", ")}]`);
   }
 
+  /** Those that are being copied: volumes by name, with the number of readers. */
+  const readers = new Map<string, number>();
+
+  function hold(name: string): () => void {
+    readers.set(name, (readers.get(name) ?? 0) + 1);
+    let held = true;
+    return () => {
+      if (held) readers.set(name, (readers.get(name) ?? 1) - 1);
+      held = false;
+    };
+  }
+
+  function refuseRead(name: string): void {
+    if ((readers.get(name) ?? 0) > 0) throw new LighterError("conflict", `volume ${name} is being copied: try again when that is done`);
+  }
+
   function deleteRow(tx: Tx, { name, driver }: rows.VolumeRow): void {
     rows.deleteVolume(tx, name);
     rows.insertRemoval(tx, name);
@@ -92,7 +108,9 @@ export function openVolumes({ state, content, dataRoot }: { state: State; conten
   async function removeRow(row: rows.VolumeRow): Promise<void> {
     const { name } = row;
     refuseUsed(state, name);
+    refuseRead(name);
     await unmountVolume(name, dataOf(name));
+    refuseRead(name);
     state.write(
       (tx) => {
         refuseUsed(tx, name);
@@ -138,15 +156,27 @@ export function openVolumes({ state, content, dataRoot }: { state: State; conten
       const row = find(name);
       refuseUsed(state, name);
       await unmountVolume(name, dataOf(name));
-      await renameVolume(shop, row, to);
+      refuseRead(name);
+      renameVolume(shop, row, to);
     },
 
     async clone(name, to, { freeze } = {}) {
-      return show(await copyVolume(shop, await present(name), to, freeze));
+      const release = hold(name);
+      try {
+        return show(await copyVolume(shop, await present(name), to, freeze));
+      } finally {
+        release();
+      }
     },
 
     async backup(name, { freeze } = {}) {
-      return await backupVolume(shop, await present(name), freeze);
+      const release = hold(name);
+      try {
+        return await backupVolume(shop, await present(name), { freeze, release });
+      } catch (error) {
+        release();
+        throw error;
+      }
     },
 
     async restore(name, archive) {

@@ -17,7 +17,7 @@ export interface Volumes {
   remove(name: string, options: { force: boolean }): Promise<void>;
   /** Gives a volume another name: its files stay where they are on the disk. Throws `conflict` for one that a container has, and for a name in use. */
   rename(name: string, to: string): Promise<void>;
-  /** Makes a volume with the files, labels and options of another. Throws `conflict` for a name in use. */
+  /** Makes a volume with the files, labels and options of another; files that are mounted from elsewhere become its own. Throws `conflict` for a name in use. */
   clone(name: string, to: string, options?: { freeze?: Freeze }): Promise<Volume>;
   /** A tar archive of a volume: how it was made, then its files. Of one moment, if those who write stand still meanwhile. */
   backup(name: string, options?: { freeze?: Freeze }): Promise<ReadableStream<Uint8Array>>;
