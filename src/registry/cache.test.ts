@@ -193,6 +193,34 @@ test("names: a mirror of docker.io, containerd's ns, pushes beside it", async ()
   expect((await cache.call("GET", "/v2/quay.io/app/manifests/1?ns=quay.io")).status).toBe(404);
 });
 
+test("without a prefix a name is its upstream's from the first pull on: pushes to it are refused, those to other names stay", async () => {
+  const upstream = await openUpstream();
+  const image = await push(upstream, "team/app", "1", "one");
+  const cache = await open({ proxies: [{ prefix: "", url: upstream.url, ttl: "0" }] });
+  expect((await cache.call("GET", "/v2/team/app/manifests/1")).headers.get("docker-content-digest")).toBe(image.manifest);
+  const refused = [
+    await cache.call("POST", "/v2/team/app/blobs/uploads/"),
+    await cache.call("PUT", "/v2/team/app/manifests/mine", { body: "{}", headers: { "content-type": MEDIA.ociManifest } }),
+    await cache.call("PATCH", `/v2/team/app/blobs/uploads/${crypto.randomUUID()}`, { body: "x" }),
+  ];
+  expect(refused.map(({ status }) => status)).toEqual([405, 405, 405]);
+  expect(await refused[0]?.text()).toContain(`team/app is a copy of ${upstream.url}: push to another name`);
+  const own = await push(cache, "team/own", "1", "ours");
+  await push(upstream, "team/own", "1", "theirs");
+  expect((await cache.call("GET", "/v2/team/own/manifests/1")).headers.get("docker-content-digest")).toBe(own.manifest);
+});
+
+test("the next page of an upstream's tags is asked for by the same name", async () => {
+  const upstream = await openUpstream();
+  for (const tag of ["1", "2", "3"]) await push(upstream, "library/app", tag, tag);
+  const cache = await open(proxies(upstream.url));
+  const first = await cache.call("GET", "/v2/app/tags/list?ns=docker.io&n=2");
+  expect(((await first.json()) as { tags: string[] }).tags).toEqual(["1", "2"]);
+  const next = /^<([^>]+)>; rel="next"$/.exec(first.headers.get("link") ?? "")?.[1] ?? "";
+  expect(next).toBe("/v2/app/tags/list?ns=docker.io&n=2&last=2");
+  expect(((await (await cache.call("GET", next)).json()) as { tags: string[] }).tags).toEqual(["3"]);
+});
+
 test("a broken connection is gone on with, wrong bytes are never whole and never kept", async () => {
   const upstream = await openUpstream();
   const bytes = new Uint8Array(2 << 20).map((_, at) => at % 241);

@@ -87,8 +87,8 @@ class Cache implements PullThrough {
       return answer;
     }
     if (reads || call.request.method === "DELETE") return undefined;
-    // Such a name becomes our own by the first push to it.
-    if (upstream.isGuess) return undefined;
+    // Such a name becomes our own by the first push to it. One that is a copy already would lose what is pushed when its tags are next compared.
+    if (upstream.isGuess && (upstream.local !== call.repository || !isProxied(context.state, call.repository))) return undefined;
     return refuse("UNSUPPORTED", `${call.repository} is a copy of ${upstream.proxy.url}: push to another name`);
   }
 
@@ -301,7 +301,9 @@ class Cache implements PullThrough {
     try {
       if (this.#rests(upstream.proxy.url)) return answerJson({ name, tags: page(own()) }, STALE);
       const tags = page(await repositoryOf(distribution, upstream).tags());
-      const link = `<${call.url.pathname}?n=${asked}&last=${encodeURIComponent(tags.at(-1) ?? "")}>; rel="next"`;
+      const query = new URLSearchParams(call.url.searchParams);
+      query.set("last", tags.at(-1) ?? "");
+      const link = `<${call.url.pathname}?${query.toString()}>; rel="next"`;
       return answerJson({ name, tags }, tags.length === asked && asked > 0 ? { link } : {});
     } catch (error) {
       const tags = page(own());
