@@ -134,8 +134,12 @@ async function admitted(context: RegistryContext, route: Route | undefined, call
     }
     call.visitor = admission.visitor;
   }
-  if (route === undefined)
-    return url.pathname.startsWith("/v2/") ? refuse("NAME_INVALID", url.pathname) : ((await context.services?.page(call)) ?? answer(404));
+  if (route === undefined) {
+    if (url.pathname.startsWith("/v2/")) return refuse("NAME_INVALID", url.pathname);
+    // A token may be nobody's: it opens what rights give to everybody, and nothing beside the protocol.
+    if (door.access !== undefined && call.visitor.user === undefined) return refuse("DENIED", `${url.pathname} is for those who signed in`);
+    return (await context.services?.page(call)) ?? answer(404);
+  }
   if (repository.length > MAX_NAME) return refuse("NAME_INVALID", repository);
   if (door.reserved?.has(repository) === true && !isReading(request))
     return refuse("DENIED", `${repository} comes with Lighter: push to another name`);

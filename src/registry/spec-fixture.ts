@@ -8,6 +8,7 @@ import { State } from "../state/state.ts";
 import { DEFAULT_REGISTRY, type RegistryConfig } from "./config.ts";
 import { openRegistry } from "./open.ts";
 import { REGISTRY_ROOTS } from "./rows.ts";
+import type { Settings } from "./settings.ts";
 
 /** A registry for tests on a free port of the loopback. */
 export interface TestRegistry extends AsyncDisposable {
@@ -34,12 +35,13 @@ export interface TestRegistry extends AsyncDisposable {
 }
 
 /** Opens a registry in a folder of its own, or in one that is kept. */
-export async function openTestRegistry(config: Partial<RegistryConfig> = {}, root?: string): Promise<TestRegistry> {
+export async function openTestRegistry(config: Partial<RegistryConfig> = {}, root?: string, settings?: Settings): Promise<TestRegistry> {
   const folder = root ?? (await mkdtemp(join(tmpdir(), "lighter-spec-")));
   const state = new State(join(folder, "state.db"));
   const content = await openContent({ dataRoot: folder, state, roots: [REGISTRY_ROOTS] });
   const network = { config: { ...DEFAULT_REGISTRY, addresses: ["127.0.0.1:0"], ...config }, folder };
-  const registry = await openRegistry({ state, content, socket: join(folder, "r.sock"), shipped: () => Promise.resolve([]), network });
+  const shipped = (): Promise<[]> => Promise.resolve([]);
+  const registry = await openRegistry({ state, content, socket: join(folder, "r.sock"), shipped, network, settings });
   const address = registry.addresses[0] ?? "";
   const call: TestRegistry["call"] = (method, path, options = {}) =>
     fetch(new URL(path, address), { method, redirect: "manual", tls: { rejectUnauthorized: false }, ...options });

@@ -9,6 +9,7 @@ import { alice, basic, bob, makeUsers, type Users } from "./access-fixture.ts";
 import type { TokenServer } from "./config.ts";
 import { keyIds } from "./key-ids.ts";
 import { makeCertificate } from "./own-certificate.ts";
+import { parseSettings } from "./settings.ts";
 import { must, openTestRegistry, type TestRegistry } from "./spec-fixture.ts";
 
 let users: Users;
@@ -91,6 +92,23 @@ describe("tokens of our own", () => {
     await must(form({ grant_type: "password", username: "bob", password: "no" }), 401);
     await must(form({ grant_type: "refresh_token", refresh_token: access }), 401);
     await must(form({ grant_type: "refresh_token", refresh_token: "x" }), 401);
+  });
+
+  test("metrics beside the registry are for those who signed in, not for whoever has nobody's token", async () => {
+    const settings = parseSettings({ metrics: { path: "/metrics" } });
+    const auth = { htpasswd: users.htpasswd, rights: users.rights, tokens: true } as const;
+    await using watched = await openTestRegistry({ auth }, undefined, settings);
+    const bearer = async (headers: Record<string, string>): Promise<Record<string, string>> => {
+      const { token } = (await (await must(watched.call("GET", "/token", { headers }), 200)).json()) as Got;
+      return { authorization: `Bearer ${token}` };
+    };
+    await must(watched.call("GET", "/metrics"), 401);
+    const refused = await must(watched.call("GET", "/metrics", { headers: await bearer({}) }), 403);
+    expect(await refused.text()).not.toContain("lighter_registry_");
+    for (const headers of [await bearer(bob()), bob()])
+      expect(await (await must(watched.call("GET", "/metrics", { headers }), 200)).text()).toContain("lighter_registry_tags 0");
+    await using open = await openTestRegistry({}, undefined, settings);
+    await must(open.call("GET", "/metrics"), 200);
   });
 
   test("the key outlives the registry and is its owner's alone", async () => {
