@@ -1,6 +1,6 @@
 import { kindOf, LighterError, messageOf } from "../base/errors.ts";
 import { logOf } from "../base/log.ts";
-import { familiarReference, formatReference, type Reference } from "../base/reference.ts";
+import { familiarReference, formatReference, parseReference, type Reference } from "../base/reference.ts";
 import type { Blob, Content, Ingest, Lease } from "../content/content.ts";
 import { digestOf } from "../oci/digest.ts";
 import { isIndex, isManifest, type Descriptor, type Digest } from "../oci/image.ts";
@@ -95,12 +95,14 @@ export class ImageExchange {
     await (await this.#context.content.ingest(ref)).abort();
   }
 
-  /** Stores a manifest or index; with a tag it becomes an image of that name, of as many platforms as are here. Throws `invalid` where none is. */
+  /** Stores a manifest or index; with a tag it becomes an image of that name, of as many platforms as are here. Throws `invalid` where none is, or for what no tag can be. */
   async putManifest(repository: Repository, reference: string, bytes: Uint8Array, mediaType: string): Promise<Digest> {
     const { content } = this.#context;
     const digest = digestOf(bytes);
     if (!(isIndex(mediaType) || isManifest(mediaType)) || (reference.includes(":") && reference !== digest))
       throw new LighterError("invalid", `Cannot take a manifest as ${reference}: it is "${mediaType}" with the digest ${digest}`);
+    // A name that cannot be read again would spoil every list of images.
+    if (!reference.includes(":")) parseReference(formatReference({ ...repository, tag: reference }));
     await content.writeBlob(bytes, mediaType, this.#lease(repository));
     if (!reference.includes(":")) await this.#name({ ...repository, tag: reference }, { mediaType, digest, size: bytes.length });
     return digest;

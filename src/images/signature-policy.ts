@@ -1,7 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
 import { LighterError, messageOf } from "../base/errors.ts";
-import type { Reference } from "../base/reference.ts";
+import { DEFAULT_REGISTRY, type Reference } from "../base/reference.ts";
 import { parsePublicKey, type VerificationKey } from "./public-key.ts";
 
 /** What happens to an image without a good signature: refused, pulled with a warning, or not looked at. */
@@ -30,6 +30,8 @@ interface Policy {
 }
 
 const MODES: ReadonlySet<unknown> = new Set(["required", "warn", "off"]);
+/** Hosts that all are Docker Hub. */
+const HUB: ReadonlySet<string> = new Set([DEFAULT_REGISTRY, "index.docker.io", "registry-1.docker.io", "registry.hub.docker.com"]);
 const KNOWN = new Set(["default", "rules"]);
 const KNOWN_IN_RULE = new Set(["images", "mode", "keys", "identity"]);
 
@@ -42,7 +44,9 @@ export async function policyFor(path: string, reference: Reference, { required }
   const policy = await readPolicy(path, required);
   if (policy === undefined) return undefined;
   const name = `${reference.registry}/${reference.repository}`;
-  const rule = policy.rules.find(({ images }) => images.some((pattern) => matches(pattern, name)));
+  const rule = policy.rules.find(({ images }) =>
+    images.some((pattern) => matches(pattern, name) || matches(oneSpelling(pattern), oneSpelling(name))),
+  );
   const mode = rule?.mode ?? policy.default;
   if (mode === "off") return undefined;
   const keys = await Promise.all((rule?.keys ?? []).map((key) => readKey(key, path)));
@@ -97,6 +101,16 @@ async function readKey(key: string, path: string): Promise<VerificationKey> {
     throw new LighterError("invalid", `Cannot use the key "${file}": ${messageOf(cause)}`, { cause });
   });
   return parsePublicKey(pem, file);
+}
+
+/** A name, or a pattern of names, with the one spelling of its host: a registry is not another one by capitals, the port of https or an alias. */
+export function oneSpelling(name: string): string {
+  const slash = name.indexOf("/");
+  if (slash < 0) return name;
+  const written = name.slice(0, slash);
+  const url = `https://${written}`;
+  const host = written.includes("*") || !URL.canParse(url) ? written.toLowerCase() : new URL(url).host;
+  return `${HUB.has(host) ? DEFAULT_REGISTRY : host}${name.slice(slash)}`;
 }
 
 /** Whether a pattern means a repository, spelled with its registry: `*` stays within a part between slashes, `**` does not. */

@@ -7,7 +7,7 @@ import { parseReference, type Reference } from "../base/reference.ts";
 import { openDistribution } from "../distribution/open.ts";
 import { digestOf } from "../oci/digest.ts";
 import { MEDIA, type Descriptor, type Digest } from "../oci/image.ts";
-import { matches, parsePolicy } from "./signature-policy.ts";
+import { matches, oneSpelling, parsePolicy, policyFor } from "./signature-policy.ts";
 import type { Source } from "./sources.ts";
 import { verifySource, type PolicyFile } from "./verify.ts";
 
@@ -287,4 +287,23 @@ test("patterns: a star stays between slashes, two do not", () => {
   expect(matches("docker.io/**", "docker.io/library/a/b")).toBe(true);
   expect(matches("a.b/c", "aXb/c")).toBe(false);
   expect(matches("**", "anything:5000/at/all")).toBe(true);
+});
+
+test("a rule holds for its registry however the host is spelled", async () => {
+  const { path } = await policyOf({
+    rules: [
+      {
+        images: ["ghcr.io/**", "docker.io/library/*", "Registry.Test:443/x", "[::1]:5000/**"],
+        mode: "required",
+        keys: [pem(KEYS.ed25519.publicKey)],
+      },
+    ],
+  });
+  const rule = (name: string) => policyFor(path, parseReference(name), { required: true });
+  const same = ["ghcr.io/a/b", "GHCR.IO/a/b", "ghcr.io:443/a/b", "GhCr.Io:0443/a", "busybox", "index.docker.io/busybox"];
+  same.push("registry-1.docker.io/library/busybox", "Docker.IO/library/busybox", "registry.test/x", "[0::1]:5000/x");
+  for (const name of same) expect(await rule(name), name).toMatchObject({ mode: "required" });
+  for (const name of ["ghcr.io:444/a/b", "xghcr.io/a", "docker.io/other/busybox", "registry.test/y"])
+    expect(await rule(name), name).toBeUndefined();
+  expect(["**", "host*:443/x", "HOST:80/X"].map(oneSpelling)).toEqual(["**", "host*:443/x", "host:80/X"]);
 });
