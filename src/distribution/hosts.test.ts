@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import type { RegistryHost } from "./distribution.ts";
-import { isInsecure, isOrigin } from "./hosts.ts";
+import { isInsecure, isOrigin, originOf } from "./hosts.ts";
 
 test("loopback is insecure by default, others by name, port or network", () => {
   for (const host of ["localhost", "localhost:5000", "127.0.0.1:5000", "127.9.9.9", "[::1]:5000"]) expect(isInsecure(host, [])).toBe(true);
@@ -28,4 +28,9 @@ test("the registry's credentials are for its own host, and not over HTTP where t
   expect(isOrigin(host("https://registry.example:5000"), "registry.example", [])).toBe(false);
   expect(isOrigin(host("https://registry-1.docker.io"), "docker.io", [])).toBe(true);
   expect(isOrigin(host("https://mirror.example"), "docker.io", [])).toBe(false);
+});
+
+test("a port that cannot be is the caller's fault", () => {
+  expect(() => originOf("registry.example:65536", [])).toThrow("address 65536: invalid port");
+  expect(originOf("registry.example:65535", []).url).toBe("https://registry.example:65535");
 });

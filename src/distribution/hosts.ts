@@ -1,4 +1,5 @@
 import { isIP } from "node:net";
+import { LighterError } from "../base/errors.ts";
 import { DEFAULT_REGISTRY } from "../base/reference.ts";
 import type { Credentials, DistributionOptions, RegistryHost } from "./distribution.ts";
 import { hostsFileOf, type FileHost } from "./hosts-file.ts";
@@ -37,9 +38,12 @@ export function hostsOf(registry: string, options: HostOptions): ConfiguredHost[
   return [...own, ...mapped, ...listed, { host: last, source: "" }];
 }
 
-/** The registry itself. */
+/** The registry itself. Throws `invalid` for a port that cannot be. */
 export function originOf(registry: string, insecure: readonly string[]): RegistryHost {
   if (registry === DEFAULT_REGISTRY) return { url: DOCKER_HUB, insecure: false };
+  const port = /:(\d+)$/.exec(registry)?.[1];
+  if (Number(port ?? 0) > 65535)
+    throw new LighterError("invalid", `Get "https://${registry}/v2/": dial tcp: address ${port}: invalid port`);
   return { url: `https://${registry}`, insecure: isInsecure(registry, insecure) };
 }
 
