@@ -5,12 +5,16 @@ import type { Ingest } from "../content/content.ts";
 import type { Repository } from "../distribution/distribution.ts";
 import type { Digest } from "../oci/image.ts";
 import type { Tx } from "../state/state.ts";
+import { piecesOf } from "./pieces.ts";
 import type { ByteRange, Storage } from "./storage.ts";
 
 /** Bytes read at once for a client that follows. */
 const PIECE = 1 << 18;
-/** How often an upstream that breaks off is asked to go on. */
+/** How often an upstream that breaks off is asked to go on without any bytes that were not here before; and in all, for one that sends a little each time. */
 const ATTEMPTS = 4;
+const ATTEMPTS_IN_ALL = 100;
+/** After so many milliseconds without a byte a connection counts as dead. */
+const PATIENCE = 30_000;
 
 /** What a download needs to know. */
 export interface FlightOptions {
@@ -20,6 +24,10 @@ export interface FlightOptions {
   /** Makes the blob visible; called in the transaction that ends the download. */
   link: (tx: Tx) => void;
   write: (change: (tx: Tx) => void) => void;
+  /** Milliseconds without a byte after which the upstream is asked anew; 30 seconds. */
+  patience?: number;
+  /** Milliseconds before it is asked anew the first time, longer each time; 200. */
+  pause?: number;
 }
 
 /** One download of a blob from an upstream, which any number of clients follow while it arrives. It goes on when they leave, to be whole for the next. */
@@ -118,27 +126,41 @@ export class Flight {
   }
 
   async #download(ingest: Ingest): Promise<void> {
-    const { repository, digest } = this.#options;
-    for (let attempt = 1; ; attempt++) {
-      const before = ingest.offset;
+    const { digest, pause = 200 } = this.#options;
+    let furthest = ingest.offset;
+    for (let attempt = 1, all = 1; ; attempt++, all++) {
       try {
-        const answer = await repository.blob(digest, { offset: ingest.offset });
-        if (answer.offset !== ingest.offset) await this.#restart(ingest);
-        this.size = answer.size;
-        this.#begun.resolve();
-        for await (const piece of answer.body) {
-          await ingest.write(piece);
-          this.#advance(ingest.offset);
-        }
-        if (this.size === undefined || ingest.offset >= this.size) return;
-        throw new LighterError("unavailable", `the connection broke off after ${ingest.offset} of ${this.size} bytes`);
+        return await this.#transfer(ingest);
       } catch (error) {
-        if (ingest.offset > before) attempt = 0;
-        const kind = kindOf(error);
-        if (attempt >= ATTEMPTS || ["not-found", "unauthorized", "forbidden", "too-many", "no-space"].includes(kind)) throw error;
+        // What is sent again from the beginning is no progress until it is past what was here.
+        if (ingest.offset > furthest) attempt = 0;
+        furthest = Math.max(furthest, ingest.offset);
+        const isFinal = ["not-found", "unauthorized", "forbidden", "too-many", "no-space"].includes(kindOf(error));
+        if (attempt >= ATTEMPTS || all >= ATTEMPTS_IN_ALL || isFinal) throw error;
         logOf("registry").warn("download of {digest} goes on at {offset}: {why}", { digest, offset: ingest.offset, why: messageOf(error) });
-        await Bun.sleep(200 * (attempt + 1));
+        await Bun.sleep(pause * (attempt + 1));
       }
+    }
+  }
+
+  /** Asks for what is not here yet, and takes it to its end. */
+  async #transfer(ingest: Ingest): Promise<void> {
+    const { repository, digest, patience = PATIENCE } = this.#options;
+    const connection = new AbortController();
+    try {
+      const answer = await repository.blob(digest, { offset: ingest.offset, signal: connection.signal });
+      if (answer.offset !== ingest.offset) await this.#restart(ingest);
+      this.size = answer.size;
+      this.#begun.resolve();
+      for await (const piece of piecesOf(answer.body, patience)) {
+        await ingest.write(piece);
+        this.#advance(ingest.offset);
+      }
+      if (this.size !== undefined && ingest.offset < this.size)
+        throw new LighterError("unavailable", `the connection broke off after ${ingest.offset} of ${this.size} bytes`);
+    } catch (error) {
+      connection.abort();
+      throw error;
     }
   }
 
