@@ -45,6 +45,7 @@ export class MeterV1 implements Meter {
   readonly #network: NetworkMeter;
   readonly #file: (controller: string, name: string) => KernelFile;
   readonly #files = new Map<string, KernelFile>();
+  #last: CpuUsage | undefined;
 
   /** @param directory the cgroup's directory in a controller's hierarchy; undefined where it is not mounted */
   constructor(directory: (controller: string) => string | undefined, network: NetworkMeter) {
@@ -91,10 +92,13 @@ export class MeterV1 implements Meter {
   #cpu(file: (controller: string, name: string) => KernelFile): CpuUsage | undefined {
     const perCpu = file("cpuacct", "cpuacct.usage_percpu").read()?.trim().split(" ").map(Number);
     if (perCpu === undefined) return undefined;
+    const total = perCpu.reduce((sum, value) => sum + value, 0);
+    // Nothing has run since: what its running is counted by has not changed either.
+    if (this.#last?.total === total) return { ...this.#last, perCpu };
     const ticks = file("cpuacct", "cpuacct.stat").scan(parseTicks) ?? {};
     const quota = file("cpu", "cpu.stat").scan(parseQuota) ?? {};
-    return {
-      total: perCpu.reduce((sum, value) => sum + value, 0),
+    this.#last = {
+      total,
       perCpu,
       user: numberIn(ticks, "user") * TICK_NANOSECONDS,
       system: numberIn(ticks, "system") * TICK_NANOSECONDS,
@@ -102,6 +106,7 @@ export class MeterV1 implements Meter {
       throttledPeriods: numberIn(quota, "nr_throttled"),
       throttledTime: numberIn(quota, "throttled_time"),
     };
+    return this.#last;
   }
 
   #memory(): MemoryUsage {
