@@ -1,4 +1,4 @@
-import { messageOf } from "../base/errors.ts";
+import { kindOf, LighterError, messageOf } from "../base/errors.ts";
 import type { Repository } from "../distribution/distribution.ts";
 import { digestOf } from "../oci/digest.ts";
 import type { Descriptor, Digest, Manifest } from "../oci/image.ts";
@@ -8,8 +8,13 @@ export interface Signature {
   /** The bytes that the signature is over. */
   signed: Uint8Array;
   signatures: Uint8Array[];
-  /** Digests of what is signed for. */
-  digests: string[];
+  /** What is signed for. */
+  subjects: SignedSubject[];
+}
+
+/** Content that a signature is for. */
+export interface SignedSubject {
+  digest: string;
   /** The name that the signer gave it; undefined where he gave none. */
   name: string | undefined;
 }
@@ -33,17 +38,49 @@ const MOST_DOCUMENT = 1 << 20;
 const MOST_REFERRERS = 64;
 const MOST_LAYERS = 64;
 
-/** All signatures of a manifest: those under cosign's tag, and those that refer to it. Throws what keeps the registry from answering. */
+/**
+ * All signatures of a manifest: those under cosign's tag, and those that refer to it. What cannot be read keeps none of the others from being found.
+ * Throws what keeps the registry from telling what there is, where none was found.
+ */
 export async function findSignatures(repository: Repository, digest: Digest, signal?: AbortSignal): Promise<FoundSignatures> {
   const options = signal === undefined ? {} : { signal };
   const found: FoundSignatures = { signatures: [], problems: [] };
-  const tagged = await manifestOrNothing(repository, `${digest.replace(":", "-")}.sig`, options);
-  if (tagged !== undefined) await readManifestOf(repository, tagged, found, options);
-  for (const referrer of (await repository.referrers(digest, options)).slice(0, MOST_REFERRERS)) {
-    const bytes = await manifestOrNothing(repository, referrer.digest, options);
-    if (bytes !== undefined) await readManifestOf(repository, bytes, found, options);
-  }
+  const failures: unknown[] = [];
+  const missed = (error: unknown): void => void failures.push(error);
+  await attempt(async () => {
+    const bytes = await manifestOrNothing(repository, `${digest.replace(":", "-")}.sig`, options);
+    if (bytes !== undefined) await attempt(() => readManifestOf(repository, bytes, found, options), problemOf(found));
+  }, missed);
+  await attempt(async () => {
+    for (const referrer of (await repository.referrers(digest, options)).slice(0, MOST_REFERRERS))
+      await attempt(() => readReferrer(repository, referrer.digest, found, options), problemOf(found));
+  }, missed);
+  if (found.signatures.length === 0 && failures.length > 0) throw failures[0];
   return found;
+}
+
+/** Does something that may fail, unless it was to stop. */
+async function attempt(work: () => Promise<void>, failed: (error: unknown) => void): Promise<void> {
+  try {
+    await work();
+  } catch (error) {
+    if (kindOf(error) === "cancelled") throw error;
+    failed(error);
+  }
+}
+
+function problemOf({ problems }: FoundSignatures): (error: unknown) => void {
+  return (error) => void problems.push(messageOf(error));
+}
+
+async function readReferrer(
+  repository: Repository,
+  digest: Digest,
+  found: FoundSignatures,
+  options: { signal?: AbortSignal },
+): Promise<void> {
+  const bytes = await manifestOrNothing(repository, digest, options);
+  if (bytes !== undefined) await readManifestOf(repository, bytes, found, options);
 }
 
 async function manifestOrNothing(
@@ -54,7 +91,7 @@ async function manifestOrNothing(
   try {
     return (await repository.manifest(reference, options)).bytes;
   } catch (error) {
-    if ((error as { kind?: unknown }).kind === "not-found") return undefined;
+    if (kindOf(error) === "not-found") return undefined;
     throw error;
   }
 }
@@ -65,17 +102,14 @@ async function readManifestOf(
   found: FoundSignatures,
   options: { signal?: AbortSignal },
 ): Promise<void> {
-  const { layers } = JSON.parse(new TextDecoder().decode(bytes)) as Partial<Manifest>;
+  const { layers } = parse<Partial<Manifest>>(bytes);
   for (const layer of (Array.isArray(layers) ? layers : []).slice(0, MOST_LAYERS)) {
     const read = layer.mediaType === SIMPLE_SIGNING ? readSimple : BUNDLE.test(String(layer.mediaType)) ? readBundle : undefined;
     if (read === undefined) continue;
-    try {
+    await attempt(async () => {
       const signature = read(await readLayer(repository, layer, options), layer);
       if (signature !== undefined) found.signatures.push(signature);
-    } catch (error) {
-      if ((error as { kind?: unknown }).kind === "cancelled") throw error;
-      found.problems.push(messageOf(error));
-    }
+    }, problemOf(found));
   }
 }
 
@@ -89,8 +123,7 @@ function readSimple(bytes: Uint8Array, layer: Descriptor): Signature {
   return {
     signed: bytes,
     signatures: [Buffer.from(layer.annotations?.[SIGNATURE] ?? "", "base64")],
-    digests: [String(critical?.image?.["docker-manifest-digest"])],
-    name: typeof name === "string" && name !== "" ? name : undefined,
+    subjects: [{ digest: String(critical?.image?.["docker-manifest-digest"]), name: textOf(name) }],
   };
 }
 
@@ -111,13 +144,22 @@ function readBundle(bytes: Uint8Array): Signature | undefined {
   const { predicateType, subject } = JSON.parse(payload.toString()) as Statement;
   if (predicateType !== SIGN) return undefined;
   const subjects = Array.isArray(subject) ? subject : [];
-  const name = subjects[0]?.name;
   return {
     signed: paddedForSigning(STATEMENT, payload),
     signatures: (Array.isArray(envelope.signatures) ? envelope.signatures : []).map(({ sig }) => Buffer.from(String(sig), "base64")),
-    digests: subjects.map(({ digest }) => `sha256:${String(digest?.sha256)}`),
-    name: typeof name === "string" && name !== "" ? name : undefined,
+    subjects: subjects.map(({ name, digest }) => ({ digest: `sha256:${String(digest?.sha256)}`, name: textOf(name) })),
   };
+}
+
+/** A JSON object of a registry. */
+function parse<T extends object>(bytes: Uint8Array): T {
+  const value: unknown = JSON.parse(new TextDecoder().decode(bytes));
+  if (typeof value !== "object" || value === null) throw new LighterError("invalid", "a signature's document is not an object");
+  return value as T;
+}
+
+function textOf(value: unknown): string | undefined {
+  return typeof value === "string" && value !== "" ? value : undefined;
 }
 
 /** The bytes that are signed of an envelope: https://github.com/secure-systems-lab/dsse/blob/master/protocol.md */

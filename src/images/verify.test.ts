@@ -28,6 +28,8 @@ class MemoryRegistry {
   readonly blobs = new Map<string, Uint8Array>();
   readonly referrers = new Map<string, Descriptor[]>();
   readonly asked: string[] = [];
+  /** Paths that are answered with a refusal that is not asked again. */
+  readonly broken = new Set<string>();
   /** Whether it knows the referrers API. */
   modern = true;
   readonly #server = Bun.serve({ hostname: "127.0.0.1", port: 0, fetch: (request) => this.#answer(new URL(request.url).pathname) });
@@ -39,6 +41,7 @@ class MemoryRegistry {
   #answer(path: string): Response {
     this.asked.push(path);
     if (path === "/v2/") return new Response("{}");
+    if (this.broken.has(path)) return new Response("", { status: 400 });
     const [, kind, name = ""] = /^\/v2\/x\/(manifests|blobs|referrers)\/(.*)$/.exec(path) ?? [];
     const manifest = this.manifests.get(name);
     if (kind === "manifests" && manifest !== undefined) return new Response(manifest.text, { headers: { "content-type": manifest.type } });
@@ -109,8 +112,13 @@ function simple(key: KeyObject, digest: string, name = "registry.test/x"): Param
 }
 
 /** A layer with a sigstore bundle. */
-function bundle(key: KeyObject, digest: string, predicateType = SIGN): Parameters<MemoryRegistry["put"]>[0][number] {
-  const subject = [{ name: "registry.test/x", digest: { sha256: digest.replace("sha256:", "") } }];
+function bundle(
+  key: KeyObject,
+  digest: string,
+  predicateType = SIGN,
+  names: Record<string, string> = { "registry.test/x": digest },
+): Parameters<MemoryRegistry["put"]>[0][number] {
+  const subject = Object.entries(names).map(([name, each]) => ({ name, digest: { sha256: each.replace("sha256:", "") } }));
   const payload = Buffer.from(JSON.stringify({ _type: "https://in-toto.io/Statement/v1", predicateType, subject, predicate: {} }));
   const type = "application/vnd.in-toto+json";
   const signed = Buffer.concat([Buffer.from(`DSSEv1 ${type.length} ${type} ${payload.length} `), payload]);
@@ -306,4 +314,53 @@ test("a rule holds for its registry however the host is spelled", async () => {
   for (const name of ["ghcr.io:444/a/b", "xghcr.io/a", "docker.io/other/busybox", "registry.test/y"])
     expect(await rule(name), name).toBeUndefined();
   expect(["**", "host*:443/x", "HOST:80/X"].map(oneSpelling)).toEqual(["**", "host*:443/x", "host:80/X"]);
+});
+
+test("what cannot be read beside a good signature does not take it away, in any order", async () => {
+  const { publicKey, privateKey } = KEYS.ed25519;
+  const type = MEDIA.ociManifest;
+  const bad: Record<string, (registry: MemoryRegistry, digest: Digest) => void> = {
+    "not JSON": (registry, digest) => registry.manifests.set(digest, { type, text: "{" }),
+    "no object": (registry, digest) => registry.manifests.set(digest, { type, text: "null" }),
+    "too large": (registry, digest) => registry.manifests.set(digest, { type, text: " ".repeat(5 << 20) }),
+    refused: (registry, digest) => registry.broken.add(`/v2/x/manifests/${digest}`),
+    artifact: (registry, digest) =>
+      registry.manifests.set(digest, { type: "application/vnd.oci.artifact.manifest.v1+json", text: `{"blobs":[]}` }),
+  };
+  for (const [name, spoil] of Object.entries(bad)) {
+    await using registry = new MemoryRegistry();
+    const target = image(registry);
+    const digest = digestOf(name);
+    spoil(registry, digest);
+    registry.refer(target.digest, { mediaType: type, digest, size: 1 });
+    expect(await refusal(registry, target, { keys: [publicKey] }), name).toContain("the pull wants it signed");
+    registry.refer(target.digest, registry.put([simple(privateKey, target.digest)]));
+    expect(await verify(registry, target, { keys: [publicKey] }), name).toHaveLength(1);
+  }
+  await using registry = new MemoryRegistry();
+  const target = image(registry);
+  const tag = `${target.digest.replace(":", "-")}.sig`;
+  registry.put([simple(privateKey, target.digest)], tag);
+  registry.broken.add(`/v2/x/referrers/${target.digest}`);
+  expect(await verify(registry, target, { keys: [publicKey] })).toHaveLength(1);
+  registry.manifests.set(tag, { type, text: "{" });
+  await expect(verify(registry, target, { keys: [publicKey] })).rejects.toThrow();
+  const rule = { images: "**", mode: "warn", keys: [pem(publicKey)] };
+  const [warning = ""] = await verify(registry, target, { policy: { rules: [rule] } });
+  expect(warning).toMatch(/^WARNING: .*: its signatures cannot be read \(.*\), and the policy .* wants it signed$/);
+});
+
+test("of a statement about several subjects, the name of the image's own counts", async () => {
+  const { publicKey, privateKey } = KEYS.ed25519;
+  const other = digestOf("another image");
+  for (const good of [true, false]) {
+    await using registry = new MemoryRegistry();
+    const target = image(registry);
+    const [own, foreign] = [`${registry.host}/x`, "elsewhere.test/y"];
+    const names = good ? { [foreign]: other, [own]: target.digest } : { [own]: other, [foreign]: target.digest };
+    registry.refer(target.digest, registry.put([bundle(privateKey, target.digest, SIGN, names)]));
+    const policy = { rules: [{ images: "**", keys: [pem(publicKey)], identity: true }] };
+    if (good) expect(await verify(registry, target, { policy })).toHaveLength(1);
+    else expect(await refusal(registry, target, { policy })).toContain('is for "elsewhere.test/y", not for');
+  }
 });

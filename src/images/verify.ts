@@ -58,9 +58,11 @@ async function applyRule(rule: VerifyRule, reference: Reference, source: Source,
     const key = await signerOf(rule, reference, source, signal);
     return `Verified: ${source.target.digest} is signed with ${key.name} (${fingerprint(key)})`;
   } catch (error) {
-    if (kindOf(error) !== "forbidden" || rule.mode !== "warn") throw error;
-    logOf("images").warn("{problem}", { problem: messageOf(error) });
-    return `WARNING: ${messageOf(error).replace(/^Cannot pull /, "")}`;
+    if (rule.mode !== "warn" || kindOf(error) === "cancelled" || signal?.aborted === true) throw error;
+    const problem = messageOf(error);
+    logOf("images").warn("{problem}", { problem });
+    if (kindOf(error) === "forbidden") return `WARNING: ${problem.replace(/^Cannot pull /, "")}`;
+    return `WARNING: ${familiarReference(reference)}: its signatures cannot be read (${problem}), and ${rule.source} wants it signed`;
   }
 }
 
@@ -115,12 +117,14 @@ function firstSigner(
 }
 
 /** Why a genuine signature does not count for this image. */
-function contradiction(rule: VerifyRule, reference: Reference, digest: Digest, { digests, name }: Signature): string | undefined {
-  if (!digests.includes(digest)) return `a signature at ${digest} is for other content (${digests.join(", ")})`;
+function contradiction(rule: VerifyRule, reference: Reference, digest: Digest, { subjects }: Signature): string | undefined {
+  const mine = subjects.filter((subject) => subject.digest === digest);
+  if (mine.length === 0) return `a signature at ${digest} is for other content (${subjects.map((each) => each.digest).join(", ")})`;
   if (!rule.identity) return undefined;
   const { registry, repository } = reference;
   const own = formatReference({ registry, repository });
-  const named = name?.replace(/@.*$/, "").replace(/:[^/:]*$/, "");
-  if (named === own || named === familiarName(reference) || named === `index.${own}`) return undefined;
-  return `a signature of ${digest} is for ${name === undefined ? "no name" : `"${name}"`}, not for "${own}"`;
+  const accepted: ReadonlySet<string | undefined> = new Set([own, familiarName(reference), `index.${own}`]);
+  if (mine.some(({ name }) => accepted.has(name?.replace(/@.*$/, "").replace(/:[^/:]*$/, "")))) return undefined;
+  const names = mine.map(({ name }) => (name === undefined ? "no name" : `"${name}"`));
+  return `a signature of ${digest} is for ${names.join(", ")}, not for "${own}"`;
 }
