@@ -79,6 +79,16 @@ export class SnapshotTimer {
     await this.#next();
   }
 
+  /** Writes the index as it is now, whatever is there. Throws where the bucket does not take it. */
+  async now(): Promise<void> {
+    const written = this.#writing.then(() => {
+      this.#written = "";
+      return this.#write();
+    });
+    this.#writing = written.catch(() => undefined);
+    await written;
+  }
+
   #next(): Promise<void> {
     return (this.#writing = this.#writing.then(() =>
       this.#write().catch((error: unknown) => {

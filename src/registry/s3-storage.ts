@@ -258,9 +258,11 @@ class S3Storage implements Storage {
     await this.#client.write(key, bytes);
   }
 
-  /** Deletes objects that no row names. */
+  /** Deletes objects that no row names: not before the bucket's copy of the index names them no more, as somebody may have to begin with that. */
   async #sweep(): Promise<void> {
     const rows = this.#state.all<{ digest: Digest }>("SELECT digest FROM registry_garbage");
+    if (rows.length === 0) return;
+    await this.#snapshots.now();
     for (let at = 0; at < rows.length; at += PARALLEL)
       await Promise.all(rows.slice(at, at + PARALLEL).map(({ digest }) => this.#remove(digest)));
   }
