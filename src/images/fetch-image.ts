@@ -151,7 +151,9 @@ async function fetchInMemory(repositories: readonly Repository[], descriptor: De
   for (;;) {
     const memory = memoryIngest();
     const from = new Set<Repository>();
-    await fetchBlob(memory, descriptor, { repositories, signal, progress: () => undefined, from: (each) => from.add(each) });
+    const progress = (): void => undefined;
+    // In one piece: what is held in memory only grows at its end.
+    await fetchBlob(memory, descriptor, { repositories, signal, progress, from: (each) => from.add(each), ranges: false });
     const bytes = memory.bytes();
     const digest = `sha256:${new Bun.CryptoHasher("sha256").update(bytes).digest("hex")}`;
     if (digest === descriptor.digest) return bytes;

@@ -9,7 +9,7 @@ import type { Reader } from "../state/state.ts";
 import type { GcReport } from "../wire/gc-report.ts";
 import type { DescribeContext } from "./describe.ts";
 import type { GcPolicy } from "./gc-policy.ts";
-import { planGc, shortage, type Candidate, type Fullness, type Goner } from "./gc-plan.ts";
+import { isPinned, planGc, shortage, type Candidate, type Fullness, type Goner } from "./gc-plan.ts";
 import { configOf } from "./list.ts";
 import { pinsOf } from "./pins.ts";
 import { drop, untag, type RemoveContext } from "./remove.ts";
@@ -41,7 +41,7 @@ export async function collectImages(context: GcContext, policy: GcPolicy, { dryR
   const lack = shortage(policy, fullness);
   const chosen = choose(goners, spare, bytesOf, before, lack);
   const lastUsed = new Map(candidates.map((one) => [one.id, one.lastUsed]));
-  const gone = dryRun ? chosen : await removeAll(context, chosen, lastUsed);
+  const gone = dryRun ? chosen : await removeAll(context, chosen, { lastUsed, pins: policy.pins });
   const planned = gone.reduce((sum, { image, whole: all }) => sum + (all ? (bytesOf.get(image) ?? 0) : 0), before);
   const used = (image: Digest): string => toRfc3339Nano(lastUsed.get(image) ?? 0n);
   const namesOfOne = new Map(candidates.map(({ id, names }) => [id, names.map(({ name }) => familiar(name))]));
@@ -86,10 +86,16 @@ function choose(
   return chosen;
 }
 
-async function removeAll(context: GcContext, chosen: readonly Goner[], lastUsed: ReadonlyMap<Digest, bigint>): Promise<Goner[]> {
+/** How images were judged: when each was used, and the policy's pins. */
+interface Judged {
+  lastUsed: ReadonlyMap<Digest, bigint>;
+  pins: readonly string[];
+}
+
+async function removeAll(context: GcContext, chosen: readonly Goner[], judged: Judged): Promise<Goner[]> {
   const gone: Goner[] = [];
   for (const [index, one] of chosen.entries()) {
-    if (removeOne(context, one, lastUsed.get(one.image))) gone.push(one);
+    if (removeOne(context, one, judged)) gone.push(one);
     if (index % PER_COLLECTION === PER_COLLECTION - 1) await context.collect();
     else if (index % AT_ONCE === AT_ONCE - 1) await new Promise((resolve) => setImmediate(resolve));
   }
@@ -97,13 +103,15 @@ async function removeAll(context: GcContext, chosen: readonly Goner[], lastUsed:
 }
 
 /** In one transaction: whether it is still as it was when it was judged, and then its end. */
-function removeOne({ state, users, changed }: GcContext, one: Goner, lastUsed: bigint | undefined): boolean {
+function removeOne({ state, users, changed }: GcContext, one: Goner, judged: Judged): boolean {
   return state.write(
     (tx) => {
       const image = imageById(tx, one.image);
-      if (image === undefined || BigInt(image.last_used) !== lastUsed) return false;
+      if (image === undefined || BigInt(image.last_used) !== judged.lastUsed.get(one.image)) return false;
       if (users(one.image).length > 0 || leaseOf(tx, one.image) !== undefined) return false;
       const rows = namesOf(tx, one.image);
+      const pins = [...judged.pins, ...pinsOf(tx)];
+      if (rows.some(({ name }) => pins.some((pattern) => isPinned(pattern, name)))) return false;
       const going = rows.filter(({ name }) => one.names.includes(name));
       // A name that came meanwhile is a use.
       if (one.whole && going.length < rows.length) return false;
