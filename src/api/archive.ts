@@ -11,7 +11,7 @@ export async function statPath(call: Call): Promise<Answer> {
 /** A path of the container as a tar stream. */
 export async function getArchive(call: Call): Promise<Answer> {
   const { stat, tar } = await call.engine.containers.archive(param(call, "id"), pathOf(call), { signal: call.signal });
-  return { status: 200, headers: { ...statHeader(stat), ...TAR }, stream: (out) => pour(tar, out) };
+  return { status: 200, headers: { ...statHeader(stat), ...TAR }, stream: (out) => pour(tar, out, call.signal) };
 }
 
 /** Unpacks a tar stream (plain, gzip, bzip2, xz or zstd) into a directory of the container. */
@@ -28,14 +28,15 @@ export async function putArchive(call: Call): Promise<Answer> {
 /** The whole root file system as a tar stream. */
 export async function exportRoot(call: Call): Promise<Answer> {
   const tar = await call.engine.containers.export(param(call, "id"), { signal: call.signal });
-  return { status: 200, headers: { "Content-Type": "application/octet-stream" }, stream: (out) => pour(tar, out) };
+  return { status: 200, headers: { "Content-Type": "application/octet-stream" }, stream: (out) => pour(tar, out, call.signal) };
 }
 
 const TAR = { "Content-Type": "application/x-tar" };
 
-/** Sends a byte stream as the client takes it. A failure in the middle breaks the answer off. */
-export async function pour(source: ReadableStream<Uint8Array>, out: AnswerStream): Promise<void> {
+/** Sends a byte stream as the client takes it. A failure in the middle breaks the answer off; for a client that is gone nothing more is read. */
+export async function pour(source: ReadableStream<Uint8Array>, out: AnswerStream, signal: AbortSignal): Promise<void> {
   for await (const piece of source) {
+    if (signal.aborted) throw new LighterError("cancelled", "the client has closed the connection");
     if (!out.write(piece)) await out.drained();
   }
 }

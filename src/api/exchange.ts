@@ -89,7 +89,7 @@ function getBlob(call: Call, { repository, target }: Asked, method: string): Ans
   };
   if (method === "HEAD") return { status: 200, headers: { ...headers, "Content-Length": String(blob.size) } };
   const stream = Bun.file(blob.path).slice(start, end).stream();
-  const answer = { status: 200, headers, stream: (out: Parameters<typeof pour>[1]) => pour(stream, out) };
+  const answer = { status: 200, headers, stream: (out: Parameters<typeof pour>[1]) => pour(stream, out, call.signal) };
   return first === ""
     ? answer
     : { ...answer, status: 206, headers: { ...headers, "Content-Range": `bytes ${start}-${end - 1}/${blob.size}` } };
@@ -113,7 +113,7 @@ async function upload(call: Call, asked: Asked, method: string): Promise<Answer>
     return { status: 201, headers: { ...VERSION, "Docker-Content-Digest": digest } };
   }
   const start = /^(\d+)-\d+$/.exec(call.header("content-range") ?? "")?.[1];
-  const arrived = await images.append(ref, start === undefined ? undefined : Number(start), call.body.stream());
+  const arrived = await images.append(repository, ref, start === undefined ? undefined : Number(start), call.body.stream());
   if (arrived === undefined) return { status: 416, headers: session(asked, target, await images.arrived(ref)) };
   return { status: 202, headers: session(asked, target, arrived) };
 }

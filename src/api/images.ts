@@ -188,7 +188,7 @@ export async function save(call: Call): Promise<Answer> {
   if (names.length === 0) throw new LighterError("invalid", "no image names given");
   const platforms = platformsOf(query.list("platform"));
   const tar = await call.engine.images.save(names, { signal, ...(platforms && { platforms }) });
-  return { status: 200, headers: { "Content-Type": "application/x-tar" }, stream: (out) => pour(tar, out) };
+  return { status: 200, headers: { "Content-Type": "application/x-tar" }, stream: (out) => pour(tar, out, signal) };
 }
 
 /** Loads images of a tar stream, telling their progress. */

@@ -332,3 +332,20 @@ test("cp: the stat travels in a header, the archive as the body", async () => {
   expect(unpacked).toEqual(["web", "/tmp", "in", { noOverwriteDirNonDir: true, copyUidGid: false }]);
   expect((await request(engine, "GET /containers/web/archive")).status).toBe(400);
 });
+
+test("a stream for a client that left is read no further, and its source is told", async () => {
+  const controller = new AbortController();
+  let pieces = 0;
+  const left = Promise.withResolvers<void>();
+  const endless = new ReadableStream<Uint8Array>({
+    pull: (source) => {
+      if (++pieces === 3) controller.abort();
+      source.enqueue(Buffer.from("x"));
+    },
+    cancel: () => left.resolve(),
+  });
+  const engine = engineWith({ containers: { export: () => Promise.resolve(endless) } });
+  await expect(request(engine, "GET /containers/web/export", { signal: controller.signal })).rejects.toThrow("closed the connection");
+  await left.promise;
+  expect(pieces).toBeLessThan(6);
+});

@@ -6,7 +6,7 @@ import { done, json, param, type Answer, type Call } from "./call.ts";
 /** Ours: a volume's files, labels and options as a tar archive. */
 export async function backup(call: Call): Promise<Answer> {
   const archive = await call.engine.volumes.backup(param(call, "name"), freezing(call));
-  return { status: 200, headers: { "Content-Type": "application/x-tar" }, stream: (out) => pour(archive, out) };
+  return { status: 200, headers: { "Content-Type": "application/x-tar" }, stream: (out) => pour(archive, out, call.signal) };
 }
 
 /** Ours: a new volume of such an archive. */

@@ -2,8 +2,12 @@ import { kindOf, LighterError, messageOf } from "../base/errors.ts";
 import type { Blob, Content, Ingest, Lease } from "../content/content.ts";
 import type { Repository, TransferLimits } from "../distribution/distribution.ts";
 import type { Descriptor, Digest } from "../oci/image.ts";
+import { pause } from "../distribution/retry.ts";
 import { fetchBlob } from "./fetch-blob.ts";
 import { RANGES } from "./range-plan.ts";
+
+/** Between two looks at a blob that somebody else is writing, in milliseconds. */
+const PUSHED = 200;
 
 /** What one pull gets told of a download that it may share with others. */
 export interface Listener {
@@ -117,7 +121,8 @@ export class Downloads {
     await this.#enter(running.abort.signal);
     running.waiting = false;
     try {
-      const ingest = await this.#content.ingest(blob.digest);
+      const ingest = await this.#claim(blob.digest, running.abort.signal);
+      if (!("write" in ingest)) return this.#present(ingest, running, started);
       const resumed = ingest.received > 0;
       const sources = new Set<Repository>();
       started(blob.digest);
@@ -128,11 +133,38 @@ export class Downloads {
         const doubtful = resumed || blob.size >= RANGES.from || [...sources].some((each) => each.host.mirror === true);
         if (!doubtful || kindOf(error) !== "invalid" || sources.size === 0) throw error;
         for (const each of sources) each.distrust(messageOf(error));
-        return await this.#transfer(await this.#content.ingest(blob.digest), blob, { repositories, running, sources, whole: true });
+        const again = await this.#claim(blob.digest, running.abort.signal);
+        if (!("write" in again)) return this.#present(again, running, started);
+        return await this.#transfer(again, blob, { repositories, running, sources, whole: true });
       }
     } finally {
       this.#leave();
     }
+  }
+
+  /** The partial file; while another daemon pushes the same blob that one has it, and the blob may be here in the end. */
+  async #claim(digest: Digest, signal: AbortSignal): Promise<Ingest | Blob> {
+    for (;;) {
+      try {
+        return await this.#content.ingest(digest);
+      } catch (error) {
+        if (kindOf(error) !== "conflict") throw error;
+      }
+      if (signal.aborted) throw new LighterError("cancelled", "context canceled");
+      await pause(PUSHED, signal);
+      const blob = this.#content.blob(digest);
+      if (blob !== undefined) return blob;
+    }
+  }
+
+  /** What another one has brought meanwhile. */
+  #present(blob: Blob, { listeners }: Running, started: (ref: string) => void): Blob {
+    for (const [listener, lease] of listeners) {
+      lease.addBlob(blob.digest);
+      listener.progress(blob.size);
+    }
+    started(blob.digest);
+    return blob;
   }
 
   async #transfer(

@@ -7,6 +7,7 @@ import { isIndex, isManifest, type Descriptor, type Digest } from "../oci/image.
 import type { State } from "../state/state.ts";
 import { imageEvent } from "./image-events.ts";
 import { bestFor, gather, unpackAll } from "./load.ts";
+import { readOrStall } from "./read-body.ts";
 import { recordImage } from "./record.ts";
 import { imageById, nameRow, putName } from "./rows.ts";
 
@@ -16,17 +17,35 @@ export type Repository = Pick<Reference, "registry" | "repository">;
 /** How long what came for an image is kept for the rest of it, and once it is whole for another tag under way, in milliseconds. */
 const PATIENCE = 15 * 60_000;
 const AFTERWARDS = 60_000;
+/** After so long without a byte whoever uploads counts as gone, in milliseconds: others wait for the blob. */
+const STALL = 60_000;
+
+interface ExchangeContext {
+  state: State;
+  content: Content;
+  changed: () => void;
+  /** In the place of {@link PATIENCE} and {@link STALL}. */
+  patience?: number;
+  stall?: number;
+}
+
+/** What came for an image that is not whole yet, and how many uploads for it run. */
+interface Kept {
+  lease: Lease;
+  uploads: number;
+  timer: ReturnType<typeof setTimeout> | undefined;
+}
 
 /**
  * The images of this store as another one sees them: what a push or pull over ssh talks to, in the words of the distribution protocol.
  * An upload of a blob whose digest is told at its start is found again by it, in any later push or pull.
  */
 export class ImageExchange {
-  readonly #context: { state: State; content: Content; changed: () => void };
-  /** What came for an image that is not whole yet, by its repository. */
-  readonly #kept = new Map<string, { lease: Lease; timer: ReturnType<typeof setTimeout> }>();
+  readonly #context: ExchangeContext;
+  /** By repository. */
+  readonly #kept = new Map<string, Kept>();
 
-  constructor(context: { state: State; content: Content; changed: () => void }) {
+  constructor(context: ExchangeContext) {
     this.#context = context;
   }
 
@@ -67,11 +86,17 @@ export class ImageExchange {
   }
 
   /** Appends to an upload. What came before a failure stays. Returns how much is here; undefined where `start` is not where the upload stands. */
-  async append(ref: string, start: number | undefined, pieces: AsyncIterable<Uint8Array>): Promise<number | undefined> {
+  async append(
+    repository: Repository,
+    ref: string,
+    start: number | undefined,
+    pieces: ReadableStream<Uint8Array>,
+  ): Promise<number | undefined> {
+    using _ = this.#uploading(repository);
     const ingest = await this.#context.content.ingest(ref);
     try {
       if (start !== undefined && start !== ingest.offset) return undefined;
-      await write(ingest, pieces);
+      await this.#write(ingest, pieces);
       return ingest.offset;
     } finally {
       await ingest.suspend();
@@ -79,10 +104,11 @@ export class ImageExchange {
   }
 
   /** Closes an upload. Throws `invalid` for content of another digest, which is removed. */
-  async finish(repository: Repository, ref: string, digest: Digest, pieces: AsyncIterable<Uint8Array>): Promise<void> {
+  async finish(repository: Repository, ref: string, digest: Digest, pieces: ReadableStream<Uint8Array>): Promise<void> {
+    using _ = this.#uploading(repository);
     const ingest = await this.#context.content.ingest(ref);
     try {
-      await write(ingest, pieces);
+      await this.#write(ingest, pieces);
     } catch (error) {
       await ingest.suspend();
       throw error;
@@ -135,19 +161,50 @@ export class ImageExchange {
       .finally(() => lease.release());
   }
 
-  /** Keeps what is added to it until nothing more came for the repository for so many milliseconds. */
-  #lease(repository: Repository, patience = PATIENCE): Lease {
+  /** Writes what comes to an upload. Throws `unavailable` when nothing comes for a while. */
+  async #write(ingest: Ingest, pieces: ReadableStream<Uint8Array>): Promise<void> {
+    const { stall = STALL } = this.#context;
+    const reader = pieces.getReader();
+    try {
+      for (let piece = await readOrStall(reader, stall); piece !== undefined; piece = await readOrStall(reader, stall))
+        await ingest.write(piece);
+    } finally {
+      reader.cancel().catch(() => undefined);
+    }
+  }
+
+  /** Keeps what is added to it until no upload for the repository runs, and nothing more came for it for so many milliseconds. */
+  #lease(repository: Repository, patience = this.#context.patience ?? PATIENCE): Lease {
+    return this.#keep(repository, patience).lease;
+  }
+
+  #keep(repository: Repository, patience: number): Kept {
     const key = keyOf(repository);
-    const known = this.#kept.get(key);
-    clearTimeout(known?.timer);
-    const lease = known?.lease ?? this.#context.content.lease(`exchange ${key}`);
-    const timer = setTimeout(() => {
+    const kept = this.#kept.get(key) ?? { lease: this.#context.content.lease(`exchange ${key}`), uploads: 0, timer: undefined };
+    this.#kept.set(key, kept);
+    clearTimeout(kept.timer);
+    // The end of an upload sets the clock anew.
+    if (kept.uploads > 0) return kept;
+    kept.timer = setTimeout(() => {
       this.#kept.delete(key);
-      lease.release();
+      kept.lease.release();
     }, patience);
-    timer.unref();
-    this.#kept.set(key, { lease, timer });
-    return lease;
+    kept.timer.unref();
+    return kept;
+  }
+
+  /** While an upload runs nothing of its repository is let go, however long it takes. */
+  #uploading(repository: Repository): Disposable {
+    const patience = this.#context.patience ?? PATIENCE;
+    const kept = this.#keep(repository, patience);
+    kept.uploads++;
+    clearTimeout(kept.timer);
+    return {
+      [Symbol.dispose]: () => {
+        kept.uploads--;
+        if (this.#kept.get(keyOf(repository)) === kept) this.#keep(repository, patience);
+      },
+    };
   }
 
   /** Ends what waits. */
@@ -159,8 +216,4 @@ export class ImageExchange {
 
 function keyOf({ registry, repository }: Repository): string {
   return `${registry}/${repository}`;
-}
-
-async function write(ingest: Ingest, pieces: AsyncIterable<Uint8Array>): Promise<void> {
-  for await (const piece of pieces) await ingest.write(piece);
 }

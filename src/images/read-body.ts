@@ -5,13 +5,14 @@ const STALL_MS = 30_000;
 /** Bytes that may wait for the disk: what a broken connection has delivered is lost unless it was read, so reading goes first. */
 const MOST_PENDING = 2 << 20;
 
-/** The next bytes of a body, undefined at its end. Throws `unavailable` when none come for 30 seconds. */
-export async function readOrStall(reader: {
-  read(): Promise<{ done: boolean; value?: Uint8Array | undefined }>;
-}): Promise<Uint8Array | undefined> {
+/** The next bytes of a body, undefined at its end. Throws `unavailable` when none come for `patience` milliseconds (by default 30 seconds). */
+export async function readOrStall(
+  reader: { read(): Promise<{ done: boolean; value?: Uint8Array | undefined }> },
+  patience = STALL_MS,
+): Promise<Uint8Array | undefined> {
   let timer: ReturnType<typeof setTimeout> | undefined;
   const stalled = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new LighterError("unavailable", `no data for ${STALL_MS / 1000} seconds`)), STALL_MS);
+    timer = setTimeout(() => reject(new LighterError("unavailable", `no data for ${patience / 1000} seconds`)), patience);
   });
   try {
     const { done, value } = await Promise.race([reader.read(), stalled]);
