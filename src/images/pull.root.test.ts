@@ -6,6 +6,7 @@ import { gzipSync } from "node:zlib";
 import { hostileRegistry, type HostileRegistry } from "../distribution/hostile.suite.ts";
 import { digestOf } from "../oci/digest.ts";
 import { MEDIA, type Descriptor, type Digest } from "../oci/image.ts";
+import { RANGES } from "./range-plan.ts";
 import { failure, layerOf, randomLayer, workshop, type Workshop } from "./workshop.suite.ts";
 
 /** An image of one layer with the configuration given. */
@@ -115,6 +116,27 @@ describe.skipIf(process.getuid?.() !== 0)("pull", () => {
     expect((await shop.images.runnable(name)).manifest).toBe(mine.digest);
     const none = await failure(shop.images.pull(name, { platform: "linux/riscv64", progress: shop.progress }));
     expect(none.message).toBe("no matching manifest for linux/riscv64 in the manifest list entries");
+  });
+
+  test("an attestation, which is held in memory, comes in one piece however large it is", async () => {
+    await using registry = await hostileRegistry();
+    await using shop = await workshop();
+    const [os, architecture] = ["linux", process.arch === "x64" ? "amd64" : process.arch];
+    const mine = { ...registry.addImage("x", "a", [layerOf({ a: "1" })]), platform: { os, architecture } };
+    const large = registry.addBlob(new Uint8Array(RANGES.from + 1), "application/vnd.in-toto+json");
+    const config = registry.addBlob(new TextEncoder().encode("{}"), MEDIA.ociConfig);
+    const said = registry.addManifest("x", "c", { schemaVersion: 2, mediaType: MEDIA.ociManifest, config, layers: [large] });
+    const attestation = {
+      ...said,
+      platform: { os: "unknown", architecture: "unknown" },
+      annotations: { "vnd.docker.reference.type": "attestation-manifest", "vnd.docker.reference.digest": mine.digest },
+    };
+    const index = { schemaVersion: 2, mediaType: MEDIA.ociIndex, manifests: [mine, attestation] };
+    registry.addManifest("x", "1", index, MEDIA.ociIndex);
+    await shop.images.pull(`${registry.host}/x:1`, { progress: shop.progress });
+    expect(shop.content.blob(large.digest)?.size).toBe(RANGES.from + 1);
+    const asked = registry.requests.filter(({ path }) => path.endsWith(`/blobs/${large.digest}`));
+    expect(asked.map(({ headers }) => headers.range)).toEqual([undefined]);
   });
 
   test("connections that break at random points: each goes on about where it stopped", async () => {
