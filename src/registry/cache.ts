@@ -62,6 +62,9 @@ class Cache implements PullThrough {
   readonly #checks = new Map<string, Promise<Outcome>>();
   /** Upstreams that failed, until when (milliseconds) they are left alone. */
   readonly #resting = new Map<string, number>();
+  /** The run that keeps to the bound, and the one that waits for its end. */
+  #bounding: Promise<void> = Promise.resolve();
+  #following: Promise<void> | undefined;
 
   constructor(options: CacheOptions) {
     this.#options = options;
@@ -283,9 +286,21 @@ class Cache implements PullThrough {
       putLink(tx, { repository, digest, kind: "blob", media_type: "application/octet-stream" });
   }
 
-  async #bound(): Promise<void> {
+  /** One run at a time: whoever comes meanwhile is served by the one that follows it. */
+  #bound(): Promise<void> {
+    if (this.#options.limit === undefined) return Promise.resolve();
+    this.#following ??= this.#bounding.then(() => {
+      this.#following = undefined;
+      return this.#boundNow();
+    });
+    const run = this.#following;
+    this.#bounding = run.catch(() => undefined);
+    return run;
+  }
+
+  async #boundNow(): Promise<void> {
     const { context, limit } = this.#options;
-    if (limit !== undefined && evict(context.state, limit)) await context.content.collect();
+    if (limit !== undefined && (await evict(context.state, limit))) await context.content.collect();
   }
 
   async #tags(upstream: Upstream, call: Call): Promise<Response> {
