@@ -132,8 +132,8 @@ export interface Content {
   freed(images: readonly Digest[]): Promise<Freed>;
   /** Bytes that a prune of images without containers would free. */
   reclaimable(): number;
-  /** Removes partial downloads that were not touched for `age` milliseconds. */
-  sweepPartials(age: number): Promise<void>;
+  /** Removes partial downloads that were not touched for `age` milliseconds; with `prefixes` those alone whose `ref` begins with one of them. */
+  sweepPartials(age: number, prefixes?: readonly string[]): Promise<void>;
   /** Removes a directory tree: renames it away at once (the path is free when this returns its promise), deletes later on another thread. */
   discard(directory: string): Promise<void>;
   /** Resolves once everything that was discarded or collected so far is deleted. */

@@ -176,10 +176,10 @@ export class ContentStore implements Content {
     return await findFreed(this.#options.state, this.#options.roots ?? [], images);
   }
 
-  async sweepPartials(age: number): Promise<void> {
+  async sweepPartials(age: number, prefixes: readonly string[] = [""]): Promise<void> {
     const before = now() - BigInt(age) * 1_000_000n;
     for (const { ref, updated } of allIngests(this.#options.state)) {
-      if (updated >= before || this.#ingests.has(ref)) continue;
+      if (updated >= before || this.#ingests.has(ref) || !prefixes.some((prefix) => ref.startsWith(prefix))) continue;
       this.#options.state.write((tx) => deleteIngest(tx, ref), { durable: false });
       await rm(ingestFile(this.#places, ref), { force: true });
     }

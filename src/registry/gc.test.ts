@@ -196,6 +196,20 @@ test("receivers hear of everything, in order, again until they take it", async (
   expect(shop.state.all("SELECT 1 FROM registry_notices")).toEqual([]);
 }, 30_000);
 
+test("uploads and downloads that nobody went on with are given up; partial pulls of the engine are not the registry's", async () => {
+  const { content, state } = await open({});
+  const storage = await openStorage({ state, content });
+  for (const ref of ["upload:app:1", `cache-${digestOf("x")}`, digestOf("y")]) {
+    const ingest = await content.ingest(ref);
+    await ingest.write(Buffer.from("part"));
+    await ingest.suspend();
+  }
+  await storage.sweepUploads(60_000);
+  expect(state.all("SELECT ref FROM ingests")).toHaveLength(3);
+  await storage.sweepUploads(-1000);
+  expect(state.all<{ ref: string }>("SELECT ref FROM ingests")).toEqual([{ ref: digestOf("y") }]);
+});
+
 test("metrics tell of requests, bytes and what is kept", async () => {
   const shop = await open({ metrics: { path: "/metrics" } });
   await push(shop, "app", "1");

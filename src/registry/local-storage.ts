@@ -2,6 +2,9 @@ import type { Content } from "../content/content.ts";
 import type { State } from "../state/state.ts";
 import type { Storage } from "./storage.ts";
 
+/** How the names of uploads and of downloads from upstreams begin. */
+const OWN = ["upload:", "cache-"];
+
 /** Blobs as files of the content store; in the daemon they are the engine's own. */
 export function localStorage(content: Content, state: State): Storage {
   return {
@@ -17,7 +20,8 @@ export function localStorage(content: Content, state: State): Storage {
     ingest: (ref) => content.ingest(ref),
     isIngesting: (ref) => state.get("SELECT 1 FROM ingests WHERE ref = ?", ref) !== undefined,
     collect: (options) => content.collect(options),
-    sweepUploads: (age) => content.sweepPartials(age),
+    // In the daemon the store has partial pulls as well, which are not the registry's to judge.
+    sweepUploads: (age) => content.sweepPartials(age, OWN),
     usage: () => content.usage(),
     close: () => Promise.resolve(),
   };
