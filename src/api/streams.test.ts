@@ -337,14 +337,15 @@ test("a stream for a client that left is read no further, and its source is told
   const controller = new AbortController();
   let pieces = 0;
   const left = Promise.withResolvers<void>();
-  const endless = new ReadableStream<Uint8Array>({
+  const long = new ReadableStream<Uint8Array>({
     pull: (source) => {
       if (++pieces === 3) controller.abort();
       source.enqueue(Buffer.from("x"));
+      if (pieces === 100) source.close();
     },
     cancel: () => left.resolve(),
   });
-  const engine = engineWith({ containers: { export: () => Promise.resolve(endless) } });
+  const engine = engineWith({ containers: { export: () => Promise.resolve(long) } });
   await expect(request(engine, "GET /containers/web/export", { signal: controller.signal })).rejects.toThrow("closed the connection");
   await left.promise;
   expect(pieces).toBeLessThan(6);
