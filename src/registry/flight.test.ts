@@ -27,6 +27,8 @@ async function begin(answer: (start: number, asked: number) => Response): Promis
   const server = Bun.serve({
     hostname: "127.0.0.1",
     port: 0,
+    // It would end what stands still by itself.
+    idleTimeout: 0,
     fetch(request) {
       if (new URL(request.url).pathname === "/v2/") return Response.json({});
       starts.push(Number(/^bytes=(\d+)-/.exec(request.headers.get("range") ?? "")?.[1] ?? 0));
