@@ -40,7 +40,7 @@ beforeAll(async () => {
     "600",
   );
   // The image of tools is made by the first call.
-  expect((await debug(["bare", "true"])).code).toBe(0);
+  expect(await debug(["bare", "true"])).toMatchObject({ code: 0 });
 }, 120_000);
 afterAll(async () => await ground?.[Symbol.asyncDispose]());
 

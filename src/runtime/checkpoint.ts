@@ -4,13 +4,15 @@ import { runCommand } from "./command.ts";
 import { type Context, stateRoot } from "./context.ts";
 import type { CheckpointOptions, RuntimeRecord, TaskRecord } from "./runtime.ts";
 
+const BY_RUNC = "containers made with --runtime runc can be checkpointed, given that criu is installed";
+
 /** Throws `unsupported` with what would help where a runtime cannot checkpoint. */
 export function requireCheckpoint(runtime: RuntimeRecord): void {
   if (runtime.checkpoint) return;
   const why =
     runtime.kind === "runc"
       ? "criu is not installed; install it where the daemon finds it (its PATH)"
-      : `runtime "${runtime.name}" was built without CRIU; containers made with --runtime runc can be checkpointed, given that criu is installed`;
+      : `runtime "${runtime.name}" was built without CRIU; ${BY_RUNC}`;
   throw new LighterError("unsupported", `Cannot checkpoint: ${why}`);
 }
 
@@ -25,7 +27,12 @@ export async function checkpointTask(
   if (runtime.kind === "runc") await nameNetwork(`${stateRoot(context, runtime)}/${record.id}/state.json`, record.init.pid);
   const options = ["--image-path", directory, "--work-path", work, ...(leaveRunning ? ["--leave-running"] : [])];
   const { code, output } = await runCommand(context, runtime, ["checkpoint", ...options, record.id]);
-  if (code !== 0) throw new LighterError("runtime", `Cannot checkpoint container ${record.id}: ${lastWords(output)}`);
+  if (code === 0) return;
+  // Debian 13's crun knows CRIU by a library that it loads when it is asked for.
+  const [, library] = /could not load `(libcriu[^`]*)`/.exec(output) ?? [];
+  if (library !== undefined)
+    throw new LighterError("unsupported", `Cannot checkpoint: runtime "${runtime.name}" finds no ${library}; install it, or: ${BY_RUNC}`);
+  throw new LighterError("runtime", `Cannot checkpoint container ${record.id}: ${lastWords(output)}`);
 }
 
 /** runc looks for the network namespace where it was at create: a descriptor that the daemon has closed since. */
