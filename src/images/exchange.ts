@@ -43,6 +43,7 @@ interface Kept {
 export class ImageExchange {
   readonly #context: ExchangeContext;
   /** By repository. */
+  #closed = false;
   readonly #kept = new Map<string, Kept>();
 
   constructor(context: ExchangeContext) {
@@ -184,7 +185,7 @@ export class ImageExchange {
     this.#kept.set(key, kept);
     clearTimeout(kept.timer);
     // The end of an upload sets the clock anew.
-    if (kept.uploads > 0) return kept;
+    if (kept.uploads > 0 || this.#closed) return kept;
     kept.timer = setTimeout(() => {
       this.#kept.delete(key);
       kept.lease.release();
@@ -209,6 +210,7 @@ export class ImageExchange {
 
   /** Ends what waits. */
   close(): void {
+    this.#closed = true;
     for (const { timer } of this.#kept.values()) clearTimeout(timer);
     this.#kept.clear();
   }

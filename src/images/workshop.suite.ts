@@ -49,6 +49,7 @@ export async function workshop(
     users,
     progress: (message) => void messages.push(message),
     async [Symbol.asyncDispose]() {
+      images.exchange.close();
       state.close();
       if (options.root === undefined) await rm(root, { recursive: true, force: true });
     },
