@@ -102,9 +102,7 @@ function bodyOf({ flags: given, args }: DebugCall, target: Target, image: string
   };
   return {
     Image: image,
-    Entrypoint: [],
-    Cmd,
-    WorkingDir: TARGET,
+    ...(target.running ? entering(given.shell, Cmd) : { Entrypoint: [], Cmd, WorkingDir: TARGET }),
     // Seen through a process, it has no path that the kernel could tell.
     Env: [`PWD=${TARGET}`, `PS1=${target.name}:$PWD # `, "HOME=/root"],
     Labels: { "lighter.debug": target.name },
@@ -116,6 +114,11 @@ function bodyOf({ flags: given, args }: DebugCall, target: Target, image: string
     Tty: tty,
     HostConfig: host as NonNullable<CreateBody["HostConfig"]>,
   };
+}
+
+/** crun 1.21 starts nothing in a folder that has no path: the shell goes there. */
+function entering(shell: string, command: readonly string[]): Pick<CreateBody, "Entrypoint" | "Cmd" | "WorkingDir"> {
+  return { Entrypoint: [shell, "-c", `cd ${TARGET} && exec "$@"`, shell], Cmd: [...command], WorkingDir: "/" };
 }
 
 async function session({ app, called }: DebugCall, connection: Connection, id: string): Promise<number> {
