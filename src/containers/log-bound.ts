@@ -68,7 +68,7 @@ export function boundLog(context: Context, row: ContainerRow, live: Live, task: 
     if (!limits.compress) return;
     clearTimeout(packing);
     packing = setTimeout(() => {
-      const above = firstToPack(context, row, path);
+      const above = firstToPack(context, row, live, path);
       packLogs(path, live, above, () => context.closing).catch((error: unknown) =>
         log.debug("cannot compress the log of {id}: {error}", { id: row.id, error: messageOf(error) }),
       );
@@ -151,9 +151,10 @@ function limitsOf(row: ContainerRow): LogLimits {
 }
 
 /** The files behind this number are complete, and sent where they are to be sent. */
-function firstToPack(context: Context, row: ContainerRow, path: string): number {
-  // The monitor may still write to the first one.
-  const above = sizeOfLog(path) === undefined ? 1 : 0;
+function firstToPack(context: Context, row: ContainerRow, live: Live, path: string): number {
+  // A monitor that has not begun its new file yet still writes to the first one.
+  const written = sizeOfLog(path) === undefined && live.task !== undefined && isAlive(live.task.record.monitor);
+  const above = written ? 1 : 0;
   if (!isShipped(row)) return above;
   const shipped = context.shipping.shippedFile(row.id);
   if (shipped !== undefined && inodeOf(path) === shipped) return above;
