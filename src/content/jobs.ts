@@ -3,6 +3,7 @@ import { copyTreeJob } from "./copy-tree.ts";
 import { diffUpperJob } from "./diff-upper.ts";
 import { statPathJob } from "./in-root.ts";
 import type { JobContext } from "./job.ts";
+import { packPartsJob } from "./pack-parts.ts";
 import { packTreeJob } from "./pack-tree.ts";
 import { syncDiskJob } from "./sync-disk.ts";
 import { removeTreeJob, treeSizeJob } from "./tree.ts";
@@ -13,6 +14,7 @@ import { unpackTreeJob } from "./unpack-tree.ts";
 export const JOBS = {
   unpackLayer: unpackLayerJob,
   packTree: packTreeJob,
+  packParts: packPartsJob,
   unpackTree: unpackTreeJob,
   copyStack: copyStackJob,
   copyTree: copyTreeJob,

@@ -22,7 +22,7 @@ import { spanBytes, TAR_END, tarHeader, tarPadding } from "../oci/tar-write.ts";
 import { OPAQUE_WHITEOUT, whiteoutName } from "../oci/whiteout.ts";
 import { type ByteChange, type DiffArgs, findChanges } from "./diff-upper.ts";
 import { findInRoot, openRoot, type PlaceInRoot } from "./in-root.ts";
-import type { JobContext, JobPort } from "./job.ts";
+import type { JobContext } from "./job.ts";
 import { isOpaque, isWhiteout, xattrsOf } from "./lower.ts";
 import { turns } from "./tree.ts";
 import { baseOf, HERE, joinPath, parentOf } from "./tree-path.ts";
@@ -47,16 +47,29 @@ export interface PackArgs extends PlaceInRoot {
   shallow?: readonly string[];
 }
 
+/** What takes the archive, piece by piece: a job's line, or a file. */
+export interface TarTaker {
+  send(piece: Uint8Array, transfer: ArrayBuffer[]): Promise<void>;
+}
+
+/** Makes several archives of one tree: each repeats the directories that its first member lies in. */
+export interface TarCuts {
+  /** Whether a member that takes so many bytes begins the next archive. Asked once for each, in order. */
+  due(path: ByteString, size: number): boolean;
+  /** All of the archive before was taken. */
+  next(): Promise<void>;
+}
+
 const CHUNK = 1 << 20;
 
 /** Collects bytes and hands them on in pieces of one size, so that the same tree always gives the same pieces. */
 class TarOutput {
-  readonly #port: JobPort;
+  readonly #taker: TarTaker;
   #buffer = new Uint8Array(CHUNK);
   #used = 0;
 
-  constructor(port: JobPort) {
-    this.#port = port;
+  constructor(taker: TarTaker) {
+    this.#taker = taker;
   }
 
   async push(bytes: Uint8Array): Promise<void> {
@@ -86,7 +99,7 @@ class TarOutput {
     const piece = this.#used === CHUNK ? this.#buffer : this.#buffer.slice(0, this.#used);
     this.#buffer = new Uint8Array(CHUNK);
     this.#used = 0;
-    await this.#port.send(piece, [piece.buffer as ArrayBuffer]);
+    await this.#taker.send(piece, [piece.buffer as ArrayBuffer]);
   }
 
   async #took(count: number): Promise<void> {
@@ -106,11 +119,20 @@ interface Walk {
   /** Names that are packed, undefined for all, and names that are removed by the directory that they were in. */
   only: ReadonlySet<ByteString> | undefined;
   gone: ReadonlyMap<ByteString, ByteString[]>;
+  cuts: TarCuts | undefined;
+  /** The headers of the directories around what is packed now. */
+  above: Uint8Array[];
   turn: () => Promise<void>;
 }
 
-/** Packs a tree, names sorted by bytes; values on the line are pieces of the archive. Sockets are left out. */
+/** Packs a tree; values on the line are pieces of the archive. */
 export async function packTreeJob(args: PackArgs, context: JobContext): Promise<void> {
+  await packTo(context.port, args, context);
+  context.port.end();
+}
+
+/** Packs a tree, names sorted by bytes, into one archive or, with `cuts`, several. Sockets are left out. */
+export async function packTo(taker: TarTaker, args: PackArgs, context: JobContext, cuts?: TarCuts): Promise<void> {
   const root = openRoot(args.root);
   try {
     const found = findInRoot(root, args.path, args.follow);
@@ -118,11 +140,13 @@ export async function packTreeJob(args: PackArgs, context: JobContext): Promise<
       new Set(paths.map((path) => byteString(args.name === "" ? path.slice(1) : args.name === "/" ? path : `${args.name}${path}`)));
     const walk: Walk = {
       args,
-      output: new TarOutput(context.port),
+      output: new TarOutput(taker),
       links: new Map(),
       except: named(args.except),
       shallow: named(args.shallow),
       ...chosen(args.whole && (await findChanges({ upper: args.root, whole: true, ...args.whole }, context))),
+      cuts,
+      above: [],
       turn: turns(context.signal),
     };
     try {
@@ -130,13 +154,13 @@ export async function packTreeJob(args: PackArgs, context: JobContext): Promise<
       if (found.stat.type === S_IFDIR) {
         if (args.name !== "") await writeDirectory(walk, found.fd, "", found.stat, byteString(args.name));
         await packChildren(walk, HERE, self, byteString(args.name));
+        walk.above.pop();
       } else await packLeaf(walk, found.fd, "", found.stat, byteString(args.name));
     } finally {
       close(found.fd);
     }
     await walk.output.push(TAR_END);
     await walk.output.flush();
-    context.port.end();
   } finally {
     close(root);
   }
@@ -168,21 +192,32 @@ async function packChildren(walk: Walk, dir: number, base: ByteString, name: Byt
       if (typeof stat === "number") continue;
       const path = name === "" ? child : name === "/" ? `/${child}` : joinPath(name.replace(/\/$/, ""), child);
       if (walk.except.has(path) || walk.only?.has(path) === false) continue;
+      if (walk.cuts?.due(path, stat.type === S_IFREG ? stat.size : 0) === true) await cut(walk, walk.cuts);
       if (stat.type !== S_IFDIR) {
         await packLeaf(walk, fd, child, stat, path);
         continue;
       }
       await writeDirectory(walk, fd, child, stat, path);
       if (!walk.shallow.has(path)) await packChildren(walk, fd, child, path);
+      walk.above.pop();
     }
   } finally {
     close(fd);
   }
 }
 
+async function cut(walk: Walk, cuts: TarCuts): Promise<void> {
+  await walk.output.push(TAR_END);
+  await walk.output.flush();
+  await cuts.next();
+  for (const header of walk.above) await walk.output.push(header);
+}
+
 async function writeDirectory(walk: Walk, dir: number, base: ByteString, stat: FileStat, name: ByteString): Promise<void> {
   const path = name.endsWith("/") ? name : `${name}/`;
-  await walk.output.push(tarHeader(entryOf(walk, "directory", dir, base, stat, path)));
+  const header = tarHeader(entryOf(walk, "directory", dir, base, stat, path));
+  walk.above.push(header);
+  await walk.output.push(header);
   const opaque = walk.args.layer === true && isOpaque(base === "" ? `/proc/self/fd/${dir}` : `/proc/self/fd/${dir}/${base}`);
   if (opaque) await walk.output.push(tarHeader(markOf(`${path}${OPAQUE_WHITEOUT}`, stat)));
 }

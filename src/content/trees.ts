@@ -3,12 +3,25 @@ import type { CopyStackArgs } from "./copy-stack.ts";
 import type { CopyArgs } from "./copy-tree.ts";
 import type { Change, DiffArgs } from "./diff-upper.ts";
 import type { PathStat, PlaceInRoot } from "./in-root.ts";
+import type { PackedPart, PackPartsArgs } from "./pack-parts.ts";
 import type { PackArgs } from "./pack-tree.ts";
 import { type Job, runJob, startJob } from "./pool.ts";
 import type { TreeSize } from "./tree.ts";
 import type { UnpackTreeArgs } from "./unpack-tree.ts";
 
-export type { Change, CopyArgs, CopyStackArgs, DiffArgs, PackArgs, PathStat, PlaceInRoot, TreeSize, UnpackTreeArgs };
+export type {
+  Change,
+  CopyArgs,
+  CopyStackArgs,
+  DiffArgs,
+  PackArgs,
+  PackedPart,
+  PackPartsArgs,
+  PathStat,
+  PlaceInRoot,
+  TreeSize,
+  UnpackTreeArgs,
+};
 
 interface Cancellable {
   signal?: AbortSignal;
@@ -43,6 +56,31 @@ export function packTree(args: PackArgs, options: Cancellable = {}): ReadableStr
     },
     { highWaterMark: 0 },
   );
+}
+
+/**
+ * Packs what is at a path as several archives, each a file of its own that is the reader's to remove; the next few are made meanwhile. Who stops reading
+ * stops the packing.
+ */
+export async function* packParts(args: PackPartsArgs, options: Cancellable = {}): AsyncGenerator<PackedPart> {
+  const stop = new AbortController();
+  const signal = options.signal === undefined ? stop.signal : AbortSignal.any([options.signal, stop.signal]);
+  const job = startJob("packParts", args, { signal });
+  const ended = job.result.then(
+    () => undefined,
+    () => undefined,
+  );
+  try {
+    for (;;) {
+      const part = await job.port.receive().catch(() => undefined);
+      if (part === undefined) break;
+      yield part as PackedPart;
+    }
+    await job.result;
+  } finally {
+    stop.abort();
+    await ended;
+  }
 }
 
 /**

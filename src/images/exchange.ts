@@ -7,7 +7,7 @@ import { isIndex, isManifest, type Descriptor, type Digest } from "../oci/image.
 import type { State } from "../state/state.ts";
 import { imageEvent } from "./image-events.ts";
 import { bestFor, gather, unpackAll } from "./load.ts";
-import { readOrStall } from "./read-body.ts";
+import { readOrStall } from "../distribution/read-body.ts";
 import { recordImage } from "./record.ts";
 import { imageById, nameRow, putName } from "./rows.ts";
 

@@ -4,7 +4,7 @@ import type { Repository } from "../distribution/distribution.ts";
 import { pause } from "../distribution/retry.ts";
 import type { Descriptor } from "../oci/image.ts";
 import { type Part, RangePlan, type Ranges, RANGES } from "./range-plan.ts";
-import { readOrStall, WriteBehind } from "./read-body.ts";
+import { readOrStall, WriteBehind } from "../distribution/read-body.ts";
 
 /** Failures without a byte of progress in a row, where nothing else is said, and failures in all. */
 const MOST_FRUITLESS = 5;

@@ -6,7 +6,7 @@ import { chainIds } from "../oci/digest.ts";
 import type { Descriptor, Digest } from "../oci/image.ts";
 import type { ProgressSink } from "../wire/progress.ts";
 import type { Downloads, Listener } from "./downloads.ts";
-import { LayerProgress } from "./progress.ts";
+import { LayerProgress } from "../wire/layer-progress.ts";
 import type { PresentManifest } from "./record.ts";
 import type { Source } from "./sources.ts";
 

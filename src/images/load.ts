@@ -11,7 +11,7 @@ import { parseConfig, parseIndex, parseJson, parseManifest } from "./documents.t
 import { MOST_LAYERS } from "./fetch-image.ts";
 import { imageEvent } from "./image-events.ts";
 import { storeDocuments } from "./import.ts";
-import { LayerProgress } from "./progress.ts";
+import { LayerProgress } from "../wire/layer-progress.ts";
 import { readArchive, type ImageArchive } from "./read-archive.ts";
 import { platformOf, recordImage, type PresentImage, type PresentManifest } from "./record.ts";
 import { putName } from "./rows.ts";

@@ -6,7 +6,7 @@ import type { Descriptor, Digest } from "../oci/image.ts";
 import type { Reader } from "../state/state.ts";
 import type { ProgressSink } from "../wire/progress.ts";
 import { sourcesOf } from "./blob-sources.ts";
-import { LayerProgress } from "./progress.ts";
+import { LayerProgress } from "../wire/layer-progress.ts";
 
 /** What sending blobs needs. */
 export interface BlobsContext {

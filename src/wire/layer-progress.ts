@@ -1,5 +1,5 @@
 import { formatBytes } from "../base/units.ts";
-import type { ProgressMessage, ProgressSink } from "../wire/progress.ts";
+import type { ProgressMessage, ProgressSink } from "./progress.ts";
 
 /** At most ten messages a second for each layer: more would only slow the client's terminal. */
 const INTERVAL_MS = 100;

@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
-import { drawBar, LayerProgress } from "./progress.ts";
-import type { ProgressMessage } from "../wire/progress.ts";
+import { drawBar, LayerProgress } from "./layer-progress.ts";
+import type { ProgressMessage } from "./progress.ts";
 
 test("the bar is fifty columns wide and names both sizes", () => {
   expect(drawBar(0, 1000)).toBe(`[>${" ".repeat(50)}]       0B/1kB`);
