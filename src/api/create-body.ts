@@ -44,6 +44,8 @@ const mount = object({
   VolumeOptions: object({ NoCopy: flag, Labels: labels, DriverConfig: object({ Name: text, Options: labels }), Subpath: text }),
   ImageOptions: object({ Subpath: text }),
   TmpfsOptions: object({ SizeBytes: integer, Mode: integer, Options: listOf(texts) }),
+  // Ours: see wire/id-map.ts.
+  Lighter: object({ IdMap: text }),
 });
 
 const portMap = mapOf(listOf(object({ HostIp: text, HostPort: text })), "keep");

@@ -2,6 +2,7 @@ import { resolve } from "node:path";
 import { LighterError, messageOf } from "../base/errors.ts";
 import { parseBytes } from "../base/units.ts";
 import type { Mount } from "../wire/engine-api.ts";
+import { type OwnMount, parseIdMap } from "../wire/id-map.ts";
 import { csvFields } from "./csv.ts";
 import { keyValue } from "./flags.ts";
 import { splitOnce } from "./ports.ts";
@@ -11,11 +12,11 @@ type VolumeMount = NonNullable<Mount["VolumeOptions"]>;
 type Tmpfs = NonNullable<Mount["TmpfsOptions"]>;
 
 /** Options that stand for "yes" when they have no value. */
-const SWITCHES = new Set(["readonly", "ro", "volume-nocopy", "bind-nonrecursive", "bind-create-src"]);
+const SWITCHES = new Set(["readonly", "ro", "volume-nocopy", "bind-nonrecursive", "bind-create-src", "idmap"]);
 
 /** Parses the value of `--mount`: `type=bind,src=/a,dst=/b,readonly`. Throws `invalid` with docker's texts. */
-export function parseMount(text: string): Mount {
-  const mount: Mount = { Type: "volume", Target: "" };
+export function parseMount(text: string): OwnMount {
+  const mount: OwnMount = { Type: "volume", Target: "" };
   const bind: Bind = {};
   const volume: VolumeMount = {};
   const tmpfs: Tmpfs = {};
@@ -74,6 +75,10 @@ export function parseMount(text: string): Mount {
       case "image-subpath":
         mount.ImageOptions = { Subpath: value };
         break;
+      case "idmap":
+        parseIdMap(given ?? "");
+        mount.Lighter = { IdMap: given ?? "" };
+        break;
       case "tmpfs-size":
         tmpfs.SizeBytes = parseSize(key, value);
         break;
@@ -92,7 +97,7 @@ export function parseMount(text: string): Mount {
   return mount;
 }
 
-function check(mount: Mount): void {
+function check(mount: OwnMount): void {
   if (!mount.Target) throw new LighterError("invalid", "target is required");
   const wrong = (option: string): LighterError =>
     new LighterError("invalid", `cannot mix '${option}' options with mount type '${mount.Type ?? ""}'`);
@@ -100,6 +105,7 @@ function check(mount: Mount): void {
   if (mount.BindOptions && mount.Type !== "bind") throw wrong("bind-*");
   if (mount.TmpfsOptions && mount.Type !== "tmpfs") throw wrong("tmpfs-*");
   if (mount.ImageOptions && mount.Type !== "image") throw wrong("image-*");
+  if (mount.Lighter && mount.Type !== "bind" && mount.Type !== "volume") throw wrong("idmap");
   checkForceRecursive(mount);
   if (mount.BindOptions?.ReadOnlyNonRecursive && !mount.ReadOnly) {
     throw new LighterError("invalid", "option 'bind-recursive=writable' requires 'readonly' to be specified in conjunction");

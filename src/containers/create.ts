@@ -11,6 +11,7 @@ import { nameTarget } from "./debug.ts";
 import type { Desired } from "./desired.ts";
 import { checkDevices } from "./devices.ts";
 import { checkCgroupParent } from "./cgroup-parent.ts";
+import { checkIdMaps } from "./id-mappings.ts";
 import { fillHostConfig } from "./host-config.ts";
 import { initProgram } from "./init-program.ts";
 import { insertLinks } from "./link-rows.ts";
@@ -100,6 +101,7 @@ function planContainer(
   const links = asInvalid(() => planLinks(context, host));
   const warnings = warningsOf(context, host);
   const mounts = asInvalid(() => planMounts(config, host, (other) => find(context, other).desired.mounts));
+  checkIdMaps(mounts, record);
   config.Hostname = hostnameOf(context, id, config, host);
   const desired: Desired = {
     v: 1,

@@ -1,3 +1,4 @@
+import type { IdMap } from "../wire/id-map.ts";
 import type { ContainerConfig, EndpointSettings, HostConfig } from "../wire/engine-api.ts";
 
 /**
@@ -28,6 +29,8 @@ export interface PlannedMount {
   forceRecursiveReadOnly?: boolean;
   readOnlyNonRecursive?: boolean;
   tmpfsOptions?: string[];
+  /** Whose files are whose. */
+  idMap?: IdMap;
 }
 
 /** What was asked for, with the image's part and all defaults filled in; stored as `containers.config_json`. */

@@ -68,6 +68,7 @@ function codeOf(error: unknown): string {
 }
 
 async function give(task: Task, mount: PlannedMount, sources: ReadonlyMap<string, MountSource>, outcome: MountOutcome): Promise<void> {
+  if (sources.get(mount.destination)?.mappings !== undefined) return later(outcome, mount, "its owners are mapped by a start only");
   try {
     await task.mount(liveMount(mount, sources));
     outcome.mounts.push(mount);

@@ -125,7 +125,13 @@ export interface ContainerVolumes {
     },
   ): boolean;
   unreference(tx: Tx, container: string): void;
-  ready(name: string, options: { copyFrom: (() => Promise<{ path: string; done(): void } | undefined>) | undefined }): Promise<string>;
+  ready(
+    name: string,
+    options: {
+      copyFrom: (() => Promise<{ path: string; done(): void } | undefined>) | undefined;
+      owners?: { from: { uid: number; gid: number }; to: { uid: number; gid: number } };
+    },
+  ): Promise<string>;
   remove(name: string, options: { force: boolean }): Promise<void>;
   dropAnonymous(tx: Tx, container: string): () => Promise<void>;
 }

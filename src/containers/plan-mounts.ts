@@ -2,6 +2,7 @@ import { existsSync } from "node:fs";
 import { LighterError, messageOf } from "../base/errors.ts";
 import { newId } from "../base/ids.ts";
 import type { ContainerConfig, HostConfig, Mount } from "../wire/engine-api.ts";
+import { type IdMap, type OwnMount, parseIdMap } from "../wire/id-map.ts";
 import { checkTarget, checkVolumeName, cleanPath, parseBind, parseVolumeTarget } from "./bind-spec.ts";
 import type { PlannedMount } from "./desired.ts";
 import { checkTmpfsOptions } from "./tmpfs-options.ts";
@@ -83,7 +84,8 @@ function fromMount(mount: Mount): PlannedMount {
     if (present !== undefined && present !== null) throw fail(`field ${name} must not be specified`);
   };
   const destination = checkTarget(type, mount.Target ?? "");
-  const common = { destination, rw: !(mount.ReadOnly ?? false), mode: "", propagation: "", fromBind: false };
+  const idMap = idMapOf(mount, type);
+  const common = { destination, rw: !(mount.ReadOnly ?? false), mode: "", propagation: "", fromBind: false, ...(idMap && { idMap }) };
   const source = mount.Source ?? "";
   switch (type) {
     case "bind": {
@@ -143,6 +145,12 @@ function fromMount(mount: Mount): PlannedMount {
     default:
       throw fail("mount type unknown");
   }
+}
+
+function idMapOf({ Lighter: own }: OwnMount, type: string): IdMap | undefined {
+  if (own?.IdMap === undefined) return undefined;
+  if (type === "bind" || type === "volume") return parseIdMap(own.IdMap);
+  throw new LighterError("invalid", `invalid mount config for type "${type}": field IdMap must not be specified`);
 }
 
 function tmpfsOptions(mount: Mount): string[] {

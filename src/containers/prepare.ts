@@ -10,10 +10,11 @@ import { type Context, find } from "./context.ts";
 import { commandOf, type PlannedMount } from "./desired.ts";
 import { hostFileMounts, writeHostFiles } from "./host-files.ts";
 import { lookUp, mergedDirectories, userFiles } from "./image-files.ts";
+import { checkIdMaps, resolveIdMap } from "./id-mappings.ts";
 import { initProgram } from "./init-program.ts";
 import { linkEnvironment } from "./link-environment.ts";
 import { type ContainerPaths, pathsOf } from "./paths.ts";
-import { resolveUser } from "./passwd.ts";
+import { resolveUser, type User } from "./passwd.ts";
 import { checkPropagation } from "./propagation.ts";
 import type { ContainerRow } from "./rows.ts";
 import { parseSecurityOptions } from "./security-opt.ts";
@@ -45,11 +46,26 @@ export async function prepareMounts(context: Context, row: ContainerRow, layers:
   const sources = new Map<string, MountSource>();
   for (const mount of row.desired.mounts) {
     const source = await sourceOf(context, row, mount, layers);
-    if (typeof source === "object") sources.set(mount.destination, source);
-    else if (source !== undefined)
-      sources.set(mount.destination, { path: source, directory: mount.type !== "bind" || statSync(source).isDirectory() });
+    if (source === undefined) continue;
+    const found: MountSource =
+      typeof source === "object" ? source : { path: source, directory: mount.type !== "bind" || statSync(source).isDirectory() };
+    sources.set(mount.destination, withMappings(context, row, mount, layers, found));
   }
   return sources;
+}
+
+/** Says whose files are whose, where that was asked for. */
+function withMappings(context: Context, row: ContainerRow, mount: PlannedMount, layers: string[], source: MountSource): MountSource {
+  if (mount.idMap === undefined) return source;
+  checkIdMaps([mount], context.needs.runtime.record(row.runtime));
+  const mappings = resolveIdMap(mount.idMap, source.path, () => userOf(context, row, layers));
+  return mappings === undefined ? source : { ...source, mappings };
+}
+
+function userOf(context: Context, row: ContainerRow, layers: string[]): User {
+  const { config, hostConfig: host } = row.desired;
+  const { upper } = pathsOf(context.needs.options, row.id);
+  return resolveUser(config.User ?? "", userFiles(layers, upper), host.GroupAdd ?? []);
 }
 
 async function sourceOf(
@@ -79,8 +95,24 @@ export async function volumeSource(
 ): Promise<MountSource | string> {
   const upper = pathsOf(context.needs.options, row.id).upper;
   const copyFrom = (): Promise<{ path: string; done(): void } | undefined> => imageContent(context, [upper, ...layers], mount.destination);
-  const path = await context.needs.volumes.ready(mount.source, { copyFrom: mount.noCopy ? undefined : copyFrom });
+  const owners = newOwners(context, row, mount, layers);
+  const path = await context.needs.volumes.ready(mount.source, {
+    copyFrom: mount.noCopy ? undefined : copyFrom,
+    ...(owners && { owners }),
+  });
   return mount.subpath === undefined ? path : subpathOf(path, mount.subpath);
+}
+
+/** Who gets what is new in a volume, so that it is the container's user's inside. */
+function newOwners(
+  context: Context,
+  row: ContainerRow,
+  { idMap }: PlannedMount,
+  layers: string[],
+): Parameters<Context["needs"]["volumes"]["ready"]>[1]["owners"] {
+  if (idMap?.outside === undefined) return undefined;
+  const { uid, gid } = idMap.inside ?? userOf(context, row, layers);
+  return { from: { uid, gid }, to: idMap.outside };
 }
 
 /** A directory of the image's root for the copy into a new volume: itself where one layer alone has it, else a mount of all that have it. */
@@ -169,7 +201,7 @@ export function taskSpecOf(
   const { config, hostConfig: host } = row.desired;
   const paths = pathsOf(options, row.id);
   const files = prepareFiles(context, row, paths, network);
-  const user = resolveUser(config.User ?? "", userFiles(layers, paths.upper), host.GroupAdd ?? []);
+  const user = userOf(context, row, layers);
   const hostname = config.Hostname ?? "";
   const spec = specOf({
     id: row.id,

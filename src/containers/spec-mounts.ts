@@ -1,6 +1,7 @@
 import type { Mount } from "../oci/spec.ts";
 import type { HostConfig } from "../wire/engine-api.ts";
 import type { PlannedMount } from "./desired.ts";
+import type { Mappings } from "./id-mappings.ts";
 import { parseSecurityOptions } from "./security-opt.ts";
 
 const GUARDED = ["nosuid", "noexec", "nodev"];
@@ -11,6 +12,8 @@ export interface MountSource {
   directory: boolean;
   /** Of a part of a volume: what must stand at the destination once it is mounted. */
   identity?: { device: number; inode: bigint };
+  /** Whose files are whose: the kernel maps one mount, not those below it. */
+  mappings?: Mappings;
 }
 
 /** A mount on the container's own terms: what `--tmpfs` and volumes add to the runtime's file systems. */
@@ -108,17 +111,19 @@ export function tmpfsMount(destination: string, given: string[]): Mount {
 function plannedMount(mount: PlannedMount, { sources }: MountInputs): Mount {
   const { destination } = mount;
   if (mount.type === "tmpfs") return tmpfsMount(destination, mount.tmpfsOptions ?? []);
-  const { path: source, directory } = sources.get(destination) ?? { path: mount.source, directory: true };
+  const { path: source, directory, mappings } = sources.get(destination) ?? { path: mount.source, directory: true };
   if (mount.type === "image" && source.includes(":"))
     return { destination, type: "overlay", source: "overlay", options: ["ro", `lowerdir=${source}`] };
   // Read-only all the way down; crun takes that of directories only.
   const deep = mount.type === "bind" && directory && !mount.readOnlyNonRecursive && !mount.nonRecursive;
+  const alone = mount.nonRecursive === true || mappings !== undefined;
   const readOnly = mount.rw ? [] : deep ? ["rro", "ro"] : ["ro"];
   return {
     destination,
     type: "bind",
     source,
-    options: [...new Set([mount.nonRecursive ? "bind" : "rbind", mount.propagation || "rprivate", ...readOnly])],
+    options: [...new Set([alone ? "bind" : "rbind", mount.propagation || "rprivate", ...readOnly])],
+    ...(mappings && { uidMappings: mappings.uid, gidMappings: mappings.gid }),
   };
 }
 

@@ -28,6 +28,13 @@ export function startError(error: unknown, program: string, act: "create" | "exe
     return new LighterError("runtime", `${EXEC_FAILED}: unable to start container process: ${folderSentence(folder, why)}: unknown`, {
       cause: error,
     });
+  const unmapped = /mount_setattr `(.*)`: Invalid argument|(?<runc>MOUNT_ATTR_IDMAP)/.exec(messageOf(error));
+  if (unmapped !== null)
+    return new LighterError(
+      "invalid",
+      `Cannot map the owners of ${unmapped[1] === undefined ? "a mount" : `"${unmapped[1]}"`}: its file system does not allow that with this kernel; leave idmap away, or put the files on ext4, xfs, btrfs or tmpfs`,
+      { cause: error },
+    );
   const sentence = programSentence(messageOf(error), program);
   if (sentence === undefined) return error;
   const prefix =

@@ -1,4 +1,17 @@
-import { close, linkAt, mkdirAt, must, O, openAt, readDirectory, S_IFDIR, S_IFSOCK, statAt, statFd } from "../linux/files.ts";
+import {
+  close,
+  type FileStat,
+  linkAt,
+  mkdirAt,
+  must,
+  O,
+  openAt,
+  readDirectory,
+  S_IFDIR,
+  S_IFSOCK,
+  statAt,
+  statFd,
+} from "../linux/files.ts";
 import { ERRNO } from "../linux/libc.ts";
 import { type ByteString, byteString } from "../oci/tar-entry.ts";
 import { LighterError } from "../base/errors.ts";
@@ -14,6 +27,14 @@ import { HERE } from "./tree-path.ts";
 export interface CopyArgs extends PlaceInRoot {
   /** An existing directory, by its absolute path. */
   target: string;
+  /** What belongs to the one is given to the other; all else keeps its owner. */
+  owners?: { from: Owner; to: Owner };
+}
+
+/** A user and a group by their numbers. */
+export interface Owner {
+  uid: number;
+  gid: number;
 }
 
 /**
@@ -28,7 +49,7 @@ export async function copyTreeJob(args: CopyArgs, context: JobContext): Promise<
     const target = openAt(HERE, byteString(args.target), O.RDONLY | O.DIRECTORY);
     try {
       must(target, "open", byteString(args.target));
-      const copy = new TreeCopy(target, turns(context.signal));
+      const copy = new TreeCopy(target, turns(context.signal), args.owners);
       await copy.directory(HERE, `/proc/self/fd/${found}`, target);
     } finally {
       close(found);
@@ -58,8 +79,11 @@ class TreeCopy {
   /** Path below the target of the first copy of a hard-linked inode. */
   readonly #links = new Map<string, ByteString>();
 
-  constructor(target: number, turn: () => Promise<void>) {
+  readonly #owners: CopyArgs["owners"];
+
+  constructor(target: number, turn: () => Promise<void>, owners: CopyArgs["owners"]) {
     this.#target = target;
+    this.#owners = owners;
     this.#turn = turn;
   }
 
@@ -72,10 +96,16 @@ class TreeCopy {
         await this.#entry(from, child, to, path === "" ? child : `${path}/${child}`);
       }
       const stat = statFd(from);
-      if (typeof stat !== "number") applyMetadata(to, metadataOf(stat, xattrsOf(from, "")), name);
+      if (typeof stat !== "number") applyMetadata(to, metadataOf(this.#owned(stat), xattrsOf(from, "")), name);
     } finally {
       close(from);
     }
+  }
+
+  #owned(stat: FileStat): FileStat {
+    if (this.#owners === undefined) return stat;
+    const { from, to } = this.#owners;
+    return { ...stat, uid: stat.uid === from.uid ? to.uid : stat.uid, gid: stat.gid === from.gid ? to.gid : stat.gid };
   }
 
   async #entry(from: number, name: ByteString, to: number, path: ByteString): Promise<void> {
@@ -96,7 +126,7 @@ class TreeCopy {
     const key = `${stat.device}:${stat.inode}`;
     const first = stat.links > 1 ? this.#links.get(key) : undefined;
     if (first !== undefined) must(linkAt(this.#target, first, to, name), "linkat", path);
-    else copyFileAt(from, name, stat, to, name);
+    else copyFileAt(from, name, this.#owned(stat), to, name);
     if (stat.links > 1 && first === undefined) this.#links.set(key, path);
   }
 }

@@ -65,7 +65,7 @@ export async function examine(name: string, path: string): Promise<RuntimeRecord
     version,
     seccompBytes: kind === "crun" && has("1.4.0") && text.includes("+SECCOMP"),
     checkpoint: kind === "crun" ? text.includes("+CRIU") : kind === "runc" && Bun.which("criu", { PATH: searchPath() }) !== null,
-    idmap: (kind === "crun" && has("1.9.0")) || (kind === "runc" && has("1.2.0")),
+    idmap: (kind === "crun" && has("1.8.0")) || (kind === "runc" && has("1.2.0")),
     cgroupDrivers: kind === "crun" && !text.includes("+SYSTEMD") ? ["cgroupfs"] : ["cgroupfs", "systemd"],
   };
 }

@@ -13,7 +13,7 @@ import { backupVolume, copyVolume, restoreVolume } from "./backup.ts";
 import { finishMoves, renameVolume, type VolumeShop } from "./drafts.ts";
 import { filterVolumes } from "./list.ts";
 import { isMounted, mountVolume, unmountVolume } from "./local-mount.ts";
-import { isEmpty, populate, type CopySource } from "./populate.ts";
+import { giveAway, isEmpty, populate, type CopySource, type Owners } from "./populate.ts";
 import * as rows from "./rows.ts";
 import { checkDriver, checkName, checkOptions, LOCAL } from "./rules.ts";
 import type { Volumes } from "./volumes.ts";
@@ -127,10 +127,12 @@ export function openVolumes({ state, content, dataRoot }: { state: State; conten
   }
 
   /** Copies once at a time; a copy that a crash cut short (`copying`) is made again. */
-  async function copyUp(row: rows.VolumeRow, path: string, copyFrom: CopySource): Promise<void> {
+  async function copyUp(row: rows.VolumeRow, path: string, copyFrom: CopySource | undefined, owners: Owners | undefined): Promise<void> {
     if (row.populated !== rows.POPULATED.copying && !(await isEmpty(path))) return;
+    if (owners !== undefined && row.populated === rows.POPULATED.no) await giveAway(path, owners);
+    if (copyFrom === undefined) return;
     state.write((tx) => rows.setPopulated(tx, row.name, rows.POPULATED.copying), { durable: false });
-    await populate(path, copyFrom);
+    await populate(path, copyFrom, owners);
     state.write((tx) => rows.setPopulated(tx, row.name, rows.POPULATED.done), { durable: false });
   }
 
@@ -217,17 +219,17 @@ export function openVolumes({ state, content, dataRoot }: { state: State; conten
       return !known;
     },
 
-    async ready(name, { copyFrom }) {
+    async ready(name, { copyFrom, owners }) {
       const row = find(name);
       const path = dataOf(name);
       makeDirectory(path);
       const { options } = row.config;
       if (options?.["device"] !== undefined && !isMounted(path)) await mountVolume(name, path, options);
-      if (copyFrom === undefined) return path;
+      if (copyFrom === undefined && owners === undefined) return path;
       const running = copies.get(name);
       if (running !== undefined) await running.catch(() => undefined);
       else {
-        const copy = copyUp(row, path, copyFrom);
+        const copy = copyUp(row, path, copyFrom, owners);
         copies.set(name, copy);
         await copy.finally(() => copies.delete(name));
       }

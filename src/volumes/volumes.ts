@@ -43,9 +43,15 @@ export interface Volumes {
   unreference(tx: Tx, container: string): void;
   /**
    * Makes the directory ready for a start and returns its path: mounts what a driver option asks for, and copies the image's content into an empty new volume
-   * (`source`: the directory of the image's root at the destination; undefined for `nocopy`).
+   * (`copyFrom`: the directory of the image's root at the destination; undefined for `nocopy`). What is new there and of `owners.from` is given to `owners.to`.
    */
-  ready(name: string, options: { copyFrom: (() => Promise<{ path: string; done(): void } | undefined>) | undefined }): Promise<string>;
+  ready(
+    name: string,
+    options: {
+      copyFrom: (() => Promise<{ path: string; done(): void } | undefined>) | undefined;
+      owners?: { from: { uid: number; gid: number }; to: { uid: number; gid: number } };
+    },
+  ): Promise<string>;
   /** All volumes with `UsageData` filled in: bytes and number of containers. */
   usage(): Promise<Volume[]>;
   /**
