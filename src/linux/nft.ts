@@ -40,12 +40,18 @@ export interface SetSpec {
   name: string;
   key: readonly KeyField[];
   data?: readonly KeyField[];
+  /** Whether elements are ranges, in network byte order. */
+  ranges?: boolean;
 }
 
 /** A set's element: key, and for a map its value; each padded as {@link fields} does. */
 export interface Element {
   key: Uint8Array;
   data?: Uint8Array;
+  /** The last key of a range, in sets of several fields. */
+  last?: Uint8Array;
+  /** In sets of one field a range is two elements: its first key, and the one behind its last, marked so. */
+  isEnd?: boolean;
 }
 
 /** One encoded expression of a rule. */
@@ -54,8 +60,9 @@ export type Expression = Uint8Array;
 const expression = (name: string, ...data: Uint8Array[]): Expression => nest(1, text(1, name), nest(2, ...data));
 const dataValue = (type: number, value: Uint8Array): Uint8Array => nest(type, attribute(1, value));
 
-/** A note for `nft list` (libnftnl's udata: type 0, 4 bytes): keys of one field are in the machine's order. */
+/** Notes for `nft list` (libnftnl's udata: type 0, 4 bytes): keys of one field are in the machine's order, or in the network's. */
 const HOST_ORDER = Uint8Array.of(0, 4, 1, 0, 0, 0);
+const NETWORK_ORDER = Uint8Array.of(0, 4, 2, 0, 0, 0);
 
 /** First of the 32-bit registers; a 16-byte value takes four of them. */
 const REGISTER = 8;
@@ -105,10 +112,10 @@ export function mask(bits: Uint8Array): Expression {
   );
 }
 
-/** Goes on when the registers from the first on are in a set; for a map, its value is put into registers from `into` on. */
-export function lookup(set: string, options: { into?: number } = {}): Expression {
+/** Goes on when the registers from the first on are in a set, or with `not` when they are not; for a map, its value is put into registers from `into` on. */
+export function lookup(set: string, options: { into?: number; not?: boolean } = {}): Expression {
   const target = options.into === undefined ? [] : [be32(3, REGISTER + options.into)];
-  return expression("lookup", text(1, set), be32(2, REGISTER), ...target);
+  return expression("lookup", text(1, set), be32(2, REGISTER), ...target, ...(options.not === true ? [be32(5, 1)] : []));
 }
 
 /** Sends the packet to the address and port in registers. */
@@ -192,11 +199,11 @@ export class NftBatch {
   }
 
   set(spec: SetSpec): void {
-    const flags = (spec.data === undefined ? 0 : 8) | (spec.key.length > 1 ? 128 : 0);
+    const flags = (spec.ranges === true ? 4 : 0) | (spec.data === undefined ? 0 : 8) | (spec.key.length > 1 ? 128 : 0);
     const parts = [text(1, this.#table), text(2, spec.name), be32(3, flags), be32(4, typeOf(spec.key)), be32(5, sizeOf(spec.key))];
     if (spec.data !== undefined) parts.push(be32(6, typeOf(spec.data)), be32(7, sizeOf(spec.data)));
     if (spec.key.length > 1) parts.push(nest(9, nest(2, ...spec.key.map((field) => nest(1, be32(1, field.size))))));
-    if (spec.key.length === 1) parts.push(attribute(13, HOST_ORDER));
+    if (spec.key.length === 1) parts.push(attribute(13, spec.ranges === true ? NETWORK_ORDER : HOST_ORDER));
     this.#add(MSG.newSet, NLM_F.create, ...parts, be32(10, ++this.#setId));
   }
 
@@ -222,16 +229,21 @@ export class NftBatch {
   #elements(type: number, flags: number, set: string, elements: readonly Element[]): void {
     // A nested attribute's length has 16 bits: 64 KiB hold at least 500 of the longest elements.
     for (let at = 0; at < elements.length; at += 500) {
-      const list = elements
-        .slice(at, at + 500)
-        .map(({ key, data }) => nest(1, dataValue(1, key), ...(data === undefined ? [] : [dataValue(2, data)])));
-      this.#add(type, flags, text(1, this.#table), text(2, set), nest(3, ...list));
+      this.#add(type, flags, text(1, this.#table), text(2, set), nest(3, ...elements.slice(at, at + 500).map(encodeElement)));
     }
   }
 
   #add(message: number, flags: number, ...parts: Uint8Array[]): void {
     this.#messages.push({ type: (SUBSYSTEM << 8) | message, flags, body: Buffer.concat([Uint8Array.of(NFPROTO.inet, 0, 0, 0), ...parts]) });
   }
+}
+
+function encodeElement({ key, data, last, isEnd }: Element): Uint8Array {
+  const parts = [dataValue(1, key)];
+  if (data !== undefined) parts.push(dataValue(2, data));
+  if (isEnd === true) parts.push(be32(3, 1));
+  if (last !== undefined) parts.push(dataValue(10, last));
+  return nest(1, ...parts);
 }
 
 function typeOf(key: readonly KeyField[]): number {

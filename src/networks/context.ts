@@ -1,9 +1,11 @@
 import { randomBytes } from "node:crypto";
 import type { Logger } from "@logtape/logtape";
+import { messageOf } from "../base/errors.ts";
 import type { State, Tx } from "../state/state.ts";
 import type { AddressBook } from "./address-book.ts";
 import { macOf, parseAddress, parseSubnet } from "./addresses.ts";
-import type { FirewallModel, NetworkRules } from "./firewall.ts";
+import type { FirewallModel } from "./firewall.ts";
+import type { NetworkRules } from "./network-rules.ts";
 import { gatewaysOf } from "./gateways.ts";
 import type { Wire } from "./jobs.ts";
 import type { Kernel } from "./kernel.ts";
@@ -173,6 +175,18 @@ function rulesOf({ bridge, config }: NetworkRow): NetworkRules[] {
 /** Writes the whole table anew from the rows. */
 export async function rewriteTable(context: Context): Promise<void> {
   await context.kernel.do("writeTable", { table: context.options.table, model: firewallModel(context) });
+}
+
+/** Adds a network's rules to the table or takes them away; where that is not as it was left, it is written anew from the rows. */
+export async function changeRules(context: Context, change: { add?: NetworkRow; remove?: NetworkRow }): Promise<void> {
+  const { table } = context.options;
+  const [add, remove] = [change.add, change.remove].map((network) => (network === undefined ? [] : rulesOf(network)));
+  try {
+    await context.kernel.do("changeNetworks", { table, ...(add && { add }), ...(remove && { remove }) });
+  } catch (error) {
+    context.log.warn("rewriting table {table}: {error}", { table, error: messageOf(error) });
+    await rewriteTable(context);
+  }
 }
 
 /** How long to wait for links at most, in ms: a machine that is this slow loses a packet and sends it again. */

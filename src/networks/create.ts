@@ -3,7 +3,7 @@ import { LighterError, kindOf } from "../base/errors.ts";
 import { newId, shortId } from "../base/ids.ts";
 import { type Subnet, contains, formatAddress, formatSubnet, overlaps, parseAddress, parseSubnet } from "./addresses.ts";
 import { makeBridge } from "./bridge.ts";
-import { type Context, OPTION, rewriteTable } from "./context.ts";
+import { type Context, OPTION, changeRules } from "./context.ts";
 import { enableForwarding } from "./forwarding.ts";
 import { foreignDropWarning } from "./foreign.ts";
 import { isPredefined } from "./inspect.ts";
@@ -59,7 +59,7 @@ async function makeLinks(context: Context, network: NetworkRow, survey: Survey):
   if (network.bridge === undefined) return tryParent(context, network, survey);
   await makeBridge(context, network);
   if (network.config.enableIPv6) enableForwarding(context, 6);
-  await rewriteTable(context);
+  await changeRules(context, { add: network });
 }
 
 function checkOptions(context: Context, { name, driver, ipam }: NetworkCreateOptions): void {

@@ -1,35 +1,8 @@
 import { isIP } from "node:net";
 import type { Netlink } from "../linux/netlink.ts";
-import {
-  type Element,
-  HOOK,
-  KEY,
-  NFPROTO,
-  NftBatch,
-  compare,
-  dnat,
-  fields,
-  ifname,
-  load,
-  lookup,
-  mask,
-  masquerade,
-  native32,
-  portBytes,
-  verdict,
-} from "../linux/nft.ts";
-import { type Subnet, addressBytes, parseAddress, parseSubnet, width } from "./addresses.ts";
-
-/** A network as the rules see it. */
-export interface NetworkRules {
-  bridge: string;
-  /** In CIDR form, one a family at most. */
-  subnets: string[];
-  masquerade: boolean;
-  internal: boolean;
-  /** Whether containers of the network may talk to each other. */
-  icc: boolean;
-}
+import { type Element, HOOK, KEY, NftBatch, compare, dnat, fields, load, lookup, native32, portBytes, verdict } from "../linux/nft.ts";
+import { addressBytes, parseAddress, parseSubnet, width } from "./addresses.ts";
+import { type NetworkRules, addNetworks, declareNetworks, inSubnet, isFamily, networkRules } from "./network-rules.ts";
 
 /** A published port: packets to `hostAddress:hostPort` go to `address:port`. */
 export interface PortRule {
@@ -49,15 +22,7 @@ export interface FirewallModel {
 
 const PROTOCOL = { tcp: 6, udp: 17, sctp: 132 } as const;
 const LOCAL = native32(2);
-const IPS_DST_NAT = native32(1 << 5);
-const ESTABLISHED_OR_RELATED = native32(2 | 4);
-const ZERO = native32(0);
 const FAMILIES = [4, 6] as const;
-
-const isFamily = (family: 4 | 6): Uint8Array[] => [load.family(), compare(Uint8Array.of(family === 4 ? NFPROTO.ipv4 : NFPROTO.ipv6))];
-const wasPublished = [load.ctStatus(), mask(IPS_DST_NAT), compare(ZERO, { not: true })];
-const from = (bridge: string, not = false): Uint8Array[] => [load.iifname(), compare(ifname(bridge), { not })];
-const to = (bridge: string, not = false): Uint8Array[] => [load.oifname(), compare(ifname(bridge), { not })];
 
 /**
  * Writes the whole table anew in one atomic batch: connections that are open, and ports that stay, never notice.
@@ -68,14 +33,10 @@ export function writeTable(socket: Netlink, table: string, model: FirewallModel)
   const batch = new NftBatch(table);
   batch.replaceTable();
   declare(batch);
-  batch.elements(
-    "bridges",
-    model.networks.map(({ bridge }) => ({ key: ifname(bridge) })),
-  );
+  addNetworks(batch, model.networks);
   guardRules(batch);
   publishRules(batch);
-  for (const network of model.networks) outwardRules(batch, network);
-  betweenRules(batch, model.networks);
+  networkRules(batch);
   for (const [set, elements] of portElements(model.ports)) batch.elements(set, elements);
   batch.commit(socket);
 }
@@ -96,7 +57,7 @@ export function changePorts(socket: Netlink, table: string, change: { add?: Port
 }
 
 function declare(batch: NftBatch): void {
-  batch.set({ name: "bridges", key: [KEY.ifname] });
+  declareNetworks(batch);
   for (const family of FAMILIES) {
     const address = family === 4 ? KEY.ipv4 : KEY.ipv6;
     batch.set({ name: `ports${family}_any`, key: [KEY.protocol, KEY.port], data: [address, KEY.port] });
@@ -131,39 +92,6 @@ function publishRules(batch: NftBatch): void {
     const any = [load.protocol(), load.destinationPort(1), lookup(`ports${family}_any`, { into: 0 })];
     batch.rule("publish", ...isFamily(family), ...any, dnat(family, 0, words));
   }
-}
-
-function outwardRules(batch: NftBatch, network: NetworkRules): void {
-  for (const text of network.subnets) {
-    const subnet = parseSubnet(text);
-    const inside = [...isFamily(subnet.family), load.source(subnet.family), ...inSubnet(subnet)];
-    if (subnet.family === 4) {
-      const loopback = [...isFamily(4), load.source(4), ...inSubnet(parseSubnet("127.0.0.0/8"))];
-      batch.rule("outward", ...to(network.bridge), ...loopback, masquerade());
-    }
-    batch.rule("outward", ...to(network.bridge), ...inside, ...wasPublished, masquerade());
-    if (network.masquerade && !network.internal) batch.rule("outward", ...to(network.bridge, true), ...inside, masquerade());
-  }
-}
-
-function betweenRules(batch: NftBatch, networks: NetworkRules[]): void {
-  for (const { bridge } of networks.filter((network) => network.internal)) {
-    batch.rule("between", ...from(bridge), ...to(bridge, true), verdict("drop"));
-    batch.rule("between", ...to(bridge), ...from(bridge, true), verdict("drop"));
-  }
-  const intoBridge = [load.oifname(), lookup("bridges")];
-  const known = [load.ctState(), mask(ESTABLISHED_OR_RELATED), compare(ZERO, { not: true })];
-  batch.rule("between", ...intoBridge, ...known, verdict("accept"));
-  batch.rule("between", ...intoBridge, ...wasPublished, verdict("accept"));
-  for (const { bridge, icc } of networks) if (icc) batch.rule("between", ...from(bridge), ...to(bridge), verdict("accept"));
-  batch.rule("between", ...intoBridge, verdict("drop"));
-}
-
-function inSubnet(subnet: Subnet): Uint8Array[] {
-  const bits = width(subnet.family);
-  const ones = ((1n << BigInt(subnet.length)) - 1n) << BigInt(bits - subnet.length);
-  const bytes = (value: bigint): Uint8Array => addressBytes({ family: subnet.family, value });
-  return [mask(bytes(ones)), compare(bytes(subnet.base))];
 }
 
 /** The maps' elements; ports whose host address and container address are of different families have no rule (a relay is needed). */

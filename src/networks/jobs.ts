@@ -1,4 +1,5 @@
 import type { FirewallModel, PortRule } from "./firewall.ts";
+import type { NetworkRules } from "./network-rules.ts";
 
 /** A link of the host that a container's interface sits on directly. Modes and flags are the kernel's numbers. */
 export interface WireParent {
@@ -81,6 +82,7 @@ export interface Jobs {
   /** Opens the sockets of a resolver in a namespace, given by descriptor or path. */
   resolver: [number | string, { udp: number; tcp: number }];
   writeTable: [{ table: string; model: FirewallModel }, void];
+  changeNetworks: [{ table: string; add?: NetworkRules[]; remove?: NetworkRules[] }, void];
   changePorts: [{ table: string; add?: PortRule[]; remove?: PortRule[] }, void];
   dropTable: [string, void];
   foreignDrops: [string, ForeignDrop[]];

@@ -7,6 +7,7 @@ import { openNft } from "../linux/nft.ts";
 import { findLink, openRoute } from "../linux/netlink-route.ts";
 import { attachWire, deleteLinks, detachWire, enslave, ensureBridge, makeLink, makeSandbox, setGateways, survey } from "./links.ts";
 import { changePorts, dropTable, writeTable } from "./firewall.ts";
+import { changeNetworks } from "./network-rules.ts";
 import { openConntrack } from "../linux/netlink-conntrack.ts";
 import { forgetPortFlows } from "./flows.ts";
 import { foreignDrops } from "./foreign.ts";
@@ -32,6 +33,7 @@ const does: { [Name in keyof Jobs]: (argument: Jobs[Name][0]) => Jobs[Name][1] }
   gateways: ({ namespace, name, gateways }) => setGateways(namespace, name, gateways),
   resolver: (namespace) => openResolverSockets(namespace),
   writeTable: ({ table, model }) => writeTable(nft, table, model),
+  changeNetworks: ({ table, ...change }) => changeNetworks(nft, table, change),
   changePorts: ({ table, ...change }) => {
     changePorts(nft, table, change);
     forgetPortFlows(conntrack, change);

@@ -3,7 +3,7 @@ import { appendPrune } from "../state/events.ts";
 import { type Filters, filterValues } from "../wire/filters.ts";
 import type { Nanoseconds } from "../base/clock.ts";
 import { momentOf } from "../base/moment.ts";
-import { type Context, rewriteTable } from "./context.ts";
+import { type Context, changeRules } from "./context.ts";
 import { forgetEffect, recordEffect } from "./effects.ts";
 import { inUse, isPredefined, selected } from "./inspect.ts";
 import { putBackForwarding } from "./forwarding.ts";
@@ -36,7 +36,7 @@ export async function removeNetwork(context: Context, network: NetworkRow): Prom
   );
   context.book.forget(network.id);
   if (isOnParent(network)) return sweepParents(context);
-  await rewriteTable(context);
+  await changeRules(context, { remove: network });
   if (bridge === undefined) return;
   await context.kernel.do("deleteLinks", [bridge]);
   context.state.write((tx) => forgetEffect(tx, "bridge", bridge), { durable: false });
