@@ -1,5 +1,5 @@
 import { afterAll, describe, expect, test } from "bun:test";
-import { closeSync, mkdtempSync, openSync, renameSync, rmSync, writeFileSync, writeSync } from "node:fs";
+import { appendFileSync, closeSync, mkdtempSync, openSync, renameSync, rmSync, writeFileSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import type { LogOptions } from "./containers.ts";
 import { LogChain } from "./log-chain.ts";
@@ -113,6 +113,32 @@ describe("a log of several files", () => {
       whole.push(`${stream} ${Buffer.from(data).toString("latin1")}`);
     expect(found).toEqual(whole);
   }, 20_000);
+
+  test("what is written while somebody reads is not part of the answer", async () => {
+    const path = join(directory, "busy");
+    const line = (number: number): string => `2026-11-22T19:30:00.5+02:00 stdout F ${number}\n`;
+    const before = 20_000;
+    for (const [asked, first] of [[{ tail: 3 }, before - 3] as const, [{ tail: before + 5 }, 0] as const, [{}, 0] as const]) {
+      writeFileSync(path, Array.from({ length: before }, (_, index) => line(index)).join(""));
+      const chain = new LogChain(path, { rotations: 0 });
+      const [file] = chain.files;
+      if (file === undefined) throw new Error("the log is not there");
+      // After each read there is more, the last of it not whole yet.
+      chain.files[0] = {
+        read: async (...args) => {
+          const result = await file.read(...args);
+          appendFileSync(path, `${line(-1)}2026-11-22T19:30:00.5+02:00 std`);
+          return result;
+        },
+        stat: () => file.stat(),
+        close: () => file.close(),
+      };
+      const found = await read(chain, { ...ALL, ...asked });
+      expect(found.map((entry) => Number(entry.split(" ").at(-1)))).toEqual(
+        Array.from({ length: before - first }, (_, index) => first + index),
+      );
+    }
+  });
 
   test("gaps in the numbers are no end", () => {
     const current = join(directory, "gaps");

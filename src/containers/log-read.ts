@@ -3,13 +3,18 @@ import { BlockReader } from "./log-blocks.ts";
 import type { LogChain } from "./log-chain.ts";
 import type { OpenLog } from "./log-source.ts";
 import type { Follower } from "./log-follow.ts";
+import { StillLog } from "./log-still.ts";
 import { findTail } from "./log-tail.ts";
 
-/** Blocks of whole lines of a log's files, oldest first; with a follower also what comes later. Closes both, however it ends. */
+/**
+ * Blocks of whole lines of a log's files, oldest first; with a follower also what comes later, without one what is there now. Closes both, however it
+ * ends.
+ */
 export async function* readBlocks(chain: LogChain, options: LogOptions, follower: Follower | undefined): AsyncGenerator<Uint8Array> {
   try {
-    const { skip, offset } = await startOf(chain, options);
-    for (const [index, file] of chain.files.entries()) {
+    const files = follower === undefined ? await asTheyAre(chain.files) : chain.files;
+    const { skip, offset } = await startOf(files, options);
+    for (const [index, file] of files.entries()) {
       if (index >= skip) yield* readFile(file, index === skip ? offset : 0, options.signal, chain, follower);
       file.close();
       if (options.signal?.aborted) return;
@@ -20,9 +25,14 @@ export async function* readBlocks(chain: LogChain, options: LogOptions, follower
   }
 }
 
+/** The last file alone may still be written. */
+async function asTheyAre(files: readonly OpenLog[]): Promise<OpenLog[]> {
+  const last = files.at(-1);
+  return last === undefined ? [] : [...files.slice(0, -1), await StillLog.of(last)];
+}
+
 /** Where to begin: at the oldest file, or where the tail begins. Files that were written before the time that is asked for are passed over. */
-async function startOf(chain: LogChain, options: LogOptions): Promise<{ skip: number; offset: number }> {
-  const { files } = chain;
+async function startOf(files: OpenLog[], options: LogOptions): Promise<{ skip: number; offset: number }> {
   let left = options.tail ?? -1;
   if (left < 0) return { skip: await filesBefore(files, options.since), offset: 0 };
   const open = new Map<number, boolean>();
