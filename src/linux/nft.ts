@@ -1,16 +1,16 @@
-import { NETLINK_NETFILTER, NLM_F, Netlink, type NetlinkMessage, attribute, be32, nest, netlinkError, text } from "./netlink.ts";
+import { NETLINK_NETFILTER, NLM_F, Netlink, type NetlinkMessage, attribute, be32, be64, nest, netlinkError, text } from "./netlink.ts";
 
 /**
  * nf_tables by netlink: batches that the kernel applies whole or not at all. Numbers are those of linux/netfilter/nf_tables.h;
  * attributes are in network byte order. Rules and sets are described by small objects, encoded here.
  */
 const SUBSYSTEM = 10;
-const MSG = { newTable: 0, delTable: 2, newChain: 3, newRule: 6, newSet: 9, newElement: 12, delElement: 14 } as const;
+const MSG = { newTable: 0, delTable: 2, newChain: 3, newRule: 6, delRule: 8, newSet: 9, newElement: 12, delElement: 14 } as const;
 const BATCH_BEGIN = 0x10;
 const BATCH_END = 0x11;
 
 /** Protocol families of tables. */
-export const NFPROTO = { inet: 1, ipv4: 2, ipv6: 10 } as const;
+export const NFPROTO = { inet: 1, ipv4: 2, bridge: 7, ipv6: 10 } as const;
 
 /** Where a base chain hangs in the packet's way. */
 export const HOOK = { prerouting: 0, input: 1, forward: 2, output: 3, postrouting: 4 } as const;
@@ -21,6 +21,7 @@ export const KEY = {
   ipv6: { type: 8, size: 16 },
   protocol: { type: 12, size: 4 },
   port: { type: 13, size: 4 },
+  mark: { type: 19, size: 4 },
   ifname: { type: 41, size: 16 },
 } as const;
 
@@ -42,6 +43,10 @@ export interface SetSpec {
   data?: readonly KeyField[];
   /** Whether elements are ranges, in network byte order. */
   ranges?: boolean;
+  /** Elements may be gone after a time. */
+  timeout?: boolean;
+  /** The most elements. */
+  size?: number;
 }
 
 /** A set's element: key, and for a map its value; each padded as {@link fields} does. */
@@ -52,6 +57,8 @@ export interface Element {
   last?: Uint8Array;
   /** In sets of one field a range is two elements: its first key, and the one behind its last, marked so. */
   isEnd?: boolean;
+  /** Milliseconds that it stays, in sets with time-outs. */
+  timeout?: number;
 }
 
 /** One encoded expression of a rule. */
@@ -160,14 +167,16 @@ export function portBytes(port: number): Uint8Array {
   return Uint8Array.of(port >> 8, port & 255);
 }
 
-/** Collects changes to one `inet` table and applies them in one atomic batch. */
+/** Collects changes to one table, `inet` where nothing else is said, and applies them in one atomic batch. */
 export class NftBatch {
   readonly #table: string;
+  readonly #family: number;
   readonly #messages: NetlinkMessage[] = [];
   #setId = 0;
 
-  constructor(table: string) {
+  constructor(table: string, family: number = NFPROTO.inet) {
     this.#table = table;
+    this.#family = family;
   }
 
   /** Makes the table anew, empty, whatever it held; within the batch, so that nothing in between is ever seen. */
@@ -198,11 +207,26 @@ export class NftBatch {
     this.#add(MSG.newRule, NLM_F.create | NLM_F.append, text(1, this.#table), text(2, chain), nest(4, ...expressions));
   }
 
+  /** Deletes all rules of a chain. */
+  emptyChain(chain: string): void {
+    this.#add(MSG.delRule, 0, text(1, this.#table), text(2, chain));
+  }
+
+  /** Deletes all elements of a set. */
+  emptySet(set: string): void {
+    this.#add(MSG.delElement, 0, text(1, this.#table), text(2, set));
+  }
+
   set(spec: SetSpec): void {
-    const flags = (spec.ranges === true ? 4 : 0) | (spec.data === undefined ? 0 : 8) | (spec.key.length > 1 ? 128 : 0);
+    const flags =
+      (spec.timeout === true ? 16 : 0) |
+      (spec.ranges === true ? 4 : 0) |
+      (spec.data === undefined ? 0 : 8) |
+      (spec.key.length > 1 ? 128 : 0);
     const parts = [text(1, this.#table), text(2, spec.name), be32(3, flags), be32(4, typeOf(spec.key)), be32(5, sizeOf(spec.key))];
     if (spec.data !== undefined) parts.push(be32(6, typeOf(spec.data)), be32(7, sizeOf(spec.data)));
-    if (spec.key.length > 1) parts.push(nest(9, nest(2, ...spec.key.map((field) => nest(1, be32(1, field.size))))));
+    const bound = spec.size === undefined ? [] : [be32(1, spec.size)];
+    if (spec.key.length > 1) parts.push(nest(9, ...bound, nest(2, ...spec.key.map((field) => nest(1, be32(1, field.size))))));
     if (spec.key.length === 1) parts.push(attribute(13, spec.ranges === true ? NETWORK_ORDER : HOST_ORDER));
     this.#add(MSG.newSet, NLM_F.create, ...parts, be32(10, ++this.#setId));
   }
@@ -234,14 +258,15 @@ export class NftBatch {
   }
 
   #add(message: number, flags: number, ...parts: Uint8Array[]): void {
-    this.#messages.push({ type: (SUBSYSTEM << 8) | message, flags, body: Buffer.concat([Uint8Array.of(NFPROTO.inet, 0, 0, 0), ...parts]) });
+    this.#messages.push({ type: (SUBSYSTEM << 8) | message, flags, body: Buffer.concat([Uint8Array.of(this.#family, 0, 0, 0), ...parts]) });
   }
 }
 
-function encodeElement({ key, data, last, isEnd }: Element): Uint8Array {
+function encodeElement({ key, data, last, isEnd, timeout }: Element): Uint8Array {
   const parts = [dataValue(1, key)];
   if (data !== undefined) parts.push(dataValue(2, data));
   if (isEnd === true) parts.push(be32(3, 1));
+  if (timeout !== undefined) parts.push(be64(4, timeout));
   if (last !== undefined) parts.push(dataValue(10, last));
   return nest(1, ...parts);
 }
