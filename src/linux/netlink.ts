@@ -68,6 +68,13 @@ export function be32(type: number, value: number): Uint8Array {
   return attribute(type, bytes);
 }
 
+/** A 64-bit attribute in network byte order. */
+export function be64(type: number, value: number): Uint8Array {
+  const bytes = new Uint8Array(8);
+  new DataView(bytes.buffer).setBigUint64(0, BigInt(value));
+  return attribute(type, bytes);
+}
+
 /** A 16-bit attribute in the machine's byte order. */
 export function u16(type: number, value: number): Uint8Array {
   return attribute(type, Uint8Array.of(value & 255, value >> 8));

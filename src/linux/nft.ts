@@ -1,4 +1,16 @@
-import { NETLINK_NETFILTER, NLM_F, Netlink, type NetlinkMessage, attribute, be32, be64, nest, netlinkError, text } from "./netlink.ts";
+import {
+  NETLINK_NETFILTER,
+  NLM_F,
+  Netlink,
+  type NetlinkAnswer,
+  type NetlinkMessage,
+  attribute,
+  be32,
+  be64,
+  nest,
+  netlinkError,
+  text,
+} from "./netlink.ts";
 
 /**
  * nf_tables by netlink: batches that the kernel applies whole or not at all. Numbers are those of linux/netfilter/nf_tables.h;
@@ -34,6 +46,8 @@ export interface ChainSpec {
   type?: "filter" | "nat";
   hook?: number;
   priority?: number;
+  /** What happens to packets that reach its end; `accept` by default. */
+  policy?: "accept" | "drop";
 }
 
 /** A set, or a map where `data` is given. */
@@ -80,6 +94,8 @@ export const load = {
   family: (register = 0): Expression => meta(15, register),
   iifname: (register = 0): Expression => meta(6, register),
   oifname: (register = 0): Expression => meta(7, register),
+  /** The group number of the link that the packet came in by. */
+  iifgroup: (register = 0): Expression => meta(21, register),
   destinationPort: (register = 0): Expression => payload(2, 2, 2, register),
   source: (family: 4 | 6, register = 0): Expression => (family === 4 ? payload(1, 12, 4, register) : payload(1, 8, 16, register)),
   destination: (family: 4 | 6, register = 0): Expression => (family === 4 ? payload(1, 16, 4, register) : payload(1, 24, 16, register)),
@@ -179,6 +195,21 @@ export class NftBatch {
     this.#family = family;
   }
 
+  /** What was collected, to be sent in a batch with others. */
+  get messages(): readonly NetlinkMessage[] {
+    return this.#messages;
+  }
+
+  /** Puts in messages that were collected elsewhere. */
+  append(messages: readonly NetlinkMessage[]): void {
+    for (const message of messages) this.#messages.push({ ...message });
+  }
+
+  /** A message of nf_tables whose attributes, but the table's name, are given as they are. */
+  raw(message: keyof typeof MSG, flags: number, ...parts: Uint8Array[]): void {
+    this.#add(MSG[message], flags, text(1, this.#table), ...parts);
+  }
+
   /** Makes the table anew, empty, whatever it held; within the batch, so that nothing in between is ever seen. */
   replaceTable(): void {
     this.addTable();
@@ -198,7 +229,11 @@ export class NftBatch {
   chain(spec: ChainSpec): void {
     const parts = [text(1, this.#table), text(3, spec.name)];
     if (spec.hook !== undefined) {
-      parts.push(nest(4, be32(1, spec.hook), be32(2, spec.priority ?? 0)), be32(5, 1), text(7, spec.type ?? "filter"));
+      parts.push(
+        nest(4, be32(1, spec.hook), be32(2, spec.priority ?? 0)),
+        be32(5, spec.policy === "drop" ? 0 : 1),
+        text(7, spec.type ?? "filter"),
+      );
     }
     this.#add(MSG.newChain, NLM_F.create, ...parts);
   }
@@ -242,11 +277,7 @@ export class NftBatch {
   /** Applies what was collected; throws the kernel's first error, and then nothing was changed. */
   commit(socket: Netlink): void {
     if (this.#messages.length === 0) return;
-    const begin: NetlinkMessage = { type: BATCH_BEGIN, flags: 0, body: Uint8Array.of(0, 0, 0, SUBSYSTEM) };
-    const last = this.#messages.at(-1);
-    if (last !== undefined) last.flags |= NLM_F.ack;
-    const answers = socket.exchange([begin, ...this.#messages, { ...begin, type: BATCH_END }]);
-    const failed = answers.find((answer) => answer.errno !== 0);
+    const failed = sendBatch(socket, this.#messages).find((answer) => answer.errno !== 0);
     if (failed !== undefined) throw netlinkError(failed, `change table "${this.#table}"`);
   }
 
@@ -260,6 +291,18 @@ export class NftBatch {
   #add(message: number, flags: number, ...parts: Uint8Array[]): void {
     this.#messages.push({ type: (SUBSYSTEM << 8) | message, flags, body: Buffer.concat([Uint8Array.of(this.#family, 0, 0, 0), ...parts]) });
   }
+}
+
+/**
+ * Applies messages as one batch, whole or not at all; answers what the kernel said to each of them. What it says to none in particular comes last.
+ */
+export function sendBatch(socket: Netlink, messages: readonly NetlinkMessage[]): NetlinkAnswer[] {
+  const begin: NetlinkMessage = { type: BATCH_BEGIN, flags: 0, body: Uint8Array.of(0, 0, 0, SUBSYSTEM) };
+  const all = messages.map((message, index) =>
+    index === messages.length - 1 ? { ...message, flags: message.flags | NLM_F.ack } : message,
+  );
+  const [general, ...answers] = socket.exchange([begin, ...all, { ...begin, type: BATCH_END }]);
+  return [...answers.slice(0, messages.length), ...(general === undefined ? [] : [general])];
 }
 
 function encodeElement({ key, data, last, isEnd, timeout }: Element): Uint8Array {
