@@ -82,7 +82,7 @@ export async function openEngine(given: EngineConfig): Promise<Engine> {
     needs: { users: usersOfImage(state), builtin: config.builtinRegistry ? registry : undefined },
   });
   const networks = await openNetworks({ state, needs: { container: containerOf(state) }, options: networkOptions(config) });
-  const volumes = openVolumes({ state, content, dataRoot });
+  const volumes = openVolumes({ state, content, distribution, dataRoot });
   config.containers = { ...config.containers, nofile: inheritedNofile(), appArmorProfile: await loadDefaultProfile() };
   const noOverlay = await trial;
   const options = { ...containersOptions(config), copies: noOverlay !== undefined };

@@ -128,7 +128,10 @@ export async function copyVolume(
 }
 
 /** What was mounted from elsewhere is copied, not mounted again: that would be the same files, or another machine's. */
-function withFilesOfItsOwn({ driver, config }: Pick<rows.VolumeRow, "driver" | "config">): Pick<rows.VolumeRow, "driver" | "config"> {
+export function withFilesOfItsOwn({
+  driver,
+  config,
+}: Pick<rows.VolumeRow, "driver" | "config">): Pick<rows.VolumeRow, "driver" | "config"> {
   return { driver, config: { ...config, options: config.options?.["device"] === undefined ? config.options : null } };
 }
 

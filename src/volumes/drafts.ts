@@ -24,29 +24,41 @@ const DRAFT = ".draft-";
 
 /**
  * Makes a volume whose files are there from the start: `fill` gets an empty directory for `_data` to be made in, and says what the volume is to be like.
- * A crash leaves either nothing or the whole. Throws `conflict` for a name in use.
+ * A crash leaves either nothing or the whole. Throws `conflict` for a name in use; with `replaces`, which throws where that may not be, the volume of that name
+ * gets the files, and a container that has it is `conflict`.
  */
 export async function makeFilled(
   { state, content, root }: VolumeShop,
   name: string,
   fill: (directory: string) => Promise<Pick<rows.VolumeRow, "driver" | "config">>,
+  { replaces }: { replaces?: () => void } = {},
 ): Promise<rows.VolumeRow> {
   checkName(name);
-  refuseTaken(state, name);
+  const refuse = replaces === undefined ? refuseTaken : refuseUsed;
+  refuse(state, name);
   const draft = `${DRAFT}${shortId(newId())}`;
   state.write((tx) => rows.insertRemoval(tx, draft), { durable: true });
   const directory = join(root, draft);
+  const aside = replaces !== undefined ? `${DRAFT}${shortId(newId())}` : undefined;
   let row: rows.VolumeRow;
   try {
     await mkdir(directory, { recursive: true, mode: 0o701 });
     row = { name, created: now(), anonymous: false, populated: rows.POPULATED.done, ...(await fill(directory)) };
     state.write(
       (tx) => {
-        refuseTaken(tx, name);
-        rows.insertVolume(tx, row);
+        refuse(tx, name);
+        replaces?.();
+        const there = rows.findVolume(tx, name);
+        if (there === undefined) {
+          rows.insertVolume(tx, row);
+          appendEvent(tx, { type: "volume", action: "create", actor: name, attributes: { driver: row.driver } });
+        } else {
+          rows.setPopulated(tx, name, rows.POPULATED.done);
+          row = { ...there, populated: rows.POPULATED.done };
+        }
         rows.deleteRemoval(tx, draft);
-        rows.insertMove(tx, { from: draft, to: name });
-        appendEvent(tx, { type: "volume", action: "create", actor: name, attributes: { driver: row.driver } });
+        if (aside !== undefined) rows.insertRemoval(tx, aside);
+        rows.insertMove(tx, { from: draft, to: name, ...(aside !== undefined && { aside }) });
       },
       { durable: true },
     );
@@ -55,7 +67,11 @@ export async function makeFilled(
     state.write((tx) => rows.deleteRemoval(tx, draft), { durable: false });
     throw error;
   }
-  move({ state, root }, { from: draft, to: name });
+  move({ state, root }, { from: draft, to: name, ...(aside !== undefined && { aside }) });
+  if (aside !== undefined) {
+    await content.discard(join(root, aside));
+    state.write((tx) => rows.deleteRemoval(tx, aside), { durable: false });
+  }
   return row;
 }
 
@@ -76,6 +92,11 @@ export function renameVolume({ state, root }: VolumeShop, row: rows.VolumeRow, n
   move({ state, root }, { from: row.name, to: name });
 }
 
+function refuseUsed(reader: Reader, name: string): void {
+  const users = rows.usersOf(reader, name);
+  if (users.length > 0) throw new LighterError("conflict", `replace ${name}: volume is in use - [${users.join(", ")}]`);
+}
+
 function refuseTaken(reader: Reader, name: string): void {
   if (rows.findVolume(reader, name) !== undefined) throw new LighterError("conflict", `create ${name}: a volume of that name exists`);
 }
@@ -84,10 +105,10 @@ function refuseTaken(reader: Reader, name: string): void {
  * In the same turn as the transaction that says so, so that nobody meets the new name without its files. A volume that was never started has no directory
  * yet; one that no volume owns is put aside.
  */
-function move({ state, root }: Pick<VolumeShop, "state" | "root">, { from, to }: rows.Move): void {
+function move({ state, root }: Pick<VolumeShop, "state" | "root">, { from, to, aside = `.orphan-${shortId(newId())}` }: rows.Move): void {
   try {
     if (existsSync(join(root, from))) {
-      if (existsSync(join(root, to))) renameSync(join(root, to), join(root, `.orphan-${shortId(newId())}`));
+      if (existsSync(join(root, to))) renameSync(join(root, to), join(root, aside));
       renameSync(join(root, from), join(root, to));
     }
   } catch (error) {

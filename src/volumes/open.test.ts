@@ -4,11 +4,13 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { openContent } from "../content/open.ts";
 import type { Content } from "../content/content.ts";
+import { openDistribution } from "../distribution/open.ts";
 import { eventsAfter } from "../state/events.ts";
 import { State } from "../state/state.ts";
 import { openVolumes } from "./open.ts";
 import type { Volumes } from "./volumes.ts";
 
+const distribution = openDistribution({ insecureRegistries: [], registryMirrors: [], certificateDirectories: [], userAgent: "test" });
 let dataRoot: string;
 let state: State;
 let content: Content;
@@ -18,7 +20,7 @@ beforeEach(async () => {
   dataRoot = mkdtempSync(join(tmpdir(), "lighter-volumes-"));
   state = new State(join(dataRoot, "state.db"));
   content = await openContent({ dataRoot, state, roots: [] });
-  volumes = openVolumes({ state, content, dataRoot });
+  volumes = openVolumes({ state, content, distribution, dataRoot });
 });
 
 afterEach(() => {
@@ -182,7 +184,7 @@ test("a copy and a removal that a crash cut short are finished", async () => {
 
   mkdirSync(join(dataRoot, "volumes/gone/_data"), { recursive: true });
   state.write((tx) => tx.run("INSERT INTO effects VALUES ('volume-removal', 'gone', 'gone', '{}')"), { durable: false });
-  openVolumes({ state, content, dataRoot });
+  openVolumes({ state, content, distribution, dataRoot });
   await Bun.sleep(1);
   expect(existsSync(join(dataRoot, "volumes/gone"))).toBe(false);
   expect(state.all("SELECT * FROM effects")).toEqual([]);
@@ -253,10 +255,10 @@ test("a move that a crash cut short is finished by the next daemon, one that was
       { durable: false },
     );
   cut("from", "to");
-  volumes = openVolumes({ state, content, dataRoot });
+  volumes = openVolumes({ state, content, distribution, dataRoot });
   expect(readFileSync(join(dataRoot, "volumes/to/_data/f"), "utf8")).toBe("x");
   cut("gone", "to");
-  volumes = openVolumes({ state, content, dataRoot });
+  volumes = openVolumes({ state, content, distribution, dataRoot });
   expect(readFileSync(join(dataRoot, "volumes/to/_data/f"), "utf8")).toBe("x");
   expect(state.all("SELECT key FROM effects")).toEqual([]);
 });

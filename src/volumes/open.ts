@@ -5,6 +5,7 @@ import { LighterError } from "../base/errors.ts";
 import { newId } from "../base/ids.ts";
 import type { Content } from "../content/content.ts";
 import { treeSize } from "../content/trees.ts";
+import type { Distribution } from "../distribution/distribution.ts";
 import { appendEvent } from "../state/events.ts";
 import type { Reader, State, Tx } from "../state/state.ts";
 import { booleanFilter, type Filters } from "../wire/filters.ts";
@@ -14,6 +15,8 @@ import { finishMoves, renameVolume, type VolumeShop } from "./drafts.ts";
 import { filterVolumes } from "./list.ts";
 import { isMounted, mountVolume, unmountVolume } from "./local-mount.ts";
 import { giveAway, isEmpty, populate, type CopySource, type Owners } from "./populate.ts";
+import { pullVolume } from "./pull.ts";
+import { pushVolume } from "./push.ts";
 import * as rows from "./rows.ts";
 import { checkDriver, checkName, checkOptions, LOCAL } from "./rules.ts";
 import type { Volumes } from "./volumes.ts";
@@ -29,8 +32,15 @@ interface NewVolume {
   anonymous: boolean;
 }
 
+interface VolumesOptions {
+  state: State;
+  content: Content;
+  distribution: Distribution;
+  dataRoot: string;
+}
+
 /** Opens the volumes below `<data-root>/volumes`, and finishes removals that an earlier daemon began. */
-export function openVolumes({ state, content, dataRoot }: { state: State; content: Content; dataRoot: string }): Volumes {
+export function openVolumes({ state, content, distribution, dataRoot }: VolumesOptions): Volumes {
   const root = join(dataRoot, "volumes");
   const directoryOf = (name: string): string => join(root, name);
   const dataOf = (name: string): string => join(root, name, "_data");
@@ -183,6 +193,19 @@ export function openVolumes({ state, content, dataRoot }: { state: State; conten
 
     async restore(name, archive) {
       return show(await restoreVolume(shop, name, archive));
+    },
+
+    async push(name, reference, options) {
+      const release = hold(name);
+      try {
+        await pushVolume({ ...options, shop, distribution, release }, await present(name), reference);
+      } finally {
+        release();
+      }
+    },
+
+    async pull(reference, options) {
+      return show(await pullVolume({ ...options, shop, distribution, refuseRead }, reference));
     },
 
     users: (name) => rows.usersOf(state, find(name).name),

@@ -118,11 +118,14 @@ const MOVE = "volume-move";
 export interface Move {
   from: string;
   to: string;
+  /** The name that what is there before gets, on its way out. */
+  aside?: string;
 }
 
 /** Names a directory that is about to be renamed, so that this is finished after a crash. */
-export function insertMove(tx: Tx, { from, to }: Move): void {
-  tx.run("INSERT OR REPLACE INTO effects (kind, key, owner, data_json) VALUES (?, ?, ?, ?)", MOVE, from, to, JSON.stringify({ v: 1, to }));
+export function insertMove(tx: Tx, { from, to, aside }: Move): void {
+  const data = JSON.stringify({ v: 1, to, aside });
+  tx.run("INSERT OR REPLACE INTO effects (kind, key, owner, data_json) VALUES (?, ?, ?, ?)", MOVE, from, to, data);
 }
 
 /** Notes that the directory has its new name. */
@@ -133,8 +136,11 @@ export function deleteMove(tx: Tx, from: string): void {
 /** Moves that an earlier daemon did not finish. */
 export function openMoves(reader: Reader): Move[] {
   return reader
-    .all<{ key: string; owner: string }>("SELECT key, owner FROM effects WHERE kind = ?", MOVE)
-    .map(({ key, owner }) => ({ from: key, to: owner }));
+    .all<{ key: string; owner: string; data_json: string }>("SELECT key, owner, data_json FROM effects WHERE kind = ?", MOVE)
+    .map(({ key, owner, data_json }) => {
+      const { aside } = JSON.parse(data_json) as { aside?: string };
+      return { from: key, to: owner, ...(aside !== undefined && { aside }) };
+    });
 }
 
 const REMOVAL = "volume-removal";

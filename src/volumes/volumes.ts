@@ -2,6 +2,8 @@ import type { Tx } from "../state/state.ts";
 import type { Volume } from "../wire/engine-api.ts";
 import type { Filters } from "../wire/filters.ts";
 import type { Freeze } from "./backup.ts";
+import type { PullOptions } from "./pull.ts";
+import type { PushOptions } from "./push.ts";
 
 /** Volumes: directories with a name that outlive containers. In use is refused with `conflict` and Docker's text. */
 export interface Volumes {
@@ -23,6 +25,13 @@ export interface Volumes {
   backup(name: string, options?: { freeze?: Freeze }): Promise<ReadableStream<Uint8Array>>;
   /** Makes a volume of such an archive, plain, gzip or zstd. Throws `conflict` for a name in use, `invalid` for another kind of archive. */
   restore(name: string, archive: AsyncIterable<Uint8Array>): Promise<Volume>;
+  /** Sends a volume to a registry as an artifact, in parts: those that the registry has are not sent again. */
+  push(name: string, reference: string, options: PushOptions): Promise<void>;
+  /**
+   * Makes a volume of such an artifact, under its own name or another, or gives one that is there its files. Throws `conflict` for one with files, unless `force`
+   * says to replace them, and for one that a container has.
+   */
+  pull(reference: string, options: PullOptions): Promise<Volume>;
   /** Ids of the containers that mount a volume. */
   users(name: string): string[];
   prune(filters: Filters): Promise<{ deleted: string[]; bytes: number }>;
