@@ -20,6 +20,7 @@ import { allStats, stats } from "./stats.ts";
 import * as system from "./system.ts";
 import { update } from "./update.ts";
 import * as volumeFiles from "./volume-files.ts";
+import * as volumeRegistry from "./volume-registry.ts";
 import * as volumes from "./volumes.ts";
 
 function route(method: Route["method"], path: string, handle: Handle, since?: number): Route {
@@ -43,6 +44,8 @@ export const ROUTES: readonly Route[] = [
   route("PUT", "/lighter/volumes/:name/archive", volumeFiles.restore),
   route("POST", "/lighter/volumes/:name/clone", volumeFiles.clone),
   route("POST", "/lighter/volumes/:name/rename", volumeFiles.rename),
+  route("POST", "/lighter/volumes/:name/push", volumeRegistry.push),
+  route("POST", "/lighter/volumes/pull", volumeRegistry.pull),
   route("GET", "/lighter/mirrors", mirrors.list),
   route("POST", "/lighter/mirrors", mirrors.add),
   route("DELETE", "/lighter/mirrors", mirrors.remove),

@@ -32,7 +32,7 @@ function newName(call: Call): string {
 }
 
 /** With `pause`, containers that run with the volume stand still while it is copied; those that somebody paused stay so. */
-function freezing(call: Call): { freeze?: Freeze } {
+export function freezing(call: Call): { freeze?: Freeze } {
   const { engine, query } = call;
   if (!query.flag("pause")) return {};
   return { freeze: (copy) => engine.freezer.frozen(engine.volumes.users(param(call, "name")), copy) };

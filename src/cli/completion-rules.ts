@@ -67,6 +67,7 @@ const ARGUMENTS: Readonly<Record<string, { rule: Rule }>> = {
   "volume backup": { rule: first(volumes) },
   "volume clone": { rule: first(volumes) },
   "volume mv": { rule: first(volumes) },
+  "volume push": { rule: first(volumes) },
   "context use": { rule: first(contexts({ standing: true })) },
   "context inspect": { rule: () => contexts({ standing: true }) },
   "context export": { rule: (before) => [contexts({ standing: true }), files][before.length] ?? nothing },

@@ -156,6 +156,11 @@ export const TABLE: Readonly<Record<string, Entry>> = {
   "volume ls": { help: "Show volumes", load: async () => (await import("./volume-ls.ts")).volumeLs },
   "volume mv": { help: "Give a volume another name", load: async () => (await import("./volume-mv.ts")).volumeMv },
   "volume prune": { help: "Remove volumes that nothing uses", load: async () => (await import("./volume-prune.ts")).volumePrune },
+  "volume pull": {
+    help: "Make a volume of what 'volume push' sent to a registry",
+    load: async () => (await import("./volume-pull.ts")).volumePull,
+  },
+  "volume push": { help: "Send a volume to a registry", load: async () => (await import("./volume-push.ts")).volumePush },
   "volume restore": {
     help: "Make a volume of an archive that 'volume backup' wrote",
     load: async () => (await import("./volume-restore.ts")).volumeRestore,

@@ -50,3 +50,25 @@ export function cloneVolume(connection: Connection, name: string, to: string, { 
 export async function renameVolume(connection: Connection, name: string, to: string): Promise<void> {
   await connection.send("POST", ours(name, "rename"), { query: { to } });
 }
+
+/** Sends a volume to a registry. The answer's body is a stream of progress messages. */
+export function pushVolume(
+  connection: Connection,
+  name: string,
+  reference: string,
+  { pause, auth }: { pause: boolean; auth: string | undefined },
+): Promise<Response> {
+  return connection.request("POST", ours(name, "push"), { query: { reference, pause: pause || undefined }, headers: authHeader(auth) });
+}
+
+/** Makes a volume of what a registry has, or fills one. The answer's body is a stream of progress messages; its last `aux` is the volume. */
+export function pullVolume(
+  connection: Connection,
+  reference: string,
+  { name, force, auth }: { name: string | undefined; force: boolean; auth: string | undefined },
+): Promise<Response> {
+  const query = { reference, name, force: force || undefined };
+  return connection.request("POST", "/lighter/volumes/pull", { query, headers: authHeader(auth) });
+}
+
+const authHeader = (auth: string | undefined): Record<string, string> => (auth === undefined ? {} : { "X-Registry-Auth": auth });
