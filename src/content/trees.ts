@@ -3,12 +3,14 @@ import type { CopyStackArgs } from "./copy-stack.ts";
 import type { CopyArgs } from "./copy-tree.ts";
 import type { Change, DiffArgs } from "./diff-upper.ts";
 import type { PathStat, PlaceInRoot } from "./in-root.ts";
+import { canLimitTrees, type LimitArgs, type TreeLimit } from "./limit-tree.ts";
 import type { PackedPart, PackPartsArgs } from "./pack-parts.ts";
 import type { PackArgs } from "./pack-tree.ts";
 import { type Job, runJob, startJob } from "./pool.ts";
 import type { TreeSize } from "./tree.ts";
 import type { UnpackTreeArgs } from "./unpack-tree.ts";
 
+export { canLimitTrees };
 export type {
   Change,
   CopyArgs,
@@ -19,6 +21,7 @@ export type {
   PackPartsArgs,
   PathStat,
   PlaceInRoot,
+  TreeLimit,
   TreeSize,
   UnpackTreeArgs,
 };
@@ -137,6 +140,21 @@ export async function diffUpper(args: DiffArgs, options: Cancellable = {}): Prom
 /** What a tree holds on disk. Nothing there is zero. */
 export async function treeSize(path: string, options: Cancellable = {}): Promise<TreeSize> {
   return await runJob("treeSize", { path }, options);
+}
+
+/** Limits what directories hold together; they are empty yet. Throws `unsupported` where the file system cannot. */
+export async function limitTree(args: LimitArgs, options: Cancellable = {}): Promise<void> {
+  await runJob("limitTree", args, options);
+}
+
+/** Forgets the limit of a directory that is about to go. */
+export async function unlimitTree(path: string): Promise<void> {
+  await runJob("unlimitTree", { path });
+}
+
+/** The limit of a directory, and how much of it is used; undefined for one without. */
+export async function limitOfTree(path: string, options: Cancellable = {}): Promise<TreeLimit | undefined> {
+  return await runJob("limitOfTree", { path }, options);
 }
 
 /** Looks up a path inside of a root without following a link at its end. Throws `not-found`. */
