@@ -27,8 +27,8 @@ const { values: flags } = parseArgs({
 });
 const rounds = Number(flags.rounds);
 
-/** The cases: what one sample does for a pair of client and engine, and how many rounds it is worth. */
-const CASES: { what: string; rounds: number; once: (pair: Pairing) => Promise<number | void> }[] = [
+/** The cases: what one sample does for a pair of client and engine, how many rounds it is worth, and whether one of them is for warming up. */
+const CASES: { what: string; rounds: number; warm?: boolean; once: (pair: Pairing) => Promise<number | void> }[] = [
   { what: "run --rm busybox true, bridge", rounds, once: (pair) => docker(pair, "run", "--rm", "busybox", "true") },
   {
     what: "run --rm busybox true, no network",
@@ -36,15 +36,15 @@ const CASES: { what: string; rounds: number; once: (pair: Pairing) => Promise<nu
     once: (pair) => docker(pair, "run", "--rm", "--network", "none", "busybox", "true"),
   },
   { what: "16 at once", rounds: Math.ceil(rounds / 5), once: (pair) => together(16, pair) },
-  { what: "64 in a row", rounds: 1, once: (pair) => inARow(64, pair) },
+  { what: "64 in a row", rounds: 1, warm: false, once: (pair) => inARow(64, pair) },
   { what: "create + start over the API", rounds, once: createAndStart },
   { what: "exec CONTAINER true", rounds, once: (pair) => docker(pair, "exec", "bench-target", "true") },
   { what: "ps", rounds, once: (pair) => docker(pair, "ps") },
   // These keep the disk busy for a while: they come last.
   { what: "64 MB of lines, attached", rounds: Math.ceil(rounds / 5), once: (pair) => docker(pair, ...writing(64)) },
-  { what: "64 MB of lines, read by logs", rounds: 1, once: readLogs },
-  { what: "1 GB of lines, attached", rounds: 1, once: (pair) => docker(pair, ...writing(1024)) },
-  { what: "1 GB of lines, detached", rounds: 1, once: (pair) => detached(pair, 1024) },
+  { what: "64 MB of lines, read by logs", rounds: 1, warm: false, once: readLogs },
+  { what: "1 GB of lines, attached", rounds: 1, warm: false, once: (pair) => docker(pair, ...writing(1024)) },
+  { what: "1 GB of lines, detached", rounds: 1, warm: false, once: (pair) => detached(pair, 1024) },
 ];
 
 async function docker(pair: Pairing, ...words: string[]): Promise<number> {
@@ -130,9 +130,9 @@ try {
   ];
   const split = splitTable(await splitOf({ client: LIGHTER, host: engine.host, log: () => ours.log, runs: rounds }));
   const rows: Row[] = [];
-  for (const { what, rounds: count, once } of CASES.filter((one) => one.what.includes(flags.only ?? ""))) {
+  for (const { what, rounds: count, warm, once } of CASES.filter((one) => one.what.includes(flags.only ?? ""))) {
     const contestants: Contestant[] = pairs.map((pair) => ({ name: pair.name, once: () => once(pair) }));
-    rows.push({ what, figures: await interleaved(contestants, count) });
+    rows.push({ what, figures: await interleaved(contestants, count, { warm: warm ?? true }) });
     console.log(
       table(rows.slice(-1))
         .split("\n")
