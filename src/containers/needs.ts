@@ -130,6 +130,7 @@ export interface ContainerVolumes {
     options: {
       copyFrom: (() => Promise<{ path: string; done(): void } | undefined>) | undefined;
       owners?: { from: { uid: number; gid: number }; to: { uid: number; gid: number } };
+      signal?: AbortSignal;
     },
   ): Promise<string>;
   remove(name: string, options: { force: boolean }): Promise<void>;

@@ -8,6 +8,7 @@ import { logOf } from "../base/log.ts";
 import type { Content } from "../content/content.ts";
 import { appendEvent } from "../state/events.ts";
 import type { Reader, State, Tx } from "../state/state.ts";
+import { applyLimit, withPossibleLimit } from "./limits.ts";
 import * as rows from "./rows.ts";
 import { checkName } from "./rules.ts";
 
@@ -43,7 +44,9 @@ export async function makeFilled(
   let row: rows.VolumeRow;
   try {
     await mkdir(directory, { recursive: true, mode: 0o701 });
-    row = { name, created: now(), anonymous: false, populated: rows.POPULATED.done, ...(await fill(directory)) };
+    const made = { name, created: now(), anonymous: false, populated: rows.POPULATED.done, ...(await fill(directory)) };
+    row = withPossibleLimit(name, made, root);
+    await applyLimit(row, join(directory, "_data"));
     state.write(
       (tx) => {
         refuse(tx, name);

@@ -1,9 +1,18 @@
 import { lookup } from "node:dns/promises";
 import { readFileSync } from "node:fs";
+import { isIP } from "node:net";
 import { LighterError } from "../base/errors.ts";
+import { runBounded } from "./bounded.ts";
 
-/** How long a mount may take before its program is killed, in milliseconds: a dead NFS server answers never. */
-const TIMEOUT = 60_000;
+/** How long a mount may take, in milliseconds: a server that is gone never answers. */
+const PATIENCE = 60_000;
+/** How long a mounted file system may take to answer, in milliseconds. */
+const ANSWER = 10_000;
+const NETWORK = /^(?:nfs4?|cifs|smb3|ceph|9p|glusterfs)$/;
+
+interface Cancellable {
+  signal?: AbortSignal;
+}
 
 /** Whether something is mounted on a directory. */
 export function isMounted(path: string): boolean {
@@ -15,38 +24,83 @@ export function isMounted(path: string): boolean {
 
 /**
  * Mounts what a volume's driver options name on its directory (`type`, `device`, `o` as mount takes them), in a child that can be killed when it hangs.
- * Throws `invalid` with the kernel's word.
+ * Throws `unavailable` with Docker's text and the kernel's word, or when nothing answers.
  */
-export async function mountVolume(name: string, path: string, options: Readonly<Record<string, string>>): Promise<void> {
+export async function mountVolume(path: string, options: Readonly<Record<string, string>>, { signal }: Cancellable = {}): Promise<void> {
   const { type = "none", device = "", o = "" } = options;
-  const flags = await withAddress(type, o);
+  const failed = (why: string): string =>
+    `error while mounting volume '${path}': failed to mount local volume: mount ${device}:${path}, data: ${o}: ${why}`;
+  const flags = await withAddress(type, o, failed, { ...(signal && { signal }) });
   // -i: the kernel's mount alone, as Docker's; helpers of file systems are not asked.
   const command = ["mount", "-i", "-t", type, ...(flags === "" ? [] : ["-o", flags]), "--", device, path];
-  await run(command, (why) => `Cannot mount volume "${name}": mount ${device}:${path}, data: ${flags}: ${why}`);
+  const ended = await runBounded(command, { patience: PATIENCE, ...(signal && { signal }) });
+  if (ended.kind === "done") return;
+  if (ended.kind === "cancelled") throw new LighterError("cancelled", failed("cancelled"));
+  if (ended.kind === "late")
+    throw new LighterError("unavailable", failed(`no answer within ${PATIENCE / 1000} seconds${advice(type, flags)}`));
+  throw new LighterError("unavailable", failed(kernelWord(ended.why)));
 }
 
-/** Unmounts a volume's directory; lazily when it is busy. */
+function advice(type: string, flags: string): string {
+  if (!NETWORK.test(type)) return "";
+  const server = /(?:^|,)addr=([^,]+)/.exec(flags)?.[1];
+  return `: see whether ${server === undefined ? "the server" : `"${server}"`} is up, exports this to here, and whether a firewall is between`;
+}
+
+/** Sees to it that what is mounted there answers: a server may have gone since. Throws `unavailable`. */
+export async function checkAnswers(
+  name: string,
+  path: string,
+  { type = "", device = "" }: Readonly<Record<string, string>>,
+  { signal }: Cancellable = {},
+): Promise<void> {
+  if (!NETWORK.test(type)) return;
+  const ended = await runBounded(["stat", "-f", "--", path], { patience: ANSWER, ...(signal && { signal }) });
+  if (ended.kind === "done") return;
+  const why = ended.kind === "failed" ? ended.why.replace(/^stat: /, "") : `no answer within ${ANSWER / 1000} seconds`;
+  throw new LighterError(
+    "unavailable",
+    `Cannot use volume "${name}": ${device}: ${why}: bring its server back, or unmount it by "umount -l ${path}" and start again`,
+  );
+}
+
+/** Unmounts a volume's directory; lazily when it is busy. Asks no server. */
 export async function unmountVolume(name: string, path: string): Promise<void> {
   if (!isMounted(path)) return;
-  await run(["umount", "-i", "-l", "--", path], (why) => `Cannot unmount volume "${name}": ${why}`);
+  const ended = await runBounded(["umount", "-i", "-c", "-l", "--", path], { patience: PATIENCE });
+  if (ended.kind === "done") return;
+  const why = ended.kind === "failed" ? ended.why.replace(/^umount: /, "") : `no answer within ${PATIENCE / 1000} seconds`;
+  throw new LighterError("unavailable", `Cannot unmount volume "${name}": ${why}`);
 }
 
-async function run(command: string[], sentence: (why: string) => string): Promise<void> {
-  const child = Bun.spawn(command, { stdin: "ignore", stdout: "ignore", stderr: "pipe", timeout: TIMEOUT, killSignal: "SIGKILL" });
-  const text = await new Response(child.stderr).text();
-  if ((await child.exited) === 0) return;
-  const why = child.signalCode === "SIGKILL" ? `no answer within ${TIMEOUT / 1000} seconds` : text.trim().replace(/^u?mount: /, "");
-  throw new LighterError("invalid", sentence(why));
+/** What mount(8) says, in the kernel's words, which clients know: errno(3). */
+function kernelWord(text: string): string {
+  const why = text.replace(/^mount: /, "").replace(/\n\s*dmesg\(1\).*$/s, "");
+  if (/unknown filesystem type/.test(why)) return `no such device: ${why}`;
+  if (/special device .* does not exist/.test(why)) return "no such file or directory";
+  if (/wrong fs type, bad option/.test(why)) return `invalid argument: ${why}`;
+  return why;
 }
 
 /** The kernel knows network file systems by address only: a name in `addr=` is looked up. */
-async function withAddress(type: string, flags: string): Promise<string> {
-  const host = /^(?:nfs4?|cifs|smb3)$/.test(type) ? /(?:^|,)addr=([^,]+)/.exec(flags)?.[1] : undefined;
-  if (host === undefined || /^[\d.]+$|:/.test(host)) return flags;
-  const { address } = await lookup(host).catch((cause: unknown) => {
-    throw new LighterError("invalid", `error resolving passed in network volume address: lookup ${host}: ${(cause as Error).message}`, {
-      cause,
-    });
-  });
-  return flags.replace(/(^|,)addr=[^,]+/, `$1addr=${address}`);
+async function withAddress(type: string, flags: string, failed: (why: string) => string, { signal }: Cancellable): Promise<string> {
+  const host = NETWORK.test(type) ? /(?:^|,)addr=([^,]+)/.exec(flags)?.[1] : undefined;
+  if (host === undefined || isIP(host) !== 0) return flags;
+  const late = Promise.withResolvers<never>();
+  const timer = setTimeout(() => late.reject(new Error("no answer from the name servers")), ANSWER);
+  const cancel = (): void => late.reject(new Error("cancelled"));
+  signal?.addEventListener("abort", cancel);
+  try {
+    const { address } = await Promise.race([lookup(host), late.promise]);
+    return flags.replace(/(^|,)addr=[^,]+/, `$1addr=${address}`);
+  } catch (cause) {
+    throw new LighterError(
+      "invalid",
+      failed(`error resolving passed in network volume address: lookup ${host}: ${(cause as Error).message}`),
+      { cause },
+    );
+  } finally {
+    clearTimeout(timer);
+    signal?.removeEventListener("abort", cancel);
+  }
 }

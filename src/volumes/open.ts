@@ -4,7 +4,7 @@ import { now, toRfc3339Nano } from "../base/clock.ts";
 import { LighterError } from "../base/errors.ts";
 import { newId } from "../base/ids.ts";
 import type { Content } from "../content/content.ts";
-import { treeSize } from "../content/trees.ts";
+import { canLimitTrees, treeSize, unlimitTree } from "../content/trees.ts";
 import type { Distribution } from "../distribution/distribution.ts";
 import { appendEvent } from "../state/events.ts";
 import type { Reader, State, Tx } from "../state/state.ts";
@@ -13,7 +13,8 @@ import type { Volume } from "../wire/engine-api.ts";
 import { backupVolume, copyVolume, restoreVolume } from "./backup.ts";
 import { finishMoves, renameVolume, type VolumeShop } from "./drafts.ts";
 import { filterVolumes } from "./list.ts";
-import { isMounted, mountVolume, unmountVolume } from "./local-mount.ts";
+import { applyLimit, checkSize } from "./limits.ts";
+import { checkAnswers, isMounted, mountVolume, unmountVolume } from "./local-mount.ts";
 import { giveAway, isEmpty, populate, type CopySource, type Owners } from "./populate.ts";
 import { pullVolume } from "./pull.ts";
 import { pushVolume } from "./push.ts";
@@ -75,6 +76,7 @@ export function openVolumes({ state, content, distribution, dataRoot }: VolumesO
     checkName(name);
     checkDriver(name, driver);
     checkOptions(name, driverOptions ?? {});
+    checkSize(name, driverOptions ?? {}, dataRoot);
     const row: rows.VolumeRow = {
       name,
       driver,
@@ -132,8 +134,42 @@ export function openVolumes({ state, content, distribution, dataRoot }: VolumesO
   }
 
   async function finishRemoval(name: string): Promise<void> {
+    if (canLimitTrees(dataOf(name))) await unlimitTree(dataOf(name));
     await content.discard(directoryOf(name));
     state.write((tx) => rows.deleteRemoval(tx, name), { durable: false });
+  }
+
+  /** A new volume that cannot be kept within its limit is none. */
+  async function limited(row: rows.VolumeRow): Promise<void> {
+    try {
+      await applyLimit(row, dataOf(row.name));
+    } catch (error) {
+      if (row.populated === rows.POPULATED.no && rows.usersOf(state, row.name).length === 0) await removeRow(row);
+      throw error;
+    }
+  }
+
+  const mounting = new Map<string, Promise<void>>();
+
+  /** Mounts a volume from elsewhere, one after the other where several ask, and sees whether what is mounted answers. A dead server's directory is not touched. */
+  async function mounted(row: rows.VolumeRow, path: string, signal: AbortSignal | undefined): Promise<void> {
+    const { name } = row;
+    const options = row.config.options ?? {};
+    const mine = (mounting.get(name) ?? Promise.resolve()).then(async () => {
+      if (isMounted(path)) return checkAnswers(name, path, options, { ...(signal && { signal }) });
+      makeDirectory(path);
+      await mountVolume(path, options, { ...(signal && { signal }) });
+    });
+    const settled = mine.then(
+      () => undefined,
+      () => undefined,
+    );
+    mounting.set(name, settled);
+    try {
+      await mine;
+    } finally {
+      if (mounting.get(name) === settled) mounting.delete(name);
+    }
   }
 
   /** Copies once at a time; a copy that a crash cut short (`copying`) is made again. */
@@ -150,7 +186,8 @@ export function openVolumes({ state, content, distribution, dataRoot }: VolumesO
     async create({ name = "", anonymous = name === "", ...options }) {
       const wanted = { ...options, name: name === "" ? newId() : name, anonymous };
       const row = state.write((tx) => ensure(tx, wanted), { durable: true });
-      makeDirectory(dataOf(row.name));
+      if (!isMounted(dataOf(row.name))) makeDirectory(dataOf(row.name));
+      await limited(row);
       return show(row);
     },
 
@@ -242,12 +279,14 @@ export function openVolumes({ state, content, distribution, dataRoot }: VolumesO
       return !known;
     },
 
-    async ready(name, { copyFrom, owners }) {
+    async ready(name, { copyFrom, owners, signal }) {
       const row = find(name);
       const path = dataOf(name);
-      makeDirectory(path);
-      const { options } = row.config;
-      if (options?.["device"] !== undefined && !isMounted(path)) await mountVolume(name, path, options);
+      if (isForeign(row)) await mounted(row, path, signal);
+      else {
+        makeDirectory(path);
+        await limited(row);
+      }
       if (copyFrom === undefined && owners === undefined) return path;
       const running = copies.get(name);
       if (running !== undefined) await running.catch(() => undefined);

@@ -32,7 +32,6 @@ export function checkOptions(name: string, options: Readonly<Record<string, stri
     throw new LighterError("invalid", `create ${name}: ${why}`);
   };
   for (const key in options) if (!OPTIONS.has(key)) refuse(`invalid option: ${JSON.stringify(key)}`);
-  if (options["size"] !== undefined) refuse("quota size requested but no quota support");
   const has = (key: string): boolean => options[key] !== undefined;
   if ((has("device") || has("o")) && !has("type")) refuse('missing required option: "type"');
   if ((has("type") || has("o")) && !has("device")) refuse('missing required option: "device"');

@@ -59,6 +59,7 @@ export interface Volumes {
     options: {
       copyFrom: (() => Promise<{ path: string; done(): void } | undefined>) | undefined;
       owners?: { from: { uid: number; gid: number }; to: { uid: number; gid: number } };
+      signal?: AbortSignal;
     },
   ): Promise<string>;
   /** All volumes with `UsageData` filled in: bytes and number of containers. */
