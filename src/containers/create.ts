@@ -12,6 +12,7 @@ import type { Desired } from "./desired.ts";
 import { checkDevices } from "./devices.ts";
 import { checkCgroupParent } from "./cgroup-parent.ts";
 import { checkIdMaps } from "./id-mappings.ts";
+import { checkFar } from "./far-files.ts";
 import { fillHostConfig } from "./host-config.ts";
 import { initProgram } from "./init-program.ts";
 import { insertLinks } from "./link-rows.ts";
@@ -44,6 +45,7 @@ export async function createContainer(
   const given = name === undefined || name === "" ? undefined : validateName(name);
   const image = await trace.span("image", () => needs.images.runnable(body.Image ?? "", options));
   await needs.runtime.learn(body.HostConfig?.Runtime ?? "");
+  for (const { Type, Source } of body.HostConfig?.Mounts ?? []) if (Type === "bind" && Source) await checkFar(Source);
   const plan = trace.sync("plan", () => planContainer(context, id, body, image));
   const row = { id, name: chooseName(context, given), created: now(), desired: plan.desired };
   ifThere(() => needs.networks.check(networkRequest(row)));

@@ -1,10 +1,13 @@
 import { kindOf, LighterError, messageOf } from "../base/errors.ts";
-import { change, type Context, isRunning } from "./context.ts";
+import { change, type Context, find, isRunning, liveOf } from "./context.ts";
 import { setStatus, setStoppedByUser } from "./rows.ts";
 import { sendSignal } from "./send-signal.ts";
+import { endStartWait } from "./start-wait.ts";
 import { isSignal, signalNumber } from "./signals.ts";
 
 const SIGKILL = 9;
+/** SIGHUP, SIGINT, SIGQUIT, SIGKILL and SIGTERM: who sends one to a container that is starting wants it down. */
+const ENDING: ReadonlySet<number> = new Set([1, 2, 3, SIGKILL, 15]);
 /** Milliseconds that a kill waits for the end of the process. */
 const PATIENCE = 10_000;
 
@@ -24,6 +27,7 @@ export async function killContainer(context: Context, reference: string, signal:
 }
 
 async function killOne(context: Context, reference: string, number: number): Promise<void> {
+  if (ENDING.has(number)) endStartWait(liveOf(context, find(context, reference).id));
   const ended = await change(context, reference, async (row, live) => {
     const stops = number === SIGKILL || number === signalNumber(row.desired.config.StopSignal || "SIGTERM");
     const ends = stops || !row.desired.config.StopSignal;

@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, renameSync, statSync } from "node:fs";
+import { chownSync, existsSync, mkdirSync, renameSync, statSync } from "node:fs";
 import { LighterError } from "../base/errors.ts";
 import { copyStack, removeTree } from "../content/trees.ts";
 import { closeFd } from "../linux/fd.ts";
@@ -8,6 +8,7 @@ import type { TaskSpec } from "../runtime/runtime.ts";
 import { checkProfile } from "./apparmor.ts";
 import { type Context, find } from "./context.ts";
 import { commandOf, type PlannedMount } from "./desired.ts";
+import { checkFar } from "./far-files.ts";
 import { hostFileMounts, writeHostFiles } from "./host-files.ts";
 import { lookUp, mergedDirectories, userFiles } from "./image-files.ts";
 import { checkIdMaps, resolveIdMap } from "./id-mappings.ts";
@@ -42,10 +43,15 @@ export function stackOf(context: Context, row: ContainerRow): string[] {
 }
 
 /** Makes the sources of all mounts ready: volumes with the image's content, directories of `-v`. Returns host paths by destination. */
-export async function prepareMounts(context: Context, row: ContainerRow, layers: string[]): Promise<Map<string, MountSource>> {
+export async function prepareMounts(
+  context: Context,
+  row: ContainerRow,
+  layers: string[],
+  signal?: AbortSignal,
+): Promise<Map<string, MountSource>> {
   const sources = new Map<string, MountSource>();
   for (const mount of row.desired.mounts) {
-    const source = await sourceOf(context, row, mount, layers);
+    const source = await sourceOf(context, row, mount, layers, signal);
     if (source === undefined) continue;
     const found: MountSource =
       typeof source === "object" ? source : { path: source, directory: mount.type !== "bind" || statSync(source).isDirectory() };
@@ -73,12 +79,14 @@ async function sourceOf(
   row: ContainerRow,
   mount: PlannedMount,
   layers: string[],
+  signal: AbortSignal | undefined,
 ): Promise<MountSource | string | undefined> {
   switch (mount.type) {
     case "bind":
+      await checkFar(mount.source, { ...(signal && { signal }) });
       return checkedBind(mount);
     case "volume":
-      return volumeSource(context, row, mount, layers);
+      return volumeSource(context, row, mount, layers, signal);
     case "image":
       return imageSource(context, row, mount);
     case "tmpfs":
@@ -92,6 +100,7 @@ export async function volumeSource(
   row: ContainerRow,
   mount: PlannedMount,
   layers: string[],
+  signal?: AbortSignal,
 ): Promise<MountSource | string> {
   const upper = pathsOf(context.needs.options, row.id).upper;
   const copyFrom = (): Promise<{ path: string; done(): void } | undefined> => imageContent(context, [upper, ...layers], mount.destination);
@@ -99,6 +108,7 @@ export async function volumeSource(
   const path = await context.needs.volumes.ready(mount.source, {
     copyFrom: mount.noCopy ? undefined : copyFrom,
     ...(owners && { owners }),
+    ...(signal && { signal }),
   });
   return mount.subpath === undefined ? path : subpathOf(path, mount.subpath);
 }
@@ -137,6 +147,7 @@ function bindSource(mount: PlannedMount): string {
     throw new LighterError("invalid", `invalid mount config for type "bind": bind source path does not exist: ${mount.source}`);
   try {
     mkdirSync(mount.source, { recursive: true, mode: 0o755 });
+    if (mount.idMap?.outside !== undefined) chownSync(mount.source, mount.idMap.outside.uid, mount.idMap.outside.gid);
   } catch (cause) {
     throw new LighterError(
       "invalid",

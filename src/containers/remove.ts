@@ -7,6 +7,7 @@ import { pathsOf } from "./paths.ts";
 import { type ContainerRow, deleteRow, rowById } from "./rows.ts";
 import { sendSignal } from "./send-signal.ts";
 import { dropSharedShm } from "./shared-shm.ts";
+import { endStartWait } from "./start-wait.ts";
 import { removeLink } from "./unlink.ts";
 import { tellVolumes } from "./volume-events.ts";
 import { stopTransfers } from "./transfers.ts";
@@ -35,6 +36,7 @@ export async function removeContainer(
     live.cancelRestart?.();
     if (options.force) {
       stopTransfers(live);
+      endStartWait(live);
       await endProcess(context, row.id, live);
     }
     await live.lock.run(async () => {

@@ -20,6 +20,7 @@ import { layersOf, type NetworkPlace, prepareMounts, programOf, taskSpecOf } fro
 import { removeLocked } from "./remove.ts";
 import { type ContainerRow, setRestartCount, setRunning, setStartFailed, setStatus, setStoppedByUser } from "./rows.ts";
 import { dropSharedShm } from "./shared-shm.ts";
+import { waitInStart } from "./start-wait.ts";
 import { startError, startExitCode } from "./start-error.ts";
 import { checkSubpaths } from "./subpath.ts";
 import { type Trace, traceOf } from "./trace.ts";
@@ -61,7 +62,7 @@ export async function startLocked(
   try {
     trace.sync("reserve", () => recordStarting(context, row, options.automatic === true));
     checkReceiver(row);
-    task = await makeTask(context, row, options, trace);
+    task = await makeTask(context, row, live, options, trace);
     live.task = task;
     for (const waiting of [...live.pending]) waiting.join(task);
     boundLog(context, row, live, task);
@@ -118,6 +119,7 @@ function checkStartable(row: ContainerRow, live: Live, automatic: boolean): void
 async function makeTask(
   context: Context,
   row: ContainerRow,
+  live: Live,
   { signal, restore }: { signal?: AbortSignal; restore?: string },
   trace: Trace,
 ): Promise<Task> {
@@ -129,7 +131,7 @@ async function makeTask(
   await runtime.learn(row.runtime);
   // What fails while the network is being made must not leave it unawaited.
   const entering = trace.span("network", () => networks.enter({ ...networkRequest(row), links }));
-  const [network, mounts] = await Promise.allSettled([entering, prepareMounts(context, row, layers)]);
+  const [network, mounts] = await Promise.allSettled([entering, waitInStart(live, (ended) => prepareMounts(context, row, layers, ended))]);
   if (network.status === "rejected") throw network.reason;
   if (mounts.status === "rejected") throw mounts.reason;
   try {

@@ -1,8 +1,9 @@
 import { LighterError } from "../base/errors.ts";
-import { change, type Context, isRunning, tell } from "./context.ts";
+import { change, type Context, find, isRunning, liveOf, tell } from "./context.ts";
 import type { Live } from "./live.ts";
 import { type ContainerRow, rowById, setStatus, setStoppedByUser } from "./rows.ts";
 import { sendSignal } from "./send-signal.ts";
+import { endStartWait } from "./start-wait.ts";
 import { isSignal, signalNumber } from "./signals.ts";
 
 const SIGKILL = 9;
@@ -14,6 +15,7 @@ export async function stopContainer(context: Context, reference: string, options
 
 /** As {@link stopContainer}; false when there was nothing to stop. */
 export async function stopProcess(context: Context, reference: string, options: { timeout?: number; signal?: string }): Promise<boolean> {
+  endStartWait(liveOf(context, find(context, reference).id));
   const asked = await change(context, reference, (row, live) => askToStop(context, row, live, options));
   if (asked === undefined) return false;
   const { row, live, ended } = asked;

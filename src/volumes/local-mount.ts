@@ -2,7 +2,7 @@ import { lookup } from "node:dns/promises";
 import { readFileSync } from "node:fs";
 import { isIP } from "node:net";
 import { LighterError } from "../base/errors.ts";
-import { runBounded } from "./bounded.ts";
+import { runBounded } from "../linux/run-bounded.ts";
 
 /** How long a mount may take, in milliseconds: a server that is gone never answers. */
 const PATIENCE = 60_000;

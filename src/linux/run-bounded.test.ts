@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { runBounded } from "./bounded.ts";
+import { runBounded } from "./run-bounded.ts";
 
 test("what ends in time tells how", async () => {
   expect(await runBounded(["true"], { patience: 60_000 })).toEqual({ kind: "done" });
