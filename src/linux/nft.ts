@@ -153,9 +153,9 @@ export function masquerade(): Expression {
 }
 
 /** Ends the rule: what happens to the packet. */
-export function verdict(code: "accept" | "drop" | "return" | { jump: string }): Expression {
-  const number = code === "drop" ? 0 : code === "accept" ? 1 : code === "return" ? -5 : -3;
-  const chain = typeof code === "object" ? [text(2, code.jump)] : [];
+export function verdict(code: "accept" | "drop" | "return" | { jump: string } | { goto: string }): Expression {
+  const number = typeof code === "string" ? { drop: 0, accept: 1, return: -5 }[code] : "jump" in code ? -3 : -4;
+  const chain = typeof code === "object" ? [text(2, "jump" in code ? code.jump : code.goto)] : [];
   return expression("immediate", be32(1, 0), nest(2, nest(2, be32(1, number), ...chain)));
 }
 
@@ -262,7 +262,7 @@ export class NftBatch {
     if (spec.data !== undefined) parts.push(be32(6, typeOf(spec.data)), be32(7, sizeOf(spec.data)));
     const bound = spec.size === undefined ? [] : [be32(1, spec.size)];
     if (spec.key.length > 1) parts.push(nest(9, ...bound, nest(2, ...spec.key.map((field) => nest(1, be32(1, field.size))))));
-    if (spec.key.length === 1) parts.push(attribute(13, spec.ranges === true ? NETWORK_ORDER : HOST_ORDER));
+    if (spec.key.length === 1) parts.push(attribute(13, spec.key[0] === KEY.ifname ? HOST_ORDER : NETWORK_ORDER));
     this.#add(MSG.newSet, NLM_F.create, ...parts, be32(10, ++this.#setId));
   }
 

@@ -156,6 +156,7 @@ export function firewallModel(context: Context): FirewallModel {
       allPorts(context.state).filter((port) => context.open.has(port.container)),
       places,
     ),
+    reach: context.options.reach ?? "firewall",
   };
 }
 

@@ -1,5 +1,5 @@
 import { isIP } from "node:net";
-import type { Netlink } from "../linux/netlink.ts";
+import type { Netlink, NetlinkMessage } from "../linux/netlink.ts";
 import { type Element, HOOK, KEY, NftBatch, compare, dnat, fields, load, lookup, native32, portBytes, verdict } from "../linux/nft.ts";
 import { addressBytes, parseAddress, parseSubnet, width } from "./addresses.ts";
 import { type NetworkRules, addNetworks, declareNetworks, inSubnet, isFamily, networkRules } from "./network-rules.ts";
@@ -12,15 +12,23 @@ export interface PortRule {
   hostPort: number;
   address: string;
   port: number;
+  /** Who reaches it from outside of the host; the daemon's policy where it is not said. */
+  reach?: Reach;
 }
+
+/** Everybody, whom the host's own firewall lets in, or nobody but this host and its containers. */
+export type Reach = "open" | "firewall" | "loopback";
 
 /** All that the table says. */
 export interface FirewallModel {
   networks: NetworkRules[];
   ports: PortRule[];
+  /** What holds for ports that say nothing of it. */
+  reach: Reach;
 }
 
-const PROTOCOL = { tcp: 6, udp: 17, sctp: 132 } as const;
+/** Numbers of the protocols that ports belong to. */
+export const PROTOCOL = { tcp: 6, udp: 17, sctp: 132 } as const;
 const LOCAL = native32(2);
 const FAMILIES = [4, 6] as const;
 
@@ -48,9 +56,15 @@ export function dropTable(socket: Netlink, table: string): void {
   batch.commit(socket);
 }
 
-/** Adds published ports, or takes them away, in one batch: one map element each. */
-export function changePorts(socket: Netlink, table: string, change: { add?: PortRule[]; remove?: PortRule[] }): void {
+/** Adds published ports, or takes them away, in one batch: one map element each; `first` goes in before. */
+export function changePorts(
+  socket: Netlink,
+  table: string,
+  change: { add?: PortRule[]; remove?: PortRule[] },
+  first: readonly NetlinkMessage[] = [],
+): void {
   const batch = new NftBatch(table);
+  batch.append(first);
   for (const [set, elements] of portElements(change.remove ?? [])) batch.deleteElements(set, elements);
   for (const [set, elements] of portElements(change.add ?? [])) batch.elements(set, elements);
   batch.commit(socket);

@@ -1,4 +1,5 @@
 import type { FirewallModel, PortRule } from "./firewall.ts";
+import type { HostChange } from "./host-rules.ts";
 import type { NetworkRules } from "./network-rules.ts";
 
 /** A link of the host that a container's interface sits on directly. Modes and flags are the kernel's numbers. */
@@ -85,6 +86,10 @@ export interface Jobs {
   changeNetworks: [{ table: string; add?: NetworkRules[]; remove?: NetworkRules[] }, void];
   changePorts: [{ table: string; add?: PortRule[]; remove?: PortRule[] }, void];
   dropTable: [string, void];
+  /** Opens the descriptor that gets readable when somebody changes the host's rules. */
+  listenToRules: [undefined, number];
+  /** Looks at what somebody changed, and asks the host's rules as they are now about published ports. */
+  lookAtRules: [undefined, HostChange];
   foreignDrops: [string, ForeignDrop[]];
 }
 

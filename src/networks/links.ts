@@ -1,4 +1,5 @@
 import { check, cstr, libc } from "../linux/libc.ts";
+import { BRIDGE_GROUP } from "./host-gate.ts";
 import { inNamespace, newNamespace, openNamespace } from "../linux/in-namespace.ts";
 import { NETLINK_ROUTE, Netlink, type NetlinkMessage, openNetlink } from "../linux/netlink.ts";
 import {
@@ -76,6 +77,7 @@ export function ensureBridge(route: Netlink, spec: BridgeSpec): { adopted: boole
     ...stale.map((one) => deleteAddress(bridge.index, one)),
     ...wanted.map((one) => addAddress(bridge.index, one)),
     linkUp(bridge.index),
+    setGroup(spec.name, BRIDGE_GROUP),
   ];
   if (bridge.mtu !== spec.mtu) messages.unshift(setMtu(spec.name, spec.mtu));
   route.request(messages, `configure bridge "${spec.name}"`);

@@ -11,6 +11,7 @@ import { changeNetworks } from "./network-rules.ts";
 import { openConntrack } from "../linux/netlink-conntrack.ts";
 import { forgetPortFlows } from "./flows.ts";
 import { foreignDrops } from "./foreign.ts";
+import { HostRules } from "./host-rules.ts";
 import { openResolverSockets } from "./resolver-sockets.ts";
 import type { JobAnswer, JobMessage, Jobs } from "./jobs.ts";
 
@@ -18,6 +19,7 @@ declare const self: Worker;
 
 const route = openRoute();
 const nft = openNft();
+const host = new HostRules(nft);
 const conntrack = openConntrack();
 
 const does: { [Name in keyof Jobs]: (argument: Jobs[Name][0]) => Jobs[Name][1] } = {
@@ -32,13 +34,22 @@ const does: { [Name in keyof Jobs]: (argument: Jobs[Name][0]) => Jobs[Name][1] }
   areUp: (names) => names.every((name) => findLink(route, name)?.operational !== false),
   gateways: ({ namespace, name, gateways }) => setGateways(namespace, name, gateways),
   resolver: (namespace) => openResolverSockets(namespace),
-  writeTable: ({ table, model }) => writeTable(nft, table, model),
+  writeTable: ({ table, model }) => {
+    // A port is under the host's rules before it opens.
+    host.write(table, model);
+    writeTable(nft, table, model);
+  },
   changeNetworks: ({ table, ...change }) => changeNetworks(nft, table, change),
   changePorts: ({ table, ...change }) => {
-    changePorts(nft, table, change);
+    changePorts(nft, table, change, host.portMessages(change));
     forgetPortFlows(conntrack, change);
   },
-  dropTable: (table) => dropTable(nft, table),
+  dropTable: (table) => {
+    host.drop(table);
+    dropTable(nft, table);
+  },
+  listenToRules: () => host.listen(),
+  lookAtRules: () => host.look(),
   foreignDrops: (table) => foreignDrops(nft, table),
 };
 

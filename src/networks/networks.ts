@@ -1,5 +1,6 @@
 import type { EndpointSettings, Network, NetworkingConfig, NetworkInspect, PortMap } from "../wire/engine-api.ts";
 import type { Filters } from "../wire/filters.ts";
+import type { Reach } from "./firewall.ts";
 import type { Reader, Tx } from "../state/state.ts";
 
 /** What a container asks of the network, from its HostConfig and NetworkingConfig. */
@@ -133,4 +134,6 @@ export interface NetworksOptions {
   bip: string | undefined;
   /** How many namespaces of the default bridge are kept ready. */
   poolSize: number;
+  /** Who reaches published ports from outside of the host where nothing else is said: `firewall` if undefined. May be changed while it runs. */
+  reach?: Reach;
 }

@@ -10,6 +10,7 @@ import { connect, disconnect } from "./connect.ts";
 import { type Context, type ReadySandbox, newHostName, wireOf } from "./context.ts";
 import { create } from "./create.ts";
 import { enter } from "./enter.ts";
+import { HostWatch } from "./host-watch.ts";
 import { inspect, list } from "./inspect.ts";
 import { Kernel } from "./kernel.ts";
 import { leave, release, sweepDoomed } from "./leave.ts";
@@ -30,8 +31,12 @@ import { settings, summaries } from "./settings.ts";
 /** Opens the part: starts its Worker. Nothing of the host is touched before `restore`. */
 export async function openNetworks(parts: { state: State; needs: NetworksNeeds; options: NetworksOptions }): Promise<Networks> {
   const context = contextOf(parts);
+  const watch = new HostWatch(context);
   return {
-    restore: (running) => restore(context, running),
+    restore: async (running) => {
+      await restore(context, running);
+      await watch.start();
+    },
     check: (request) => checkRequest(context.state, context.needs, request),
     reserve: (tx, request) => reserve(context, tx, request),
     enter: (request) => enter(context, request),
@@ -49,7 +54,10 @@ export async function openNetworks(parts: { state: State; needs: NetworksNeeds; 
     prune: (filters) => prune(context, filters),
     connect: (reference, container, endpoint) => connect(context, reference, container, endpoint),
     disconnect: (reference, container, { force }) => disconnect(context, reference, container, force),
-    [Symbol.asyncDispose]: () => close(context),
+    [Symbol.asyncDispose]: () => {
+      watch[Symbol.dispose]();
+      return close(context);
+    },
   };
 }
 

@@ -1,0 +1,32 @@
+import { elementsIn } from "../linux/nft-read.ts";
+import type { HostTable } from "./host-snapshot.ts";
+
+/** Attributes of an element that change by themselves: what is left of its time, and its counters. */
+const EXPIRATION = 5;
+const STATE = 7;
+const STATES = 11;
+/** Expressions that count: what they hold decides nothing. */
+const COUNTING = new Set(["counter", "last", "quota"]);
+
+/** A text that is the same as long as the host's rules say the same. */
+export function fingerprint(tables: readonly HostTable[], legacy: readonly string[]): string {
+  const hash = new Bun.CryptoHasher("sha256");
+  for (const { family, table, bases, chains, sets } of tables) {
+    hash.update(JSON.stringify([family, table, bases]));
+    for (const rule of [...chains.values()].flat()) {
+      hash.update(`\n${rule.chain} ${rule.handle}`);
+      for (const { name, data } of rule.expressions) {
+        hash.update(`\n${name}`);
+        if (!COUNTING.has(name)) hash.update(data);
+      }
+    }
+    for (const { name, flags, elements } of sets.values()) {
+      hash.update(`\n${name} ${flags}`);
+      for (const element of elements.flatMap(elementsIn)) {
+        for (const [type, value] of element) if (type !== EXPIRATION && type !== STATE && type !== STATES) hash.update(value);
+      }
+    }
+  }
+  for (const name of legacy) hash.update(`\n${name}`);
+  return hash.digest("hex");
+}

@@ -1,0 +1,77 @@
+import {
+  NFPROTO,
+  type Element,
+  HOOK,
+  KEY,
+  type NftBatch,
+  compare,
+  fields,
+  ifname,
+  load,
+  lookup,
+  native32,
+  portBytes,
+  verdict,
+} from "../linux/nft.ts";
+import { addressBytes, parseAddress, width } from "./addresses.ts";
+import { type PortRule, PROTOCOL } from "./firewall.ts";
+import { isFamily } from "./network-rules.ts";
+
+/** The group of links that our bridges are in: what comes from them is not from outside. */
+export const BRIDGE_GROUP = 0x4c746772;
+
+const LOCAL = native32(2);
+const ACCEPT = verdict("accept");
+
+/** What the names of our own chains and sets in copied tables begin with. */
+const OWN = "lighter-";
+
+/** The families that packets in tables of a family can have. */
+export function familiesOf(family: number): (4 | 6)[] {
+  return family === NFPROTO.inet ? [4, 6] : family === NFPROTO.ipv4 ? [4] : [6];
+}
+
+/** Declares the sets of published ports in a table of a family. */
+export function declareGate(batch: NftBatch, family: number): void {
+  for (const version of familiesOf(family)) {
+    const address = version === 4 ? KEY.ipv4 : KEY.ipv6;
+    batch.set({ name: `${OWN}any${version}`, key: [KEY.protocol, KEY.port] });
+    batch.set({ name: `${OWN}at${version}`, key: [address, KEY.protocol, KEY.port] });
+  }
+}
+
+/** A chain called before dstnat that asks `body` about packets from outside to published ports, and lets all others by. */
+export function gate(batch: NftBatch, family: number, options: { body: string; priority: number; policy: "accept" | "drop" }): void {
+  const chain = `${OWN}gate-${options.body}`;
+  batch.chain({ name: chain, type: "filter", hook: HOOK.prerouting, priority: options.priority, policy: options.policy });
+  batch.rule(chain, load.iifname(), compare(ifname("lo")), ACCEPT);
+  batch.rule(chain, load.iifgroup(), compare(native32(BRIDGE_GROUP)), ACCEPT);
+  batch.rule(chain, load.destinationType(), compare(LOCAL, { not: true }), ACCEPT);
+  for (const version of familiesOf(family)) {
+    const only = family === NFPROTO.inet ? isFamily(version) : [];
+    const words = width(version) / 32;
+    const at = [load.destination(version), load.protocol(words), load.destinationPort(words + 1), lookup(`${OWN}at${version}`)];
+    batch.rule(chain, ...only, ...at, verdict({ goto: options.body }));
+    batch.rule(chain, ...only, load.protocol(), load.destinationPort(1), lookup(`${OWN}any${version}`), verdict({ goto: options.body }));
+  }
+  batch.rule(chain, ACCEPT);
+}
+
+/** Adds ports to the sets of a table, or takes them out. */
+export function gatePorts(batch: NftBatch, family: number, change: "add" | "remove", ports: readonly PortRule[]): void {
+  const found = new Map<string, Element[]>();
+  for (const port of ports) {
+    const host = parseAddress(port.hostAddress);
+    if (host === undefined || !familiesOf(family).includes(host.family)) continue;
+    const wanted = [Uint8Array.of(PROTOCOL[port.protocol]), portBytes(port.hostPort)];
+    const isAny = host.value === 0n;
+    const set = `${OWN}${isAny ? "any" : "at"}${host.family}`;
+    const list = found.get(set) ?? [];
+    list.push({ key: isAny ? fields(...wanted) : fields(addressBytes(host), ...wanted) });
+    found.set(set, list);
+  }
+  for (const [set, elements] of found) {
+    if (change === "add") batch.elements(set, elements);
+    else batch.deleteElements(set, elements);
+  }
+}

@@ -1,0 +1,167 @@
+import { NETLINK_NETFILTER, Netlink, type NetlinkMessage, attributes, textOf } from "../linux/netlink.ts";
+import { NftBatch } from "../linux/nft.ts";
+import { drainNotices, portIdOf, subscribe } from "../linux/netlink-notices.ts";
+import { readRuleset } from "../linux/nft-read.ts";
+import { legacyInputTables } from "../linux/xtables-legacy.ts";
+import type { FirewallModel, PortRule, Reach } from "./firewall.ts";
+import { type Copies, type Copy, type GateModel, copyName, shutAll, writeCopies } from "./host-copy.ts";
+import { gatePorts } from "./host-gate.ts";
+import { fingerprint } from "./host-fingerprint.ts";
+import { type HostTable, hostTables } from "./host-snapshot.ts";
+
+const NFNLGRP_NFTABLES = 7;
+const SET_IS_DYNAMIC = 32;
+
+/** What a look at the host's rules found. */
+export interface HostChange {
+  /** Somebody touched tables of ours. */
+  ours: boolean;
+  /** Rules of others changed, whatever they are for. */
+  others: boolean;
+  /** The host's rules use sets that packets fill, of which no notice tells: they are to be read from time to time. */
+  polled: boolean;
+}
+
+/** Keeps copies of the host's own rules for packets to itself, which are asked about published ports. Lives in the network Worker. */
+export class HostRules {
+  readonly #socket: Netlink;
+  #listener: Netlink | undefined;
+  #own = "";
+  #reach: Reach = "firewall";
+  #ports = new Map<string, PortRule>();
+  #copies: Copies | undefined;
+  #tables: HostTable[] = [];
+  #seen = "";
+
+  constructor(socket: Netlink) {
+    this.#socket = socket;
+  }
+
+  /** What stands in the kernel, and the host's rules that it was made from. */
+  get standing(): { copies: Copies; tables: HostTable[]; reach: Reach } | undefined {
+    return this.#copies === undefined ? undefined : { copies: this.#copies, tables: this.#tables, reach: this.#reach };
+  }
+
+  /** Copies the host's rules anew and asks them about the model's ports. */
+  write(own: string, model: FirewallModel): void {
+    this.#own = own;
+    this.#reach = model.reach;
+    this.#ports = new Map(model.ports.map((port) => [keyOf(port), port]));
+    this.#copy();
+  }
+
+  /** The messages that put ports under the host's rules, or take them out; to be sent in the batch that opens or closes them. */
+  portMessages(change: { add?: PortRule[]; remove?: PortRule[] }): NetlinkMessage[] {
+    const copies = this.#copies;
+    if (copies === undefined) throw new Error("the host's rules were not read yet");
+    const remove = (change.remove ?? []).flatMap((port) => this.#ports.get(keyOf(port)) ?? []);
+    const add = change.add ?? [];
+    for (const port of remove) this.#ports.delete(keyOf(port));
+    for (const port of add) this.#ports.set(keyOf(port), port);
+    return [...this.#messages(copies, "remove", remove), ...this.#messages(copies, "add", add)];
+  }
+
+  /** Removes the copies. */
+  drop(own: string): void {
+    const batch = new NftBatch(own);
+    for (const { family, table } of this.#standing(own)) {
+      const one = new NftBatch(table, family);
+      one.addTable();
+      one.deleteTable();
+      batch.append(one.messages);
+    }
+    batch.commit(this.#socket);
+    this.#copies = undefined;
+    this.#seen = "";
+  }
+
+  /** A descriptor that gets readable when somebody changes rules. */
+  listen(): number {
+    if (this.#listener === undefined) {
+      this.#listener = new Netlink(NETLINK_NETFILTER);
+      subscribe(this.#listener.fd, NFNLGRP_NFTABLES);
+    }
+    return this.#listener.fd;
+  }
+
+  /** Reads the notices that came, and copies the host's rules again where they changed. */
+  look(): HostChange {
+    const { ours, others } = this.#notices();
+    if (this.#copies !== undefined && !ours) this.#copyIfChanged();
+    return { ours, others, polled: this.#isPolled() };
+  }
+
+  #notices(): { ours: boolean; others: boolean } {
+    const listener = this.#listener;
+    if (listener === undefined) return { ours: false, others: true };
+    const { notices, lost } = drainNotices(listener.fd);
+    const self = portIdOf(this.#socket.fd);
+    const foreign = notices.filter(({ sender }) => sender !== self);
+    const ours = foreign.some(({ type, body }) => (type & 0xff) < 15 && this.#isOurs(textOf(attributes(body, 4).get(1))));
+    return { ours: ours || lost, others: lost || foreign.length > 0 };
+  }
+
+  #isOurs(table: string): boolean {
+    return table === this.#own || table.startsWith(copyName(this.#own, ""));
+  }
+
+  #isPolled(): boolean {
+    return this.#tables.some(({ sets }) => [...sets.values()].some(({ flags }) => (flags & SET_IS_DYNAMIC) !== 0));
+  }
+
+  #copyIfChanged(): void {
+    const { tables, legacy } = this.#read();
+    if (fingerprint(tables, legacy) !== this.#seen) this.#copy();
+  }
+
+  #read(): { tables: HostTable[]; legacy: string[]; stale: Copy[] } {
+    const ruleset = readRuleset(this.#socket);
+    const prefix = copyName(this.#own, "");
+    const stale = new Map(
+      ruleset.chains.filter(({ table }) => table.startsWith(prefix)).map(({ family, table }) => [`${family} ${table}`, { family, table }]),
+    );
+    const tables = hostTables(this.#socket, ruleset, (table) => this.#isOurs(table));
+    const legacy = ([4, 6] as const).flatMap((family) =>
+      legacyInputTables(family).map((table) => `${family === 4 ? "iptables" : "ip6tables"}-legacy ${table}`),
+    );
+    return { tables, legacy, stale: [...stale.values()] };
+  }
+
+  #copy(): void {
+    const { tables, legacy, stale } = this.#read();
+    const model = this.#gateModel();
+    this.#tables = tables;
+    this.#seen = fingerprint(tables, legacy);
+    this.#copies =
+      legacy.length > 0
+        ? shutAll(this.#socket, this.#own, stale, model, `rules of ${legacy.join(", ")} cannot be read`)
+        : writeCopies(this.#socket, this.#own, tables, stale, model);
+  }
+
+  #gateModel(): GateModel {
+    const ports = [...this.#ports.values()];
+    const of = (reach: Reach): PortRule[] => ports.filter((port) => (port.reach ?? this.#reach) === reach);
+    return { asked: of("firewall"), closed: of("loopback") };
+  }
+
+  #messages(copies: Copies, change: "add" | "remove", ports: PortRule[]): NetlinkMessage[] {
+    const of = (reach: Reach): PortRule[] => ports.filter((port) => (port.reach ?? this.#reach) === reach);
+    const isShut = copies.shut !== undefined;
+    const closed = isShut ? [...of("firewall"), ...of("loopback")] : of("loopback");
+    const one = ({ family, table }: Copy, some: PortRule[]): readonly NetlinkMessage[] => {
+      const batch = new NftBatch(table, family);
+      gatePorts(batch, family, change, some);
+      return batch.messages;
+    };
+    return [...copies.tables.flatMap((copy) => one(copy, of("firewall"))), ...one(copies.closed, closed)];
+  }
+
+  #standing(own: string): Copy[] {
+    this.#own = own;
+    return this.#read().stale;
+  }
+}
+
+function keyOf({ protocol, hostAddress, hostPort }: PortRule): string {
+  return `${protocol} ${hostAddress} ${hostPort}`;
+}

@@ -1,0 +1,62 @@
+import type { Netlink } from "../linux/netlink.ts";
+import { attributes, textOf } from "../linux/netlink.ts";
+import { HOOK, NFPROTO } from "../linux/nft.ts";
+import { type RawChain, type RawRule, type RawSet, type Ruleset, elementsIn, readElements, verdictOf } from "../linux/nft-read.ts";
+
+/** A table of somebody else's with what of it decides about packets to this host. */
+export interface HostTable {
+  family: number;
+  table: string;
+  /** Chains that the kernel calls for packets to this host. */
+  bases: RawChain[];
+  /** Those and all that they lead to, by name. */
+  chains: Map<string, RawRule[]>;
+  sets: Map<string, HostSet>;
+}
+
+/** A set with its elements as the kernel gave them. */
+export interface HostSet extends RawSet {
+  elements: Uint8Array[];
+}
+
+const FAMILIES: ReadonlySet<number> = new Set([NFPROTO.inet, NFPROTO.ipv4, NFPROTO.ipv6]);
+
+/** The host's own rules for packets to itself; `ours` tells tables that are ours by name. */
+export function hostTables(socket: Netlink, ruleset: Ruleset, ours: (table: string) => boolean): HostTable[] {
+  const bases = ruleset.chains.filter(
+    ({ family, table, hook }) => hook?.hook === HOOK.input && hook.type === "filter" && FAMILIES.has(family) && !ours(table),
+  );
+  const tables = new Map(bases.map((base) => [`${base.family} ${base.table}`, base]));
+  return [...tables.values()].map(({ family, table }) => tableOf(socket, ruleset, family, table, bases));
+}
+
+function tableOf(socket: Netlink, ruleset: Ruleset, family: number, table: string, allBases: RawChain[]): HostTable {
+  const isHere = (one: { family: number; table: string }): boolean => one.family === family && one.table === table;
+  const rules = Map.groupBy(ruleset.rules.filter(isHere), ({ chain }) => chain);
+  const known = new Map(ruleset.sets.filter(isHere).map((set) => [set.name, set]));
+  const bases = allBases.filter(isHere);
+  const found: HostTable = { family, table, bases, chains: new Map(), sets: new Map() };
+  const open = bases.map(({ name }) => name);
+  for (let chain = open.pop(); chain !== undefined; chain = open.pop()) {
+    if (found.chains.has(chain)) continue;
+    const own = rules.get(chain) ?? [];
+    found.chains.set(chain, own);
+    for (const rule of own) {
+      for (const { name, data } of rule.expressions) {
+        const parts = attributes(data);
+        if (name === "immediate") open.push(...targets(parts.get(2)));
+        const set = name === "lookup" || name === "dynset" ? known.get(textOf(parts.get(1))) : undefined;
+        if (set === undefined || found.sets.has(set.name)) continue;
+        const elements = readElements(socket, set);
+        found.sets.set(set.name, { ...set, elements });
+        open.push(...elements.flatMap(elementsIn).flatMap((element) => targets(element.get(2))));
+      }
+    }
+  }
+  return found;
+}
+
+function targets(data: Uint8Array | undefined): string[] {
+  const chain = verdictOf(data)?.chain ?? "";
+  return chain === "" ? [] : [chain];
+}

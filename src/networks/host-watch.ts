@@ -1,0 +1,89 @@
+import { messageOf } from "../base/errors.ts";
+import { type Poller, poller } from "../linux/epoll.ts";
+import { legacyTables } from "../linux/xtables-legacy.ts";
+import { type Context, rewriteTable } from "./context.ts";
+
+/** Changes come in bursts: this long, in ms, nothing may come before the host's rules are read. */
+const QUIET = 60;
+/** At most so long, in ms, is waited for quiet. */
+const PATIENCE = 400;
+/** Between two looks at rules of which the kernel does not tell, in ms. */
+const POLL = 1000;
+/** Rewrites of our own table within a second that are more than a reload of a firewall: somebody fights with us. */
+const FIGHT = 8;
+
+/** Follows the host's rules from `restore` on: copies them again where they change, and puts our own table back where somebody removed it. */
+export class HostWatch implements Disposable {
+  readonly #context: Context;
+  #source: ReturnType<Poller["add"]> | undefined;
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  #poll: ReturnType<typeof setInterval> | undefined;
+  #since = 0;
+  #polled = false;
+  #legacy = "";
+  #rewrites: number[] = [];
+  #closed = false;
+
+  constructor(context: Context) {
+    this.#context = context;
+  }
+
+  /** Begins; a second call does nothing. */
+  async start(): Promise<void> {
+    if (this.#source !== undefined || this.#closed) return;
+    const fd = await this.#context.kernel.do("listenToRules", undefined);
+    this.#legacy = legacyState();
+    this.#source = poller().add(fd, "ready", () => this.#noticed());
+    this.#poll = setInterval(() => this.#lookAround(), POLL);
+    this.#poll.unref();
+    this.#noticed();
+  }
+
+  [Symbol.dispose](): void {
+    this.#closed = true;
+    clearTimeout(this.#timer);
+    clearInterval(this.#poll);
+    this.#source?.close();
+  }
+
+  #noticed(): void {
+    if (this.#closed) return;
+    const now = performance.now();
+    if (this.#timer === undefined) this.#since = now;
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => void this.#look(), Math.min(QUIET, Math.max(0, this.#since + PATIENCE - now)));
+  }
+
+  #lookAround(): void {
+    const legacy = legacyState();
+    if (legacy !== this.#legacy || legacy !== "" || this.#polled) this.#noticed();
+    this.#legacy = legacy;
+  }
+
+  async #look(): Promise<void> {
+    this.#timer = undefined;
+    const { kernel, log, options } = this.#context;
+    try {
+      const { ours, polled } = await kernel.do("lookAtRules", undefined);
+      this.#polled = polled;
+      if (ours && !this.#closed) await this.#putBack();
+    } catch (error) {
+      log.warn("cannot follow the host's firewall, table {table}: {error}", { table: options.table, error: messageOf(error) });
+    }
+    if (!this.#closed) this.#source?.release();
+  }
+
+  async #putBack(): Promise<void> {
+    const now = performance.now();
+    this.#rewrites = [...this.#rewrites.filter((time) => time > now - 10_000), now];
+    if (this.#rewrites.length > FIGHT) {
+      this.#context.log.warn("table {table} is changed by another program again and again", { table: this.#context.options.table });
+      await Bun.sleep(1000);
+    }
+    await rewriteTable(this.#context);
+  }
+}
+
+function legacyState(): string {
+  return ([4, 6] as const).flatMap((family) => legacyTables(family)).join(" ");
+}
