@@ -23,6 +23,7 @@ import { lockFile } from "./linux/flock.ts";
 import { ensureMemory, leaveMemory } from "./linux/memory-directory.ts";
 import { tellServiceManager } from "./linux/service-manager.ts";
 import { openLog, parseLevel } from "./log-output.ts";
+import { parsePoolFlag } from "./networks/pools.ts";
 import { logRejections } from "./rejections.ts";
 
 const DEFAULT_CONFIG_FILE = "/etc/lighter/daemon.json";
@@ -152,6 +153,7 @@ function givenConfig(flags: Flags, file: FileConfig): Partial<EngineConfig> {
   if (flags["exec-root"] !== undefined) given.execRoot = flags["exec-root"];
   if (flags["bridge-name"] !== undefined) given.bridgeName = flags["bridge-name"];
   if (flags.bip !== undefined) given.bip = flags.bip;
+  if (flags["default-address-pool"] !== undefined) given.addressPools = flags["default-address-pool"].map(parsePoolFlag);
   if (flags["default-runtime"] !== undefined) given.defaultRuntime = flags["default-runtime"];
   if (flags["own-cgroup"] !== undefined) given.ownCgroup = flags["own-cgroup"];
   if (flags.experimental !== undefined) given.experimental = flags.experimental;
@@ -208,6 +210,7 @@ function parseFlags(argv: string[]) {
         "config-file": text,
         "bridge-name": text,
         bip: text,
+        "default-address-pool": texts,
         "exec-opt": texts,
         "log-driver": text,
         "log-opt": texts,

@@ -24,6 +24,8 @@ interface CreateBody {
   Internal?: boolean;
   Attachable?: boolean;
   Ingress?: boolean;
+  ConfigOnly?: boolean;
+  ConfigFrom?: { Network?: string };
   EnableIPv4?: boolean;
   EnableIPv6?: boolean;
   IPAM?: {
@@ -44,6 +46,7 @@ const createBody = object({
   Attachable: flag,
   Ingress: flag,
   ConfigOnly: flag,
+  ConfigFrom: object({ Network: text }),
   EnableIPv4: flag,
   EnableIPv6: flag,
   IPAM: object({
@@ -89,6 +92,8 @@ function createOptions(name: string, body: CreateBody): NetworkCreateOptions {
     },
     options: body.Options ?? {},
     labels: body.Labels ?? {},
+    ...(body.ConfigOnly === true && { configOnly: true }),
+    ...(body.ConfigFrom?.Network && { configFrom: body.ConfigFrom.Network }),
   };
 }
 

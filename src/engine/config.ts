@@ -4,6 +4,7 @@ import { LighterError, messageOf } from "../base/errors.ts";
 import { validateLogging } from "../containers/log-options.ts";
 import { parseBytes } from "../base/units.ts";
 import type { ContainerDefaults } from "../containers/container-defaults.ts";
+import { type AddressPool, parsePools } from "../networks/pools.ts";
 import { DEFAULT_ADDRESS_POOLS } from "../networks/subnets.ts";
 import { parseAutomaticGc, type AutomaticGc } from "../images/gc-policy.ts";
 import { parseRegistryConfig, type RegistryConfig as ServedRegistry } from "../registry/config.ts";
@@ -20,7 +21,7 @@ export interface EngineConfig extends RegistryConfig {
   execRoot: string;
   bridgeName: string;
   bip: string | undefined;
-  addressPools: readonly { base: string; size: number }[];
+  addressPools: readonly AddressPool[];
   /** nftables table and parent cgroup: `lighter` for the default data root, else with a suffix, so that daemons do not meet. */
   scope: string;
   cgroupParent: string;
@@ -186,7 +187,7 @@ function fromJson(json: Record<string, unknown>, path: string): FileConfig {
     "exec-root": (value, key) => (engine.execRoot = text(key, value)),
     bridge: (value, key) => (engine.bridgeName = text(key, value)),
     bip: (value, key) => (engine.bip = text(key, value)),
-    "default-address-pools": (value) => (engine.addressPools = value as EngineConfig["addressPools"]),
+    "default-address-pools": (value) => (engine.addressPools = parsePools(value)),
     "exec-opts": (value, key) => texts(key, value).forEach((option) => applyExecOption(engine, option)),
     runtimes: (value) => (engine.runtimes = value as EngineConfig["runtimes"]),
     "default-runtime": (value, key) => (engine.defaultRuntime = text(key, value)),

@@ -3,6 +3,8 @@ import type { Reader } from "../state/state.ts";
 import type { EndpointSettings } from "../wire/engine-api.ts";
 import { contains, parseAddress, parseMac, parseSubnet } from "./addresses.ts";
 import { bindingsOf, containerPort } from "./bindings.ts";
+import { askedInterface, interfaceNames, interfaceSettings } from "./endpoint-options.ts";
+import { NO_PLACES } from "./config-only.ts";
 import type { NetworksNeeds } from "./needs.ts";
 import type { NetworkRequest } from "./networks.ts";
 import { hasInterface } from "./parent.ts";
@@ -23,6 +25,7 @@ export function checkRequest(reader: Reader, needs: NetworksNeeds, request: Netw
   if (plan.kind !== "bridge" && Object.keys(request.endpoints).length > 1)
     throw new LighterError("invalid", `conflicting options: cannot attach both user-defined and non-user-defined network-modes`);
   for (const place of plan.places) checkPlace(place);
+  interfaceNames(plan.places.map(({ asked }) => ({ asked, prefix: "eth" })));
 }
 
 function checkShared(needs: NetworksNeeds, request: NetworkRequest): void {
@@ -49,6 +52,9 @@ export function fixedAddresses(asked: EndpointSettings): string[] {
 /** Checks what is asked of one network. Throws `invalid`. */
 export function checkPlace({ network, asked }: Pick<Place, "network" | "asked">): void {
   if ((asked.MacAddress ?? "") !== "") parseMac(asked.MacAddress ?? "");
+  if (network.config.configOnly === true) throw new LighterError("forbidden", NO_PLACES);
+  askedInterface(asked);
+  interfaceSettings(asked);
   const fixed = fixedAddresses(asked);
   if (fixed.length > 0 && (network.name === "bridge" || !hasInterface(network)))
     throw new LighterError(

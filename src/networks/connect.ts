@@ -3,11 +3,13 @@ import { LighterError } from "../base/errors.ts";
 import { newId } from "../base/ids.ts";
 import type { EndpointSettings } from "../wire/engine-api.ts";
 import { checkPlace } from "./check.ts";
+import { NO_PLACES } from "./config-only.ts";
 import { type Context, rewriteTable, whenUp, wireOf } from "./context.ts";
+import { interfaceNames } from "./endpoint-options.ts";
 import { gatewaysOf } from "./gateways.ts";
 import { hasInterface, isOnParent } from "./parent.ts";
 import { gatewayPlace } from "./plan.ts";
-import { networkEvent, takePlace } from "./reserve.ts";
+import { namedPlace, networkEvent, takePlace } from "./reserve.ts";
 import {
   type EndpointRow,
   type NetworkRow,
@@ -25,6 +27,7 @@ const NO_PRIVATE = "container cannot be connected to multiple networks with one 
 /** Puts a container into a network: at once when it runs, else from its next start on. */
 export async function connect(context: Context, reference: string, container: string, asked: EndpointSettings): Promise<void> {
   const network = findNetwork(context.state, reference);
+  if (network.config.configOnly === true) throw new LighterError("forbidden", NO_PLACES);
   if (!hasInterface(network))
     throw new LighterError(
       "forbidden",
@@ -64,7 +67,7 @@ async function connectRunning(
   const options = {
     container: target.id,
     containerName: target.name,
-    name: freeInterface(active),
+    name: interfaceNames([namedPlace({ network, asked })], interfacesOf(active))[0] ?? "",
     gateway: leads,
     exposed: leads ? [...new Set(present.flatMap(({ config }) => config.exposed))] : [],
     mayPool: false,
@@ -83,8 +86,10 @@ async function connectRunning(
   );
   try {
     await context.kernel.do("attach", { namespace: `/proc/${target.pid}/ns/net`, wire: wireOf(context, network, endpoint) });
-    if (endpoint.hostName !== "") await whenUp(context, [endpoint.hostName]);
-    if (leads && context.open.has(target.id)) await rewriteTable(context);
+    if (endpoint.hostName !== "") await whenUp(context, [endpoint.hostName, ...(network.bridge === undefined ? [] : [network.bridge])]);
+    if (leads && context.open.has(target.id)) {
+      await rewriteTable(context);
+    }
   } catch (error) {
     context.state.write(
       (tx) => {
@@ -103,9 +108,8 @@ async function connectRunning(
   }
 }
 
-function freeInterface(active: EndpointRow[]): string {
-  const names = new Set(active.filter(({ address4, address6 }) => (address4 ?? address6) !== undefined).map(({ config }) => config.name));
-  for (let index = 0; ; index++) if (!names.has(`eth${index}`)) return `eth${index}`;
+function interfacesOf(active: readonly EndpointRow[]): string[] {
+  return active.filter(({ address4, address6 }) => (address4 ?? address6) !== undefined).map(({ config }) => config.name);
 }
 
 /** Takes a container out of a network: at once when it runs, else from its next start on. */
@@ -160,7 +164,9 @@ async function disconnectRunning(context: Context, network: NetworkRow, endpoint
   context.names.changed(network.id);
   context.book.free(network.id, endpoint.address4);
   context.book.free(network.id, endpoint.address6);
-  if (context.open.has(endpoint.container)) await rewriteTable(context);
+  if (context.open.has(endpoint.container)) {
+    await rewriteTable(context);
+  }
   if (endpoint.hostName !== "") await context.kernel.do("deleteLinks", [endpoint.hostName]);
   else if (isOnParent(network) && pid !== undefined)
     await context.kernel.do("detach", { namespace: `/proc/${pid}/ns/net`, name: endpoint.config.name });

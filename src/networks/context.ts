@@ -6,6 +6,8 @@ import type { AddressBook } from "./address-book.ts";
 import { macOf, parseAddress, parseSubnet } from "./addresses.ts";
 import type { FirewallModel } from "./firewall.ts";
 import type { NetworkRules } from "./network-rules.ts";
+import { OPTION, gatewayMode, isOn, trustedLinks } from "./bridge-options.ts";
+import { interfaceSettings, settingPath } from "./endpoint-options.ts";
 import { gatewaysOf } from "./gateways.ts";
 import type { Wire } from "./jobs.ts";
 import type { Kernel } from "./kernel.ts";
@@ -62,6 +64,8 @@ export interface Context {
   bridgeId: string;
 }
 
+export { OPTION, isOn };
+
 /** What the names of our links begin with. */
 export const HOST_NAME_PREFIX = "lv";
 
@@ -87,22 +91,6 @@ export function onRollback(tx: Tx, undo: () => void): void {
   queueMicrotask(() => {
     if (!committed) undo();
   });
-}
-
-/** Docker's option names for the bridge driver. */
-export const OPTION = {
-  defaultBridge: "com.docker.network.bridge.default_bridge",
-  icc: "com.docker.network.bridge.enable_icc",
-  masquerade: "com.docker.network.bridge.enable_ip_masquerade",
-  hostBinding: "com.docker.network.bridge.host_binding_ipv4",
-  name: "com.docker.network.bridge.name",
-  mtu: "com.docker.network.driver.mtu",
-} as const;
-
-/** An option that is true unless it says otherwise. */
-export function isOn(options: Record<string, string>, name: string): boolean {
-  const value = options[name];
-  return value === undefined || value === "true" || value === "1";
 }
 
 /** A network's MTU: its option, else the one of the way out. */
@@ -135,6 +123,10 @@ export function wireOf(context: Context, network: NetworkRow, endpoint: Endpoint
     ...waysOut(network, endpoint),
     mtu: parent === undefined || network.config.options[OPTION.mtu] !== undefined ? mtuOf(context, network) : 0,
     isolated: !isOn(network.config.options, OPTION.icc),
+    settings: interfaceSettings(endpoint.config.asked).map((setting) => ({
+      path: settingPath(setting, endpoint.config.name),
+      value: setting.value,
+    })),
   };
 }
 
@@ -169,6 +161,8 @@ function rulesOf({ bridge, config }: NetworkRow): NetworkRules[] {
       masquerade: isOn(config.options, OPTION.masquerade),
       internal: config.internal,
       icc: isOn(config.options, OPTION.icc),
+      open: ([4, 6] as const).filter((family) => gatewayMode(config.options, family) === "nat-unprotected"),
+      trusted: trustedLinks(config.options),
     },
   ];
 }
@@ -178,12 +172,12 @@ export async function rewriteTable(context: Context): Promise<void> {
   await context.kernel.do("writeTable", { table: context.options.table, model: firewallModel(context) });
 }
 
-/** Adds a network's rules to the table or takes them away; where that is not as it was left, it is written anew from the rows. */
-export async function changeRules(context: Context, change: { add?: NetworkRow; remove?: NetworkRow }): Promise<void> {
+/** Adds a network's rules to the table, or takes those of some away; where the table is not as it was left, it is written anew from the rows. */
+export async function changeRules(context: Context, change: { add?: NetworkRow; remove?: readonly NetworkRow[] }): Promise<void> {
   const { table } = context.options;
-  const [add, remove] = [change.add, change.remove].map((network) => (network === undefined ? [] : rulesOf(network)));
+  const [add, remove] = [change.add === undefined ? [] : rulesOf(change.add), (change.remove ?? []).flatMap(rulesOf)];
   try {
-    await context.kernel.do("changeNetworks", { table, ...(add && { add }), ...(remove && { remove }) });
+    await context.kernel.do("changeNetworks", { table, add, remove });
   } catch (error) {
     context.log.warn("rewriting table {table}: {error}", { table, error: messageOf(error) });
     await rewriteTable(context);

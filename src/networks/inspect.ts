@@ -98,8 +98,8 @@ function summary({ id, name, driver, created, config }: NetworkRow): Network {
     Internal: config.internal,
     Attachable: config.attachable,
     Ingress: false,
-    ConfigFrom: { Network: "" },
-    ConfigOnly: false,
+    ConfigFrom: { Network: config.configFrom ?? "" },
+    ConfigOnly: config.configOnly === true,
     Options: config.options,
     Labels: config.labels,
   };

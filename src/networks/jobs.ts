@@ -35,6 +35,8 @@ export interface Wire {
   mtu: number;
   /** Keeps the port from talking to other ports (`enable_icc=false`). */
   isolated: boolean;
+  /** Files below /proc/sys/net to write inside before the interface is up. */
+  settings?: { path: string; value: string }[];
 }
 
 /** A bridge device as it should be. */

@@ -1,4 +1,4 @@
-import { check, cstr, libc } from "../linux/libc.ts";
+import { check, cstr, errno as lastErrno, libc, systemError } from "../linux/libc.ts";
 import { BRIDGE_GROUP } from "./host-gate.ts";
 import { inNamespace, newNamespace, openNamespace } from "../linux/in-namespace.ts";
 import { NETLINK_ROUTE, Netlink, type NetlinkMessage, openNetlink } from "../linux/netlink.ts";
@@ -194,6 +194,7 @@ function makeWire(route: Netlink, inside: Netlink, namespace: number, wire: Wire
     const setting = cstr(`/proc/sys/net/ipv6/conf/${wire.name}/disable_ipv6`);
     inNamespace(namespace, () => setInside(setting, ZERO));
   }
+  for (const { path, value } of wire.settings ?? []) writeInside(namespace, path, value);
   inside.request([linkUp(link.index), ...wire.addresses.map((address) => addAddress(link.index, toPrefix(address)))], what);
   const routes = [...defaultRoutes(link, wire.gateways), ...(wire.direct ?? []).map((family) => directRoute(link.index, family))];
   inside.request(routes, `set the way out of "${wire.name}"`);
@@ -243,6 +244,20 @@ function defaultRoutes(link: Link, gateways: string[]): NetlinkMessage[] {
     const gateway = parseAddress(text);
     return gateway === undefined ? [] : [defaultRoute(link.index, addressBytes(gateway))];
   });
+}
+
+/** Writes a setting that somebody asked for in a namespace. Throws when the kernel has none of that name, or does not take the value. */
+function writeInside(namespace: number, path: string, value: string): void {
+  const [file, bytes] = [cstr(path), Buffer.from(value)];
+  const errno = inNamespace(namespace, () => {
+    const fd = libc().open(file, O_WRONLY_CLOEXEC, 0);
+    if (fd < 0) return lastErrno();
+    const written = libc().write(fd, bytes, bytes.length);
+    const failed = Number(written) < 0 ? lastErrno() : 0;
+    libc().close(fd);
+    return failed;
+  });
+  if (errno !== 0) throw systemError("write", errno, `"${value}" to ${path}`);
 }
 
 /** Writes a kernel setting by system calls alone; where the kernel lacks it (IPv6 off), there is nothing to set. */

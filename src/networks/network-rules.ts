@@ -26,6 +26,10 @@ export interface NetworkRules {
   internal: boolean;
   /** Whether containers of the network may talk to each other. */
   icc: boolean;
+  /** Families whose every port is open to who can route there. */
+  open: (4 | 6)[];
+  /** Links of the host that may reach containers at their own addresses. */
+  trusted: string[];
 }
 
 const IPS_DST_NAT = native32(1 << 5);
@@ -52,8 +56,8 @@ export function inSubnet(subnet: Subnet): Expression[] {
 
 /**
  * Declares what the rules of networks look into, so that the rules are the same few however many networks there are: `bridges` has them all, `pairs` each with
- * itself, `talk` those of them whose containers may talk to each other, `inner` the internal ones; `own4` and `own6` have bridge and subnet, `hidden4` and
- * `hidden6` the subnets that go out with the host's address.
+ * itself, `talk` which links may open connections into which bridge, `inner` the internal ones; `own4` and `own6` have bridge and subnet, `hidden4` and
+ * `hidden6` the subnets that go out with the host's address, `open4` and `open6` the bridges that are open to all.
  */
 export function declareNetworks(batch: NftBatch): void {
   for (const name of ["bridges", "inner"]) batch.set({ name, key: [KEY.ifname] });
@@ -62,6 +66,7 @@ export function declareNetworks(batch: NftBatch): void {
     const address = family === 4 ? KEY.ipv4 : KEY.ipv6;
     batch.set({ name: `own${family}`, key: [KEY.ifname, address], ranges: true });
     batch.set({ name: `hidden${family}`, key: [address], ranges: true });
+    batch.set({ name: `open${family}`, key: [KEY.ifname] });
   }
 }
 
@@ -91,6 +96,7 @@ function betweenRules(batch: NftBatch): void {
   batch.rule("between", ...intoBridge, ...known, verdict("accept"));
   batch.rule("between", ...intoBridge, ...wasPublished, verdict("accept"));
   batch.rule("between", ...fromTo, lookup("talk"), verdict("accept"));
+  for (const family of FAMILIES) batch.rule("between", ...isFamily(family), load.oifname(), lookup(`open${family}`), verdict("accept"));
   batch.rule("between", ...intoBridge, verdict("drop"));
 }
 
@@ -116,6 +122,8 @@ function networkElements(networks: readonly NetworkRules[]): Map<string, Element
     put("bridges", { key: bridge });
     put("pairs", pair);
     if (network.icc) put("talk", pair);
+    for (const link of network.trusted) put("talk", { key: fields(ifname(link), bridge) });
+    for (const family of network.open) put(`open${family}`, { key: bridge });
     if (network.internal) put("inner", { key: bridge });
     for (const subnet of network.subnets.map(parseSubnet)) {
       const [first, last] = ends(subnet);

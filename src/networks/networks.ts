@@ -2,6 +2,7 @@ import type { EndpointSettings, Network, NetworkingConfig, NetworkInspect, PortM
 import type { Filters } from "../wire/filters.ts";
 import type { Reach } from "./firewall.ts";
 import type { Reader, Tx } from "../state/state.ts";
+import type { AddressPool } from "./pools.ts";
 
 /** What a container asks of the network, from its HostConfig and NetworkingConfig. */
 export interface NetworkRequest {
@@ -118,6 +119,10 @@ export interface NetworkCreateOptions {
   };
   options: Record<string, string>;
   labels: Record<string, string>;
+  /** A configuration for others, not a network. */
+  configOnly?: boolean;
+  /** Name of the configuration to take options, subnets and labels from. */
+  configFrom?: string;
 }
 
 /** Configuration of {@link Networks}. */
@@ -129,7 +134,7 @@ export interface NetworksOptions {
   /** nftables table, `lighter` or derived. */
   table: string;
   /** Subnets to choose from: the first that no route or address of the host overlaps. */
-  addressPools: readonly { base: string; size: number }[];
+  addressPools: readonly AddressPool[];
   /** Fixed address of the default bridge (`--bip`), in CIDR form. */
   bip: string | undefined;
   /** How many namespaces of the default bridge are kept ready. */

@@ -3,7 +3,9 @@ import { LighterError, kindOf } from "../base/errors.ts";
 import { appendEvent } from "../state/events.ts";
 import type { Tx } from "../state/state.ts";
 import { macOf, parseAddress, parseMac, formatMac } from "./addresses.ts";
+import { OPTION } from "./bridge-options.ts";
 import { type Context, heldOf, newHostName, onRollback } from "./context.ts";
+import { interfaceNames, isPlain } from "./endpoint-options.ts";
 import type { NetworkRequest } from "./networks.ts";
 import { hasInterface, isOnParent } from "./parent.ts";
 import { type Place, gatewayPlace, notRunning, planOf } from "./plan.ts";
@@ -19,22 +21,28 @@ export function reserve(context: Context, tx: Tx, request: NetworkRequest): void
     return;
   }
   const gateway = gatewayPlace(plan.places);
+  const names = interfaceNames(plan.places.map(namedPlace));
   const exposed = plan.kind === "bridge" ? [...new Set([...request.exposed, ...Object.keys(request.portBindings)])] : [];
   plan.places.forEach((place, index) => {
     const isGateway = index === gateway;
     const endpoint = takePlace(context, tx, place, {
       container: request.containerId,
       containerName: request.containerName,
-      name: `eth${index}`,
+      name: names[index] ?? `eth${index}`,
       gateway: isGateway,
       exposed: isGateway ? exposed : [],
-      mayPool: plan.places.length === 1,
+      mayPool: plan.places.length === 1 && isPlain(place.asked),
       hostname: request.hostname,
       dns: isGateway ? request.dns : [],
     });
     // What sits on a link of the host has all its ports open there already.
     if (isGateway && plan.kind === "bridge" && !isOnParent(place.network)) reservePorts(context, tx, request, endpoint);
   });
+}
+
+/** What names a place's interface. */
+export function namedPlace({ network, asked }: Pick<Place, "network" | "asked">): { asked: Place["asked"]; prefix: string } {
+  return { asked, prefix: network.config.options[OPTION.prefix] || "eth" };
 }
 
 /** What a place's row says beside its addresses. */

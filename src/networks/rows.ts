@@ -19,6 +19,10 @@ export interface NetworkConfig {
   };
   options: Record<string, string>;
   labels: Record<string, string>;
+  /** Kept for other networks to be made from, with nothing in the kernel. */
+  configOnly?: boolean;
+  /** Name of the network that options and subnets were taken from. */
+  configFrom?: string;
 }
 
 /** A network. */
@@ -249,11 +253,12 @@ export function portHolder(reader: Reader, port: { protocol: string; hostAddress
   )?.container;
 }
 
-/** The rules of published ports: with the container's address of the family that the host address has, else its IPv4 address. */
+/** The rules of published ports: with the container's address of the family that the host address has, else its other one (which no rule carries). */
 export function portRules(ports: readonly PortRow[], endpoints: ReadonlyMap<string, EndpointRow>): PortRule[] {
   return ports.flatMap(({ protocol, hostAddress, hostPort, containerPort, endpoint }) => {
     const place = endpoints.get(endpoint ?? "");
-    const address = hostAddress.includes(":") ? (place?.address6 ?? place?.address4) : place?.address4;
+    const [first, second] = hostAddress.includes(":") ? [place?.address6, place?.address4] : [place?.address4, place?.address6];
+    const address = first ?? second;
     return address === undefined ? [] : [{ protocol, hostAddress, hostPort, address, port: containerPort }];
   });
 }

@@ -1,10 +1,14 @@
 import { LighterError } from "../base/errors.ts";
 import { type Subnet, formatSubnet, overlaps, parseSubnet, sizeOf, width } from "./addresses.ts";
 import type { Survey } from "./jobs.ts";
+import type { AddressPool } from "./pools.ts";
 import type { NetworkRow } from "./rows.ts";
 
-/** Docker's pools: the default bridge gets the first, networks made later the next ones. */
-export const DEFAULT_ADDRESS_POOLS: readonly { base: string; size: number }[] = [
+/**
+ * Docker's pools: the default bridge gets the first, networks made later the next ones; they end after 31. Where Docker would refuse the next network, ours go
+ * on in a part of 10.0.0.0/8 that few use.
+ */
+export const DEFAULT_ADDRESS_POOLS: readonly AddressPool[] = [
   { base: "172.17.0.0/16", size: 16 },
   { base: "172.18.0.0/16", size: 16 },
   { base: "172.19.0.0/16", size: 16 },
@@ -12,6 +16,7 @@ export const DEFAULT_ADDRESS_POOLS: readonly { base: string; size: number }[] = 
   { base: "172.24.0.0/14", size: 16 },
   { base: "172.28.0.0/14", size: 16 },
   { base: "192.168.0.0/16", size: 20 },
+  { base: "10.192.0.0/10", size: 24 },
 ];
 
 /** What no new subnet may overlap: addresses and routes of the host (but for those of `except`'s links), and the other networks' subnets. */
@@ -21,20 +26,32 @@ export function takenSubnets(survey: Survey, networks: readonly NetworkRow[], ex
   return [...host.filter(({ length }) => length > 0), ...own];
 }
 
-/** The first subnet of the pools that overlaps nothing. Throws `conflict` when there is none. */
-export function chooseSubnet(pools: readonly { base: string; size: number }[], taken: readonly Subnet[]): Subnet {
+/** The first subnet of a family's pools that overlaps nothing. Throws `conflict` when there is none. */
+export function chooseSubnet(pools: readonly AddressPool[], taken: readonly Subnet[], family: 4 | 6 = 4): Subnet {
   for (const pool of pools) {
     const base = parseSubnet(pool.base);
-    const step = 1n << BigInt(width(base.family) - pool.size);
-    for (let at = base.base; at < base.base + sizeOf(base); at += step) {
-      const subnet: Subnet = { family: base.family, base: at, length: pool.size };
-      if (!taken.some((other) => overlaps(subnet, other))) return subnet;
-    }
+    const found = base.family === family ? firstGap(base, pool.size, taken) : undefined;
+    if (found !== undefined) return found;
   }
+  const all = pools.map(({ base, size }) => `${base} (in pieces of /${size})`).join(", ");
   throw new LighterError(
     "conflict",
-    "all predefined address pools have been fully subnetted: remove networks that are not used, give --subnet, or widen the daemon's default-address-pools",
+    `all predefined address pools have been fully subnetted: nothing is free in ${all}: remove networks that are not used (network prune), ` +
+      'give a --subnet, or add a pool to "default-address-pools" in daemon.json',
   );
+}
+
+/** Goes over what is taken in rising order: a piece that overlaps something is followed by the first one behind that. */
+function firstGap(pool: Subnet, size: number, taken: readonly Subnet[]): Subnet | undefined {
+  const step = 1n << BigInt(width(pool.family) - size);
+  const inside = taken.filter((other) => overlaps(pool, other)).sort((a, b) => (a.base < b.base ? -1 : a.base > b.base ? 1 : 0));
+  let at = pool.base;
+  for (const other of inside) {
+    if (other.base >= at + step) break;
+    const behind = other.base + sizeOf(other);
+    if (behind > at) at = ((behind + step - 1n) / step) * step;
+  }
+  return at < pool.base + sizeOf(pool) ? { family: pool.family, base: at, length: size } : undefined;
 }
 
 /** A subnet of unique local IPv6 addresses for a network that names none: from its id, as RFC 4193 wants them random. */
