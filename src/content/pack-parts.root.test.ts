@@ -59,6 +59,10 @@ describe.skipIf(process.getuid?.() !== 0)("parts of a tree", () => {
     await writeFile(join(root, "d4/deep/f7"), noise(99_999, 4000));
     const { digests } = await roundTrip(root);
     expect(first.digests.filter((each) => !digests.includes(each)).length).toBe(1);
+    // What the top is like is told in the last part, beside the one that has the new file.
+    await writeFile(join(root, "z-new"), "new");
+    const { digests: grown } = await roundTrip(root);
+    expect(digests.filter((each) => !grown.includes(each)).length).toBe(2);
   });
 
   test("a reader that stops leaves nothing running; an empty tree is one part", async () => {

@@ -52,7 +52,10 @@ export interface TarTaker {
   send(piece: Uint8Array, transfer: ArrayBuffer[]): Promise<void>;
 }
 
-/** Makes several archives of one tree: each repeats the directories that its first member lies in. */
+/**
+ * Makes several archives of one tree, to be unpacked one after the other. What directories are like that are in more than one, the top above all, is told in the
+ * last: a change there changes that one alone.
+ */
 export interface TarCuts {
   /** Whether a member that takes so many bytes begins the next archive. Asked once for each, in order. */
   due(path: ByteString, size: number): boolean;
@@ -120,8 +123,10 @@ interface Walk {
   only: ReadonlySet<ByteString> | undefined;
   gone: ReadonlyMap<ByteString, ByteString[]>;
   cuts: TarCuts | undefined;
-  /** The headers of the directories around what is packed now. */
+  /** The headers of the directories around what is packed now, and of those that were cut. */
   above: Uint8Array[];
+  apart: Set<Uint8Array>;
+  cut: boolean;
   turn: () => Promise<void>;
 }
 
@@ -147,18 +152,21 @@ export async function packTo(taker: TarTaker, args: PackArgs, context: JobContex
       ...chosen(args.whole && (await findChanges({ upper: args.root, whole: true, ...args.whole }, context))),
       cuts,
       above: [],
+      apart: new Set(),
+      cut: false,
       turn: turns(context.signal),
     };
     try {
       const self = `/proc/self/fd/${found.fd}`;
       if (found.stat.type === S_IFDIR) {
-        if (args.name !== "") await writeDirectory(walk, found.fd, "", found.stat, byteString(args.name));
+        if (args.name !== "") await writeDirectory(walk, found.fd, "", found.stat, byteString(args.name), cuts !== undefined);
         await packChildren(walk, HERE, self, byteString(args.name));
-        walk.above.pop();
       } else await packLeaf(walk, found.fd, "", found.stat, byteString(args.name));
     } finally {
       close(found.fd);
     }
+    if (walk.cut) await cut(walk);
+    for (const header of walk.apart) await walk.output.push(header);
     await walk.output.push(TAR_END);
     await walk.output.flush();
   } finally {
@@ -192,7 +200,7 @@ async function packChildren(walk: Walk, dir: number, base: ByteString, name: Byt
       if (typeof stat === "number") continue;
       const path = name === "" ? child : name === "/" ? `/${child}` : joinPath(name.replace(/\/$/, ""), child);
       if (walk.except.has(path) || walk.only?.has(path) === false) continue;
-      if (walk.cuts?.due(path, stat.type === S_IFREG ? stat.size : 0) === true) await cut(walk, walk.cuts);
+      if (walk.cuts?.due(path, stat.type === S_IFREG ? stat.size : 0) === true) await cut(walk);
       if (stat.type !== S_IFDIR) {
         await packLeaf(walk, fd, child, stat, path);
         continue;
@@ -206,18 +214,20 @@ async function packChildren(walk: Walk, dir: number, base: ByteString, name: Byt
   }
 }
 
-async function cut(walk: Walk, cuts: TarCuts): Promise<void> {
+async function cut(walk: Walk): Promise<void> {
+  for (const header of walk.above) walk.apart.add(header);
+  walk.cut = true;
   await walk.output.push(TAR_END);
   await walk.output.flush();
-  await cuts.next();
-  for (const header of walk.above) await walk.output.push(header);
+  await walk.cuts?.next();
 }
 
-async function writeDirectory(walk: Walk, dir: number, base: ByteString, stat: FileStat, name: ByteString): Promise<void> {
+async function writeDirectory(walk: Walk, dir: number, base: ByteString, stat: FileStat, name: ByteString, later = false): Promise<void> {
   const path = name.endsWith("/") ? name : `${name}/`;
   const header = tarHeader(entryOf(walk, "directory", dir, base, stat, path));
   walk.above.push(header);
-  await walk.output.push(header);
+  if (later) walk.apart.add(header);
+  else await walk.output.push(header);
   const opaque = walk.args.layer === true && isOpaque(base === "" ? `/proc/self/fd/${dir}` : `/proc/self/fd/${dir}/${base}`);
   if (opaque) await walk.output.push(tarHeader(markOf(`${path}${OPAQUE_WHITEOUT}`, stat)));
 }
