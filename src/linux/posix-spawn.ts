@@ -10,6 +10,8 @@ const POSIX_SPAWN_SETSID = 0x80;
 
 export interface SpawnOptions {
   argv: string[];
+  /** The program's file where it is not `argv[0]`. */
+  path?: string;
   env: string[];
   cwd: string;
   /** What becomes of descriptors 0, 1, 2, ... in the child. */
@@ -36,7 +38,7 @@ export function posixSpawn(options: SpawnOptions): number {
 }
 
 /** Lays the arguments out for the time of `use`. */
-export function withSpawnArguments<T>({ argv, env, cwd, fds }: SpawnOptions, use: (program: SpawnArguments) => T): T {
+export function withSpawnArguments<T>({ argv, path = argv[0] ?? "", env, cwd, fds }: SpawnOptions, use: (program: SpawnArguments) => T): T {
   const actions = new Uint8Array(OPAQUE_BYTES);
   const attributes = new Uint8Array(OPAQUE_BYTES);
   const c = libc();
@@ -54,7 +56,7 @@ export function withSpawnArguments<T>({ argv, env, cwd, fds }: SpawnOptions, use
     c.posix_spawnattr_setflags(attributes, POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSID);
     c.posix_spawnattr_setsigmask(attributes, new Uint8Array(SIGSET_BYTES));
     c.posix_spawnattr_setsigdefault(attributes, new Uint8Array(SIGSET_BYTES).fill(0xff));
-    return use({ path: cstr(argv[0] ?? ""), actions, attributes, argv: args.vector, env: vars.vector });
+    return use({ path: cstr(path), actions, attributes, argv: args.vector, env: vars.vector });
   } finally {
     c.posix_spawn_file_actions_destroy(actions);
     c.posix_spawnattr_destroy(attributes);

@@ -28,7 +28,7 @@ export class SealedProgram {
     const { ino, dev, mtimeMs, size } = statSync(this.#path);
     const identity = `${dev}:${ino}:${mtimeMs}:${size}`;
     if (identity !== this.#identity) {
-      const fresh = sealedCopy(readFileSync(this.#path));
+      const fresh = sealedCopy("oci-runtime", readFileSync(this.#path));
       closeFd(this.#fd);
       this.#fd = fresh;
       this.#identity = identity;
@@ -43,10 +43,10 @@ export class SealedProgram {
   }
 }
 
-function sealedCopy(content: Uint8Array): number {
-  const name = cstr("oci-runtime");
-  let fd = libc().memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_EXEC);
-  if (fd < 0 && errno() === ERRNO.EINVAL) fd = libc().memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+/** A file in memory that can be run and not be changed any more; `/proc/<pid>/fd/<descriptor>` is its path. */
+export function sealedCopy(name: string, content: Uint8Array): number {
+  let fd = libc().memfd_create(cstr(name), MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_EXEC);
+  if (fd < 0 && errno() === ERRNO.EINVAL) fd = libc().memfd_create(cstr(name), MFD_CLOEXEC | MFD_ALLOW_SEALING);
   check(fd, "memfd_create");
   writeAll(fd, content);
   check(libc().fcntl(fd, F_ADD_SEALS, SEALS), "fcntl", "F_ADD_SEALS");

@@ -8,7 +8,6 @@ const IPPROTO = { tcp: 6, udp: 17, sctp: 132 } as const;
 const SOCK_CLOEXEC = 0o2000000;
 const SOL_SOCKET = 1;
 const SO_REUSEADDR = 2;
-const SO_PROTOCOL = 38;
 const IPPROTO_IPV6 = 41;
 const IPV6_V6ONLY = 26;
 const ON = Int32Array.of(1);
@@ -18,6 +17,11 @@ export interface HostPort {
   protocol: "tcp" | "udp" | "sctp";
   hostAddress: string;
   hostPort: number;
+}
+
+/** A host port that a socket of the daemon holds; -1 where the kernel lacks the protocol. */
+export interface HeldPort extends HostPort {
+  fd: number;
 }
 
 /**
@@ -47,18 +51,6 @@ function socketName(address: NonNullable<ReturnType<typeof parseAddress>>, port:
   new DataView(name.buffer).setUint16(2, port, false);
   name.set(addressBytes(address), address.family === 4 ? 4 : 8);
   return name;
-}
-
-/** Whether a descriptor is the socket that holds a port. */
-export function holdsPort(fd: number, { protocol, hostAddress, hostPort }: HostPort): boolean {
-  const address = parseAddress(hostAddress);
-  if (fd < 0 || address === undefined) return false;
-  const wanted = socketName(address, hostPort);
-  const name = new Uint8Array(28);
-  const value = Int32Array.of(0);
-  if (libc().getsockname(fd, name, Int32Array.of(name.length)) !== 0) return false;
-  if (libc().getsockopt(fd, SOL_SOCKET, SO_PROTOCOL, value, Int32Array.of(4)) !== 0 || value[0] !== IPPROTO[protocol]) return false;
-  return wanted.every((byte, index) => name[index] === byte);
 }
 
 /** Lets a port go. */

@@ -1,0 +1,126 @@
+import { rmSync } from "node:fs";
+import { closeFd } from "../linux/fd.ts";
+import { libc } from "../linux/libc.ts";
+import { nativeProgram } from "../linux/native-program.ts";
+import { connectPackets, listenPackets, receivePacket, sendDescriptors } from "../linux/packet-socket.ts";
+import { posixSpawn } from "../linux/posix-spawn.ts";
+import { sealedCopy } from "../linux/sealed-program.ts";
+import type { HostPort } from "./port-sockets.ts";
+import source from "./port-keeper.c" with { type: "text" };
+import { KEEPER, type KeeperAnswer, type KeptPort, MESSAGE_BYTES, RECORDS, keeperAnswer, keeperMessage } from "./port-records.ts";
+
+/** How long the keeper may take to answer, in ms: it does so at once, except on a machine that stands still. */
+const PATIENCE = 5000;
+/** How long flows of datagrams are kept after the last one, in ms. */
+const FLOW_PATIENCE = 90_000;
+const BACKLOG = 16;
+/** A keeper that ends at this moment is followed by another. */
+const TRIES = 3;
+
+/** Of the program: one of another version is replaced. */
+export const KEEPER_VERSION = new DataView(new Bun.CryptoHasher("sha256").update(source).digest().buffer).getUint32(0, true);
+
+/** Hands ports to the keeper, which is started when there is none, and takes others from it. Blocks its thread. Undefined when there is none and none is needed. */
+export function changeKept(path: string, change: { add: readonly KeptPort[]; remove: readonly HostPort[] }): KeeperAnswer | undefined {
+  for (let tries = 1; ; tries++) {
+    const fd = connectOrStart(
+      path,
+      change.add.some(({ socket }) => socket !== undefined),
+    );
+    if (fd === undefined) return undefined;
+    try {
+      let answer = exchange(
+        fd,
+        KEEPER.remove,
+        change.remove.map(({ protocol, hostAddress, hostPort }) => ({ protocol, hostAddress, hostPort })),
+      );
+      if (change.add.length > 0) answer = exchange(fd, KEEPER.add, change.add);
+      return answer;
+    } catch (error) {
+      if (tries === TRIES) throw error;
+    } finally {
+      closeFd(fd);
+    }
+  }
+}
+
+/** What a keeper of an earlier daemon keeps; one of another version is told to end with its last connection, and keeps nothing any more. */
+export function findKept(path: string): KeeperAnswer | undefined {
+  const fd = connectTo(path);
+  if (fd === undefined) return undefined;
+  try {
+    const found = list(fd);
+    if (found?.version === KEEPER_VERSION) return found;
+    exchange(fd, KEEPER.retire, []);
+    rmSync(path, { force: true });
+  } catch {
+    // It has ended meanwhile.
+  } finally {
+    closeFd(fd);
+  }
+  return undefined;
+}
+
+function connectOrStart(path: string, needed: boolean): number | undefined {
+  const fd = connectTo(path);
+  if (fd !== undefined || !needed) return fd;
+  rmSync(path, { force: true });
+  const listener = listenPackets(path, BACKLOG);
+  try {
+    // Its first caller is there before it is, so that it knows that somebody needs it.
+    const client = connectPackets(path);
+    startKeeper(listener);
+    return client;
+  } finally {
+    closeFd(listener);
+  }
+}
+
+function connectTo(path: string): number | undefined {
+  try {
+    return connectPackets(path);
+  } catch (error) {
+    if (["ENOENT", "ECONNREFUSED"].includes((error as NodeJS.ErrnoException).code ?? "")) return undefined;
+    throw error;
+  }
+}
+
+/** Starts the program out of memory; it makes itself nobody's child, and what was started ends at once. */
+function startKeeper(listener: number): void {
+  const file = sealedCopy("lighter-ports", nativeProgram(source));
+  try {
+    const path = `/proc/${process.pid}/fd/${file}`;
+    const argv = ["lighter-ports", String(KEEPER_VERSION), String(FLOW_PATIENCE)];
+    const pid = posixSpawn({ path, argv, env: [], cwd: "/", fds: [listener] });
+    libc().waitpid(pid, new Int32Array(1), 0);
+  } finally {
+    closeFd(file);
+  }
+}
+
+function exchange(fd: number, operation: number, ports: readonly KeptPort[]): KeeperAnswer {
+  let answer: KeeperAnswer | undefined;
+  for (let at = 0; at === 0 || at < ports.length; at += RECORDS) {
+    const some = ports.slice(at, at + RECORDS);
+    const sockets = some.flatMap(({ socket }) => (socket === undefined ? [] : [socket]));
+    sendDescriptors(fd, keeperMessage(operation, some), sockets);
+    answer = receive(fd);
+  }
+  return answer ?? receive(fd);
+}
+
+function list(fd: number): KeeperAnswer | undefined {
+  sendDescriptors(fd, keeperMessage(KEEPER.list, []), []);
+  const records: HostPort[] = [];
+  for (;;) {
+    const answer = receive(fd);
+    if (answer.records.length === 0) return { ...answer, records };
+    records.push(...answer.records);
+  }
+}
+
+function receive(fd: number): KeeperAnswer {
+  const packet = receivePacket(fd, new Uint8Array(MESSAGE_BYTES), PATIENCE);
+  if (packet.length === 0) throw Object.assign(new Error("the keeper of ports has ended"), { code: "ECONNRESET" });
+  return keeperAnswer(packet);
+}
