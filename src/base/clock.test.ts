@@ -8,6 +8,16 @@ test("now never repeats and stays near the wall clock", () => {
   expect(Math.abs(Number(now() / 1_000_000n) - Date.now())).toBeLessThan(1000);
 });
 
+test("now lies within the millisecond of the wall clock, however long it runs", () => {
+  const off = Array.from({ length: 20_000 }, () => {
+    const before = BigInt(Date.now()) * 1_000_000n;
+    const time = now();
+    const after = BigInt(Date.now()) * 1_000_000n;
+    return time < before || time > after + 2_000_000n;
+  });
+  expect(off.filter(Boolean)).toEqual([]);
+});
+
 test.each([
   [0n, "0001-01-01T00:00:00Z"],
   [1_700_000_000_000_000_000n, "2023-11-14T22:13:20Z"],

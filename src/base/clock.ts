@@ -2,25 +2,28 @@
 export type Nanoseconds = bigint;
 
 const NANOS = 1_000_000_000n;
-/** `performance.timeOrigin` is fixed at start, so that later steps of the wall clock would go unseen: it is anchored anew when the two drift apart. */
-let anchor = anchorNow();
-
-function anchorNow(): { wall: bigint; mono: bigint } {
-  return { wall: BigInt(Date.now()) * 1_000_000n, mono: process.hrtime.bigint() };
-}
-
-/** The wall-clock time now, with the resolution of the monotonic clock; never the same value twice within a process. */
-export function now(): Nanoseconds {
-  const elapsed = process.hrtime.bigint() - anchor.mono;
-  const time = anchor.wall + elapsed;
-  const drift = time - BigInt(Date.now()) * 1_000_000n;
-  if (drift > 50_000_000n || drift < -50_000_000n) {
-    anchor = anchorNow();
-    return (last = anchor.wall);
-  }
-  return (last = time > last ? time : last + 1n);
-}
+const MILLISECOND = 1_000_000n;
+/** The wall clock was set back when it shows less than the last answer by more than this. */
+const STEP = 50n * MILLISECOND;
+/** Where the wall clock stood by the monotonic one. `performance.timeOrigin` is fixed at start, and would not see later steps. */
+let anchor = { wall: 0n, mono: 0n };
 let last: Nanoseconds = 0n;
+
+/**
+ * The wall-clock time now: within the millisecond that `Date.now()` shows, finer by the monotonic clock; never the same value twice within a process,
+ * and never less than before unless the clock was set back.
+ */
+export function now(): Nanoseconds {
+  const wall = BigInt(Date.now()) * MILLISECOND;
+  const mono = process.hrtime.bigint();
+  let time = anchor.wall + mono - anchor.mono;
+  if (time < wall || time >= wall + MILLISECOND) {
+    anchor = { wall, mono };
+    time = wall;
+  }
+  const setBack = time < last - STEP;
+  return (last = setBack || time > last ? time : last + 1n);
+}
 
 /** RFC 3339 with nine digits in UTC, as Docker's API writes times: `2026-11-22T17:59:34.000000000Z` with trailing zeros trimmed as Go does. */
 export function toRfc3339Nano(time: Nanoseconds): string {
