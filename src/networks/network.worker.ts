@@ -12,6 +12,7 @@ import { openConntrack } from "../linux/netlink-conntrack.ts";
 import { forgetPortFlows } from "./flows.ts";
 import { foreignDrops } from "./foreign.ts";
 import { HostRules } from "./host-rules.ts";
+import { PortChanges } from "./port-changes.ts";
 import { openResolverSockets } from "./resolver-sockets.ts";
 import type { JobAnswer, JobMessage, Jobs } from "./jobs.ts";
 
@@ -53,12 +54,25 @@ const does: { [Name in keyof Jobs]: (argument: Jobs[Name][0]) => Jobs[Name][1] }
   foreignDrops: (table) => foreignDrops(nft, table),
 };
 
+const ports = new PortChanges((change) => does.changePorts(change));
+
 self.onmessage = ({ data }: MessageEvent<JobMessage>): void => {
-  const answer: JobAnswer = { id: data.id };
-  try {
-    answer.result = (does[data.job] as (argument: unknown) => unknown)(data.argument);
-  } catch (error) {
-    answer.error = { code: (error as { code?: string }).code, message: messageOf(error) };
+  if (data.job === "changePorts") {
+    const first = ports.add(data.argument as Jobs["changePorts"][0], (error) => answer(data.id, undefined, error));
+    // Whoever has sent something by now comes before the flush.
+    if (first) setImmediate(() => ports.flush());
+    return;
   }
-  self.postMessage(answer);
+  ports.flush();
+  try {
+    answer(data.id, (does[data.job] as (argument: unknown) => unknown)(data.argument));
+  } catch (error) {
+    answer(data.id, undefined, error);
+  }
 };
+
+function answer(id: number, result: unknown, error?: unknown): void {
+  const message: JobAnswer = { id, result };
+  if (error !== undefined) message.error = { code: (error as { code?: string }).code, message: messageOf(error) };
+  self.postMessage(message);
+}
