@@ -1,4 +1,5 @@
 import { LighterError } from "../base/errors.ts";
+import { renameVolume } from "../engine/rename-volume.ts";
 import type { Freeze } from "../volumes/backup.ts";
 import { pour } from "./archive.ts";
 import { done, json, param, type Answer, type Call } from "./call.ts";
@@ -19,9 +20,44 @@ export async function clone(call: Call): Promise<Answer> {
   return json(await call.engine.volumes.clone(param(call, "name"), newName(call), freezing(call)), 201);
 }
 
+/** Ours: what volumes hold, the largest first; `name` may stand several times. */
+export async function usage(call: Call): Promise<Answer> {
+  const measures = await call.engine.volumes.measure(call.query.list("name"), { signal: call.signal });
+  return json(
+    measures.map(({ name, bytes, files, limit, containers }) => ({
+      Name: name,
+      Size: bytes,
+      Files: files,
+      Limit: limit ?? null,
+      Containers: containers,
+    })),
+  );
+}
+
+/** Ours: what a volume has against another one. */
+export async function compare(call: Call): Promise<Answer> {
+  const other = call.query.text("with");
+  if (other === undefined) throw new LighterError("invalid", "bad parameter: with cannot be empty");
+  return changes(call, other);
+}
+
+/** Ours: what a volume has against an archive of it. */
+export async function compareBackup(call: Call): Promise<Answer> {
+  return changes(call, call.body.stream());
+}
+
+async function changes(call: Call, other: Parameters<Call["engine"]["volumes"]["compare"]>[1]): Promise<Answer> {
+  const options = { contents: call.query.flag("contents"), signal: call.signal };
+  const found = await call.engine.volumes.compare(param(call, "name"), other, options);
+  return json(found.map(({ kind, path }) => ({ Path: path, Kind: KINDS.indexOf(kind) })));
+}
+
+/** As of a container's changes. */
+const KINDS: readonly string[] = ["C", "A", "D"];
+
 /** Ours: another name. */
 export async function rename(call: Call): Promise<Answer> {
-  await call.engine.volumes.rename(param(call, "name"), newName(call));
+  await renameVolume(call.engine, param(call, "name"), newName(call));
   return done(204);
 }
 

@@ -66,6 +66,8 @@ const ARGUMENTS: Readonly<Record<string, { rule: Rule }>> = {
   "volume inspect": { rule: () => volumes },
   "volume backup": { rule: first(volumes) },
   "volume clone": { rule: first(volumes) },
+  "volume diff": { rule: (before) => (before.length === 0 ? volumes : together(volumes, files)) },
+  "volume du": { rule: () => volumes },
   "volume mv": { rule: first(volumes) },
   "volume push": { rule: first(volumes) },
   "context use": { rule: first(contexts({ standing: true })) },

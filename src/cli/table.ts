@@ -149,6 +149,11 @@ export const TABLE: Readonly<Record<string, Entry>> = {
   },
   "volume clone": { help: "Make a volume with the files of another", load: async () => (await import("./volume-clone.ts")).volumeClone },
   "volume create": { help: "Make a volume", load: async () => (await import("./volume-create.ts")).volumeCreate },
+  "volume diff": {
+    help: "Show what a volume has against another, or against an archive",
+    load: async () => (await import("./volume-diff.ts")).volumeDiff,
+  },
+  "volume du": { help: "Show what volumes hold", load: async () => (await import("./volume-du.ts")).volumeDu },
   "volume inspect": {
     help: "Show everything about volumes as JSON",
     load: async () => (await import("./volume-inspect.ts")).volumeInspect,

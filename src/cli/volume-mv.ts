@@ -1,7 +1,7 @@
 import { renameVolume } from "../client/volumes.ts";
 import { command } from "./command.ts";
 
-/** `volume mv`: gives a volume that no container has another name. */
+/** `volume mv`: gives a volume another name, in the containers that have it, too. */
 export const volumeMv = command({
   usage: "VOLUME NEW_NAME",
   args: 2,

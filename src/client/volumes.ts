@@ -46,6 +46,36 @@ export function cloneVolume(connection: Connection, name: string, to: string, { 
   return connection.json("POST", ours(name, "clone"), { query: { to, pause: pause || undefined } });
 }
 
+/** What a volume holds: bytes on disk, files, the bytes that it may hold (null: as many as fit), and how many containers have it. */
+export interface VolumeUse {
+  Name: string;
+  Size: number;
+  Files: number;
+  Limit: number | null;
+  Containers: number;
+}
+
+/** What volumes hold (all, or those named), the largest first. */
+export function volumeUse(connection: Connection, names: readonly string[]): Promise<VolumeUse[]> {
+  return connection.json("GET", "/lighter/volumes/usage", { query: { name: [...names] } });
+}
+
+/** What differs: kind 0 changed, 1 added, 2 deleted. */
+export type VolumeChanges = { Path: string; Kind: number }[];
+
+/** What a volume has against another volume, or against an archive of `volume backup`. With `contents` every file is read. */
+export async function compareVolumes(
+  connection: Connection,
+  name: string,
+  other: string | ReadableStream<Uint8Array>,
+  { contents }: { contents: boolean },
+): Promise<VolumeChanges> {
+  const query = { contents: contents || undefined };
+  if (typeof other === "string") return await connection.json("GET", ours(name, "diff"), { query: { ...query, with: other } });
+  await connection.negotiate();
+  return await connection.json("PUT", ours(name, "diff"), { body: other, query, headers: { "content-type": "application/x-tar" } });
+}
+
 /** Gives a volume another name. */
 export async function renameVolume(connection: Connection, name: string, to: string): Promise<void> {
   await connection.send("POST", ours(name, "rename"), { query: { to } });

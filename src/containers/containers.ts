@@ -16,6 +16,7 @@ import type {
 import type { Filters } from "../wire/filters.ts";
 import type { CheckpointRequest } from "./checkpoint.ts";
 import type { CommitRequest } from "./commit.ts";
+import type { Follow } from "./follow-volume.ts";
 import type { Attachment, OutputSink, TerminalSize } from "../wire/stream.ts";
 
 /** The body of `/containers/create`. */
@@ -129,6 +130,8 @@ export interface Containers {
    * on, which `pending` tells by the names that inspect has for them. All of it or, with the reason, nothing.
    */
   update(reference: string, body: UpdateBody): Promise<{ warnings: string[]; pending: string[] }>;
+  /** Holds containers, none of which may run, while `work` gives a volume that they have another name; `follow` is for its transaction. Throws `conflict`. */
+  whileAtRest(ids: readonly string[], volume: string, work: (follow: Follow) => Promise<void>): Promise<void>;
   remove(reference: string, options: { force: boolean; volumes: boolean; link: boolean }): Promise<void>;
   resize(reference: string, size: TerminalSize): void;
   /**

@@ -21,6 +21,7 @@ import type { ContainersNeeds } from "./needs.ts";
 import { pauseContainer, unpauseContainer } from "./pause.ts";
 import { pruneContainers } from "./prune.ts";
 import { removeContainer } from "./remove.ts";
+import { whileAtRest } from "./follow-volume.ts";
 import { renameContainer } from "./rename.ts";
 import { resizeContainer } from "./resize.ts";
 import { restartContainer } from "./restart.ts";
@@ -65,6 +66,7 @@ export function openContainers(needs: ContainersNeeds): Containers {
     pause: async (reference) => pauseContainer(context, reference),
     unpause: async (reference) => unpauseContainer(context, reference),
     rename: async (reference, name) => renameContainer(context, reference, name),
+    whileAtRest: (ids, volume, work) => whileAtRest(context, ids, volume, work),
     update: (reference, body) => updateContainer(context, reference, body),
     remove: (reference, options) => removeContainer(context, reference, options),
     resize: (reference, size) => resizeContainer(context, reference, size),

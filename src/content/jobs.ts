@@ -1,3 +1,4 @@
+import { compareTreesJob } from "./compare-trees.ts";
 import { copyStackJob } from "./copy-stack.ts";
 import { copyTreeJob } from "./copy-tree.ts";
 import { diffUpperJob } from "./diff-upper.ts";
@@ -19,6 +20,7 @@ export const JOBS = {
   unpackTree: unpackTreeJob,
   copyStack: copyStackJob,
   copyTree: copyTreeJob,
+  compareTrees: compareTreesJob,
   diffUpper: diffUpperJob,
   statPath: statPathJob,
   treeSize: treeSizeJob,

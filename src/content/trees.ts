@@ -1,4 +1,5 @@
 /** Trees of files, for the layers above: packing, unpacking, copying and comparing, all in the Workers of the pool. */
+import type { CompareArgs } from "./compare-trees.ts";
 import type { CopyStackArgs } from "./copy-stack.ts";
 import type { CopyArgs } from "./copy-tree.ts";
 import type { Change, DiffArgs } from "./diff-upper.ts";
@@ -13,6 +14,7 @@ import type { UnpackTreeArgs } from "./unpack-tree.ts";
 export { canLimitTrees };
 export type {
   Change,
+  CompareArgs,
   CopyArgs,
   CopyStackArgs,
   DiffArgs,
@@ -130,6 +132,11 @@ export async function copyTree(args: CopyArgs, options: Cancellable = {}): Promi
 /** Makes one plain directory of a stack of layers, where no overlay can be mounted. */
 export async function copyStack(args: CopyStackArgs, options: Cancellable = {}): Promise<void> {
   await runJob("copyStack", args, options);
+}
+
+/** What leads from one tree to another, by name. Throws system errors where one is missing. */
+export async function compareTrees(args: CompareArgs, options: Cancellable = {}): Promise<Change[]> {
+  return await runJob("compareTrees", args, options);
 }
 
 /** What an overlay's upper directory changes in the layers below. */

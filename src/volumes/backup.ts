@@ -101,14 +101,23 @@ function following(head: Uint8Array, rest: ReadableStream<Uint8Array>, ended: ()
 /** Makes a volume of what {@link backupVolume} wrote (plain, gzip or zstd), under its own name or another. Throws `invalid` for another kind of archive. */
 export async function restoreVolume(shop: VolumeShop, name: string, archive: AsyncIterable<Uint8Array>): Promise<rows.VolumeRow> {
   return await makeFilled(shop, name, async (directory) => {
-    await unpackTree({ root: directory, path: "/" }, archive);
-    const like = await descriptionIn(directory);
-    if (!(await lstat(join(directory, DATA)).catch(() => undefined))?.isDirectory()) throw notOurs(`it has no "${DATA}"`);
+    const like = await unpackBackup(directory, archive);
     for (const other of await readdir(directory)) if (other !== DATA) await rm(join(directory, other), { recursive: true });
     checkDriver(name, like.driver);
     checkOptions(name, like.config.options ?? {});
     return withFilesOfItsOwn(like);
   });
+}
+
+/** Unpacks such an archive: its files are in `_data` below. Throws `invalid` for another kind of archive. */
+export async function unpackBackup(
+  directory: string,
+  archive: AsyncIterable<Uint8Array>,
+): Promise<Pick<rows.VolumeRow, "driver" | "config">> {
+  await unpackTree({ root: directory, path: "/" }, archive);
+  const like = await descriptionIn(directory);
+  if (!(await lstat(join(directory, DATA)).catch(() => undefined))?.isDirectory()) throw notOurs(`it has no "${DATA}"`);
+  return like;
 }
 
 /** Makes a volume with the files, labels and options of another; with `freeze` they are of one moment. */

@@ -78,14 +78,19 @@ export async function makeFilled(
   return row;
 }
 
-/** Gives a volume that no container has another name; its files stay where they are on the disk. */
-export function renameVolume({ state, root }: VolumeShop, row: rows.VolumeRow, name: string): void {
+/** Changes a volume's name in what the containers that have it were asked for. */
+export type FollowRename = (tx: Tx, users: readonly string[], from: string, to: string) => void;
+
+/** Gives a volume another name; its files stay where they are on the disk. One that containers have needs `follow`. */
+export function renameVolume({ state, root }: VolumeShop, row: rows.VolumeRow, name: string, follow: FollowRename | undefined): void {
   checkName(name);
   state.write(
     (tx) => {
       refuseTaken(tx, name);
       const users = rows.usersOf(tx, row.name);
-      if (users.length > 0) throw new LighterError("conflict", `rename ${row.name}: volume is in use - [${users.join(", ")}]`);
+      if (users.length > 0 && follow === undefined)
+        throw new LighterError("conflict", `rename ${row.name}: volume is in use - [${users.join(", ")}]`);
+      follow?.(tx, users, row.name, name);
       rows.renameVolume(tx, row.name, name);
       rows.insertMove(tx, { from: row.name, to: name });
       appendEvent(tx, { type: "volume", action: "rename", actor: name, attributes: { driver: row.driver, oldName: row.name } });

@@ -13,8 +13,10 @@ import type { Volume } from "../wire/engine-api.ts";
 import { backupVolume, copyVolume, restoreVolume } from "./backup.ts";
 import { finishMoves, renameVolume, type VolumeShop } from "./drafts.ts";
 import { filterVolumes } from "./list.ts";
+import { compareBackup, compareVolumes } from "./compare.ts";
 import { applyLimit, checkSize } from "./limits.ts";
 import { checkAnswers, isMounted, mountVolume, unmountVolume } from "./local-mount.ts";
+import { measureVolume, type VolumeMeasure } from "./measure.ts";
 import { giveAway, isEmpty, populate, type CopySource, type Owners } from "./populate.ts";
 import { pullVolume } from "./pull.ts";
 import { pushVolume } from "./push.ts";
@@ -201,12 +203,12 @@ export function openVolumes({ state, content, distribution, dataRoot }: VolumesO
       else if (!force) find(name);
     },
 
-    async rename(name, to) {
+    async rename(name, to, { follow } = {}) {
       const row = find(name);
-      refuseUsed(state, name);
+      if (follow === undefined) refuseUsed(state, name);
       await unmountVolume(name, dataOf(name));
       refuseRead(name);
-      renameVolume(shop, row, to);
+      renameVolume(shop, row, to, follow);
     },
 
     async clone(name, to, { freeze } = {}) {
@@ -243,6 +245,28 @@ export function openVolumes({ state, content, distribution, dataRoot }: VolumesO
 
     async pull(reference, options) {
       return show(await pullVolume({ ...options, shop, distribution, refuseRead }, reference));
+    },
+
+    async measure(names, { signal } = {}) {
+      const wanted = names.length === 0 ? rows.allVolumes(state) : [...new Set(names)].map(find);
+      const users = rows.userCounts(state);
+      const one = async (row: rows.VolumeRow): Promise<VolumeMeasure> => {
+        if (isForeign(row) && isMounted(dataOf(row.name))) await checkAnswers(row.name, dataOf(row.name), row.config.options ?? {});
+        return await measureVolume(row, { root, containers: users.get(row.name) ?? 0, ...(signal && { signal }) });
+      };
+      return (await Promise.all(wanted.map(one))).sort((a, b) => b.bytes - a.bytes || a.name.localeCompare(b.name));
+    },
+
+    async compare(name, other, options) {
+      const releases = [name, ...(typeof other === "string" ? [other] : [])].map((one) => find(one).name).map(hold);
+      try {
+        await present(name);
+        if (typeof other !== "string") return await compareBackup(shop, name, other, options);
+        await present(other);
+        return await compareVolumes(shop, [name, other], options);
+      } finally {
+        for (const release of releases) release();
+      }
     },
 
     users: (name) => rows.usersOf(state, find(name).name),

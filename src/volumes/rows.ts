@@ -107,9 +107,16 @@ export function anonymousOf(reader: Reader, container: string): string[] {
     .map(({ name }) => name);
 }
 
-/** Gives a volume that nothing refers to another name. */
+/** Gives a volume another name, in the references to it, too; one that had none is no anonymous one any more. */
 export function renameVolume(tx: Tx, from: string, to: string): void {
-  tx.run("UPDATE volumes SET name = ? WHERE name = ?", to, from);
+  const named = `json_remove(config_json, '$.labels."com.docker.volume.anonymous"')`;
+  tx.run(
+    `INSERT INTO volumes (name, driver, created, anonymous, populated, config_json) SELECT ?, driver, created, 0, populated, ${named} FROM volumes WHERE name = ?`,
+    to,
+    from,
+  );
+  tx.run("UPDATE volume_references SET volume = ? WHERE volume = ?", to, from);
+  tx.run("DELETE FROM volumes WHERE name = ?", from);
 }
 
 const MOVE = "volume-move";

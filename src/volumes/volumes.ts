@@ -1,7 +1,11 @@
 import type { Tx } from "../state/state.ts";
 import type { Volume } from "../wire/engine-api.ts";
 import type { Filters } from "../wire/filters.ts";
+import type { Change } from "../content/trees.ts";
 import type { Freeze } from "./backup.ts";
+import type { CompareOptions } from "./compare.ts";
+import type { FollowRename } from "./drafts.ts";
+import type { VolumeMeasure } from "./measure.ts";
 import type { PullOptions } from "./pull.ts";
 import type { PushOptions } from "./push.ts";
 
@@ -17,8 +21,11 @@ export interface Volumes {
   inspect(name: string): Volume;
   list(filters: Filters): Volume[];
   remove(name: string, options: { force: boolean }): Promise<void>;
-  /** Gives a volume another name: its files stay where they are on the disk. Throws `conflict` for one that a container has, and for a name in use. */
-  rename(name: string, to: string): Promise<void>;
+  /**
+   * Gives a volume another name: its files stay where they are on the disk. Throws `conflict` for a name in use, and for one that a container has, unless
+   * `follow` changes those containers in the same transaction, which it throws out of where that may not be.
+   */
+  rename(name: string, to: string, options?: { follow?: FollowRename }): Promise<void>;
   /** Makes a volume with the files, labels and options of another; files that are mounted from elsewhere become its own. Throws `conflict` for a name in use. */
   clone(name: string, to: string, options?: { freeze?: Freeze }): Promise<Volume>;
   /** A tar archive of a volume: how it was made, then its files. Of one moment, if those who write stand still meanwhile. */
@@ -32,6 +39,10 @@ export interface Volumes {
    * says to replace them, and for one that a container has.
    */
   pull(reference: string, options: PullOptions): Promise<Volume>;
+  /** What volumes hold (all, or those that `names` gives): the largest first. Files are counted in Workers. */
+  measure(names: readonly string[], options?: { signal?: AbortSignal }): Promise<VolumeMeasure[]>;
+  /** What a volume has against another volume, or against an archive of {@link backup}: added, deleted and changed. */
+  compare(name: string, other: string | AsyncIterable<Uint8Array>, options: CompareOptions): Promise<Change[]>;
   /** Ids of the containers that mount a volume. */
   users(name: string): string[];
   prune(filters: Filters): Promise<{ deleted: string[]; bytes: number }>;

@@ -1,0 +1,29 @@
+import { formatBytes } from "../base/units.ts";
+import { volumeUse, type VolumeUse } from "../client/volumes.ts";
+import { command, MANY } from "./command.ts";
+import { string } from "./flags.ts";
+import { renderListing, type Listing } from "./format.ts";
+
+/** `volume du`: shows what volumes hold, the largest first. */
+export const volumeDu = command({
+  usage: "[OPTIONS] [VOLUME...]",
+  args: [0, MANY],
+  flags: { format: string("How to show it: 'table', 'table TEMPLATE', 'json', or a Go template") },
+  async run({ flags, args, app }) {
+    app.out(await renderListing(LISTING, await volumeUse(await app.connection(), args), flags.format, false));
+  },
+});
+
+const LISTING: Listing<VolumeUse> = {
+  shown: ["Name", "Size", "Files", "Limit", "Containers"],
+  quiet: "Name",
+  type: "volumeUse",
+  columns: {
+    Name: { heading: "VOLUME NAME", of: ({ Name }) => Name },
+    Size: { heading: "SIZE", of: ({ Size }) => formatBytes(Size, 3) },
+    Bytes: { heading: "BYTES", of: ({ Size }) => Size },
+    Files: { heading: "FILES", of: ({ Files }) => Files },
+    Limit: { heading: "LIMIT", of: ({ Limit }) => (Limit === null ? "-" : formatBytes(Limit, 3)) },
+    Containers: { heading: "CONTAINERS", of: ({ Containers }) => Containers },
+  },
+};
