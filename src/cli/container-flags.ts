@@ -74,6 +74,8 @@ function ratio(text: string): number {
 
 /** The flags that `run` and `create` share. */
 export const CONTAINER_FLAGS = {
+  egress: list("Let it reach nothing (none), everything (any), or what is listed"),
+  "egress-allow": list("Let it reach a name, address or subnet, e.g. example.org:443, and nothing else"),
   "add-host": checkedList(host, "Add a line to the container's hosts file (name:address)"),
   annotation: map("Hand a key and a value to the OCI runtime", { shown: "map[]" }),
   attach: checkedList(stream, "Connect only stdin, stdout or stderr", "a"),

@@ -7,6 +7,7 @@ import type { ContainerConfig, EndpointSettings, HealthConfig, HostConfig, Resta
 import { HEALTH_ACTION_LABEL, HEALTH_ACTIONS } from "../wire/labels.ts";
 import { CONTAINER_FLAGS } from "./container-flags.ts";
 import { isCdiName, parseDevice } from "./device-flags.ts";
+import { egressLabel } from "./egress-flags.ts";
 import { readKeyValueFile } from "./env-file.ts";
 import { keyValue, type Values } from "./flags.ts";
 import { attachmentTo, endpointOf, hasEndpoint, isUserDefined, type NetworkAttachment } from "./network-flag.ts";
@@ -238,7 +239,7 @@ function labels(flags: ContainerValues): Record<string, string> {
   const all: Record<string, string> = {};
   for (const path of flags["label-file"]) for (const line of readKeyValueFile(path, () => undefined)) Object.assign(all, keyValue(line));
   for (const label of flags.label) Object.assign(all, keyValue(label));
-  return Object.assign(all, healthActionLabel(flags["health-on-failure"]));
+  return Object.assign(all, healthActionLabel(flags["health-on-failure"]), egressLabel(flags));
 }
 
 /** The label that says what happens to an unhealthy container; none for an empty word. Throws `invalid` for a word that nobody knows. */

@@ -2,6 +2,8 @@ import { LighterError } from "../base/errors.ts";
 import { createNetwork } from "../client/networks.ts";
 import type { IpamConfig, NetworkCreateData } from "../wire/engine-api.ts";
 import { command } from "./command.ts";
+import { egressLabel } from "./egress-flags.ts";
+import { CONTAINER_FLAGS } from "./container-flags.ts";
 import { bool, keyValue, list, map, string, strings, type Values } from "./flags.ts";
 
 const flags = {
@@ -10,6 +12,8 @@ const flags = {
   "config-from": string("Network to copy the configuration from"),
   "config-only": bool("Make a configuration, not a network"),
   driver: string("Driver of the network", { short: "d", initial: "bridge", shown: '"bridge"' }),
+  egress: list("Let its containers reach nothing (none), everything (any), or what is listed"),
+  "egress-allow": CONTAINER_FLAGS["egress-allow"],
   gateway: list("Gateway of a subnet", undefined, "ipSlice"),
   ingress: bool("Make the routing mesh of a swarm"),
   internal: bool("Cut the network off from the outside"),
@@ -44,7 +48,8 @@ export const networkCreate = command({
       body.IPAM = { Driver: flags["ipam-driver"], Options: flags["ipam-opt"], Config };
     }
     if (Object.keys(flags.opt).length > 0) body.Options = flags.opt;
-    if (flags.label.length > 0) body.Labels = Object.assign({}, ...flags.label.map(keyValue)) as Record<string, string>;
+    const labels = Object.assign({}, ...flags.label.map(keyValue), egressLabel(flags)) as Record<string, string>;
+    if (Object.keys(labels).length > 0) body.Labels = labels;
     const { Id, Warning } = await createNetwork(await app.connection(), body);
     if (Warning) app.err(`WARNING: ${Warning}\n`);
     app.out(`${Id}\n`);

@@ -25,6 +25,8 @@ export const UPDATE_FLAGS = {
   "device-write-bps": OF_RUN["device-write-bps"],
   "device-write-iops": OF_RUN["device-write-iops"],
   domainname: OF_RUN.domainname,
+  egress: OF_RUN.egress,
+  "egress-allow": OF_RUN["egress-allow"],
   "health-cmd": OF_RUN["health-cmd"],
   "health-interval": OF_RUN["health-interval"],
   "health-on-failure": OF_RUN["health-on-failure"],

@@ -6,6 +6,7 @@ import { command, MANY } from "./command.ts";
 import { environmentOf, healthActionLabel, healthOf, restartPolicy } from "./create-body.ts";
 import { keyValue, type Values } from "./flags.ts";
 import { isUserDefined } from "./network-flag.ts";
+import { egressLabel } from "./egress-flags.ts";
 import { parsePorts } from "./ports.ts";
 import { UPDATE_FLAGS } from "./update-flags.ts";
 
@@ -75,8 +76,10 @@ function isEmpty(value: unknown): boolean {
 function editOf(flags: UpdateValues, given: (name: keyof UpdateValues) => boolean): Edit {
   const edit: Edit = {};
   if (given("env") || given("env-file") || given("env-rm")) edit.Env = { Set: environmentOf(flags, process.env), Remove: flags["env-rm"] };
-  if (given("label") || given("label-rm") || given("health-on-failure"))
-    edit.Labels = { Set: { ...keyValues(flags.label), ...healthActionLabel(flags["health-on-failure"]) }, Remove: flags["label-rm"] };
+  if (given("label") || given("label-rm") || given("health-on-failure") || given("egress") || given("egress-allow")) {
+    const ours = { ...healthActionLabel(flags["health-on-failure"]), ...egressLabel(flags) };
+    edit.Labels = { Set: { ...keyValues(flags.label), ...ours }, Remove: flags["label-rm"] };
+  }
   if (given("log-opt") || given("log-opt-rm")) edit.LogOptions = { Set: keyValues(flags["log-opt"]), Remove: flags["log-opt-rm"] };
   if (given("publish-all")) edit.PublishAllPorts = flags["publish-all"];
   const health = healthOf(flags, given);

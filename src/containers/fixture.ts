@@ -160,6 +160,7 @@ function hostNetwork(): ContainerNetworks {
     release: () => undefined,
     rename: () => undefined,
     republish: () => undefined,
+    limitWays: () => undefined,
     changeAliases: (_tx, _request, network, change) => ({ network, id: network, aliases: change.add, kept: false }),
     settings: () => ({ networks: {}, ports: {}, sandboxId: "", sandboxKey: "" }),
     summaries: () => () => ({ networks: {}, ports: {} }),

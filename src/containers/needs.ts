@@ -82,6 +82,8 @@ export interface ContainerNetworkRequest {
   extraHosts: string[];
   links: string[];
   sysctls: Record<string, string>;
+  /** What it may reach: `none`, `any`, or a list; undefined for what its networks say. */
+  egress?: string | undefined;
 }
 
 export interface ContainerNetworks {
@@ -94,6 +96,7 @@ export interface ContainerNetworks {
   release(tx: Tx, containerId: string): void;
   rename(tx: Tx, containerId: string, name: string): void;
   republish(tx: Tx, request: ContainerNetworkRequest): (() => Promise<void>) | undefined;
+  limitWays(tx: Tx, request: ContainerNetworkRequest): (() => Promise<void>) | undefined;
   changeAliases(
     tx: Tx,
     request: ContainerNetworkRequest,

@@ -1,5 +1,6 @@
 import type { ContainerNetworkRequest } from "./needs.ts";
 import type { Desired } from "./desired.ts";
+import { EGRESS_LABEL } from "../wire/labels.ts";
 
 /** What a container asks of the network, from its configuration. */
 export function networkRequest(container: { id: string; name: string; desired: Desired }): ContainerNetworkRequest {
@@ -20,5 +21,6 @@ export function networkRequest(container: { id: string; name: string; desired: D
     extraHosts: host.ExtraHosts ?? [],
     links: host.Links ?? [],
     sysctls: host.Sysctls ?? {},
+    egress: config.Labels?.[EGRESS_LABEL],
   };
 }

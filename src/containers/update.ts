@@ -4,6 +4,7 @@ import type { Resources } from "../oci/spec.ts";
 import type { Task } from "../runtime/runtime.ts";
 import type { Tx } from "../state/state.ts";
 import type { ContainerConfig, HostConfig } from "../wire/engine-api.ts";
+import { EGRESS_LABEL } from "../wire/labels.ts";
 import type { ContainerEdit, UpdateBody } from "./containers.ts";
 import { change, type Context, isRunning, tell } from "./context.ts";
 import type { Desired, PlannedMount } from "./desired.ts";
@@ -55,6 +56,8 @@ interface Plan {
   fields: Partial<HostConfig>;
   aliases: NonNullable<ContainerEdit["Aliases"]>;
   ports: boolean;
+  /** Whether it may reach something else. */
+  egress: boolean;
   /** Whether the health check is another one. */
   health: boolean;
   warnings: string[];
@@ -75,7 +78,8 @@ function planUpdate(context: Context, row: ContainerRow, body: UpdateBody): Plan
   if (Object.keys(edit).length > 0) {
     // The host name of one that shares another's network or the machine's names was filled in by us.
     validateConfig({ ...desired.config, Hostname: edit.Hostname ?? "" }, desired.hostConfig);
-    if (changesPorts(edit)) context.needs.networks.check(networkRequest({ ...row, desired }));
+    if (changesPorts(edit) || egressOf(desired) !== egressOf(row.desired))
+      context.needs.networks.check(networkRequest({ ...row, desired }));
   }
   return {
     row,
@@ -83,9 +87,14 @@ function planUpdate(context: Context, row: ContainerRow, body: UpdateBody): Plan
     fields,
     aliases: edit.Aliases ?? {},
     ports: changesPorts(edit),
+    egress: egressOf(desired) !== egressOf(row.desired),
     health: !isDeepStrictEqual(probeOf(row.desired.config), probeOf(desired.config)),
     warnings,
   };
+}
+
+function egressOf({ config }: Desired): string | undefined {
+  return config.Labels?.[EGRESS_LABEL];
 }
 
 function changesPorts({ Ports, PublishAllPorts }: ContainerEdit): boolean {
@@ -126,12 +135,13 @@ async function updateRunning(context: Context, plan: Plan, task: Task): Promise<
       { durable: false },
     );
   let open: (() => Promise<void>) | undefined;
+  let limit: (() => Promise<void>) | undefined;
   let outcome: MountOutcome;
   let running: RunningConfig;
   try {
     outcome = await changeMounts(context, row, task, has, effect);
     if (limits !== undefined) await task.update(limits);
-    ({ open, running } = state.write((tx) => recordRunning(context, tx, plan, { known, has, mounts: outcome.mounts }), {
+    ({ open, limit, running } = state.write((tx) => recordRunning(context, tx, plan, { known, has, mounts: outcome.mounts }), {
       durable: !row.autoRemove,
     }));
   } catch (error) {
@@ -139,6 +149,7 @@ async function updateRunning(context: Context, plan: Plan, task: Task): Promise<
     throw error;
   }
   await open?.();
+  await limit?.();
   if (plan.health && row.status === "running") {
     context.health.end(row.id);
     context.health.begin(row.id);
@@ -160,8 +171,9 @@ function recordRunning(
   tx: Tx,
   plan: Plan,
   process: { known: RunningConfig | undefined; has: readonly PlannedMount[]; mounts: PlannedMount[] },
-): { open: (() => Promise<void>) | undefined; running: RunningConfig } {
+): { open: (() => Promise<void>) | undefined; limit: (() => Promise<void>) | undefined; running: RunningConfig } {
   const { row, desired } = plan;
+  const limit = plan.egress ? context.needs.networks.limitWays(tx, networkRequest({ ...row, desired })) : undefined;
   const open = plan.ports ? context.needs.networks.republish(tx, networkRequest({ ...row, desired })) : undefined;
   const running = differences(row.desired, process.known, process.mounts, plan.ports && open === undefined);
   if (open !== undefined) {
@@ -174,7 +186,7 @@ function recordRunning(
   record(context, tx, plan);
   putRunningConfig(tx, row.id, running, desired);
   forgetEdit(tx, row.id);
-  return { open, running };
+  return { open, limit, running };
 }
 
 /** What the process has: what it was known to have already, else what the row said until now. */

@@ -5,6 +5,7 @@ import { contains, parseAddress, parseMac, parseSubnet } from "./addresses.ts";
 import { bindingsOf, containerPort } from "./bindings.ts";
 import { askedInterface, interfaceNames, interfaceSettings } from "./endpoint-options.ts";
 import { NO_PLACES } from "./config-only.ts";
+import { checkEgress } from "./check-egress.ts";
 import type { NetworksNeeds } from "./needs.ts";
 import type { NetworkRequest } from "./networks.ts";
 import { hasInterface } from "./parent.ts";
@@ -14,6 +15,7 @@ const UNDEFINED_BEHAVIOUR = "This would result in undefined behavior";
 
 /** Checks what a container asks of the network when it is created; Docker's texts, because clients match on them. */
 export function checkRequest(reader: Reader, needs: NetworksNeeds, request: NetworkRequest): void {
+  checkEgress(reader, request);
   bindingsOf(request);
   for (const key of request.exposed) containerPort(key);
   if (request.mode.startsWith("container:")) return checkShared(needs, request);

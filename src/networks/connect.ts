@@ -3,9 +3,12 @@ import { LighterError } from "../base/errors.ts";
 import { newId } from "../base/ids.ts";
 import type { EndpointSettings } from "../wire/engine-api.ts";
 import { checkPlace } from "./check.ts";
+import { checkPlaceEgress } from "./check-egress.ts";
 import { NO_PLACES } from "./config-only.ts";
 import { type Context, rewriteTable, whenUp, wireOf } from "./context.ts";
 import { interfaceNames } from "./endpoint-options.ts";
+import { refreshEgress } from "./egress.ts";
+import { isLimited } from "./egress-places.ts";
 import { gatewaysOf } from "./gateways.ts";
 import { hasInterface, isOnParent } from "./parent.ts";
 import { gatewayPlace } from "./plan.ts";
@@ -36,6 +39,7 @@ export async function connect(context: Context, reference: string, container: st
   checkPlace({ network, asked });
   const target = context.needs.container(container);
   const present = endpointsOf(context.state, target.id);
+  for (const { config } of present) checkPlaceEgress(network, config.egress);
   const there = present.find((endpoint) => endpoint.network === network.id);
   if (there !== undefined && there.config.state !== "detached")
     throw new LighterError("forbidden", `endpoint with name ${target.name} already exists in network ${network.name}`);
@@ -73,6 +77,8 @@ async function connectRunning(
     mayPool: false,
     hostname: "",
     dns: [],
+    egress: active.find(({ config }) => config.egress !== undefined)?.config.egress,
+    extraHosts: active.find(({ config }) => config.extraHosts !== undefined)?.config.extraHosts,
   };
   const endpoint = context.state.write(
     (tx) => {
@@ -85,6 +91,7 @@ async function connectRunning(
     { durable: false },
   );
   try {
+    if (isLimited(context.state, [endpoint])) await refreshEgress(context);
     await context.kernel.do("attach", { namespace: `/proc/${target.pid}/ns/net`, wire: wireOf(context, network, endpoint) });
     if (endpoint.hostName !== "") await whenUp(context, [endpoint.hostName, ...(network.bridge === undefined ? [] : [network.bridge])]);
     if (leads && context.open.has(target.id)) {
@@ -103,6 +110,7 @@ async function connectRunning(
     context.names.changed(network.id);
     context.book.free(network.id, endpoint.address4);
     context.book.free(network.id, endpoint.address6);
+    await refreshEgress(context);
     if (existsSync(`/proc/${target.pid}/ns/net`)) throw error;
     throw new LighterError("conflict", `Container ${target.id} is not running`, { cause: error });
   }
@@ -170,6 +178,7 @@ async function disconnectRunning(context: Context, network: NetworkRow, endpoint
   if (endpoint.hostName !== "") await context.kernel.do("deleteLinks", [endpoint.hostName]);
   else if (isOnParent(network) && pid !== undefined)
     await context.kernel.do("detach", { namespace: `/proc/${pid}/ns/net`, name: endpoint.config.name });
+  if (context.egress.places.has(endpoint.container)) await refreshEgress(context);
   const heirNetwork = heir === undefined ? undefined : networkById(context.state, heir.network);
   if (heir === undefined || heirNetwork === undefined || heirNetwork.config.internal || pid === undefined) return;
   const namespace = `/proc/${pid}/ns/net`;

@@ -8,6 +8,7 @@ import type { FirewallModel } from "./firewall.ts";
 import type { NetworkRules } from "./network-rules.ts";
 import { OPTION, gatewayMode, isOn, trustedLinks } from "./bridge-options.ts";
 import { interfaceSettings, settingPath } from "./endpoint-options.ts";
+import type { EgressState } from "./egress-state.ts";
 import { gatewaysOf } from "./gateways.ts";
 import type { Wire } from "./jobs.ts";
 import type { Kernel } from "./kernel.ts";
@@ -60,6 +61,8 @@ export interface Context {
   /** Names of containers in user networks, and the resolvers that tell them. */
   names: Names;
   resolvers: Map<string, Resolver>;
+  /** Limits of containers' ways out. */
+  egress: EgressState;
   /** The default bridge network's id, once restored. */
   bridgeId: string;
 }

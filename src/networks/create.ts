@@ -6,6 +6,7 @@ import { OPTION, checkBridgeOptions, isLinkName } from "./bridge-options.ts";
 import { chooseSubnets, routeWarning } from "./choose-subnets.ts";
 import { checkConfigOnly, withConfiguration } from "./config-only.ts";
 import { type Context, changeRules } from "./context.ts";
+import { checkNetworkEgress } from "./check-egress.ts";
 import { enableForwarding } from "./forwarding.ts";
 import { foreignDropWarning } from "./foreign.ts";
 import { isPredefined } from "./inspect.ts";
@@ -22,6 +23,7 @@ const NAME = /^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/;
 /** Makes a network: its row, then its bridge and rules; the row goes again when the kernel refuses. */
 export async function create(context: Context, asked: NetworkCreateOptions): Promise<{ id: string; warning: string }> {
   checkOptions(context, asked);
+  checkNetworkEgress(asked);
   const options = withConfiguration(context.state, asked);
   const id = newId();
   if (options.configOnly === true) return keepConfiguration(context, options, id);

@@ -1,6 +1,6 @@
 /** As much of DNS's messages as names of containers need (RFC 1035, 4): one question, addresses and pointers as answers. */
 export const TYPE = { a: 1, ptr: 12, aaaa: 28 } as const;
-export const CODE = { ok: 0, malformed: 1, failed: 2, unknown: 3 } as const;
+export const CODE = { ok: 0, malformed: 1, failed: 2, unknown: 3, refused: 5 } as const;
 
 /** How long an answer about containers holds, in seconds: what Docker says. */
 const TTL = 600;

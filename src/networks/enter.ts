@@ -1,6 +1,8 @@
 import { shortId } from "../base/ids.ts";
 import { libc } from "../linux/libc.ts";
 import { type Context, heldOf, rewriteTable, wireOf } from "./context.ts";
+import { refreshEgress } from "./egress.ts";
+import { isLimited } from "./egress-places.ts";
 import { gatewayOf } from "./gateways.ts";
 import { hostHosts, hostHostsFile, hostResolvConf, hostsFile, resolvConfFile } from "./files.ts";
 import { isCarried } from "./firewall.ts";
@@ -28,6 +30,7 @@ export async function enter(context: Context, request: NetworkRequest): Promise<
   const fd = await namespaceFor(context, request.containerId, endpoints);
   heldOf(context, request.containerId).fd = fd;
   try {
+    if (isLimited(context.state, endpoints)) await refreshEgress(context);
     await openPorts(context, request.containerId, endpoints);
   } catch (error) {
     closeNamespace(context, request.containerId);
@@ -39,7 +42,7 @@ export async function enter(context: Context, request: NetworkRequest): Promise<
     hosts: hostsFile({
       ...request,
       ...hostsParts(context, request, endpoints),
-      hostNames: resolved ? [] : hostNames(context, request, endpoints),
+      hostNames: resolved && !isLimited(context.state, endpoints) ? [] : hostNames(context, request, endpoints),
     }),
     resolvConf: resolvConf(request, endpoints, false, resolved),
     entered: () => closeNamespace(context, request.containerId),

@@ -1,3 +1,5 @@
+import type { EgressPorts } from "./egress-rules.ts";
+import type { EgressAddress, EgressModel } from "./egress-table.ts";
 import type { FirewallModel, PortRule } from "./firewall.ts";
 import type { HostChange } from "./host-rules.ts";
 import type { NetworkRules } from "./network-rules.ts";
@@ -88,6 +90,9 @@ export interface Jobs {
   changeNetworks: [{ table: string; add?: NetworkRules[]; remove?: NetworkRules[] }, void];
   changePorts: [{ table: string; add?: PortRule[]; remove?: PortRule[] }, void];
   dropTable: [string, void];
+  writeEgress: [{ table: string; model: EgressModel }, void];
+  allowEgress: [{ table: string; addresses: EgressAddress[] }, void];
+  readEgress: [{ table: string; ports: EgressPorts[] }, EgressAddress[]];
   /** Opens the descriptor that gets readable when somebody changes the host's rules. */
   listenToRules: [undefined, number];
   /** Looks at what somebody changed, and asks the host's rules as they are now about published ports. */

@@ -1,6 +1,7 @@
 import type { Tx } from "../state/state.ts";
 import { type Context, prefixOf, rewriteTable } from "./context.ts";
 import { fixedAddresses } from "./check.ts";
+import { refreshEgress } from "./egress.ts";
 import { closeNamespace } from "./enter.ts";
 import { closeResolver } from "./resolve.ts";
 import { dropPort } from "./port-sockets.ts";
@@ -24,6 +25,8 @@ export async function leave(context: Context, container: string): Promise<void> 
   }
   closeNamespace(context, container);
   closeResolver(context, container);
+  const limited = context.egress.places.has(container);
+  if (limited) context.egress.left.add(container);
   const links = endpoints.filter(({ hostName }) => hostName !== "");
   const fixed = links.filter((endpoint) => mayReturn(context, endpoint));
   doom(
@@ -36,6 +39,7 @@ export async function leave(context: Context, container: string): Promise<void> 
       "deleteLinks",
       fixed.map(({ hostName }) => hostName),
     );
+  if (limited) await refreshEgress(context);
 }
 
 /** Whether the address may be given out again in a moment: it was asked for by name, or its subnet is small. */
@@ -99,6 +103,7 @@ export function release(context: Context, tx: Tx, container: string): void {
   tx.run("DELETE FROM ports WHERE container = ?", container);
   tx.afterCommit(() => {
     closeNamespace(context, container);
+    context.egress.left.delete(container);
     for (const fd of context.held.get(container)?.sockets ?? []) dropPort(fd);
     context.held.delete(container);
   });

@@ -8,6 +8,8 @@ import { findLink, openRoute } from "../linux/netlink-route.ts";
 import { attachWire, deleteLinks, detachWire, enslave, ensureBridge, makeLink, makeSandbox, setGateways, survey } from "./links.ts";
 import { changePorts, dropTable, writeTable } from "./firewall.ts";
 import { changeNetworks } from "./network-rules.ts";
+import { readAddresses } from "./egress-read.ts";
+import { allowAddresses, writeEgress } from "./egress-table.ts";
 import { openConntrack } from "../linux/netlink-conntrack.ts";
 import { forgetPortFlows } from "./flows.ts";
 import { foreignDrops } from "./foreign.ts";
@@ -51,6 +53,9 @@ const does: { [Name in keyof Jobs]: (argument: Jobs[Name][0]) => Jobs[Name][1] }
   },
   listenToRules: () => host.listen(),
   lookAtRules: () => host.look(),
+  writeEgress: ({ table, model }) => writeEgress(nft, table, model),
+  allowEgress: ({ table, addresses }) => allowAddresses(nft, table, addresses),
+  readEgress: ({ table, ports }) => readAddresses(nft, table, ports),
   foreignDrops: (table) => foreignDrops(nft, table),
 };
 

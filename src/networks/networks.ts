@@ -24,6 +24,8 @@ export interface NetworkRequest {
   extraHosts: string[];
   links: string[];
   sysctls: Record<string, string>;
+  /** What it may reach (`lighter.egress`): `none`, `any`, or a list; undefined for what its networks say. */
+  egress?: string | undefined;
 }
 
 /** The network of a starting container, ready to be entered by its first process. */
@@ -64,6 +66,11 @@ export interface Networks {
    * opens and closes them in the kernel, to be called after the commit; undefined while the container is in no network that leads out.
    */
   republish(tx: Tx, request: NetworkRequest): (() => Promise<void>) | undefined;
+  /**
+   * Brings a running container's ways out to what the request allows. The answer tells the kernel, to be called after the commit; undefined while the container
+   * is in no network of its own.
+   */
+  limitWays(tx: Tx, request: NetworkRequest): (() => Promise<void>) | undefined;
   /** Gives a container other names in a network; `kept` tells whether they are kept here from run to run, else its own configuration has to. */
   changeAliases(
     tx: Tx,

@@ -9,7 +9,10 @@ import { clearHost } from "./clear-host.ts";
 import { connect, disconnect } from "./connect.ts";
 import { type Context, type ReadySandbox, newHostName, wireOf } from "./context.ts";
 import { create } from "./create.ts";
+import { closeEgress } from "./egress.ts";
+import { noEgress } from "./egress-state.ts";
 import { enter } from "./enter.ts";
+import { limitWays } from "./limit-ways.ts";
 import { HostWatch } from "./host-watch.ts";
 import { inspect, list } from "./inspect.ts";
 import { Kernel } from "./kernel.ts";
@@ -43,6 +46,7 @@ export async function openNetworks(parts: { state: State; needs: NetworksNeeds; 
     leave: (container) => leave(context, container),
     release: (tx, container) => release(context, tx, container),
     republish: (tx, request) => republish(context, tx, request),
+    limitWays: (tx, request) => limitWays(context, tx, request),
     changeAliases: (tx, request, network, change) => changeAliases(context, tx, request, network, change),
     rename: (tx, container, name) => rename(context, tx, container, name),
     settings: (reader, container, asked) => settings(context, reader, container, asked),
@@ -89,6 +93,7 @@ function contextOf({ state, needs, options }: { state: State; needs: NetworksNee
     }),
     names: new Names(state),
     resolvers: new Map(),
+    egress: noEgress(),
     doomed: new Set(),
     doomedTimer: undefined,
     bridgeId: "",
@@ -135,5 +140,6 @@ async function close(context: Context): Promise<void> {
   await clearHost(context);
   for (const container of context.resolvers.keys()) closeResolver(context, container);
   for (const held of context.held.values()) for (const fd of held.sockets.splice(0)) dropPort(fd);
+  closeEgress(context);
   context.kernel[Symbol.dispose]();
 }

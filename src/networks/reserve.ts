@@ -34,6 +34,8 @@ export function reserve(context: Context, tx: Tx, request: NetworkRequest): void
       mayPool: plan.places.length === 1 && isPlain(place.asked),
       hostname: request.hostname,
       dns: isGateway ? request.dns : [],
+      egress: request.egress,
+      extraHosts: request.extraHosts,
     });
     // What sits on a link of the host has all its ports open there already.
     if (isGateway && plan.kind === "bridge" && !isOnParent(place.network)) reservePorts(context, tx, request, endpoint);
@@ -56,12 +58,16 @@ export interface PlaceOptions {
   mayPool: boolean;
   hostname: string;
   dns: string[];
+  egress?: string | undefined;
+  extraHosts?: string[] | undefined;
 }
 
 /** Makes the row of one place with free or fixed addresses, and tells it by an event. */
 export function takePlace(context: Context, tx: Tx, place: Place, options: PlaceOptions): EndpointRow {
   const { network, asked } = place;
-  const { container, containerName, name, gateway, exposed, hostname, dns } = options;
+  const { container, containerName, name, gateway, exposed, hostname, dns, egress, extraHosts } = options;
+  const limits = egress === undefined ? {} : { egress };
+  const known = (extraHosts ?? []).length === 0 ? {} : { extraHosts: extraHosts ?? [] };
   const addresses = hasInterface(network) ? takeAddresses(context, tx, place, options) : undefined;
   const endpoint: EndpointRow = {
     id: newId(),
@@ -71,7 +77,20 @@ export function takePlace(context: Context, tx: Tx, place: Place, options: Place
     address4: addresses?.address4,
     address6: addresses?.address6,
     mac: addresses?.mac,
-    config: { v: 1, state: "active", containerName, asked, name, connected: place.connected, gateway, exposed, hostname, dns },
+    config: {
+      v: 1,
+      state: "active",
+      containerName,
+      asked,
+      name,
+      connected: place.connected,
+      gateway,
+      exposed,
+      hostname,
+      dns,
+      ...limits,
+      ...known,
+    },
   };
   try {
     putEndpoint(tx, endpoint);

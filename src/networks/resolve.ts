@@ -1,13 +1,15 @@
 import { messageOf } from "../base/errors.ts";
 import type { Context } from "./context.ts";
+import { learn, mayAsk } from "./egress.ts";
+import { isLimited } from "./egress-places.ts";
 import { hostResolvConf, parseResolvConf } from "./files.ts";
 import { hasNames } from "./names.ts";
 import { startResolver } from "./resolver.ts";
 import { type EndpointRow, networkById } from "./rows.ts";
 
-/** Whether a container is in a network where names are known, so that it gets a resolver. */
+/** Whether a container is in a network where names are known, or has to ask us which of them it may reach, so that it gets a resolver. */
 export function wantsResolver(context: Context, endpoints: readonly EndpointRow[]): boolean {
-  return endpoints.some(({ network }) => hasNames(networkById(context.state, network)));
+  return endpoints.some(({ network }) => hasNames(networkById(context.state, network))) || isLimited(context.state, endpoints);
 }
 
 /** Starts a container's resolver in its namespace; false, with a warning, where that cannot be done. */
@@ -23,6 +25,8 @@ export async function openResolver(
     const asked = endpoints.flatMap(({ config }) => config.dns ?? []);
     const resolver = startResolver(sockets, {
       lookup: (name, type) => context.names.lookup(container, name, type),
+      mayAsk: (name) => mayAsk(context, container, name),
+      learn: (name, answer) => learn(context, container, name, answer),
       servers: () => (leadsOut(context, endpoints) ? (asked.length > 0 ? asked : parseResolvConf(hostResolvConf()).servers) : []),
     });
     context.resolvers.set(container, resolver);

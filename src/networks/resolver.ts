@@ -24,6 +24,10 @@ export interface ResolverSource {
   lookup(name: string, type: number): KnownName | undefined;
   /** Name servers for all other names, asked from the host's network. */
   servers(): string[];
+  /** Whether others are to be asked about a name at all. */
+  mayAsk(name: string): boolean;
+  /** Takes note of what they answered; the container gets to know it afterwards. */
+  learn(name: string, answer: Uint8Array): Promise<void>;
 }
 
 /** A running resolver of one container. */
@@ -39,11 +43,15 @@ export function startResolver(sockets: ResolverSockets, source: ResolverSource):
     if (question === undefined) return answerTo(query, undefined, CODE.malformed);
     const known = source.lookup(question.name, question.type);
     if (known !== undefined) return answerTo(query, question, known.code, known.records);
+    if (!source.mayAsk(question.name)) return answerTo(query, question, CODE.refused);
     if (waiting >= MAX_WAITING) return answerTo(query, question, CODE.failed);
     waiting++;
     try {
       const answer = await caches[protocol].answer(query, source.servers(), FORWARD[protocol]);
-      if (answer !== undefined) return answer;
+      if (answer !== undefined) {
+        await source.learn(question.name, answer);
+        return answer;
+      }
       // A single label that no server was there to deny is not a name.
       const single = !question.name.includes(".") && (question.type === TYPE.a || question.type === TYPE.aaaa);
       return answerTo(query, question, single ? CODE.unknown : CODE.failed);

@@ -59,6 +59,9 @@ export interface EndpointConfig {
   /** The container's own host name and name servers, for its resolver. */
   hostname?: string;
   dns?: string[];
+  /** What the container may reach, where it says so itself, and names that it knows without asking anybody. */
+  egress?: string;
+  extraHosts?: string[];
 }
 
 /** A container's place in a network. */

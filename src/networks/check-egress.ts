@@ -1,0 +1,37 @@
+import { LighterError } from "../base/errors.ts";
+import type { Reader } from "../state/state.ts";
+import { egressOfNetwork } from "./egress-places.ts";
+import { parseEgress } from "./egress-rules.ts";
+import type { NetworkCreateOptions, NetworkRequest } from "./networks.ts";
+import { isOnParent } from "./parent.ts";
+import { planOf } from "./plan.ts";
+import type { NetworkRow } from "./rows.ts";
+
+const BY_OTHERS = "its packets do not pass a bridge of ours; use a bridge network";
+
+/** Checks what a container may reach: rules are refused where nothing could enforce them. Throws `invalid`. */
+export function checkEgress(reader: Reader, request: Pick<NetworkRequest, "containerId" | "mode" | "endpoints" | "egress">): void {
+  if (parseEgress(request.egress) === undefined) return;
+  const plan = planOf(reader, request);
+  if (plan.kind === "container")
+    throw new LighterError(
+      "invalid",
+      "conflicting options: egress rules and the network mode: it shares the network and the rules of the other container",
+    );
+  if (plan.kind === "host")
+    throw new LighterError("invalid", "conflicting options: egress rules cannot be enforced in the host's network; use a bridge network");
+  for (const { network } of plan.kind === "bridge" ? plan.places : []) checkPlaceEgress(network, request.egress);
+}
+
+/** Checks that a place in a network can be limited as a container asks for. Throws `invalid`. */
+export function checkPlaceEgress(network: Pick<NetworkRow, "name" | "driver">, egress: string | undefined): void {
+  if (parseEgress(egress) !== undefined && isOnParent(network))
+    throw new LighterError("invalid", `egress rules cannot be enforced on ${network.driver} network "${network.name}": ${BY_OTHERS}`);
+}
+
+/** Checks what a network's containers may reach. Throws `invalid`. */
+export function checkNetworkEgress({ name, driver, labels, options }: NetworkCreateOptions): void {
+  const rules = parseEgress(egressOfNetwork({ config: { labels, options } }));
+  if (rules !== undefined && isOnParent({ driver }))
+    throw new LighterError("invalid", `egress rules cannot be enforced on ${driver} network "${name}": ${BY_OTHERS}`);
+}

@@ -1,0 +1,180 @@
+import { expect, test } from "bun:test";
+import { join } from "node:path";
+import { eventsAfter } from "../state/events.ts";
+import { type LabContainer, HOST, LabDaemon, OUTSIDE, ask, ruleset, sh, until } from "./lab.ts";
+import { type Ground, labSuite } from "./lab-suite.ts";
+
+const OTHER = "203.0.113.3";
+const PLAIN = {
+  driver: "bridge",
+  internal: false,
+  attachable: false,
+  enableIPv4: true,
+  enableIPv6: false,
+  options: {},
+  labels: {},
+  ipam: {},
+};
+
+const dig = async (one: LabContainer, type: string, name: string): Promise<string> =>
+  await sh(`nsenter --net=${one.namespace} ${process.execPath} ${join(import.meta.dir, "lab-dig.ts")} udp ${type} ${name}`);
+
+/** As `ask`, for what is to answer: on a busy machine an answer may take its time. */
+async function reach(...asked: Parameters<typeof ask>): Promise<string> {
+  for (let tries = 0; tries < 10; tries++) {
+    const answer = await ask(...asked);
+    if (answer !== "nothing") return answer;
+  }
+  return "nothing";
+}
+
+/** What was refused of a container, as `address port protocol` or `name dns`. */
+function refused({ daemon }: Ground, one: LabContainer): string[] {
+  return eventsAfter(daemon.state, 0)
+    .filter(({ action, attributes }) => action === "egress-refused" && attributes["container"] === one.id)
+    .map(({ attributes: { address, host, port, protocol } }) =>
+      [address ?? host, port, protocol].filter((part) => part !== undefined).join(" "),
+    );
+}
+
+labSuite("egress rules", import.meta.path, (ground) => {
+  test("nothing but what is allowed is reached, and what is refused is told", async () => {
+    await sh(`nsenter --net=${ground.lab.outside} ip addr add ${OTHER}/24 dev in0`);
+    const server = ground.lab.spawn([
+      "nsenter",
+      `--net=${ground.lab.outside}`,
+      process.execPath,
+      join(import.meta.dir, "lab-dns.ts"),
+      OUTSIDE,
+    ]);
+    await until(async () => (await sh(`nsenter --net=${ground.lab.outside} ss -lun sport = :53 | wc -l`)) === "2");
+    await ground.lab.echo("host", ["tcp:9001"]);
+    const neighbour = await ground.daemon.run("neighbour");
+    await ground.lab.echo("neighbour", ["tcp:80"], neighbour.namespace);
+    const one = await ground.daemon.run("one", {
+      egress: "example.org:9000/tcp",
+      dns: [OUTSIDE],
+      portBindings: { "80/tcp": [{ HostPort: "8400" }] },
+    });
+    await ground.lab.echo("one", ["tcp:80"], one.namespace);
+    expect(one.resolvConf).toContain("nameserver 127.0.0.11");
+    // An address as such is not allowed, whatever names it has.
+    expect(await ask(one.namespace, "tcp", OUTSIDE, 9000)).toBe("nothing");
+    expect(await ask(one.namespace, "tcp", HOST, 9001)).toBe("nothing");
+    expect(await dig(one, "A", "example.com")).toBe("5");
+    await until(() => refused(ground, one).length >= 3);
+    expect(refused(ground, one).sort()).toEqual([`${HOST} 9001 tcp`, `${OUTSIDE} 9000 tcp`, "example.com dns"].sort());
+    expect(await dig(one, "A", "example.org")).toBe(`0 ${OUTSIDE}`);
+    expect(await reach(one.namespace, "tcp", OUTSIDE, 9000)).toBe(`outside ${HOST}`);
+    expect(await ask(one.namespace, "udp", OUTSIDE, 9000)).toBe("nothing");
+    expect(await ask(one.namespace, "tcp", OTHER, 9000)).toBe("nothing");
+    // Its own network, and what comes in, are no ways out.
+    expect(await reach(one.namespace, "tcp", neighbour.address, 80)).toStartWith("neighbour ");
+    expect(await reach(neighbour.namespace, "tcp", one.address, 80)).toStartWith("one ");
+    expect(await reach(ground.lab.outside, "tcp", HOST, 8400)).toBe(`one ${OUTSIDE}`);
+    expect(await reach(neighbour.namespace, "tcp", OTHER, 9000)).toBe(`outside ${HOST}`);
+    for (const container of [one, neighbour]) await container.stop();
+    server.kill("SIGKILL");
+    expect(await ruleset()).not.toContain("lighter_egress");
+  });
+
+  test("a limited container cannot send in another's name", async () => {
+    const neighbour = await ground.daemon.run("neighbour2");
+    const one = await ground.daemon.run("one2", { egress: "none" });
+    const lastByte = Number(neighbour.address.split(".")[3]);
+    const free = neighbour.address.replace(/\d+$/, String(lastByte + 50));
+    for (const address of [neighbour.address, free]) {
+      await sh(`nsenter --net=${one.namespace} ip addr add ${address}/32 dev eth0`);
+      const before = await received(ground);
+      await sh(
+        `nsenter --net=${one.namespace} timeout 1 ${process.execPath} -e 'const s=require("dgram").createSocket("udp4");s.bind(0,"${address}",()=>s.send("x",9000,"${OUTSIDE}",()=>setTimeout(()=>process.exit(0),100)))'`,
+      );
+      expect(await received(ground)).toBe(before);
+    }
+    for (const container of [one, neighbour]) await container.stop();
+  });
+
+  test("subnets of both families, the host by its name, other protocols", async () => {
+    await sh(
+      `ip -6 addr add 2001:db8::1/64 dev out0 nodad; nsenter --net=${ground.lab.outside} ip -6 addr add 2001:db8::2/64 dev in0 nodad`,
+    );
+    await ground.daemon.networks.create({ ...PLAIN, name: "six", enableIPv6: true, ipam: { config: [{ subnet: "fd00:6::/64" }] } });
+    await ground.lab.echo("out6", ["tcp:9006", "tcp:9007"], ground.lab.outside);
+    const egress = "[2001:db8::]/32:9006,203.0.113.0/24:9000-9006/udp,host.docker.internal:9001";
+    const one = await ground.daemon.run("one6", { mode: "six", egress });
+    await ground.lab.echo("host6", ["tcp:9002"]);
+    const gateway = ground.daemon.networks.inspect("six").IPAM?.Config?.find(({ Subnet }) => !Subnet?.includes(":"))?.Gateway ?? "";
+    expect(await reach(one.namespace, "tcp", "2001:db8::2", 9006)).toStartWith("out6 ");
+    expect(await ask(one.namespace, "tcp", "2001:db8::2", 9007)).toBe("nothing");
+    expect(await reach(one.namespace, "udp", OUTSIDE, 9000)).toBe(`outside ${HOST}`);
+    expect(await ask(one.namespace, "tcp", OUTSIDE, 9000)).toBe("nothing");
+    expect(await reach(one.namespace, "tcp", gateway, 9001)).toStartWith("host ");
+    expect(await ask(one.namespace, "tcp", gateway, 9002)).toBe("nothing");
+    expect(await ask(one.namespace, "tcp", "fd00:6::1", 9002)).toBe("nothing");
+    await until(() => refused(ground, one).includes("2001:db8::2 9007 tcp"));
+    await one.stop();
+    await ground.daemon.networks.remove("six");
+  });
+
+  test("a network's rules hold for who says nothing, and change while a container runs", async () => {
+    await ground.daemon.networks.create({ ...PLAIN, name: "shut", labels: { "lighter.egress": "none" } });
+    const quiet = await ground.daemon.run("quiet", { mode: "shut" });
+    const loud = await ground.daemon.run("loud", { mode: "shut", egress: "any" });
+    expect(await ask(quiet.namespace, "tcp", OUTSIDE, 9000)).toBe("nothing");
+    expect(await reach(loud.namespace, "tcp", OUTSIDE, 9000)).toBe(`outside ${HOST}`);
+    const limit = async (egress: string | undefined): Promise<void> => {
+      const then = ground.daemon.state.write((tx) => ground.daemon.networks.limitWays(tx, { ...quiet.request, egress }), {
+        durable: false,
+      });
+      await then?.();
+    };
+    await limit(`${OUTSIDE}:9000`);
+    expect(await reach(quiet.namespace, "tcp", OUTSIDE, 9000)).toBe(`outside ${HOST}`);
+    await limit(undefined);
+    expect(await ask(quiet.namespace, "tcp", OUTSIDE, 9000)).toBe("nothing");
+    // Another network is another way out, with limits of its own.
+    await ground.daemon.networks.connect("bridge", quiet.id, { GwPriority: 5 });
+    expect(await reach(quiet.namespace, "tcp", OUTSIDE, 9000)).toBe(`outside ${HOST}`);
+    await ground.daemon.networks.disconnect("bridge", quiet.id, { force: false });
+    expect(await ask(quiet.namespace, "tcp", OUTSIDE, 9000)).toBe("nothing");
+    for (const container of [quiet, loud]) await container.stop();
+    await ground.daemon.networks.remove("shut");
+  });
+
+  test("rules and what names were allowed outlive the daemon", async () => {
+    const server = ground.lab.spawn([
+      "nsenter",
+      `--net=${ground.lab.outside}`,
+      process.execPath,
+      join(import.meta.dir, "lab-dns.ts"),
+      OUTSIDE,
+    ]);
+    await until(async () => (await sh(`nsenter --net=${ground.lab.outside} ss -lun sport = :53 | wc -l`)) === "2");
+    const one = await ground.daemon.run("one3", { egress: "*.example.org:9000", dns: [OUTSIDE] });
+    expect(await dig(one, "A", "www.example.org")).toBe(`0 ${OUTSIDE}`);
+    await ground.daemon.close();
+    expect(await reach(one.namespace, "tcp", OUTSIDE, 9000)).toBe(`outside ${HOST}`);
+    expect(await ask(one.namespace, "tcp", OTHER, 9000)).toBe("nothing");
+    const { dataRoot } = ground.daemon.options;
+    ground.daemon = await LabDaemon.open(ground.lab, { dataRoot });
+    ground.daemon.pids.set(one.id, one.pid);
+    await ground.daemon.networks.restore([{ containerId: one.id, pid: one.pid }]);
+    expect(await reach(one.namespace, "tcp", OUTSIDE, 9000)).toBe(`outside ${HOST}`);
+    expect(await ask(one.namespace, "tcp", OTHER, 9000)).toBe("nothing");
+    expect(await sh("nft list ruleset")).toMatch(new RegExp(`${one.address} \\. ${OUTSIDE} timeout`));
+    expect(await dig(one, "A", "ftp.example.org")).toBe(`0 ${OUTSIDE}`);
+    // Somebody throws all rules away: the next answer brings ours back first.
+    await sh("nft delete table inet lighter_egress");
+    expect(await dig(one, "A", "new.example.org")).toBe(`0 ${OUTSIDE}`);
+    process.kill(one.pid, "SIGKILL");
+    await ground.daemon.networks.leave(one.id);
+    ground.daemon.state.write((tx) => ground.daemon.networks.release(tx, one.id), { durable: false });
+    server.kill("SIGKILL");
+    expect(await ruleset()).not.toContain("lighter_egress");
+  });
+});
+
+/** How many packets came in outside. */
+async function received({ lab }: Ground): Promise<string> {
+  return await sh(`nsenter --net=${lab.outside} sh -c "grep ^Udp: /proc/net/snmp | tail -1 | cut -d' ' -f2"`);
+}

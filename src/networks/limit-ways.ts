@@ -1,0 +1,22 @@
+import type { Tx } from "../state/state.ts";
+import type { Context } from "./context.ts";
+import { refreshEgress } from "./egress.ts";
+import type { NetworkRequest } from "./networks.ts";
+import { endpointsOf, updateEndpoint } from "./rows.ts";
+
+/**
+ * Brings a running container's ways out to what the request allows. The answer tells the kernel, to be called after the commit; undefined while the container
+ * is in no network of its own. What names were allowed until now is to be asked for again; connections that are open stay.
+ */
+export function limitWays(context: Context, tx: Tx, { containerId, egress }: NetworkRequest): (() => Promise<void>) | undefined {
+  const active = endpointsOf(tx, containerId).filter(({ config }) => config.state === "active");
+  if (active.length === 0) return undefined;
+  for (const endpoint of active) {
+    const { egress: _, ...config } = endpoint.config;
+    updateEndpoint(tx, { ...endpoint, config: egress === undefined ? config : { ...config, egress } });
+  }
+  tx.afterCommit(() => {
+    for (const address of active.flatMap(({ address4, address6 }) => [address4, address6])) context.egress.addresses.delete(address ?? "");
+  });
+  return () => refreshEgress(context);
+}
