@@ -9,6 +9,7 @@ import { LOG_DRIVERS } from "../containers/log-options.ts";
 import { isInsecure } from "../distribution/hosts.ts";
 import { completeProxies } from "../distribution/proxy.ts";
 import type { Images } from "../images/images.ts";
+import type { Networks } from "../networks/networks.ts";
 import { DEFAULT_ADDRESS_POOLS } from "../networks/subnets.ts";
 import type { Runtime, RuntimeRecord } from "../runtime/runtime.ts";
 import type { State } from "../state/state.ts";
@@ -23,6 +24,7 @@ export interface InfoSources {
   runtime: Runtime;
   containers: Containers;
   images: Images;
+  networks: Networks;
   /** Open event streams. */
   listeners: number;
   /** Why the data root carries no overlay, if it does not. */
@@ -33,7 +35,16 @@ export interface InfoSources {
 const NULL = null as unknown as [];
 
 /** The answer of `/info`. `DriverStatus` says how images are identified, as buildx and compose ask. */
-export async function systemInfo({ config, state, runtime, containers, images, listeners, noOverlay }: InfoSources): Promise<SystemInfo> {
+export async function systemInfo({
+  config,
+  state,
+  runtime,
+  containers,
+  images,
+  networks,
+  listeners,
+  noOverlay,
+}: InfoSources): Promise<SystemInfo> {
   const described = (await readCdiDevices(config.containers.cdiSpecDirs)).names();
   const counts = containers.counts();
   return {
@@ -94,7 +105,11 @@ export async function systemInfo({ config, state, runtime, containers, images, l
     CDISpecDirs: config.containers.cdiSpecDirs,
     ...(described.length > 0 ? { DiscoveredDevices: described.map((ID) => ({ Source: "cdi", ID })) } : {}),
     FirewallBackend: { Driver: "nftables" },
-    Warnings: [...warnings(runtime), ...(noOverlay === undefined ? [] : [copyWarning(config.dataRoot, noOverlay)])],
+    Warnings: [
+      ...warnings(runtime),
+      ...networks.warnings().map((sentence) => `WARNING: ${sentence}`),
+      ...(noOverlay === undefined ? [] : [copyWarning(config.dataRoot, noOverlay)]),
+    ],
   };
 }
 

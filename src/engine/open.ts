@@ -81,7 +81,7 @@ export async function openEngine(given: EngineConfig): Promise<Engine> {
     ...(config.signaturePolicy !== undefined && { signaturePolicy: { path: config.signaturePolicy, required: true } }),
     needs: { users: usersOfImage(state), builtin: config.builtinRegistry ? registry : undefined },
   });
-  const networks = await openNetworks({ state, needs: { container: containerOf(state) }, options: networkOptions(config) });
+  const networks = await openNetworks({ state, needs: { container: containerOf(state), placeHelper: (pid) => runtime.placeHelper(pid) }, options: networkOptions(config) });
   const volumes = openVolumes({ state, content, distribution, dataRoot });
   config.containers = { ...config.containers, nofile: inheritedNofile(), appArmorProfile: await loadDefaultProfile() };
   const noOverlay = await trial;
@@ -125,7 +125,7 @@ export async function openEngine(given: EngineConfig): Promise<Engine> {
         listeners--;
       }
     },
-    info: () => systemInfo({ config, state, runtime, containers, images, listeners, noOverlay }),
+    info: () => systemInfo({ config, state, runtime, containers, images, networks, listeners, noOverlay }),
     version: () =>
       systemVersion(
         config.experimental,

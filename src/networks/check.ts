@@ -14,7 +14,7 @@ import { type Place, planOf } from "./plan.ts";
 const UNDEFINED_BEHAVIOUR = "This would result in undefined behavior";
 
 /** Checks what a container asks of the network when it is created; Docker's texts, because clients match on them. */
-export function checkRequest(reader: Reader, needs: NetworksNeeds, request: NetworkRequest): void {
+export function checkRequest(reader: Reader, needs: Pick<NetworksNeeds, "container">, request: NetworkRequest): void {
   checkEgress(reader, request);
   bindingsOf(request);
   for (const key of request.exposed) containerPort(key);
@@ -30,7 +30,7 @@ export function checkRequest(reader: Reader, needs: NetworksNeeds, request: Netw
   interfaceNames(plan.places.map(({ asked }) => ({ asked, prefix: "eth" })));
 }
 
-function checkShared(needs: NetworksNeeds, request: NetworkRequest): void {
+function checkShared(needs: Pick<NetworksNeeds, "container">, request: NetworkRequest): void {
   const conflicts: [boolean, string][] = [
     [request.links.length > 0, `container type network can't be used with links. ${UNDEFINED_BEHAVIOUR}`],
     [request.dns.length > 0, "dns and the network mode"],

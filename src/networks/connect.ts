@@ -96,6 +96,7 @@ async function connectRunning(
     if (endpoint.hostName !== "") await whenUp(context, [endpoint.hostName, ...(network.bridge === undefined ? [] : [network.bridge])]);
     if (leads && context.open.has(target.id)) {
       await rewriteTable(context);
+      await context.keeper.hand(target.id);
     }
   } catch (error) {
     context.state.write(
@@ -174,6 +175,7 @@ async function disconnectRunning(context: Context, network: NetworkRow, endpoint
   context.book.free(network.id, endpoint.address6);
   if (context.open.has(endpoint.container)) {
     await rewriteTable(context);
+    await context.keeper.hand(endpoint.container);
   }
   if (endpoint.hostName !== "") await context.kernel.do("deleteLinks", [endpoint.hostName]);
   else if (isOnParent(network) && pid !== undefined)

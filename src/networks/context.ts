@@ -16,6 +16,8 @@ import type { Names } from "./names.ts";
 import type { NetworksNeeds } from "./needs.ts";
 import type { NetworksOptions } from "./networks.ts";
 import { isRouted, parentOf } from "./parent.ts";
+import type { HeldPort } from "./port-sockets.ts";
+import type { KeptPorts } from "./kept-ports.ts";
 import type { Resolver } from "./resolver.ts";
 import type { Pool } from "./pool.ts";
 import { type EndpointRow, type NetworkRow, allEndpoints, allNetworks, allPorts, portRules } from "./rows.ts";
@@ -35,8 +37,8 @@ export interface Held {
   ready?: ReadySandbox;
   /** The namespace's descriptor until the container's init holds it. */
   fd?: number;
-  /** Bound sockets that keep the host ports. */
-  sockets: number[];
+  /** Bound sockets that keep the host ports until the keeper has them. */
+  sockets: HeldPort[];
 }
 
 /** What the files of networks/ share. */
@@ -48,6 +50,9 @@ export interface Context {
   book: AddressBook;
   log: Logger;
   held: Map<string, Held>;
+  /** The process that keeps host ports and outlives the daemon, and ports that another program took. */
+  keeper: KeptPorts;
+  lost: Map<string, string>;
   /** Containers whose ports are open. */
   open: Set<string>;
   /** Of the link that the default route leaves by. */

@@ -5,7 +5,6 @@ import { refreshEgress } from "./egress.ts";
 import { isLimited } from "./egress-places.ts";
 import { gatewayOf } from "./gateways.ts";
 import { hostHosts, hostHostsFile, hostResolvConf, hostsFile, resolvConfFile } from "./files.ts";
-import { isCarried } from "./firewall.ts";
 import { HOST_NAMES } from "./names.ts";
 import type { NetworkRequest, Sandbox } from "./networks.ts";
 import { hasInterface, patientSandbox } from "./parent.ts";
@@ -79,10 +78,8 @@ async function openPorts(context: Context, container: string, endpoints: Endpoin
   const ports = portsOf(context.state, container);
   if (ports.length === 0) return;
   const rules = portRules(ports, new Map(endpoints.map((endpoint) => [endpoint.id, endpoint])));
-  for (const rule of rules.filter((one) => !isCarried(one))) {
-    context.log.warn("port {hostAddress}:{hostPort} is held, but the container has no address of that family to carry it to", { ...rule });
-  }
   context.open.add(container);
+  await context.keeper.hand(container);
   try {
     await context.kernel.do("changePorts", { table: context.options.table, add: rules });
   } catch (error) {
@@ -92,6 +89,7 @@ async function openPorts(context: Context, container: string, endpoints: Endpoin
       await rewriteTable(context);
     } catch (again) {
       context.open.delete(container);
+      await context.keeper.take(ports);
       throw again;
     }
   }

@@ -2,6 +2,9 @@ import type { EgressPorts } from "./egress-rules.ts";
 import type { EgressAddress, EgressModel } from "./egress-table.ts";
 import type { FirewallModel, PortRule } from "./firewall.ts";
 import type { HostChange } from "./host-rules.ts";
+import type { KeeperAnswer, KeptPort } from "./port-records.ts";
+import type { HostPort } from "./port-sockets.ts";
+import type { GoneLinks } from "./link-notices.ts";
 import type { NetworkRules } from "./network-rules.ts";
 
 /** A link of the host that a container's interface sits on directly. Modes and flags are the kernel's numbers. */
@@ -89,6 +92,10 @@ export interface Jobs {
   writeTable: [{ table: string; model: FirewallModel }, void];
   changeNetworks: [{ table: string; add?: NetworkRules[]; remove?: NetworkRules[] }, void];
   changePorts: [{ table: string; add?: PortRule[]; remove?: PortRule[] }, void];
+  /** Hands ports to the keeper at a path, started if there is none, or takes them from it; undefined where there is none and none is needed. */
+  keepPorts: [{ path: string; add: KeptPort[]; remove: HostPort[] }, KeeperAnswer | undefined];
+  /** What the keeper at a path keeps, if there is one. */
+  keptPorts: [string, KeeperAnswer | undefined];
   dropTable: [string, void];
   writeEgress: [{ table: string; model: EgressModel }, void];
   allowEgress: [{ table: string; addresses: EgressAddress[] }, void];
@@ -97,6 +104,10 @@ export interface Jobs {
   listenToRules: [undefined, number];
   /** Looks at what somebody changed, and asks the host's rules as they are now about published ports. */
   lookAtRules: [undefined, HostChange];
+  /** Opens the descriptor that gets readable when something happens to links. */
+  listenToLinks: [undefined, number];
+  /** Which links went. */
+  lookAtLinks: [undefined, GoneLinks];
   foreignDrops: [string, ForeignDrop[]];
 }
 

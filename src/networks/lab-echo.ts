@@ -12,8 +12,8 @@ for (const spec of ports) {
     });
     await new Promise<void>((resolve) => server.listen(Number(port), "::", resolve));
   } else {
-    const socket = createSocket("udp4");
-    socket.on("message", (_, from) => socket.send(`${tag} ${from.address}\n`, from.port, from.address));
+    const socket = createSocket("udp6");
+    socket.on("message", (_, from) => socket.send(`${tag} ${from.address.replace("::ffff:", "")}\n`, from.port, from.address));
     await new Promise<void>((resolve) => socket.bind(Number(port), resolve));
   }
 }

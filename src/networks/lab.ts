@@ -153,7 +153,7 @@ export class LabDaemon {
       if (row === undefined) throw new Error(`No such container: ${reference}`);
       return { ...row, pid: daemon.pids.get(row.id) };
     };
-    daemon.networks = await openNetworks({ state: daemon.state, needs: { container }, options: whole });
+    daemon.networks = await openNetworks({ state: daemon.state, needs: { container, placeHelper: () => undefined }, options: whole });
     return daemon;
   }
 

@@ -4,6 +4,7 @@ import { fixedAddresses } from "./check.ts";
 import { refreshEgress } from "./egress.ts";
 import { closeNamespace } from "./enter.ts";
 import { closeResolver } from "./resolve.ts";
+import { forgetLost } from "./lost-ports.ts";
 import { dropPort } from "./port-sockets.ts";
 import { networkEvent } from "./reserve.ts";
 import { type EndpointRow, deleteEndpoint, endpointsOf, networkById, portRules, portsOf, putEndpoint } from "./rows.ts";
@@ -51,7 +52,9 @@ function mayReturn(context: Context, { network: id, config: { asked } }: Endpoin
 async function closePorts(context: Context, container: string): Promise<void> {
   if (!context.open.delete(container)) return;
   const endpoints = new Map(endpointsOf(context.state, container).map((endpoint) => [endpoint.id, endpoint]));
-  const rules = portRules(portsOf(context.state, container), endpoints);
+  const ports = portsOf(context.state, container);
+  const rules = portRules(ports, endpoints);
+  await context.keeper.take(ports);
   if (rules.length === 0) return;
   try {
     await context.kernel.do("changePorts", { table: context.options.table, remove: rules });
@@ -104,7 +107,8 @@ export function release(context: Context, tx: Tx, container: string): void {
   tx.afterCommit(() => {
     closeNamespace(context, container);
     context.egress.left.delete(container);
-    for (const fd of context.held.get(container)?.sockets ?? []) dropPort(fd);
+    for (const { fd } of context.held.get(container)?.sockets ?? []) dropPort(fd);
+    forgetLost(context, container);
     context.held.delete(container);
   });
 }

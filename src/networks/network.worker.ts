@@ -13,7 +13,9 @@ import { allowAddresses, writeEgress } from "./egress-table.ts";
 import { openConntrack } from "../linux/netlink-conntrack.ts";
 import { forgetPortFlows } from "./flows.ts";
 import { foreignDrops } from "./foreign.ts";
+import { LinkNotices } from "./link-notices.ts";
 import { HostRules } from "./host-rules.ts";
+import { changeKept, findKept } from "./port-keeper.ts";
 import { PortChanges } from "./port-changes.ts";
 import { openResolverSockets } from "./resolver-sockets.ts";
 import type { JobAnswer, JobMessage, Jobs } from "./jobs.ts";
@@ -24,6 +26,7 @@ const route = openRoute();
 const nft = openNft();
 const host = new HostRules(nft);
 const conntrack = openConntrack();
+const linkNotices = new LinkNotices();
 
 const does: { [Name in keyof Jobs]: (argument: Jobs[Name][0]) => Jobs[Name][1] } = {
   survey: () => survey(route),
@@ -47,6 +50,8 @@ const does: { [Name in keyof Jobs]: (argument: Jobs[Name][0]) => Jobs[Name][1] }
     changePorts(nft, table, change, host.portMessages(change));
     forgetPortFlows(conntrack, change);
   },
+  keepPorts: ({ path, ...change }) => changeKept(path, change),
+  keptPorts: (path) => findKept(path),
   dropTable: (table) => {
     host.drop(table);
     dropTable(nft, table);
@@ -56,6 +61,8 @@ const does: { [Name in keyof Jobs]: (argument: Jobs[Name][0]) => Jobs[Name][1] }
   writeEgress: ({ table, model }) => writeEgress(nft, table, model),
   allowEgress: ({ table, addresses }) => allowAddresses(nft, table, addresses),
   readEgress: ({ table, ports }) => readAddresses(nft, table, ports),
+  listenToLinks: () => linkNotices.listen(),
+  lookAtLinks: () => linkNotices.look(),
   foreignDrops: (table) => foreignDrops(nft, table),
 };
 

@@ -35,7 +35,9 @@ labSuite("the default bridge", import.meta.path, (ground) => {
     expect(await ask(other.namespace, "tcp", HOST, 8080)).toStartWith("web ");
     expect(await ask(web.namespace, "tcp", HOST, 8080)).toStartWith("web ");
     expect(await ask(other.namespace, "tcp", web.address, 80)).toBe(`web ${other.address}`);
-    expect(ground.daemon.networks.settings(ground.daemon.state, web.id).ports["80/tcp"]).toEqual([{ HostIp: "0.0.0.0", HostPort: "8080" }]);
+    expect(ground.daemon.networks.settings(ground.daemon.state, web.id).ports["80/tcp"]).toEqual(
+      ["0.0.0.0", "::"].map((HostIp) => ({ HostIp, HostPort: "8080" })),
+    );
     await web.stop();
     await other.stop();
     expect(await ask(ground.lab.outside, "tcp", HOST, 8080)).toBe("nothing");
@@ -74,7 +76,7 @@ labSuite("the default bridge", import.meta.path, (ground) => {
     await expect(wish("8091", "198.51.100.1")).rejects.toThrow("cannot assign requested address");
     const range = await ground.daemon.run("range", { portBindings: { "80/tcp": [{ HostPort: "8090-8092" }] } });
     expect(ground.daemon.networks.settings(ground.daemon.state, range.id).ports).toEqual({
-      "80/tcp": [{ HostIp: "0.0.0.0", HostPort: "8091" }],
+      "80/tcp": ["0.0.0.0", "::"].map((HostIp) => ({ HostIp, HostPort: "8091" })),
     });
     const all = await ground.daemon.run("all", { exposed: ["80/tcp", "53/udp"], publishAll: true });
     const { ports } = ground.daemon.networks.settings(ground.daemon.state, all.id);

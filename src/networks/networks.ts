@@ -101,6 +101,8 @@ export interface Networks {
     asked: Pick<NetworkRequest, "mode" | "endpoints">,
   ) => { networks: Record<string, EndpointSettings>; ports: PortMap };
 
+  /** What a user should know of networks: published ports that another program has taken, as sentences. */
+  warnings(): string[];
   list(filters: Filters): Network[];
   inspect(reference: string, options?: { verbose?: boolean }): NetworkInspect;
   create(options: NetworkCreateOptions): Promise<{ id: string; warning: string }>;

@@ -15,6 +15,7 @@ import { enter } from "./enter.ts";
 import { limitWays } from "./limit-ways.ts";
 import { HostWatch } from "./host-watch.ts";
 import { inspect, list } from "./inspect.ts";
+import { KeptPorts } from "./kept-ports.ts";
 import { Kernel } from "./kernel.ts";
 import { leave, release, sweepDoomed } from "./leave.ts";
 import { Names } from "./names.ts";
@@ -51,6 +52,7 @@ export async function openNetworks(parts: { state: State; needs: NetworksNeeds; 
     rename: (tx, container, name) => rename(context, tx, container, name),
     settings: (reader, container, asked) => settings(context, reader, container, asked),
     summaries: () => summaries(context.state),
+    warnings: () => [...context.lost.values()],
     list: (filters) => list(context.state, filters),
     inspect: (reference) => inspect(context, reference),
     create: (options) => create(context, options),
@@ -77,6 +79,8 @@ function contextOf({ state, needs, options }: { state: State; needs: NetworksNee
     log,
     book: new AddressBook(state),
     held: new Map(),
+    keeper: new KeptPorts(() => context),
+    lost: new Map(),
     open: new Set(),
     mtu: 1500,
     bridgePool: new Pool<ReadySandbox>({
@@ -139,7 +143,8 @@ async function close(context: Context): Promise<void> {
   await sweepDoomed(context);
   await clearHost(context);
   for (const container of context.resolvers.keys()) closeResolver(context, container);
-  for (const held of context.held.values()) for (const fd of held.sockets.splice(0)) dropPort(fd);
+  for (const held of context.held.values()) for (const { fd } of held.sockets.splice(0)) dropPort(fd);
+  context.keeper.close();
   closeEgress(context);
   context.kernel[Symbol.dispose]();
 }

@@ -35,6 +35,8 @@ export function changeKept(path: string, change: { add: readonly KeptPort[]; rem
         change.remove.map(({ protocol, hostAddress, hostPort }) => ({ protocol, hostAddress, hostPort })),
       );
       if (change.add.length > 0) answer = exchange(fd, KEEPER.add, change.add);
+      // It ends by itself.
+      if (answer.ports === 0) rmSync(path, { force: true });
       return answer;
     } catch (error) {
       if (tries === TRIES) throw error;

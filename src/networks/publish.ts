@@ -3,7 +3,8 @@ import type { Tx } from "../state/state.ts";
 import { type Binding, bindingsOf } from "./bindings.ts";
 import { type Context, heldOf, onRollback, rewriteTable } from "./context.ts";
 import type { NetworkRequest } from "./networks.ts";
-import { dropPort, holdPort, holdsPort } from "./port-sockets.ts";
+import { portKey } from "./port-records.ts";
+import { dropPort, holdPort } from "./port-sockets.ts";
 import { reserveBindings } from "./reserve-ports.ts";
 import { type PortRow, deletePort, endpointsOf, portRules, portsOf, updateEndpoint } from "./rows.ts";
 
@@ -56,12 +57,13 @@ function isSibling(one: PortRow, other: PortRow): boolean {
 
 function letGo(context: Context, tx: Tx, port: PortRow): void {
   const { sockets } = heldOf(context, port.container);
-  const index = sockets.findIndex((fd) => holdsPort(fd, port));
+  // The keeper's sockets stay where they are until the change is known to last.
+  const index = sockets.findIndex((held) => portKey(held) === portKey(port));
   if (index >= 0) {
-    for (const fd of sockets.splice(index, 1)) dropPort(fd);
+    for (const { fd } of sockets.splice(index, 1)) dropPort(fd);
     onRollback(tx, () => {
       const held = holdPort(port);
-      if (typeof held === "number") sockets.push(held);
+      if (typeof held === "number") sockets.push({ ...port, fd: held });
     });
   }
   deletePort(tx, port);
@@ -75,6 +77,9 @@ async function apply(context: Context, container: string, change: { gone: PortRo
   const endpoints = new Map(endpointsOf(context.state, container).map((endpoint) => [endpoint.id, endpoint]));
   if (portsOf(context.state, container).length > 0) context.open.add(container);
   else context.open.delete(container);
+  const stay = new Set(portsOf(context.state, container).map(portKey));
+  await context.keeper.take(change.gone.filter((port) => !stay.has(portKey(port))));
+  await context.keeper.hand(container);
   const remove = portRules(change.gone, endpoints);
   const add = portRules(change.added, endpoints);
   if (remove.length + add.length === 0) return;

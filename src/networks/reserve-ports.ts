@@ -1,9 +1,12 @@
+import { readFileSync } from "node:fs";
 import { LighterError } from "../base/errors.ts";
 import type { Tx } from "../state/state.ts";
 import { type Binding, EPHEMERAL, bindingsOf } from "./bindings.ts";
-import { type Context, OPTION, heldOf, onRollback } from "./context.ts";
+import { type Context, heldOf, onRollback } from "./context.ts";
+import { OPTION } from "./bridge-options.ts";
+import { REASON } from "./lost-ports.ts";
 import type { NetworkRequest } from "./networks.ts";
-import { dropPort, holdPort } from "./port-sockets.ts";
+import { type HeldPort, type HostPort, dropPort, holdPort } from "./port-sockets.ts";
 import { type EndpointRow, insertPort, networkById, portHolder } from "./rows.ts";
 
 let nextEphemeral: number = EPHEMERAL.first;
@@ -22,13 +25,13 @@ export function reserveBindings(
   const sockets = heldOf(context, container).sockets;
   const before = sockets.length;
   onRollback(tx, () => {
-    for (const fd of sockets.splice(before)) dropPort(fd);
+    for (const { fd } of sockets.splice(before)) dropPort(fd);
   });
   if (bindings.length === 0) return;
   const defaultAddress = networkById(tx, endpoint.network)?.config.options[OPTION.hostBinding] ?? "0.0.0.0";
   for (const binding of bindings) {
     const addresses = addressesOf(binding, endpoint, defaultAddress);
-    const hostPort = takePort(tx, binding, addresses, endpoint, sockets);
+    const hostPort = takePort(context, tx, binding, addresses, endpoint, sockets);
     for (const hostAddress of addresses) {
       insertPort(tx, {
         protocol: binding.protocol,
@@ -42,17 +45,32 @@ export function reserveBindings(
   }
 }
 
-/** The network's default where no address was named, mostly every one of the host: of IPv6 only if the container can be reached by it. */
-function addressesOf({ hostAddress }: Binding, endpoint: EndpointRow, defaultAddress: string): string[] {
+/**
+ * The network's default where no address was named, mostly every one of the host, of both families: what the container has no address for is relayed. A
+ * host without IPv6 has none of it, and SCTP is not relayed.
+ */
+function addressesOf({ hostAddress, protocol }: Binding, endpoint: EndpointRow, defaultAddress: string): string[] {
   if (hostAddress !== "") return [hostAddress];
   if (defaultAddress !== "0.0.0.0") return [defaultAddress];
-  return endpoint.address6 === undefined ? ["0.0.0.0"] : endpoint.address4 === undefined ? ["::"] : ["0.0.0.0", "::"];
+  const relayed = protocol !== "sctp";
+  const four = endpoint.address4 !== undefined || relayed;
+  const six = (endpoint.address6 !== undefined || relayed) && hostHasIPv6();
+  return [...(four ? ["0.0.0.0"] : []), ...(six || !four ? ["::"] : [])];
 }
 
-function takePort(tx: Tx, binding: Binding, addresses: string[], endpoint: EndpointRow, sockets: number[]): number {
+/** Whether any link of the host has an IPv6 address, the loopback included. */
+function hostHasIPv6(): boolean {
+  try {
+    return readFileSync("/proc/net/if_inet6", "utf8") !== "";
+  } catch {
+    return false;
+  }
+}
+
+function takePort(context: Context, tx: Tx, binding: Binding, addresses: string[], endpoint: EndpointRow, sockets: HeldPort[]): number {
   const failures: LighterError[] = [];
   for (const hostPort of candidates(binding)) {
-    const failure = tryPort(tx, { binding, addresses, hostPort, endpoint, sockets });
+    const failure = tryPort(context, tx, { binding, addresses, hostPort, endpoint, sockets });
     if (failure === undefined) return hostPort;
     failures.push(failure);
   }
@@ -78,6 +96,7 @@ function* candidates({ first, last }: Binding): Generator<number> {
 }
 
 function tryPort(
+  context: Context,
   tx: Tx,
   {
     binding,
@@ -85,19 +104,19 @@ function tryPort(
     hostPort,
     endpoint,
     sockets,
-  }: { binding: Binding; addresses: string[]; hostPort: number; endpoint: EndpointRow; sockets: number[] },
+  }: { binding: Binding; addresses: string[]; hostPort: number; endpoint: EndpointRow; sockets: HeldPort[] },
 ): LighterError | undefined {
-  const taken: number[] = [];
+  const taken: HeldPort[] = [];
   for (const hostAddress of addresses) {
     const port = { protocol: binding.protocol, hostAddress, hostPort };
     const where = `${hostAddress.includes(":") ? `[${hostAddress}]` : hostAddress}:${hostPort}`;
     const failure =
-      portHolder(tx, port) === undefined ? holdPort(port) : failedOn(endpoint, `Bind for ${where} failed: port is already allocated`);
+      portHolder(tx, port) === undefined ? hold(context, port) : failedOn(endpoint, `Bind for ${where} failed: port is already allocated`);
     if (typeof failure === "number") {
-      taken.push(failure);
+      if (failure !== KEPT) taken.push({ ...port, fd: failure });
       continue;
     }
-    for (const fd of taken) dropPort(fd);
+    for (const { fd } of taken) dropPort(fd);
     if (typeof failure !== "string") return failure;
     const target = `${endpoint.address4 ?? endpoint.address6}:${binding.containerPort}/${binding.protocol}`;
     return failedOn(endpoint, `failed to bind host port for ${where}:${target}: ${REASON[failure] ?? failure}`);
@@ -106,12 +125,12 @@ function tryPort(
   return undefined;
 }
 
-/** The kernel's words for why a port cannot be bound. */
-const REASON: Readonly<Record<string, string>> = {
-  EADDRINUSE: "address already in use",
-  EADDRNOTAVAIL: "cannot assign requested address",
-  EACCES: "permission denied",
-};
+/** The keeper has it: a port of the same container that is to lead elsewhere. */
+const KEPT = -2;
+
+function hold(context: Context, port: HostPort): number | string {
+  return context.keeper.has(port) ? KEPT : holdPort(port);
+}
 
 function failedOn(endpoint: EndpointRow, what: string): LighterError {
   const { id, config } = endpoint;

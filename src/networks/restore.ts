@@ -4,7 +4,8 @@ import { newId } from "../base/ids.ts";
 import type { Tx } from "../state/state.ts";
 import { formatAddress, formatSubnet, overlaps, parseInterface, parseSubnet } from "./addresses.ts";
 import { makeBridge } from "./bridge.ts";
-import { type Context, HOST_NAME_PREFIX, OPTION, heldOf, rewriteTable } from "./context.ts";
+import { type Context, HOST_NAME_PREFIX, rewriteTable } from "./context.ts";
+import { OPTION } from "./bridge-options.ts";
 import { restoreEgress } from "./egress.ts";
 import { forgetEffect, recordEffect, effectsOf } from "./effects.ts";
 import { foreignDropWarning } from "./foreign.ts";
@@ -13,7 +14,6 @@ import type { Survey } from "./jobs.ts";
 import { release } from "./leave.ts";
 import { makeParent, sweepParents } from "./parent.ts";
 import { openResolver, wantsResolver } from "./resolve.ts";
-import { holdPort } from "./port-sockets.ts";
 import {
   type EndpointRow,
   type NetworkConfig,
@@ -48,7 +48,7 @@ export async function restore(context: Context, running: { containerId: string; 
   await sweepLinks(context, survey, dead);
   await sweepParents(context);
   for (const network of allNetworks(context.state)) await restoreLinks(context, network, survey);
-  holdPorts(context);
+  await context.keeper.adopt();
   context.open = new Set(allPorts(context.state).map(({ container }) => container));
   enableForwarding(context, 4);
   if (allNetworks(context.state).some(({ config }) => config.enableIPv6)) enableForwarding(context, 6);
@@ -160,18 +160,6 @@ async function restoreLinks(context: Context, network: NetworkRow, survey: Surve
   } catch (error) {
     if (network.name === "bridge") throw error;
     context.log.error("cannot restore network {name}: {error}", { name: network.name, error });
-  }
-}
-
-function holdPorts(context: Context): void {
-  for (const port of allPorts(context.state)) {
-    const held = holdPort(port);
-    if (typeof held === "number") heldOf(context, port.container).sockets.push(held);
-    else
-      context.log.warn("port {hostAddress}:{hostPort}/{protocol} of a running container is held by another program: {held}", {
-        ...port,
-        held,
-      });
   }
 }
 

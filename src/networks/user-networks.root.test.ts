@@ -151,7 +151,7 @@ labSuite("user networks", import.meta.path, (ground) => {
     await ground.daemon.networks.connect("front", web.id, {});
     expect(await answers()).toBe(`mover ${OUTSIDE}`);
     expect(ground.daemon.networks.settings(ground.daemon.state, web.id).ports).toEqual({
-      "80/tcp": [{ HostIp: "0.0.0.0", HostPort: "8400" }],
+      "80/tcp": ["0.0.0.0", "::"].map((HostIp) => ({ HostIp, HostPort: "8400" })),
     });
     await web.stop();
     expect(ground.daemon.state.all("SELECT * FROM ports")).toEqual([]);

@@ -89,6 +89,9 @@ export async function openRuntime(options: RuntimeOptions): Promise<Runtime> {
     adoptExec: (stored) => Promise.resolve(new ExecProcess(context, stored)),
     openRoot: (rootfs) => spawner.detachedOverlay({ target: `${execRoot}/rootfs`, ...rootfs, volatile: false }),
     warm: context.warmCgroups,
+    placeHelper: (pid) => {
+      for (const directory of monitors) void moveInto(`${directory}/cgroup.procs`, pid);
+    },
     sweep: (keep) => sweepExcept(context, keep),
     [Symbol.asyncDispose]: async () => {
       spawner.close();

@@ -230,6 +230,8 @@ export interface Runtime {
   openRoot(rootfs: Rootfs): Promise<number>;
   /** A hint that a `create` or an exec is near: what the kernel needs time for begins now. Returns at once, costs nothing. */
   warm(): void;
+  /** Moves a helper that is to outlive the daemon to the monitors, in the background: the end of a service or a session ends what stands in their cgroups. */
+  placeHelper(pid: number): void;
   /** Removes what tasks that are in no row left behind (directories, cgroups, runtime state): called once at start with the ids to keep. */
   sweep(keep: ReadonlySet<string>): Promise<void>;
   [Symbol.asyncDispose](): Promise<void>;

@@ -1,0 +1,162 @@
+import { messageOf } from "../base/errors.ts";
+import { closeFd } from "../linux/fd.ts";
+import { poller, type Source } from "../linux/epoll.ts";
+import { openPidfd } from "../linux/pidfd.ts";
+import { type Context, heldOf } from "./context.ts";
+import { type KeptPort, keeperSocket, portKey } from "./port-records.ts";
+import { type HostPort, dropPort, holdPort } from "./port-sockets.ts";
+import { type PortRow, allPorts, endpointsOf, portRules, portsOf } from "./rows.ts";
+import { portLost } from "./lost-ports.ts";
+
+/** A keeper that dies this often within {@link DEATHS_WITHIN} ms is not started again: the daemon then holds the ports itself. */
+const DEATHS = 5;
+const DEATHS_WITHIN = 60_000;
+
+/** What the daemon knows of the keeper of its ports (`port-keeper.c`), the one process that outlives it and has the sockets of published ports. */
+export class KeptPorts {
+  readonly #of: () => Context;
+  readonly #kept = new Set<string>();
+  #pid = 0;
+  #pidfd = -1;
+  #watch: Source | undefined;
+  #deaths: number[] = [];
+  #closed = false;
+
+  constructor(context: () => Context) {
+    this.#of = context;
+  }
+
+  get #context(): Context {
+    return this.#of();
+  }
+
+  /** Whether the keeper has the socket of a port. */
+  has(port: HostPort): boolean {
+    return this.#kept.has(portKey(port));
+  }
+
+  /** The keeper's process; 0 where there is none. */
+  get pid(): number {
+    return this.#pid;
+  }
+
+  /** Hands a container's ports over: their sockets, and where they lead to now. What fails leaves the sockets with the daemon. */
+  async hand(container: string): Promise<void> {
+    const ports = portsOf(this.#context.state, container);
+    if (ports.length > 0) await this.#change(this.#leading(container, ports), []);
+  }
+
+  /** Takes ports from the keeper; they are free afterwards. */
+  async take(ports: readonly HostPort[]): Promise<void> {
+    const kept = ports.filter((port) => this.has(port));
+    if (kept.length > 0) await this.#change([], kept);
+  }
+
+  /** Finds the keeper that an earlier daemon left, takes what nobody wants any more from it and gives it what it lacks. */
+  async adopt(): Promise<void> {
+    const found = await this.#context.kernel.do("keptPorts", keeperSocket(this.#context.options.execRoot));
+    for (const port of found?.records ?? []) this.#kept.add(portKey(port));
+    this.#know(found?.pid ?? 0);
+    const rows = allPorts(this.#context.state);
+    const wanted = new Set(rows.map(portKey));
+    const stale = (found?.records ?? []).filter((port) => !wanted.has(portKey(port)));
+    this.#hold(rows);
+    const add = [...new Set(rows.map(({ container }) => container))].flatMap((container) =>
+      this.#leading(
+        container,
+        rows.filter((row) => row.container === container),
+      ),
+    );
+    if (add.length + stale.length > 0) await this.#change(add, stale);
+  }
+
+  /** Ends the watch; the keeper goes on. */
+  close(): void {
+    this.#closed = true;
+    this.#know(0);
+  }
+
+  /** Binds what neither the keeper nor the daemon has. */
+  #hold(rows: readonly PortRow[]): void {
+    for (const row of rows) {
+      const { sockets } = heldOf(this.#context, row.container);
+      if (this.has(row) || sockets.some((socket) => portKey(socket) === portKey(row))) continue;
+      const held = holdPort(row);
+      if (typeof held === "string") portLost(this.#context, row, held);
+      else sockets.push({ ...row, fd: held });
+    }
+  }
+
+  #leading(container: string, ports: readonly PortRow[]): KeptPort[] {
+    const endpoints = new Map(endpointsOf(this.#context.state, container).map((endpoint) => [endpoint.id, endpoint]));
+    const { sockets } = heldOf(this.#context, container);
+    return ports.map((port): KeptPort => {
+      const socket = sockets.find((held) => portKey(held) === portKey(port))?.fd;
+      const [rule] = portRules([port], endpoints);
+      return {
+        protocol: port.protocol,
+        hostAddress: port.hostAddress,
+        hostPort: port.hostPort,
+        socket: socket === undefined || socket < 0 ? undefined : socket,
+        target: rule === undefined || port.protocol === "sctp" ? undefined : { address: rule.address, port: rule.port },
+      };
+    });
+  }
+
+  async #change(add: readonly KeptPort[], remove: readonly HostPort[]): Promise<void> {
+    const { kernel, options, log } = this.#context;
+    try {
+      const path = keeperSocket(options.execRoot);
+      const answer = await kernel.do("keepPorts", { path, add: [...add], remove: [...remove] });
+      for (const port of remove) this.#kept.delete(portKey(port));
+      if (answer === undefined) return;
+      for (const port of add) if (port.socket !== undefined) this.#kept.add(portKey(port));
+      this.#handedOver(new Set(add.flatMap(({ socket }) => socket ?? [])));
+      if (answer.ports > 0) this.#know(answer.pid);
+      else this.#know(0);
+    } catch (error) {
+      log.warn("the daemon holds ports itself, [::1] is not carried: {error}", { error: messageOf(error) });
+    }
+  }
+
+  #handedOver(sockets: ReadonlySet<number>): void {
+    for (const held of this.#context.held.values()) {
+      const ours = held.sockets.filter(({ fd }) => sockets.has(fd));
+      held.sockets = held.sockets.filter(({ fd }) => !sockets.has(fd));
+      for (const { fd } of ours) dropPort(fd);
+    }
+  }
+
+  /** Watches the process that keeps the ports from now on. */
+  #know(pid: number): void {
+    if (pid === this.#pid) return;
+    this.#watch?.close();
+    closeFd(this.#pidfd);
+    this.#pid = pid;
+    this.#watch = undefined;
+    if (pid !== 0) this.#context.needs.placeHelper(pid);
+    this.#pidfd = pid === 0 ? -1 : (openPidfd(pid) ?? -1);
+    if (this.#pidfd >= 0) this.#watch = poller().add(this.#pidfd, "ready", () => this.#died());
+  }
+
+  /** Puts another in its place: its ports are free for a moment. */
+  #died(): void {
+    if (this.#closed || this.#pid === 0) return;
+    this.#know(0);
+    this.#kept.clear();
+    const rows = allPorts(this.#context.state).filter(({ container }) => this.#context.open.has(container));
+    if (rows.length === 0) return;
+    this.#context.log.warn("the keeper of published ports has ended; another one takes its place");
+    this.#hold(rows);
+    const moment = performance.now();
+    this.#deaths = [...this.#deaths.filter((death) => moment - death < DEATHS_WITHIN), moment];
+    if (this.#deaths.length > DEATHS)
+      return this.#context.log.error("the keeper of published ports ends again and again; the daemon holds them itself");
+    void this.#change(
+      [...new Set(rows.map(({ container }) => container))].flatMap((container) =>
+        this.#leading(container, portsOf(this.#context.state, container)),
+      ),
+      [],
+    );
+  }
+}

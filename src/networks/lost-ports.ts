@@ -1,0 +1,43 @@
+import { appendEvent } from "../state/events.ts";
+import type { Context } from "./context.ts";
+import { portKey } from "./port-records.ts";
+import type { PortRow } from "./rows.ts";
+
+/** The kernel's words for why a port cannot be bound. */
+export const REASON: Readonly<Record<string, string>> = {
+  EADDRINUSE: "address already in use",
+  EADDRNOTAVAIL: "cannot assign requested address",
+  EACCES: "permission denied",
+};
+
+/**
+ * Tells of a published port of a running container that another program has bound: it took it while neither the daemon nor the keeper of ports ran. The container goes on.
+ */
+export function portLost(context: Context, port: PortRow, errno: string): void {
+  const { name } = context.needs.container(port.container);
+  const where = `${port.hostAddress.includes(":") ? `[${port.hostAddress}]` : port.hostAddress}:${port.hostPort}/${port.protocol}`;
+  const reason = REASON[errno] ?? errno;
+  const sentence = `Cannot hold port ${where} of running container "${name}": ${reason}; another program took it while no daemon ran`;
+  context.log.warn("{sentence}", { sentence });
+  if (context.lost.has(lostKey(port))) return;
+  context.lost.set(lostKey(port), sentence);
+  context.state.write(
+    (tx) =>
+      appendEvent(tx, {
+        type: "container",
+        action: "port-lost",
+        actor: port.container,
+        attributes: { name, port: where, reason },
+      }),
+    { durable: false },
+  );
+}
+
+/** Forgets what was lost of a container that has ended. */
+export function forgetLost(context: Context, container: string): void {
+  for (const key of context.lost.keys()) if (key.startsWith(container)) context.lost.delete(key);
+}
+
+function lostKey(port: PortRow): string {
+  return `${port.container} ${portKey(port)}`;
+}
