@@ -11,11 +11,12 @@ export function parseBind(spec: string): PlannedMount {
   const parts = spec.split(":");
   const [source = "", target = "", mode = ""] = parts;
   if (parts.length < 2 || parts.length > 3 || source === "" || target === "") throw specError(spec);
-  if (parts.length === 2 && !target.startsWith("/") && parseMode(target, true) !== undefined) throw specError(spec);
+  if (parts.length === 2 && !target.startsWith("/") && parseMode(target) !== undefined) throw specError(spec);
   const type = source.startsWith("/") ? "bind" : "volume";
-  const options = parseMode(mode, type === "bind");
+  const options = parseMode(mode);
   if (options === undefined) throw new LighterError("invalid", `invalid mode: ${mode}`);
   try {
+    refuseMisplaced(type, options);
     const destination = checkTarget(type, target);
     if (type === "volume") checkVolumeName(source);
     return {
@@ -65,7 +66,7 @@ export function checkTarget(type: string, target: string): string {
 /** Checks a volume's name with Docker's text. */
 export function checkVolumeName(name: string): void {
   if (name.length === 1)
-    throw new LighterError("invalid", "volume name is too short, names should be at least two alphanumeric characters");
+    throw new LighterError("invalid", `create ${name}: volume name is too short, names should be at least two alphanumeric characters`);
   if (VOLUME_NAME.test(name)) return;
   throw new LighterError(
     "invalid",
@@ -79,13 +80,19 @@ interface Mode {
   noCopy: boolean;
 }
 
+/** Options of the other kind of mount, with Docker's text. */
+function refuseMisplaced(type: string, { propagation, noCopy }: Mode): void {
+  const field = type === "bind" ? noCopy && "VolumeOptions" : propagation !== "" && "BindOptions";
+  if (field !== false) throw new LighterError("invalid", `invalid mount config for type "${type}": field ${field} must not be specified`);
+}
+
 /** The third part of `-v`; undefined when it is not one. Each kind of option may stand once. */
-function parseMode(text: string, bind: boolean): Mode | undefined {
+function parseMode(text: string): Mode | undefined {
   const mode: Mode = { rw: true, propagation: "", noCopy: false };
   if (text === "") return mode;
   const seen = new Set<string>();
   for (const word of text.split(",")) {
-    const kind = kindOfWord(word, bind);
+    const kind = kindOfWord(word);
     if (kind === undefined || seen.has(kind)) return undefined;
     seen.add(kind);
     if (word === "ro") mode.rw = false;
@@ -95,11 +102,11 @@ function parseMode(text: string, bind: boolean): Mode | undefined {
   return mode;
 }
 
-function kindOfWord(word: string, bind: boolean): string | undefined {
+function kindOfWord(word: string): string | undefined {
   if (word === "ro" || word === "rw") return "access";
   if (word === "z" || word === "Z") return "label";
-  if (word === "nocopy") return bind ? undefined : "copy";
-  if (PROPAGATIONS.has(word)) return bind ? "propagation" : undefined;
+  if (word === "nocopy") return "copy";
+  if (PROPAGATIONS.has(word)) return "propagation";
   return CONSISTENCIES.has(word) ? "consistency" : undefined;
 }
 

@@ -66,8 +66,10 @@ function anonymous(destination: string, driver: { driver?: string }): PlannedMou
 }
 
 function fromContainer(spec: string, mountsOf: (container: string) => PlannedMount[]): PlannedMount[] {
-  const [container = "", mode = "rw", ...rest] = spec.split(":");
-  if (container === "" || rest.length > 0) throw new LighterError("invalid", `invalid volumes-from specification: ${spec}`);
+  if (spec === "") throw new LighterError("invalid", "volumes-from specification cannot be an empty string");
+  const [container = "", ...modes] = spec.split(":");
+  const mode = modes.length === 0 ? "rw" : modes.join(":");
+  if (container === "") throw new LighterError("invalid", `invalid volumes-from specification: ${spec}`);
   if (!/^(?:ro|rw|z|Z)(?:,(?:ro|rw|z|Z))?$/.test(mode)) throw new LighterError("invalid", `invalid mode: ${mode}`);
   const readOnly = mode.split(",").includes("ro");
   return mountsOf(container).map((mount) => {

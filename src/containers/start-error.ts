@@ -10,6 +10,10 @@ export function startExitCode(message: string): number {
 /** How every refusal of an exec begins. */
 export const EXEC_FAILED = "OCI runtime exec failed: exec failed";
 
+/** How every refusal of a container's process begins. */
+const CREATE_FAILED =
+  "failed to create task for container: failed to create shim task: OCI runtime create failed: unable to start container process";
+
 /** runc's words for a working directory that cannot be entered; clients see 126, whatever the reason. */
 function folderSentence(folder: string, why: string): string {
   return `chdir to cwd (${JSON.stringify(folder)}) set in config.json failed: ${why.toLowerCase()}`;
@@ -35,12 +39,16 @@ export function startError(error: unknown, program: string, act: "create" | "exe
       `Cannot map the owners of ${unmapped[1] === undefined ? "a mount" : `"${unmapped[1]}"`}: its file system does not allow that with this kernel; leave idmap away, or put the files on ext4, xfs, btrfs or tmpfs`,
       { cause: error },
     );
+  const [, source, place] = /mount `(.*)` to `(.*)`: Not a directory/.exec(messageOf(error)) ?? [];
+  if (source !== undefined && place !== undefined)
+    return new LighterError(
+      "runtime",
+      `${CREATE_FAILED}: error during container init: error mounting ${JSON.stringify(source)} to rootfs at ${JSON.stringify(`/${place}`)}: not a directory: unknown: Are you trying to mount a directory onto a file (or vice-versa)? Check if the specified host path exists and is the expected type`,
+      { cause: error },
+    );
   const sentence = programSentence(messageOf(error), program);
   if (sentence === undefined) return error;
-  const prefix =
-    act === "create"
-      ? "failed to create task for container: failed to create shim task: OCI runtime create failed: unable to start container process"
-      : `${EXEC_FAILED}: unable to start container process`;
+  const prefix = act === "create" ? CREATE_FAILED : `${EXEC_FAILED}: unable to start container process`;
   return new LighterError("runtime", `${prefix}: exec: ${JSON.stringify(program)}: ${sentence}: unknown`, { cause: error });
 }
 

@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs";
 import { isIP } from "node:net";
 import { LighterError } from "../base/errors.ts";
 import { runBounded } from "../linux/run-bounded.ts";
+import { mountText } from "./mount-text.ts";
 
 /** How long a mount may take, in milliseconds: a server that is gone never answers. */
 const PATIENCE = 60_000;
@@ -29,8 +30,8 @@ export function isMounted(path: string): boolean {
 export async function mountVolume(path: string, options: Readonly<Record<string, string>>, { signal }: Cancellable = {}): Promise<void> {
   const { type = "none", device = "", o = "" } = options;
   const failed = (why: string): string =>
-    `error while mounting volume '${path}': failed to mount local volume: mount ${device}:${path}, data: ${o}: ${why}`;
-  const flags = await withAddress(type, o, failed, { ...(signal && { signal }) });
+    `error while mounting volume '${path}': failed to mount local volume: ${mountText(device, path, o)}: ${why}`;
+  const flags = await withAddress(type, o, path, { ...(signal && { signal }) });
   // -i: the kernel's mount alone, as Docker's; helpers of file systems are not asked.
   const command = ["mount", "-i", "-t", type, ...(flags === "" ? [] : ["-o", flags]), "--", device, path];
   const ended = await runBounded(command, { patience: PATIENCE, ...(signal && { signal }) });
@@ -76,14 +77,15 @@ export async function unmountVolume(name: string, path: string): Promise<void> {
 /** What mount(8) says, in the kernel's words, which clients know: errno(3). */
 function kernelWord(text: string): string {
   const why = text.replace(/^mount: /, "").replace(/\n\s*dmesg\(1\).*$/s, "");
-  if (/unknown filesystem type/.test(why)) return `no such device: ${why}`;
+  const [, kind] = /unknown filesystem type '(.*)'/.exec(why) ?? [];
+  if (kind !== undefined) return `no such device: this kernel has no file system "${kind}"`;
   if (/special device .* does not exist/.test(why)) return "no such file or directory";
-  if (/wrong fs type, bad option/.test(why)) return `invalid argument: ${why}`;
+  if (/wrong fs type, bad option/.test(why)) return "invalid argument";
   return why;
 }
 
 /** The kernel knows network file systems by address only: a name in `addr=` is looked up. */
-async function withAddress(type: string, flags: string, failed: (why: string) => string, { signal }: Cancellable): Promise<string> {
+async function withAddress(type: string, flags: string, path: string, { signal }: Cancellable): Promise<string> {
   const host = NETWORK.test(type) ? /(?:^|,)addr=([^,]+)/.exec(flags)?.[1] : undefined;
   if (host === undefined || isIP(host) !== 0) return flags;
   const late = Promise.withResolvers<never>();
@@ -96,7 +98,7 @@ async function withAddress(type: string, flags: string, failed: (why: string) =>
   } catch (cause) {
     throw new LighterError(
       "invalid",
-      failed(`error resolving passed in network volume address: lookup ${host}: ${(cause as Error).message}`),
+      `error while mounting volume '${path}': error resolving passed in network volume address: lookup ${host}: ${(cause as Error).message}`,
       { cause },
     );
   } finally {

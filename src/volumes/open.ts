@@ -71,12 +71,12 @@ export function openVolumes({ state, content, distribution, dataRoot }: VolumesO
   /** The row of a new volume, or the one that is there. */
   function ensure(tx: Tx, { name, driver = LOCAL, driverOptions, labels, anonymous }: NewVolume): rows.VolumeRow {
     const there = rows.findVolume(tx, name);
+    checkDriver(name, driver);
     if (there !== undefined) {
       if (driver !== there.driver) throw new LighterError("conflict", `create ${name}: volume name must be unique`);
       return there;
     }
     checkName(name);
-    checkDriver(name, driver);
     checkOptions(name, driverOptions ?? {});
     checkSize(name, driverOptions ?? {}, dataRoot);
     const row: rows.VolumeRow = {
@@ -277,7 +277,8 @@ export function openVolumes({ state, content, distribution, dataRoot }: VolumesO
       const deleted: string[] = [];
       let bytes = 0;
       for (const row of filterVolumes(rows.allVolumes(state), unused, rows.userCounts(state))) {
-        if (!all && !row.anonymous) continue;
+        // What was made with options is somebody's on purpose, and may be another machine's: Docker leaves it, too.
+        if ((!all && !row.anonymous) || Object.keys(row.config.options ?? {}).length > 0) continue;
         const size = await sizeOf(row);
         try {
           await removeRow(row);
