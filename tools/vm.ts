@@ -13,10 +13,10 @@ import { sourceLine, type Suite } from "./debian.ts";
 import { must, run, type Outcome } from "./shell.ts";
 
 const repository = join(import.meta.dir, "..");
-const RECIPE = "1";
+const RECIPE = "2";
 const PACKAGES = [
   ...["linux-image-cloud-amd64", "systemd-sysv", "dbus", "udev", "kmod", "iproute2", "procps", "ca-certificates"],
-  ...["conmon", "crun", "nftables", "libseccomp2", "tmux", "busybox-static", "git", "openssh-client"],
+  ...["conmon", "crun", "nftables", "libseccomp2", "tmux", "busybox-static", "git", "openssh-client", "nfs-kernel-server"],
 ];
 const DISK_SIZE = "6G";
 const PROMPT_TIMEOUT_MS = 240_000;
