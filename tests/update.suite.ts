@@ -200,7 +200,7 @@ describe("a container that exists", () => {
     await lighter.must("exec", "-d", name, "httpd", "-f", "-p", "80", "-h", "/www");
     await lighter.must("update", "-p", `${first}:80`, name);
     await until("it is open", () => serves(first));
-    expect(await lighter.must("port", name)).toBe(`80/tcp -> 0.0.0.0:${first}`);
+    expect(await lighter.must("port", name)).toBe(`80/tcp -> 0.0.0.0:${first}\n80/tcp -> [::]:${first}`);
     const taken = await run();
     const refused = await lighter.run(["update", "-p", `${first}:80`, "--pids-limit", "44", "--env", "LOST=1", taken]);
     expect([refused.code, refused.stderr]).toEqual([1, expect.stringContaining("port is already allocated")]);
@@ -212,7 +212,7 @@ describe("a container that exists", () => {
     await daemon.end("SIGKILL");
     await daemon.start();
     expect(await serves(second)).toBe(true);
-    expect(await lighter.must("port", taken)).toBe(`80/tcp -> 0.0.0.0:${first}`);
+    expect(await lighter.must("port", taken)).toBe(`80/tcp -> 0.0.0.0:${first}\n80/tcp -> [::]:${first}`);
     await lighter.must("restart", "-t", "0", name);
     await lighter.must("exec", "-d", name, "httpd", "-f", "-p", "80", "-h", "/www");
     await until("it is open again: same id, same files", () => serves(second));
