@@ -3,7 +3,7 @@ import type { Reader } from "../state/state.ts";
 import type { EndpointSettings } from "../wire/engine-api.ts";
 import { contains, parseAddress, parseMac, parseSubnet } from "./addresses.ts";
 import { bindingsOf, containerPort } from "./bindings.ts";
-import { askedInterface, interfaceNames, interfaceSettings } from "./endpoint-options.ts";
+import { askedInterface, interfaceNames, interfaceSettings, linkLocalAddresses } from "./endpoint-options.ts";
 import { NO_PLACES } from "./config-only.ts";
 import { checkEgress } from "./check-egress.ts";
 import type { NetworksNeeds } from "./needs.ts";
@@ -57,6 +57,7 @@ export function checkPlace({ network, asked }: Pick<Place, "network" | "asked">)
   if (network.config.configOnly === true) throw new LighterError("forbidden", NO_PLACES);
   askedInterface(asked);
   interfaceSettings(asked);
+  linkLocalAddresses(asked);
   const fixed = fixedAddresses(asked);
   if (fixed.length > 0 && (network.name === "bridge" || !hasInterface(network)))
     throw new LighterError(

@@ -21,7 +21,9 @@ export function chooseSubnets(
   { id, pools, taken, networks }: { id: string; pools: readonly AddressPool[]; taken: Subnet[]; networks: readonly NetworkRow[] },
 ): IpamConfig {
   const given = (options.ipam.config ?? []).filter(({ subnet }) => (subnet ?? "") !== "");
-  const others = networks.flatMap((network) => network.config.ipam.config.map((other) => parseSubnet(other.subnet)));
+  const others = networks
+    .filter(({ config }) => config.configOnly !== true)
+    .flatMap((network) => network.config.ipam.config.map((other) => parseSubnet(other.subnet)));
   const found: IpamConfig = [];
   for (const config of given) {
     const checked = checkedSubnet(config, others);

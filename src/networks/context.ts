@@ -7,7 +7,7 @@ import { macOf, parseAddress, parseSubnet } from "./addresses.ts";
 import type { FirewallModel } from "./firewall.ts";
 import type { NetworkRules } from "./network-rules.ts";
 import { OPTION, gatewayMode, isOn, trustedLinks } from "./bridge-options.ts";
-import { interfaceSettings, settingPath } from "./endpoint-options.ts";
+import { interfaceSettings, linkLocalAddresses, settingPath } from "./endpoint-options.ts";
 import type { EgressState } from "./egress-state.ts";
 import { gatewaysOf } from "./gateways.ts";
 import type { Wire } from "./jobs.ts";
@@ -119,6 +119,7 @@ export function wireOf(context: Context, network: NetworkRow, endpoint: Endpoint
   const addresses = [
     ...(address4 === undefined ? [] : [`${address4}/${prefixOf(network, 4)}`]),
     ...(address6 === undefined ? [] : [`${address6}/${prefixOf(network, 6)}`]),
+    ...linkLocalAddresses(endpoint.config.asked),
   ];
   const parent = parentOf(network);
   return {

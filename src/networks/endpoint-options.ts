@@ -1,5 +1,6 @@
 import { LighterError } from "../base/errors.ts";
 import type { EndpointSettings } from "../wire/engine-api.ts";
+import { contains, formatSubnet, parseAddress, parseSubnet } from "./addresses.ts";
 import { isLinkName } from "./bridge-options.ts";
 
 /** Docker's options of one place in a network. */
@@ -57,9 +58,25 @@ export function settingPath({ file }: InterfaceSetting, name: string): string {
   return `/proc/sys/${file.replace(PLACEHOLDER, name)}`;
 }
 
+const LINK_LOCAL = [parseSubnet("169.254.0.0/16"), parseSubnet("fe80::/64")];
+
+/** The link-local addresses that were asked for, in CIDR form. Throws `invalid` for one that is none. */
+export function linkLocalAddresses(asked: EndpointSettings): string[] {
+  return (asked.IPAMConfig?.LinkLocalIPs ?? []).map((text) => {
+    const address = parseAddress(text);
+    const subnet = LINK_LOCAL.find((one) => address !== undefined && contains(one, address));
+    if (subnet === undefined)
+      throw new LighterError(
+        "invalid",
+        `invalid link-local IP address: ${text}: it must be in ${LINK_LOCAL.map(formatSubnet).join(" or ")}`,
+      );
+    return `${text}/${subnet.length}`;
+  });
+}
+
 /** Whether a place needs an interface of its own making, not one that was kept ready. */
 export function isPlain(asked: EndpointSettings): boolean {
-  return askedInterface(asked) === undefined && interfaceSettings(asked).length === 0;
+  return askedInterface(asked) === undefined && interfaceSettings(asked).length + linkLocalAddresses(asked).length === 0;
 }
 
 /** The interfaces' names of places in their order: those asked for, else the network's prefix with the next number. Throws `invalid` for a name twice. */

@@ -187,6 +187,15 @@ function withInside(namespace: string, act: (inside: Netlink, fd: number) => voi
 function makeWire(route: Netlink, inside: Netlink, namespace: number, wire: Wire): void {
   if (wire.parent === undefined) makePair(route, namespace, wire);
   else makeChild(route, namespace, wire, wire.parent);
+  try {
+    configureWire(inside, namespace, wire);
+  } catch (error) {
+    inside.exchange([deleteLink(wire.name)]);
+    throw error;
+  }
+}
+
+function configureWire(inside: Netlink, namespace: number, wire: Wire): void {
   const what = `configure "${wire.name}"`;
   const link = findLink(inside, wire.name);
   if (link === undefined) throw new Error(`Cannot ${what}: it is not in the namespace`);

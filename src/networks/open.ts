@@ -4,6 +4,7 @@ import type { State } from "../state/state.ts";
 import { AddressBook } from "./address-book.ts";
 import { changeAliases } from "./aliases.ts";
 import { macOf, parseAddress } from "./addresses.ts";
+import { BridgeWatch } from "./bridge-watch.ts";
 import { checkRequest } from "./check.ts";
 import { clearHost } from "./clear-host.ts";
 import { connect, disconnect } from "./connect.ts";
@@ -36,10 +37,12 @@ import { settings, summaries } from "./settings.ts";
 export async function openNetworks(parts: { state: State; needs: NetworksNeeds; options: NetworksOptions }): Promise<Networks> {
   const context = contextOf(parts);
   const watch = new HostWatch(context);
+  const bridges = new BridgeWatch(context);
   return {
     restore: async (running) => {
       await restore(context, running);
       await watch.start();
+      await bridges.start();
     },
     check: (request) => checkRequest(context.state, context.needs, request),
     reserve: (tx, request) => reserve(context, tx, request),
@@ -62,6 +65,7 @@ export async function openNetworks(parts: { state: State; needs: NetworksNeeds; 
     disconnect: (reference, container, { force }) => disconnect(context, reference, container, force),
     [Symbol.asyncDispose]: () => {
       watch[Symbol.dispose]();
+      bridges[Symbol.dispose]();
       return close(context);
     },
   };

@@ -22,7 +22,9 @@ export const DEFAULT_ADDRESS_POOLS: readonly AddressPool[] = [
 /** What no new subnet may overlap: addresses and routes of the host (but for those of `except`'s links), and the other networks' subnets. */
 export function takenSubnets(survey: Survey, networks: readonly NetworkRow[], except: readonly string[] = []): Subnet[] {
   const host = survey.taken.filter(({ link }) => !except.includes(link)).map(({ subnet }) => parseSubnet(subnet));
-  const own = networks.flatMap(({ config }) => config.ipam.config.map(({ subnet }) => parseSubnet(subnet)));
+  const own = networks
+    .filter(({ config }) => config.configOnly !== true)
+    .flatMap(({ config }) => config.ipam.config.map(({ subnet }) => parseSubnet(subnet)));
   return [...host.filter(({ length }) => length > 0), ...own];
 }
 
