@@ -1,7 +1,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { readdir, rm } from "node:fs/promises";
 import { logOf } from "../base/log.ts";
-import { killTree } from "../linux/process-tree.ts";
+import { endTree } from "../linux/process-tree.ts";
 import { type Context, liveOf } from "./context.ts";
 import { runningExecIds } from "./exec-rows.ts";
 import { pathsOf } from "./paths.ts";
@@ -33,7 +33,7 @@ async function endUnnamed(context: Context, container: string, directory: string
   for (let tries = 0; tries < TRIES && !context.closing; tries++) {
     const pid = readPid(`${directory}/pidfile`);
     // With an exit file it is over, and its pid may be another's.
-    if (pid !== undefined && !existsSync(`${directory}/exit`) && pids().includes(pid)) killTree(pid, pids);
+    if (pid !== undefined && !existsSync(`${directory}/exit`) && pids().includes(pid)) await endTree(pid, pids);
     if (pid !== undefined) break;
     await Bun.sleep(PAUSE);
   }

@@ -2,7 +2,7 @@ import { now, toRfc3339Nano } from "../base/clock.ts";
 import { messageOf } from "../base/errors.ts";
 import { newId } from "../base/ids.ts";
 import { goDuration } from "../base/go-duration.ts";
-import { killTree } from "../linux/process-tree.ts";
+import { endTree } from "../linux/process-tree.ts";
 import type { Attachment } from "../wire/stream.ts";
 import { type Context, tell } from "./context.ts";
 import { commandText } from "./exec-create.ts";
@@ -55,7 +55,7 @@ export async function runCheck(
   const ended = attachment?.ended ?? Promise.resolve();
   if (await endsInTime(ended, probe.timeout / 1e6, options.signal))
     return outcome(execRow(context.needs.state, exec)?.exitCode ?? -1, output.text);
-  killCheck(live, exec);
+  await killCheck(live, exec);
   await endsInTime(ended, KILL_PATIENCE);
   const said = output.text === "" ? "" : `: ${output.text}`;
   return outcome(-1, `Health check exceeded timeout (${goDuration(probe.timeout)})${said}`);
@@ -74,9 +74,9 @@ function createCheck(context: Context, row: ContainerRow, id: string, probe: Pro
 }
 
 /** Kills a check with everything that came of it. */
-export function killCheck(live: Live, exec: string): void {
+export async function killCheck(live: Live, exec: string): Promise<void> {
   const pid = live.execs.get(exec)?.record.process.pid;
-  if (pid !== undefined) killTree(pid, () => live.task?.pids() ?? []);
+  if (pid !== undefined) await endTree(pid, () => live.task?.pids() ?? []);
 }
 
 /** Whether something ends before the time (in milliseconds) is over or the signal comes. */
