@@ -6,11 +6,11 @@ import { addExtent, type Extent, holesBetween, lengthOf } from "../content/exten
 import { digestOf } from "../oci/digest.ts";
 import type { Descriptor } from "../oci/image.ts";
 import { fetchBlob, type FetchOptions, type Target } from "./fetch-blob.ts";
-import type { Ranges } from "./range-plan.ts";
+import { Pace, type Ranges } from "./range-plan.ts";
 import { failure } from "./workshop.suite.ts";
 
 /** Small, and never fast enough for one connection. */
-const SMALL: Ranges = { from: 200_000, first: 50_000, part: 60_000, lanes: 4, fast: Infinity };
+const SMALL: Ranges = { from: 200_000, first: 50_000, part: 60_000, least: 60_000, lanes: 4, fast: Infinity };
 const SIZE = 1_000_000;
 
 type Serve = (range: { start: number; end: number } | undefined, response: ServerResponse, count: number) => void;
@@ -201,4 +201,18 @@ test("a cancel ends all connections", async () => {
   const target = memory();
   expect(await failure(fetchFrom(registry.host, target, blobOf(data), { signal: abort.signal }))).toMatchObject({ kind: "cancelled" });
   expect(target.received).toBe(50_000);
+});
+
+test("what is asked for at a time follows the wait for an answer and the speed, within bounds", () => {
+  const ranges = { ...SMALL, least: 10_000 };
+  const pace = new Pace();
+  expect(pace.part(ranges)).toBe(10_000);
+  pace.note({ wait: 90, bytes: 100_000, took: 100 });
+  expect(pace.part(ranges)).toBe(10_000);
+  pace.note({ wait: 2, bytes: 100_000, took: 100 });
+  expect(pace.part(ranges)).toBe(20_000);
+  pace.note({ wait: 30, bytes: 1_000, took: 100 });
+  expect(pace.part(ranges)).toBe(10_000);
+  pace.note({ wait: 30, bytes: 100_000_000, took: 100 });
+  expect(pace.part(ranges)).toBe(60_000);
 });

@@ -3,7 +3,7 @@ import type { Ingest } from "../content/content.ts";
 import type { Repository } from "../distribution/distribution.ts";
 import { pause } from "../distribution/retry.ts";
 import type { Descriptor } from "../oci/image.ts";
-import { type Part, RangePlan, type Ranges, RANGES } from "./range-plan.ts";
+import { Pace, type Part, RangePlan, type Ranges, RANGES } from "./range-plan.ts";
 import { readOrStall, WriteBehind } from "../distribution/read-body.ts";
 
 /** Failures without a byte of progress in a row, where nothing else is said, and failures in all. */
@@ -51,6 +51,7 @@ class Fetch {
   readonly #blob: Descriptor;
   readonly #options: FetchOptions;
   readonly #plan: RangePlan;
+  readonly #pace = new Pace();
   readonly #helpers = new Set<Promise<void>>();
   readonly #stop = new AbortController();
   readonly #helperSignal: AbortSignal;
@@ -78,7 +79,7 @@ class Fetch {
     const speed = (first.end - first.start) / ((performance.now() - began) / 1000);
     if (splits && this.#served && speed < ranges.fast) this.#callHelpers(ranges);
     for (;;) {
-      const part = this.#plan.take(splits && this.#helpers.size > 0 ? ranges.part : Infinity);
+      const part = this.#plan.take(splits && this.#helpers.size > 0 ? this.#pace.part(ranges) : Infinity);
       if (part !== undefined) await this.#persist(part);
       else if (this.#helpers.size > 0) await Promise.race(this.#helpers);
       else return;
@@ -92,14 +93,15 @@ class Fetch {
 
   #callHelpers(ranges: Ranges): void {
     for (let lane = 1; lane < ranges.lanes && this.#plan.left > ranges.part * lane; lane++) {
-      const helper = this.#help(ranges.part).finally(() => this.#helpers.delete(helper));
+      const helper = this.#help(ranges).finally(() => this.#helpers.delete(helper));
       this.#helpers.add(helper);
     }
   }
 
   /** Fetches part after part; leaves at the first failure that brings nothing: the rest is the others'. */
-  async #help(size: number): Promise<void> {
-    for (let part = this.#plan.take(size); part !== undefined; part = this.#plan.take(size)) {
+  async #help(ranges: Ranges): Promise<void> {
+    const next = (): Part | undefined => this.#plan.take(this.#pace.part(ranges));
+    for (let part = next(); part !== undefined; part = next()) {
       try {
         while (part.position < part.end) {
           const before = part.position;
@@ -148,14 +150,16 @@ class Fetch {
 
   /** One connection. It may bring less than the part; that is a failure only where the other side promised more. */
   async #receive(part: Part, signal: AbortSignal): Promise<void> {
+    const asked = performance.now();
     const answer = await this.#open(part, signal);
-    let got = 0;
+    let [got, began] = [0, 0];
     const reader = answer.body.getReader();
     const writes = new WriteBehind((position, piece) => this.#target.place(position, piece));
     try {
       await this.#place(part, answer, signal === this.#helperSignal);
       const promised = Math.min(part.end, answer.end ?? this.#blob.size);
       for (let piece = await readOrStall(reader); piece !== undefined; piece = await readOrStall(reader)) {
+        if (began === 0) began = performance.now();
         if (part.position + piece.length > this.#blob.size)
           throw new LighterError("invalid", `the registry sent more than the ${this.#blob.size} bytes of ${this.#blob.digest}`);
         const taken = piece.subarray(0, part.end - part.position);
@@ -165,6 +169,7 @@ class Fetch {
         this.#options.progress(Math.min(this.#blob.size, this.#target.received));
         if (taken.length < piece.length) break;
       }
+      if (began > 0) this.#pace.note({ wait: began - asked, bytes: got, took: performance.now() - asked });
       if (part.position < promised || got === 0) throw new LighterError("unavailable", "unexpected EOF");
     } finally {
       await reader.cancel().catch(() => undefined);

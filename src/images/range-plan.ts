@@ -11,8 +11,10 @@ export interface Ranges {
   from: number;
   /** So much is fetched first, to see how fast one connection is and whether ranges are served. */
   first: number;
-  /** So much each connection takes at a time. */
+  /** So much each connection takes at a time at most. */
   part: number;
+  /** So much it takes at least. */
+  least: number;
   /** Connections for one blob. */
   lanes: number;
   /** Bytes a second that one connection has to bring to be left alone. */
@@ -23,7 +25,36 @@ export interface Ranges {
  * One connection often gets a small share of what the line carries (its window, a limit of the other side), so that four bring more; where one brings
  * 100 MB a second, unpacking is the slower part. Parts are taken in order, so that unpacking has something to go on with.
  */
-export const RANGES: Ranges = { from: 32 << 20, first: 8 << 20, part: 16 << 20, lanes: 4, fast: 100e6 };
+export const RANGES: Ranges = { from: 32 << 20, first: 8 << 20, part: 16 << 20, least: 512 << 10, lanes: 4, fast: 100e6 };
+
+/** An answer is to take about this many times as long as the wait for its first byte. */
+const WORTH = 10;
+
+/**
+ * How much to ask for at a time: what was asked for still comes in while a killed process dies, and is lost. So as little as the wait for an answer allows,
+ * which for registries nearby is not much.
+ */
+export class Pace {
+  /** Milliseconds from a question to the first byte, at best. */
+  #wait = Infinity;
+  /** Bytes a millisecond lately, the wait included: a small answer says little of the speed, and makes the next one larger. */
+  #rate = 0;
+  #answers = 0;
+
+  /** Tells how an answer came: its first byte after so many milliseconds, all of so many bytes after so many. */
+  note({ wait, bytes, took }: { wait: number; bytes: number; took: number }): void {
+    this.#answers++;
+    this.#wait = Math.min(this.#wait, wait);
+    if (took > 0) this.#rate = bytes / took;
+  }
+
+  /** Bytes to ask for next. */
+  part({ part, least }: Ranges): number {
+    // The first answer had to wait for a connection, too.
+    if (this.#answers < 2) return least;
+    return Math.max(least, Math.min(part, Math.ceil(WORTH * this.#wait * this.#rate)));
+  }
+}
 
 /** Hands out what is missing of a blob, each byte to one connection at a time. */
 export class RangePlan {
