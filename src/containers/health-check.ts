@@ -55,9 +55,10 @@ export async function runCheck(
   const ended = attachment?.ended ?? Promise.resolve();
   if (await endsInTime(ended, probe.timeout / 1e6, options.signal))
     return outcome(execRow(context.needs.state, exec)?.exitCode ?? -1, output.text);
+  // A shell whose command is killed has something to say about that.
+  const said = output.text === "" ? "" : `: ${output.text}`;
   await killCheck(live, exec);
   await endsInTime(ended, KILL_PATIENCE);
-  const said = output.text === "" ? "" : `: ${output.text}`;
   return outcome(-1, `Health check exceeded timeout (${goDuration(probe.timeout)})${said}`);
 }
 
