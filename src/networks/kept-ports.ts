@@ -78,9 +78,10 @@ export class KeptPorts {
 
   /** Binds what neither the keeper nor the daemon has. */
   #hold(rows: readonly PortRow[]): void {
+    const bound = new Set([...this.#context.held.values()].flatMap(({ sockets }) => sockets.map(portKey)));
     for (const row of rows) {
       const { sockets } = heldOf(this.#context, row.container);
-      if (this.has(row) || sockets.some((socket) => portKey(socket) === portKey(row))) continue;
+      if (this.has(row) || bound.has(portKey(row))) continue;
       const held = holdPort(row);
       if (typeof held === "string") portLost(this.#context, row, held);
       else sockets.push({ ...row, fd: held });
@@ -89,9 +90,9 @@ export class KeptPorts {
 
   #leading(container: string, ports: readonly PortRow[]): KeptPort[] {
     const endpoints = new Map(endpointsOf(this.#context.state, container).map((endpoint) => [endpoint.id, endpoint]));
-    const { sockets } = heldOf(this.#context, container);
+    const sockets = new Map(heldOf(this.#context, container).sockets.map((held) => [portKey(held), held.fd]));
     return ports.map((port): KeptPort => {
-      const socket = sockets.find((held) => portKey(held) === portKey(port))?.fd;
+      const socket = sockets.get(portKey(port));
       const [rule] = portRules([port], endpoints);
       return {
         protocol: port.protocol,

@@ -29,8 +29,9 @@ export function reserveBindings(
   });
   if (bindings.length === 0) return;
   const defaultAddress = networkById(tx, endpoint.network)?.config.options[OPTION.hostBinding] ?? "0.0.0.0";
+  const ipv6 = hostHasIPv6();
   for (const binding of bindings) {
-    const addresses = addressesOf(binding, endpoint, defaultAddress);
+    const addresses = addressesOf(binding, endpoint, { defaultAddress, ipv6 });
     const hostPort = takePort(context, tx, binding, addresses, endpoint, sockets);
     for (const hostAddress of addresses) {
       insertPort(tx, {
@@ -49,12 +50,16 @@ export function reserveBindings(
  * The network's default where no address was named, mostly every one of the host, of both families: what the container has no address for is relayed. A
  * host without IPv6 has none of it, and SCTP is not relayed.
  */
-function addressesOf({ hostAddress, protocol }: Binding, endpoint: EndpointRow, defaultAddress: string): string[] {
+function addressesOf(
+  { hostAddress, protocol }: Binding,
+  endpoint: EndpointRow,
+  { defaultAddress, ipv6 }: { defaultAddress: string; ipv6: boolean },
+): string[] {
   if (hostAddress !== "") return [hostAddress];
   if (defaultAddress !== "0.0.0.0") return [defaultAddress];
   const relayed = protocol !== "sctp";
   const four = endpoint.address4 !== undefined || relayed;
-  const six = (endpoint.address6 !== undefined || relayed) && hostHasIPv6();
+  const six = (endpoint.address6 !== undefined || relayed) && ipv6;
   return [...(four ? ["0.0.0.0"] : []), ...(six || !four ? ["::"] : [])];
 }
 
