@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs";
 import { isIP } from "node:net";
 import type { Netlink, NetlinkMessage } from "../linux/netlink.ts";
 import { type Element, HOOK, KEY, NftBatch, compare, dnat, fields, load, lookup, native32, portBytes, verdict } from "../linux/nft.ts";
@@ -43,7 +44,10 @@ export function writeTable(socket: Netlink, table: string, model: FirewallModel)
   declare(batch);
   addNetworks(batch, model.networks);
   guardRules(batch);
-  publishRules(batch);
+  publishRules(
+    batch,
+    model.networks.every(({ bridge }) => routesLoopback(bridge)),
+  );
   networkRules(batch);
   for (const [set, elements] of portElements(model.ports)) batch.elements(set, elements);
   batch.commit(socket);
@@ -93,12 +97,26 @@ function guardRules(batch: NftBatch): void {
   }
 }
 
-function publishRules(batch: NftBatch): void {
+/** Whether packets of 127.0.0.0/8 may leave by a bridge: mostly so, as the bridge was made that way. */
+function routesLoopback(bridge: string): boolean {
+  return ["all", bridge].some((link) => {
+    try {
+      return readFileSync(`/proc/sys/net/ipv4/conf/${link}/route_localnet`, "utf8") === "1\n";
+    } catch {
+      // A bridge that is not there yet, or somebody's whose settings cannot be seen.
+      return link === bridge;
+    }
+  });
+}
+
+function publishRules(batch: NftBatch, loopback: boolean): void {
   for (const chain of ["inward", "local"]) {
     batch.rule(chain, load.destinationType(), compare(LOCAL), verdict({ jump: "publish" }));
   }
   // ::1 cannot be translated: the kernel sends such packets nowhere but to itself.
   batch.rule("publish", ...isFamily(6), load.destination(6), compare(addressBytes({ family: 6, value: 1n })), verdict("return"));
+  // What rules cannot send on reaches the keeper's sockets.
+  if (!loopback) batch.rule("publish", ...isFamily(4), load.destination(4), ...inSubnet(parseSubnet("127.0.0.0/8")), verdict("return"));
   for (const family of FAMILIES) {
     const words = width(family) / 32;
     const at = [load.destination(family), load.protocol(words), load.destinationPort(words + 1), lookup(`ports${family}_at`, { into: 0 })];

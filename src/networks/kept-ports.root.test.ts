@@ -148,4 +148,20 @@ labSuite("published ports with and without a daemon", import.meta.path, (ground)
     expect(readFileSync("/proc/sys/net/ipv4/ip_forward", "utf8")).toBe("0\n");
     ground.daemon = await LabDaemon.open(ground.lab, { dataRoot });
   });
+
+  test("where the host refuses route_localnet, 127.0.0.1 is relayed", async () => {
+    await ground.daemon.networks.restore([]);
+    await sh("mount --bind /proc/sys /proc/sys; mount -o remount,bind,ro /proc/sys");
+    const second = await LabDaemon.open(ground.lab, { bridgeName: "lighter9", table: "lighter_9" });
+    await second.networks.restore([]);
+    const web = await second.run("unrouted", { portBindings: { "80/tcp": [{ HostPort: "8099" }] } });
+    await ground.lab.echo("unrouted", ["tcp:80"], web.namespace);
+    for (const host of ["127.0.0.1", HOST, "::1"])
+      await until(async () => (await ask(undefined, "tcp", host, 8099)).startsWith("unrouted "));
+    expect(await ask(ground.lab.outside, "tcp", HOST, 8099)).toBe(`unrouted ${OUTSIDE}`);
+    await sh("umount /proc/sys");
+    await web.stop();
+    await second.close();
+    second.forget();
+  });
 });

@@ -1,4 +1,4 @@
-import { check, cstr, errno as lastErrno, libc, systemError } from "../linux/libc.ts";
+import { cstr, errno as lastErrno, libc, systemError } from "../linux/libc.ts";
 import { BRIDGE_GROUP } from "./host-gate.ts";
 import { inNamespace, newNamespace, openNamespace } from "../linux/in-namespace.ts";
 import { NETLINK_ROUTE, Netlink, type NetlinkMessage, openNetlink } from "../linux/netlink.ts";
@@ -81,7 +81,8 @@ export function ensureBridge(route: Netlink, spec: BridgeSpec): { adopted: boole
   ];
   if (bridge.mtu !== spec.mtu) messages.unshift(setMtu(spec.name, spec.mtu));
   route.request(messages, `configure bridge "${spec.name}"`);
-  writeSetting(`/proc/sys/net/ipv4/conf/${spec.name}/route_localnet`, ONE);
+  // Where the host refuses, the keeper of ports carries what comes to 127.0.0.1, see firewall.ts.
+  setInside(cstr(`/proc/sys/net/ipv4/conf/${spec.name}/route_localnet`), ONE);
   return { adopted: found !== undefined };
 }
 
@@ -269,19 +270,10 @@ function writeInside(namespace: number, path: string, value: string): void {
   if (errno !== 0) throw systemError("write", errno, `"${value}" to ${path}`);
 }
 
-/** Writes a kernel setting by system calls alone; where the kernel lacks it (IPv6 off), there is nothing to set. */
+/** Writes a kernel setting by system calls alone; where the kernel lacks it (IPv6 off) or refuses, nothing is set. */
 function setInside(path: Uint8Array, value: Uint8Array): void {
   const fd = libc().open(path, O_WRONLY_CLOEXEC, 0);
   if (fd < 0) return;
   libc().write(fd, value, value.length);
   libc().close(fd);
-}
-
-function writeSetting(path: string, value: Uint8Array): void {
-  const fd = check(libc().open(cstr(path), O_WRONLY_CLOEXEC, 0), "open", path);
-  try {
-    check(libc().write(fd, value, value.length), "write", path);
-  } finally {
-    libc().close(fd);
-  }
 }
