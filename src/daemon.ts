@@ -22,6 +22,7 @@ import { applyRegistryKey } from "./engine/registry-keys.ts";
 import { lockFile } from "./linux/flock.ts";
 import { ensureMemory, leaveMemory } from "./linux/memory-directory.ts";
 import { tellServiceManager } from "./linux/service-manager.ts";
+import { parseReach } from "./networks/reach.ts";
 import { openLog, parseLevel } from "./log-output.ts";
 import { parsePoolFlag } from "./networks/pools.ts";
 import { logRejections } from "./rejections.ts";
@@ -154,6 +155,7 @@ function givenConfig(flags: Flags, file: FileConfig): Partial<EngineConfig> {
   if (flags["bridge-name"] !== undefined) given.bridgeName = flags["bridge-name"];
   if (flags.bip !== undefined) given.bip = flags.bip;
   if (flags["default-address-pool"] !== undefined) given.addressPools = flags["default-address-pool"].map(parsePoolFlag);
+  if (flags["published-ports"] !== undefined) given.publishedPorts = parseReach(flags["published-ports"], "--published-ports");
   if (flags["default-runtime"] !== undefined) given.defaultRuntime = flags["default-runtime"];
   if (flags["own-cgroup"] !== undefined) given.ownCgroup = flags["own-cgroup"];
   if (flags.experimental !== undefined) given.experimental = flags.experimental;
@@ -211,6 +213,7 @@ function parseFlags(argv: string[]) {
         "bridge-name": text,
         bip: text,
         "default-address-pool": texts,
+        "published-ports": text,
         "exec-opt": texts,
         "log-driver": text,
         "log-opt": texts,

@@ -15,6 +15,7 @@ import * as images from "./images.ts";
 import { clearLogs, logs } from "./logs.ts";
 import * as mirrors from "./mirrors.ts";
 import * as networks from "./networks.ts";
+import { reachablePorts } from "./reachable-ports.ts";
 import type { Route } from "./router.ts";
 import { allStats, stats } from "./stats.ts";
 import * as system from "./system.ts";
@@ -53,6 +54,7 @@ export const ROUTES: readonly Route[] = [
   route("POST", "/lighter/mirrors", mirrors.add),
   route("DELETE", "/lighter/mirrors", mirrors.remove),
   route("POST", "/lighter/mirrors/test", mirrors.test),
+  route("GET", "/lighter/ports", reachablePorts),
   route("GET", "/lighter/gc", gc.status),
   route("POST", "/lighter/gc", gc.collect),
   route("GET", "/lighter/pins", gc.pins),

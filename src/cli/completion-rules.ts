@@ -36,6 +36,7 @@ const ARGUMENTS: Readonly<Record<string, { rule: Rule }>> = {
   ...each("exec", first(containers("running"))),
   ...each("stop kill wait", () => containers("running", "paused", "restarting")),
   ...each("pause", () => containers("running")),
+  ...each("ports", first(containers("running"))),
   ...each("unpause", () => containers("paused")),
   ...each("start", () => containers(...STOPPED)),
   ...each("rm", () => containers(...STOPPED)),

@@ -17,6 +17,7 @@ export const TABLE: Readonly<Record<string, Entry>> = {
   ps: { help: "Show containers", load: async () => (await import("./ps.ts")).ps },
   pull: { help: "Fetch an image from a registry", load: async () => (await import("./pull.ts")).pull },
   "image pull": { help: "Fetch an image from a registry", load: async () => (await import("./pull.ts")).pull },
+  ports: { help: "Show published ports and what the outside can reach", load: async () => (await import("./list-ports.ts")).listPorts },
   gc: { help: "Remove images that nothing needs, by a policy", load: async () => (await import("./gc.ts")).gc },
   search: { help: "Look for repositories in a registry", load: async () => (await import("./search.ts")).search },
   "manifest annotate": {

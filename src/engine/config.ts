@@ -5,6 +5,8 @@ import { validateLogging } from "../containers/log-options.ts";
 import { parseBytes } from "../base/units.ts";
 import type { ContainerDefaults } from "../containers/container-defaults.ts";
 import { type AddressPool, parsePools } from "../networks/pools.ts";
+import { type Reach } from "../networks/firewall.ts";
+import { DEFAULT_REACH, parseReach } from "../networks/reach.ts";
 import { DEFAULT_ADDRESS_POOLS } from "../networks/subnets.ts";
 import { parseAutomaticGc, type AutomaticGc } from "../images/gc-policy.ts";
 import { parseRegistryConfig, type RegistryConfig as ServedRegistry } from "../registry/config.ts";
@@ -22,6 +24,8 @@ export interface EngineConfig extends RegistryConfig {
   bridgeName: string;
   bip: string | undefined;
   addressPools: readonly AddressPool[];
+  /** Who reaches published ports from outside of the host where a network says nothing of it. */
+  publishedPorts: Reach;
   /** nftables table and parent cgroup: `lighter` for the default data root, else with a suffix, so that daemons do not meet. */
   scope: string;
   cgroupParent: string;
@@ -81,6 +85,7 @@ export function completeConfig(given: Partial<EngineConfig>): EngineConfig {
     execRoot: DEFAULT_EXEC_ROOT,
     bip: undefined,
     addressPools: DEFAULT_ADDRESS_POOLS,
+    publishedPorts: DEFAULT_REACH,
     scope,
     cgroupParent: `/${scope}`,
     cgroupDriver: "auto",
@@ -187,6 +192,7 @@ function fromJson(json: Record<string, unknown>, path: string): FileConfig {
     "exec-root": (value, key) => (engine.execRoot = text(key, value)),
     bridge: (value, key) => (engine.bridgeName = text(key, value)),
     bip: (value, key) => (engine.bip = text(key, value)),
+    "published-ports": (value, key) => (engine.publishedPorts = parseReach(text(key, value), key)),
     "default-address-pools": (value) => (engine.addressPools = parsePools(value)),
     "exec-opts": (value, key) => texts(key, value).forEach((option) => applyExecOption(engine, option)),
     runtimes: (value) => (engine.runtimes = value as EngineConfig["runtimes"]),

@@ -104,7 +104,7 @@ export async function systemInfo({
       : { DefaultAddressPools: config.addressPools.map(({ base, size }) => ({ Base: base, Size: size })) }),
     CDISpecDirs: config.containers.cdiSpecDirs,
     ...(described.length > 0 ? { DiscoveredDevices: described.map((ID) => ({ Source: "cdi", ID })) } : {}),
-    FirewallBackend: { Driver: "nftables" },
+    FirewallBackend: { Driver: "nftables", Info: [["PublishedPorts", config.publishedPorts]] },
     Warnings: [
       ...warnings(runtime),
       ...networks.warnings().map((sentence) => `WARNING: ${sentence}`),

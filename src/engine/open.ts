@@ -81,7 +81,12 @@ export async function openEngine(given: EngineConfig): Promise<Engine> {
     ...(config.signaturePolicy !== undefined && { signaturePolicy: { path: config.signaturePolicy, required: true } }),
     needs: { users: usersOfImage(state), builtin: config.builtinRegistry ? registry : undefined },
   });
-  const networks = await openNetworks({ state, needs: { container: containerOf(state), placeHelper: (pid) => runtime.placeHelper(pid) }, options: networkOptions(config) });
+  const networkSettings = networkOptions(config);
+  const networks = await openNetworks({
+    state,
+    needs: { container: containerOf(state), placeHelper: (pid) => runtime.placeHelper(pid) },
+    options: networkSettings,
+  });
   const volumes = openVolumes({ state, content, distribution, dataRoot });
   config.containers = { ...config.containers, nofile: inheritedNofile(), appArmorProfile: await loadDefaultProfile() };
   const noOverlay = await trial;
@@ -131,7 +136,10 @@ export async function openEngine(given: EngineConfig): Promise<Engine> {
         config.experimental,
         runtime.records().map(({ name, version }) => ({ name, version })),
       ),
-    reload: (file) => reloadConfig({ config, state, runtime, distribution, containers: options }, file),
+    reload: async (file) => {
+      await reloadConfig({ config, state, runtime, distribution, containers: options }, file);
+      await networks.reconfigure({ reach: config.publishedPorts });
+    },
     diskUsage: (query) => diskUsage({ containers, images, volumes, content, dataRoot }, query),
     async [Symbol.asyncDispose]() {
       endTrimming();
@@ -179,6 +187,7 @@ function networkOptions(config: EngineConfig): NetworksOptions {
     bridgeName: config.bridgeName,
     table: config.scope,
     addressPools: config.addressPools,
+    reach: config.publishedPorts,
     bip: config.bip,
     poolSize: config.networkPool,
   };

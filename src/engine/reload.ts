@@ -2,6 +2,7 @@ import { hostname } from "node:os";
 import type { ContainersOptions } from "../containers/needs.ts";
 import type { Distribution, DistributionOptions } from "../distribution/distribution.ts";
 import type { Runtime } from "../runtime/runtime.ts";
+import { DEFAULT_REACH } from "../networks/reach.ts";
 import { appendEvent } from "../state/events.ts";
 import type { State } from "../state/state.ts";
 import type { EngineConfig } from "./config.ts";
@@ -54,6 +55,7 @@ export async function reloadConfig(
   for (const key of RESET) Object.assign(next, { [key]: given[key] ?? REGISTRY_DEFAULTS[key] });
   await runtime.configure({ runtimes: next.runtimes, defaultRuntime: next.defaultRuntime });
   Object.assign(config, next);
+  config.publishedPorts = given.publishedPorts ?? DEFAULT_REACH;
   config.gc = given.gc ?? NO_GC;
   containers.defaultRuntime = config.defaultRuntime ?? "";
   containers.defaultShmSize = config.shmSize;

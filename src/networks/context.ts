@@ -4,7 +4,7 @@ import { messageOf } from "../base/errors.ts";
 import type { State, Tx } from "../state/state.ts";
 import type { AddressBook } from "./address-book.ts";
 import { macOf, parseAddress, parseSubnet } from "./addresses.ts";
-import type { FirewallModel } from "./firewall.ts";
+import type { FirewallModel, Reach } from "./firewall.ts";
 import type { NetworkRules } from "./network-rules.ts";
 import { OPTION, gatewayMode, isOn, trustedLinks } from "./bridge-options.ts";
 import { interfaceSettings, linkLocalAddresses, settingPath } from "./endpoint-options.ts";
@@ -18,9 +18,10 @@ import type { NetworksOptions } from "./networks.ts";
 import { isRouted, parentOf } from "./parent.ts";
 import type { HeldPort } from "./port-sockets.ts";
 import type { KeptPorts } from "./kept-ports.ts";
+import { reachOf } from "./reach.ts";
 import type { Resolver } from "./resolver.ts";
 import type { Pool } from "./pool.ts";
-import { type EndpointRow, type NetworkRow, allEndpoints, allNetworks, allPorts, portRules } from "./rows.ts";
+import { type EndpointRow, type NetworkRow, allEndpoints, allNetworks, allPorts, networkById, portRules } from "./rows.ts";
 
 /** A namespace of the default bridge that waits for a container: everything in it is set. */
 export interface ReadySandbox {
@@ -156,6 +157,7 @@ export function firewallModel(context: Context): FirewallModel {
     ports: portRules(
       allPorts(context.state).filter((port) => context.open.has(port.container)),
       places,
+      networkReach(context),
     ),
     reach: context.options.reach ?? "firewall",
   };
@@ -174,6 +176,11 @@ function rulesOf({ bridge, config }: NetworkRow): NetworkRules[] {
       trusted: trustedLinks(config.options),
     },
   ];
+}
+
+/** The policy for published ports of a network, where it has its own. */
+export function networkReach(context: Context): (network: string) => Reach | undefined {
+  return (network) => reachOf(networkById(context.state, network)?.config.options ?? {});
 }
 
 /** Writes the whole table anew from the rows. */

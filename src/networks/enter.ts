@@ -1,6 +1,6 @@
 import { shortId } from "../base/ids.ts";
 import { libc } from "../linux/libc.ts";
-import { type Context, heldOf, rewriteTable, wireOf } from "./context.ts";
+import { type Context, heldOf, networkReach, rewriteTable, wireOf } from "./context.ts";
 import { refreshEgress } from "./egress.ts";
 import { isLimited } from "./egress-places.ts";
 import { gatewayOf } from "./gateways.ts";
@@ -77,7 +77,7 @@ export function closeNamespace(context: Context, container: string): void {
 async function openPorts(context: Context, container: string, endpoints: EndpointRow[]): Promise<void> {
   const ports = portsOf(context.state, container);
   if (ports.length === 0) return;
-  const rules = portRules(ports, new Map(endpoints.map((endpoint) => [endpoint.id, endpoint])));
+  const rules = portRules(ports, new Map(endpoints.map((endpoint) => [endpoint.id, endpoint])), networkReach(context));
   context.open.add(container);
   await context.keeper.hand(container);
   try {

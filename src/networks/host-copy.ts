@@ -12,8 +12,8 @@ const ANONYMOUS = 1;
 const OBJECT = 64;
 /** No table of nft's users can be called so. */
 const CLOSED = ".closed";
-/** Attributes of a set that the kernel gives and does not take: its id and handle. */
-const NOT_SENT = new Set([1, 2, 3, 10, 16]);
+/** Attributes of a set that make it what it is (`NFTA_SET_*`): types, lengths, policy, description, time-outs, user data, expressions. */
+const SENT = new Set([4, 5, 6, 7, 8, 9, 11, 12, 13, 17, 18]);
 
 /** A table of ours in which ports are asked for. */
 export interface Copy {
@@ -175,9 +175,10 @@ class Plan {
       if ((set.flags & OBJECT) !== 0) this.doubts.sets.add(keyOfSet(set));
       if (this.doubts.sets.has(keyOfSet(set))) continue;
       const batch = new NftBatch(table, host.family);
-      const same = set.attributes.filter(([type]) => !NOT_SENT.has(type)).map(([type, value]) => attribute(type, value));
+      const same = set.attributes.filter(([type]) => SENT.has(type)).map(([type, value]) => attribute(type, value));
       batch.raw("newSet", NLM_F.create, text(2, set.name), be32(3, set.flags & ~ANONYMOUS), be32(10, ++id), ...same);
-      for (const list of set.elements) batch.raw("newElement", NLM_F.create, text(2, set.name), nest(3, list));
+      for (const list of set.elements.filter(({ length }) => length > 0))
+        batch.raw("newElement", NLM_F.create, text(2, set.name), nest(3, list));
       this.#take(batch, { set: keyOfSet(set) });
     }
   }

@@ -5,7 +5,6 @@ import { labSuite } from "./lab-suite.ts";
 labSuite("the host's firewall", import.meta.path, (ground) => {
   let web: LabContainer | undefined;
   let count = 0;
-  const fromOutside = (port = 8080): Promise<string> => ask(ground.lab.outside, "tcp", HOST, port);
   const reached = `web ${OUTSIDE}`;
 
   /** A container with a server behind each port. */
@@ -17,10 +16,20 @@ labSuite("the host's firewall", import.meta.path, (ground) => {
   }
 
   /** Waits until the outside gets an answer, or none. */
-  async function becomes(answer: string, port = 8080): Promise<void> {
+  async function becomes(answer: string, port = 8080, host = HOST): Promise<void> {
+    const deadline = performance.now() + 10_000;
     let last = "";
-    for (let tries = 0; tries < 20; tries++) if ((last = await fromOutside(port)) === answer) return;
-    expect(last).toBe(answer);
+    do {
+      if ((last = await ask(ground.lab.outside, "tcp", host, port)) === answer) return;
+      await Bun.sleep(20);
+    } while (performance.now() < deadline);
+    expect(`${port}: ${last}`).toBe(`${port}: ${answer}`);
+  }
+
+  /** Published ports, what is reached of them, and why. */
+  async function told(families = /\./): Promise<[string, string, string][]> {
+    const answers = (await ground.daemon.networks.reachable()).filter(({ hostAddress }) => families.test(hostAddress));
+    return answers.map(({ hostAddress, hostPort, reach, why }) => [`${hostAddress}:${hostPort}`, reach, why]);
   }
 
   afterEach(async () => {
@@ -42,6 +51,105 @@ labSuite("the host's firewall", import.meta.path, (ground) => {
     await sh("nft flush chain inet mine in");
     await becomes("nothing");
   });
+
+  test("rules for some senders alone, in sets, maps and chains", async () => {
+    await sh(`nft '
+      table inet mine {
+        set friends { type ipv4_addr; flags interval; elements = { 198.51.100.0/24, ${OUTSIDE} }; }
+        map doors { type inet_service : verdict; elements = { 8080 : goto guests, 8081 : accept }; }
+        chain guests { ip saddr @friends accept; log prefix "shut "; reject with tcp reset
+          }
+        chain in { type filter hook input priority 0; policy drop; ct state vmap { established : accept, invalid : drop }; iifname lo accept
+          tcp dport vmap @doors; tcp dport { 8000-8079, 8082 } limit rate 100/second accept; meta skuid 0 accept
+          }
+      }
+      table ip6 mine { chain in { type filter hook input priority 5; policy drop; }; }'`);
+    await start("8080", "8081", "8082", "8083");
+    for (const port of [8080, 8081, 8082]) await becomes(reached, port);
+    await becomes("nothing", 8083);
+    expect(await told()).toEqual([
+      ["0.0.0.0:8080", "restricted", expect.stringContaining('only from set "friends", by inet mine guests')],
+      ["0.0.0.0:8081", "open", expect.stringContaining("let in by inet mine in")],
+      ["0.0.0.0:8082", "restricted", expect.stringContaining("only at a limited rate, by inet mine in")],
+      ["0.0.0.0:8083", "unclear", expect.stringContaining("cannot be judged: meta skuid")],
+    ]);
+    await sh(`nft delete element inet mine friends '{ ${OUTSIDE} }'`);
+    await becomes("nothing");
+    await becomes(reached, 8081);
+  });
+
+  test("iptables-nft, with old matches and REJECT", async () => {
+    await sh(`iptables -P INPUT DROP; iptables -A INPUT -m conntrack --ctstate ESTABLISHED,RELATED -j ACCEPT; iptables -A INPUT -i lo -j ACCEPT
+      iptables -N web; iptables -A INPUT -p tcp -j web; iptables -A web -p tcp -m multiport --dports 8080,9000:9002 -m comment --comment "the web" -j ACCEPT
+      iptables -A web -s ${OUTSIDE}/32 -p tcp --dport 8081 -m recent --name seen --set -j ACCEPT; iptables -A web -p tcp --dport 8082 -j REJECT --reject-with tcp-reset`);
+    await start("8080", "8081", "8082", "8083");
+    for (const port of [8080, 8081]) await becomes(reached, port);
+    for (const port of [8082, 8083]) await becomes("nothing", port);
+    expect(await told()).toEqual([
+      ["0.0.0.0:8080", "open", expect.stringContaining("let in by ip filter web")],
+      ["0.0.0.0:8081", "restricted", expect.stringContaining(`only from ${OUTSIDE} and at a limited rate`)],
+      ["0.0.0.0:8082", "closed", expect.stringContaining("closed by ip filter web")],
+      ["0.0.0.0:8083", "closed", "closed by the policy of ip filter INPUT"],
+    ]);
+    await sh("iptables -F INPUT");
+    await becomes("nothing");
+    await sh("iptables -P INPUT ACCEPT");
+    await becomes(reached);
+  });
+
+  test("IPv6, and a port on one address", async () => {
+    await sh(
+      `ip -6 addr add 2001:db8::1/64 dev out0 nodad; nsenter --net=${ground.lab.outside} ip -6 addr add 2001:db8::2/64 dev in0 nodad`,
+    );
+    await sh(`nft 'table ip6 mine { chain in { type filter hook input priority 0; policy drop; meta l4proto ipv6-icmp accept; ct state established accept; }; }'
+      nft 'table ip mine { chain in { type filter hook input priority 0; policy drop; ip daddr ${HOST} tcp dport 8091 accept; }; }'`);
+    const plain = { driver: "bridge", internal: false, attachable: false, options: {}, labels: {}, enableIPv4: true, enableIPv6: true };
+    await ground.daemon.networks.create({ ...plain, name: "six", ipam: { config: [{ subnet: "fd00:6::/64" }] } });
+    const portBindings = { "80/tcp": [{ HostPort: "8090" }, { HostIp: HOST, HostPort: "8091" }] };
+    web = await ground.daemon.run("six", { mode: "six", portBindings });
+    await ground.lab.echo("web", ["tcp:80"], web.namespace);
+    await becomes(reached, 8091);
+    await becomes("nothing", 8090);
+    expect(await ask(ground.lab.outside, "tcp", "2001:db8::1", 8090)).toBe("nothing");
+    await sh("nft add rule ip6 mine in tcp dport 8090 accept");
+    await becomes("web 2001:db8::2", 8090, "2001:db8::1");
+    expect((await told(/./)).map(([, reach]) => reach)).toEqual(["closed", "open", "open"]);
+  });
+
+  test("policies: open asks nobody, loopback lets nobody in", async () => {
+    await sh("nft 'table inet mine { chain in { type filter hook input priority 0; policy drop; }; }'");
+    await start("8080");
+    await becomes("nothing");
+    await ground.daemon.networks.reconfigure({ reach: "open" });
+    await becomes(reached);
+    await sh("nft delete table inet mine");
+    await ground.daemon.networks.reconfigure({ reach: "loopback" });
+    await becomes("nothing");
+    expect(await ask(undefined, "tcp", HOST, 8080)).toStartWith("web ");
+    expect(await told()).toEqual([["0.0.0.0:8080", "closed", expect.stringContaining("loopback")]]);
+    await ground.daemon.networks.reconfigure({ reach: "firewall" });
+    await becomes(reached);
+    await web?.stop();
+    const plain = { driver: "bridge", internal: false, attachable: false, labels: {}, enableIPv4: true, enableIPv6: false, ipam: {} };
+    await ground.daemon.networks.create({ ...plain, name: "hidden", options: { "lighter.published-ports": "loopback" } });
+    web = await ground.daemon.run("hidden", { mode: "hidden", portBindings: { "80/tcp": [{ HostPort: "8080" }] } });
+    await ground.lab.echo("web", ["tcp:80"], web.namespace);
+    await becomes("nothing");
+    expect(await ask(undefined, "tcp", HOST, 8080)).toStartWith("web ");
+  });
+
+  test.if(Bun.which("iptables-legacy") !== null)(
+    "rules of the old packet filter cannot be read: what they may forbid is closed",
+    async () => {
+      await start("8080");
+      await becomes(reached);
+      await sh("iptables-legacy -A INPUT -p tcp --dport 22 -j ACCEPT");
+      await becomes("nothing");
+      expect(await told()).toEqual([["0.0.0.0:8080", "unclear", expect.stringContaining("iptables-legacy filter")]]);
+      await sh("iptables-legacy -F INPUT");
+      await becomes(reached);
+    },
+  );
 
   test("our tables come back", async () => {
     await start("8080");

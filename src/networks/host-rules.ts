@@ -5,6 +5,7 @@ import { readRuleset } from "../linux/nft-read.ts";
 import { legacyInputTables } from "../linux/xtables-legacy.ts";
 import type { FirewallModel, PortRule, Reach } from "./firewall.ts";
 import { type Copies, type Copy, type GateModel, copyName, shutAll, writeCopies } from "./host-copy.ts";
+import { type Judgement, judge } from "./host-judge.ts";
 import { gatePorts } from "./host-gate.ts";
 import { fingerprint } from "./host-fingerprint.ts";
 import { type HostTable, hostTables } from "./host-snapshot.ts";
@@ -37,9 +38,10 @@ export class HostRules {
     this.#socket = socket;
   }
 
-  /** What stands in the kernel, and the host's rules that it was made from. */
-  get standing(): { copies: Copies; tables: HostTable[]; reach: Reach } | undefined {
-    return this.#copies === undefined ? undefined : { copies: this.#copies, tables: this.#tables, reach: this.#reach };
+  /** What the host's rules say about ports; undefined before they were read. */
+  judge(ports: readonly PortRule[]): Judgement[] | undefined {
+    const copies = this.#copies;
+    return copies === undefined ? undefined : ports.map((port) => judge(copies, this.#tables, port));
   }
 
   /** Copies the host's rules anew and asks them about the model's ports. */
@@ -102,7 +104,7 @@ export class HostRules {
   }
 
   #isOurs(table: string): boolean {
-    return table === this.#own || table.startsWith(copyName(this.#own, ""));
+    return table === this.#own || table.startsWith(copyName(this.#own, "")) || table === `${this.#own}_egress`;
   }
 
   #isPolled(): boolean {

@@ -1,6 +1,7 @@
 import type { EgressPorts } from "./egress-rules.ts";
 import type { EgressAddress, EgressModel } from "./egress-table.ts";
 import type { FirewallModel, PortRule } from "./firewall.ts";
+import type { Judgement } from "./host-judge.ts";
 import type { HostChange } from "./host-rules.ts";
 import type { KeeperAnswer, KeptPort } from "./port-records.ts";
 import type { HostPort } from "./port-sockets.ts";
@@ -103,6 +104,8 @@ export interface Jobs {
   /** Opens the descriptor that gets readable when somebody changes the host's rules. */
   listenToRules: [undefined, number];
   /** Looks at what somebody changed, and asks the host's rules as they are now about published ports. */
+  /** What the host's rules say about ports; undefined before they were read. */
+  judgePorts: [PortRule[], Judgement[] | undefined];
   lookAtRules: [undefined, HostChange];
   /** Opens the descriptor that gets readable when something happens to links. */
   listenToLinks: [undefined, number];

@@ -57,6 +57,7 @@ const does: { [Name in keyof Jobs]: (argument: Jobs[Name][0]) => Jobs[Name][1] }
     dropTable(nft, table);
   },
   listenToRules: () => host.listen(),
+  judgePorts: (ports) => host.judge(ports),
   lookAtRules: () => host.look(),
   writeEgress: ({ table, model }) => writeEgress(nft, table, model),
   allowEgress: ({ table, addresses }) => allowAddresses(nft, table, addresses),

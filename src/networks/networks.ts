@@ -1,5 +1,6 @@
 import type { EndpointSettings, Network, NetworkingConfig, NetworkInspect, PortMap } from "../wire/engine-api.ts";
 import type { Filters } from "../wire/filters.ts";
+import type { PortReach } from "../wire/port-reach.ts";
 import type { Reach } from "./firewall.ts";
 import type { Reader, Tx } from "../state/state.ts";
 import type { AddressPool } from "./pools.ts";
@@ -103,6 +104,11 @@ export interface Networks {
 
   /** What a user should know of networks: published ports that another program has taken, as sentences. */
   warnings(): string[];
+  /** Takes over settings that may change while the daemon runs. */
+  reconfigure(options: Required<Pick<NetworksOptions, "reach">>): Promise<void>;
+  /** What the outside reaches of published ports, and why. */
+  reachable(containerId?: string): Promise<PortReach[]>;
+
   list(filters: Filters): Network[];
   inspect(reference: string, options?: { verbose?: boolean }): NetworkInspect;
   create(options: NetworkCreateOptions): Promise<{ id: string; warning: string }>;
@@ -148,6 +154,6 @@ export interface NetworksOptions {
   bip: string | undefined;
   /** How many namespaces of the default bridge are kept ready. */
   poolSize: number;
-  /** Who reaches published ports from outside of the host where nothing else is said: `firewall` if undefined. May be changed while it runs. */
+  /** Who reaches published ports from outside of the host where nothing else is said: `firewall` if undefined. */
   reach?: Reach;
 }

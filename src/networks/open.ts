@@ -8,7 +8,7 @@ import { BridgeWatch } from "./bridge-watch.ts";
 import { checkRequest } from "./check.ts";
 import { clearHost } from "./clear-host.ts";
 import { connect, disconnect } from "./connect.ts";
-import { type Context, type ReadySandbox, newHostName, wireOf } from "./context.ts";
+import { type Context, type ReadySandbox, newHostName, rewriteTable, wireOf } from "./context.ts";
 import { create } from "./create.ts";
 import { closeEgress } from "./egress.ts";
 import { noEgress } from "./egress-state.ts";
@@ -30,6 +30,7 @@ import { prune, remove } from "./remove.ts";
 import { closeResolver } from "./resolve.ts";
 import { reserve } from "./reserve.ts";
 import { restore } from "./restore.ts";
+import { reachable } from "./reachable.ts";
 import { type EndpointRow, networkById } from "./rows.ts";
 import { settings, summaries } from "./settings.ts";
 
@@ -56,6 +57,12 @@ export async function openNetworks(parts: { state: State; needs: NetworksNeeds; 
     settings: (reader, container, asked) => settings(context, reader, container, asked),
     summaries: () => summaries(context.state),
     warnings: () => [...context.lost.values()],
+    reconfigure: async ({ reach }) => {
+      if (context.options.reach === reach) return;
+      context.options.reach = reach;
+      await rewriteTable(context);
+    },
+    reachable: (container) => reachable(context, container),
     list: (filters) => list(context.state, filters),
     inspect: (reference) => inspect(context, reference),
     create: (options) => create(context, options),

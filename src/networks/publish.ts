@@ -1,7 +1,7 @@
 import { messageOf } from "../base/errors.ts";
 import type { Tx } from "../state/state.ts";
 import { type Binding, bindingsOf } from "./bindings.ts";
-import { type Context, heldOf, onRollback, rewriteTable } from "./context.ts";
+import { type Context, heldOf, networkReach, onRollback, rewriteTable } from "./context.ts";
 import type { NetworkRequest } from "./networks.ts";
 import { portKey } from "./port-records.ts";
 import { dropPort, holdPort } from "./port-sockets.ts";
@@ -80,8 +80,8 @@ async function apply(context: Context, container: string, change: { gone: PortRo
   const stay = new Set(portsOf(context.state, container).map(portKey));
   await context.keeper.take(change.gone.filter((port) => !stay.has(portKey(port))));
   await context.keeper.hand(container);
-  const remove = portRules(change.gone, endpoints);
-  const add = portRules(change.added, endpoints);
+  const remove = portRules(change.gone, endpoints, networkReach(context));
+  const add = portRules(change.added, endpoints, networkReach(context));
   if (remove.length + add.length === 0) return;
   try {
     await context.kernel.do("changePorts", { table: context.options.table, add, remove });

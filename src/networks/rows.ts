@@ -2,7 +2,7 @@ import { LighterError } from "../base/errors.ts";
 import type { Nanoseconds } from "../base/clock.ts";
 import type { Reader, Tx } from "../state/state.ts";
 import type { EndpointSettings } from "../wire/engine-api.ts";
-import type { PortRule } from "./firewall.ts";
+import type { PortRule, Reach } from "./firewall.ts";
 
 /** A network's configuration as stored. */
 export interface NetworkConfig {
@@ -256,13 +256,19 @@ export function portHolder(reader: Reader, port: { protocol: string; hostAddress
   )?.container;
 }
 
-/** The rules of published ports: with the container's address of the family that the host address has, else its other one (which no rule carries). */
-export function portRules(ports: readonly PortRow[], endpoints: ReadonlyMap<string, EndpointRow>): PortRule[] {
+/** The rules of published ports, under the policy of their network where that has one: with the container's address of the family that the host address has, else its other one (which no rule carries). */
+export function portRules(
+  ports: readonly PortRow[],
+  endpoints: ReadonlyMap<string, EndpointRow>,
+  reachOf: (network: string) => Reach | undefined = () => undefined,
+): PortRule[] {
   return ports.flatMap(({ protocol, hostAddress, hostPort, containerPort, endpoint }) => {
     const place = endpoints.get(endpoint ?? "");
     const [first, second] = hostAddress.includes(":") ? [place?.address6, place?.address4] : [place?.address4, place?.address6];
     const address = first ?? second;
-    return address === undefined ? [] : [{ protocol, hostAddress, hostPort, address, port: containerPort }];
+    if (place === undefined || address === undefined) return [];
+    const reach = reachOf(place.network);
+    return [{ protocol, hostAddress, hostPort, address, port: containerPort, ...(reach && { reach }) }];
   });
 }
 
