@@ -17,30 +17,36 @@ export function bootId(): string {
 
 /** Names a running process; undefined when there is none (a zombie still counts). */
 export function nameProcess(pid: number): ProcessName | undefined {
-  const startTime = statField(pid, 22);
+  const startTime = statFields(pid)?.[START_TIME];
   return startTime === undefined ? undefined : { pid, startTime: Number(startTime), bootId: bootId() };
 }
 
 /** Whether exactly this process still exists and is not a zombie. */
 export function isAlive(name: ProcessName): boolean {
   if (name.bootId !== bootId()) return false;
-  const state = statField(name.pid, 3);
-  if (state === undefined || state === "Z" || state === "X") return false;
-  return Number(statField(name.pid, 22)) === name.startTime;
+  const fields = statFields(name.pid);
+  if (fields === undefined || fields[STATE] === "Z" || fields[STATE] === "X") return false;
+  return Number(fields[START_TIME]) === name.startTime;
 }
 
 /** The wait status of a process that has ended and is not reaped yet; undefined in any other case, and where we may not look. */
 export function zombieStatus(name: ProcessName): number | undefined {
-  if (name.bootId !== bootId() || statField(name.pid, 3) !== "Z" || Number(statField(name.pid, 22)) !== name.startTime) return undefined;
-  const status = statField(name.pid, 52);
+  const fields = name.bootId === bootId() ? statFields(name.pid) : undefined;
+  if (fields?.[STATE] !== "Z" || Number(fields[START_TIME]) !== name.startTime) return undefined;
+  const status = fields[EXIT_CODE];
   return status === undefined ? undefined : Number(status);
 }
 
-/** A field of `/proc/<pid>/stat` by its number in proc(5), 3 or above (the name in field 2 may hold anything). */
-function statField(pid: number, field: number): string | undefined {
+/** Fields of `/proc/<pid>/stat` by their numbers in proc(5), from the third one on. */
+const STATE = 0;
+const START_TIME = 22 - 3;
+const EXIT_CODE = 52 - 3;
+
+/** The fields of `/proc/<pid>/stat` behind the name, which may hold anything. Read once for all that is asked: the kernel makes it up anew each time. */
+function statFields(pid: number): string[] | undefined {
   try {
     const text = readFileSync(`/proc/${pid}/stat`, "latin1");
-    return text.slice(text.lastIndexOf(")") + 2).split(" ")[field - 3];
+    return text.slice(text.lastIndexOf(")") + 2).split(" ");
   } catch {
     return undefined;
   }
