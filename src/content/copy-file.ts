@@ -13,9 +13,11 @@ import {
   S_IFCHR,
   S_IFLNK,
   S_IFREG,
+  statFd,
   truncateTo,
   writeAt,
 } from "../linux/files.ts";
+import { ERRNO, systemError } from "../linux/libc.ts";
 import type { ByteString, TarEntry, TarType } from "../oci/tar-entry.ts";
 import { xattrsOf } from "./lower.ts";
 import { applyMetadata, createFile, createSpecial, metadataOf } from "./make-entry.ts";
@@ -30,7 +32,7 @@ export function copyFileAt(fromDir: number, fromName: ByteString, stat: FileStat
     must(createSpecial(toDir, toName, specialEntry(fromDir, fromName, stat, xattrs)), "create", toName);
     return stat.blocks;
   }
-  const from = must(openAt(fromDir, fromName, O.RDONLY | O.NOFOLLOW), "openat", fromName);
+  const from = openSame(fromDir, fromName, stat);
   let to = -1;
   try {
     to = must(createFile(toDir, toName), "openat", toName);
@@ -41,6 +43,15 @@ export function copyFileAt(fromDir: number, fromName: ByteString, stat: FileStat
     close(from);
     if (to >= 0) close(to);
   }
+}
+
+/** Opens the file that was looked at: something else put in its place meanwhile (a fifo would keep us for ever) is an error. */
+function openSame(dir: number, name: ByteString, stat: FileStat): number {
+  const fd = must(openAt(dir, name, O.RDONLY | O.NOFOLLOW | O.NONBLOCK | O.NOCTTY), "openat", name);
+  const is = statFd(fd);
+  if (typeof is !== "number" && is.type === S_IFREG && is.inode === stat.inode && is.device === stat.device) return fd;
+  close(fd);
+  throw systemError("open", ERRNO.ESTALE, Buffer.from(name, "latin1").toString("utf8"));
 }
 
 function specialEntry(dir: number, name: ByteString, stat: FileStat, xattrs: Map<string, Uint8Array>): TarEntry {

@@ -6,6 +6,7 @@ import {
   must,
   O,
   openAt,
+  openInRoot,
   readDirectory,
   S_IFDIR,
   S_IFSOCK,
@@ -21,7 +22,7 @@ import type { JobContext } from "./job.ts";
 import { xattrsOf } from "./lower.ts";
 import { applyMetadata, metadataOf } from "./make-entry.ts";
 import { turns } from "./tree.ts";
-import { HERE } from "./tree-path.ts";
+import { baseOf, HERE, parentOf } from "./tree-path.ts";
 
 /** Where to copy from and to. */
 export interface CopyArgs extends PlaceInRoot {
@@ -93,12 +94,34 @@ class TreeCopy {
     try {
       for (const { name: child } of readDirectory(from)) {
         await this.#turn();
-        await this.#entry(from, child, to, path === "" ? child : `${path}/${child}`);
+        await this.#steady(from, child, to, path === "" ? child : `${path}/${child}`);
       }
       const stat = statFd(from);
       if (typeof stat !== "number") applyMetadata(to, metadataOf(this.#owned(stat), xattrsOf(from, "")), name);
     } finally {
       close(from);
+    }
+  }
+
+  /** As {@link #entry}, again where the source was replaced or removed meanwhile: others may work in it. */
+  async #steady(from: number, name: ByteString, to: number, path: ByteString, tries = 100): Promise<void> {
+    try {
+      await this.#entry(from, name, to, path);
+    } catch (error) {
+      const { code } = error as { code?: string };
+      const gone = code === "ESTALE" || (code === "ENOENT" && typeof statAt(from, name) === "number");
+      if (!gone || tries === 0) throw error;
+      await this.#steady(from, name, to, path, tries - 1);
+    }
+  }
+
+  /** Others may write to the target meanwhile: links of theirs on the way to the first name do not lead out of it. */
+  #link(first: ByteString, to: number, name: ByteString): void {
+    const parent = must(openInRoot(this.#target, parentOf(first), O.PATH | O.DIRECTORY), "openat2", first);
+    try {
+      must(linkAt(parent, baseOf(first), to, name), "linkat", first);
+    } finally {
+      close(parent);
     }
   }
 
@@ -122,10 +145,12 @@ class TreeCopy {
       }
       return;
     }
-    if (typeof statAt(to, name) !== "number") return;
     const key = `${stat.device}:${stat.inode}`;
     const first = stat.links > 1 ? this.#links.get(key) : undefined;
-    if (first !== undefined) must(linkAt(this.#target, first, to, name), "linkat", path);
+    const there = typeof statAt(to, name) !== "number";
+    if (there && stat.links > 1 && first === undefined) this.#links.set(key, path);
+    if (there) return;
+    if (first !== undefined) this.#link(first, to, name);
     else copyFileAt(from, name, this.#owned(stat), to, name);
     if (stat.links > 1 && first === undefined) this.#links.set(key, path);
   }

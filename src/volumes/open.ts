@@ -17,7 +17,7 @@ import { compareBackup, compareVolumes } from "./compare.ts";
 import { applyLimit, checkSize } from "./limits.ts";
 import { checkAnswers, isMounted, mountVolume, unmountVolume } from "./local-mount.ts";
 import { measureVolume, type VolumeMeasure } from "./measure.ts";
-import { giveAway, isEmpty, populate, type CopySource, type Owners } from "./populate.ts";
+import { giveAway, isEmpty, populate, takeBack, type CopySource, type Owners } from "./populate.ts";
 import { pullVolume } from "./pull.ts";
 import { pushVolume } from "./push.ts";
 import * as rows from "./rows.ts";
@@ -174,14 +174,25 @@ export function openVolumes({ state, content, distribution, dataRoot }: VolumesO
     }
   }
 
-  /** Copies once at a time; a copy that a crash cut short (`copying`) is made again. */
+  /** Copies once at a time. What a copy left that a crash cut short, or that failed, is taken back first: a half is never used. */
   async function copyUp(row: rows.VolumeRow, path: string, copyFrom: CopySource | undefined, owners: Owners | undefined): Promise<void> {
-    if (row.populated !== rows.POPULATED.copying && !(await isEmpty(path))) return;
+    const note = (populated: number): void => state.write((tx) => rows.setPopulated(tx, row.name, populated), { durable: false });
+    const undo = async (): Promise<void> => {
+      await takeBack(path, copyFrom, { shared: rows.usersOf(state, row.name).length > 1 });
+      note(rows.POPULATED.no);
+    };
+    if (row.populated === rows.POPULATED.copying) await undo();
+    if (!(await isEmpty(path))) return;
     if (owners !== undefined && row.populated === rows.POPULATED.no) await giveAway(path, owners);
     if (copyFrom === undefined) return;
-    state.write((tx) => rows.setPopulated(tx, row.name, rows.POPULATED.copying), { durable: false });
-    await populate(path, copyFrom, owners);
-    state.write((tx) => rows.setPopulated(tx, row.name, rows.POPULATED.done), { durable: false });
+    note(rows.POPULATED.copying);
+    try {
+      await populate(path, copyFrom, owners);
+    } catch (error) {
+      await undo();
+      throw error;
+    }
+    note(rows.POPULATED.done);
   }
 
   const volumes: Volumes = {
@@ -312,7 +323,7 @@ export function openVolumes({ state, content, distribution, dataRoot }: VolumesO
         makeDirectory(path);
         await limited(row);
       }
-      if (copyFrom === undefined && owners === undefined) return path;
+      if (copyFrom === undefined && owners === undefined && row.populated !== rows.POPULATED.copying) return path;
       const running = copies.get(name);
       if (running !== undefined) await running.catch(() => undefined);
       else {

@@ -1,5 +1,6 @@
-import { chown, opendir, stat } from "node:fs/promises";
-import { type CopyArgs, copyTree } from "../content/trees.ts";
+import { chown, opendir, readdir, stat } from "node:fs/promises";
+import { join } from "node:path";
+import { type CopyArgs, copyTree, removeTree } from "../content/trees.ts";
 
 /** Where an image's content comes from; `done` gives the source back. */
 export type CopySource = () => Promise<{ path: string; done(): void } | undefined>;
@@ -15,6 +16,21 @@ export async function isEmpty(path: string): Promise<boolean> {
   } finally {
     await directory.close();
   }
+}
+
+/** Removes what a copy that did not come to its end has left: all of it, or what has the names of its source where others may have written meanwhile. */
+export async function takeBack(target: string, copyFrom: CopySource | undefined, { shared }: { shared: boolean }): Promise<void> {
+  const names = new Set(await readdir(target));
+  if (shared) {
+    const source = await copyFrom?.();
+    try {
+      const copied = new Set(source === undefined ? [] : await readdir(source.path));
+      for (const name of names) if (!copied.has(name)) names.delete(name);
+    } finally {
+      source?.done();
+    }
+  }
+  for (const name of names) await removeTree(join(target, name));
 }
 
 /** Gives an empty directory to who is to own it. */
