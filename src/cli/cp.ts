@@ -115,7 +115,14 @@ async function toContainer(call: CopyCall, connection: Connection, source: strin
     asked: /\/\.?$/.test(target.path),
   });
   const packed = packTar(real, place.name);
-  await putArchive(connection, name, place.folder, packed.stream, options);
+  try {
+    await putArchive(connection, name, place.folder, packed.stream, options);
+  } catch (error) {
+    packed.stop();
+    throw error;
+  } finally {
+    call.app.err(await packed.complaints);
+  }
   report(call, await packed.finished, `${name}:${target.path}`);
 }
 

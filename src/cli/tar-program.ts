@@ -10,8 +10,22 @@ function renaming(name: string): string {
   return `--transform=s,^[^/]*,${escaped},S`;
 }
 
-/** Packs a path of this machine, under `name`, as a tar stream. `finished` is the number of bytes that went through. */
-export function packTar(path: string, name: string): { stream: ReadableStream<Uint8Array>; finished: Promise<number> } {
+/** A path being packed. */
+export interface Packing {
+  stream: ReadableStream<Uint8Array>;
+  /** The number of bytes that went through. */
+  finished: Promise<number>;
+  /** What tar had to say, but for its own reader's having gone. */
+  complaints: Promise<string>;
+  /** Ends it. */
+  stop(): void;
+}
+
+/** What tar says when nobody reads its archive any more. */
+const READER_GONE = /^.*tar: (-: (Cannot write|Wrote only) .*|Error is not recoverable: exiting now)\n/gm;
+
+/** Packs a path of this machine, under `name`, as a tar stream. */
+export function packTar(path: string, name: string): Packing {
   const member = basename(path) || ".";
   const words = [
     "tar",
@@ -27,7 +41,9 @@ export function packTar(path: string, name: string): { stream: ReadableStream<Ui
     "--",
     member,
   ];
-  const child = Bun.spawn(words, { stdin: "ignore", stdout: "pipe", stderr: "inherit" });
+  const child = Bun.spawn(words, { stdin: "ignore", stdout: "pipe", stderr: "pipe" });
+  const complaints = child.stderr.text().then((text) => text.replace(READER_GONE, ""));
+  complaints.catch(() => {});
   let size = 0;
   const counter = new TransformStream<Uint8Array, Uint8Array>({
     transform(bytes, controller) {
@@ -40,7 +56,7 @@ export function packTar(path: string, name: string): { stream: ReadableStream<Ui
     return size;
   });
   finished.catch(() => {});
-  return { stream: child.stdout.pipeThrough(counter), finished };
+  return { stream: child.stdout.pipeThrough(counter), finished, complaints, stop: () => child.kill() };
 }
 
 /** Unpacks a tar stream into a folder, its first component renamed to `name`. Returns the number of bytes that went through. */

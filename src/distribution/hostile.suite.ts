@@ -117,6 +117,12 @@ function serve(
       "content-length": found.bytes.length,
     };
     response.writeHead(200, headers).end(request.method === "HEAD" ? undefined : found.bytes);
+  } else if (url.pathname.endsWith("/tags/list")) {
+    const prefix = `${url.pathname.slice("/v2/".length, -"/tags/list".length)}:`;
+    const tags = [...manifests.keys()]
+      .filter((key) => key.startsWith(prefix) && !key.includes("sha256:"))
+      .map((key) => key.slice(prefix.length));
+    response.writeHead(200).end(JSON.stringify({ tags }));
   } else if (kind === "blobs") sendBlob(registry, blobs.get(faults.swap?.get(name as Digest) ?? name), name as Digest, request, response);
   else refuse(response, 404, "NAME_UNKNOWN", "repository name not known to registry");
 }

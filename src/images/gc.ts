@@ -41,7 +41,8 @@ export async function collectImages(context: GcContext, policy: GcPolicy, { dryR
   const lack = shortage(policy, fullness);
   const chosen = choose(goners, spare, bytesOf, before, lack);
   const lastUsed = new Map(candidates.map((one) => [one.id, one.lastUsed]));
-  const gone = dryRun ? chosen : await removeAll(context, chosen, { lastUsed, pins: policy.pins });
+  const labels = new Map(candidates.map((one) => [one.id, one.labels]));
+  const gone = dryRun ? chosen : await removeAll(context, chosen, { lastUsed, labels, pins: policy.pins });
   const planned = gone.reduce((sum, { image, whole: all }) => sum + (all ? (bytesOf.get(image) ?? 0) : 0), before);
   const used = (image: Digest): string => toRfc3339Nano(lastUsed.get(image) ?? 0n);
   const namesOfOne = new Map(candidates.map(({ id, names }) => [id, names.map(({ name }) => familiar(name))]));
@@ -60,7 +61,8 @@ export async function collectImages(context: GcContext, policy: GcPolicy, { dryR
     ...(lack === undefined ? {} : { shortage: lack }),
   };
   if (dryRun) return report;
-  await content.sweepPartials(policy.partialsFor / 1e6);
+  // Uploads to the registry are the registry's to judge.
+  await content.sweepPartials(policy.partialsFor / 1e6, ["sha256:"]);
   await context.collect();
   const after = imageBytes(content);
   return { ...report, freed: Math.max(0, fullness.images - after) };
@@ -89,6 +91,7 @@ function choose(
 /** How images were judged: when each was used, and the policy's pins. */
 interface Judged {
   lastUsed: ReadonlyMap<Digest, bigint>;
+  labels: ReadonlyMap<Digest, Record<string, string>>;
   pins: readonly string[];
 }
 
@@ -116,7 +119,8 @@ function removeOne({ state, users, changed }: GcContext, one: Goner, judged: Jud
       // A name that came meanwhile is a use.
       if (one.whole && going.length < rows.length) return false;
       tx.afterCommit(changed);
-      for (const row of going) untag(tx, one.image, row);
+      const Labels = judged.labels.get(one.image) ?? {};
+      for (const row of going) untag(tx, one.image, row, { config: { Labels } });
       if (one.whole) drop(tx, one.image);
       return true;
     },

@@ -9,7 +9,7 @@ export function imageEvent(
   action: "tag" | "untag" | "delete" | "load" | "save" | "import",
   id: Digest,
   name: string,
-  config?: ImageConfig,
+  config?: Pick<ImageConfig, "config">,
 ): void {
   appendEvent(tx, { type: "image", action, actor: id, attributes: { ...config?.config?.Labels, name } });
 }

@@ -71,6 +71,24 @@ describe.skipIf(process.getuid?.() !== 0)("pull", () => {
     ]);
   });
 
+  test("all tags end with one status, of the repository; by digest the first line names all of it", async () => {
+    await using registry = await hostileRegistry();
+    await using shop = await workshop();
+    const one = registry.addImage("x", "1", [layerOf({ a: "1" })], { config: {} });
+    registry.addImage("x", "2", [layerOf({ b: "2" })], { config: {} });
+    await shop.images.pull(`${registry.host}/x:1`, { progress: shop.progress });
+    const statuses = async (): Promise<(string | undefined)[]> => {
+      shop.messages.length = 0;
+      await shop.images.pull(`${registry.host}/x`, { allTags: true, progress: shop.progress });
+      return shop.messages.map(({ status }) => status).filter((status) => status?.startsWith("Status: "));
+    };
+    expect(await statuses()).toEqual([`Status: Downloaded newer image for ${registry.host}/x`]);
+    expect(await statuses()).toEqual([`Status: Image is up to date for ${registry.host}/x`]);
+    shop.messages.length = 0;
+    await shop.images.pull(`${registry.host}/x@${one.digest}`, { progress: shop.progress });
+    expect(shop.messages[0]).toEqual({ status: "Pulling from x", id: `${registry.host}/x@${one.digest}` });
+  });
+
   test("of an index, the host's platform and its attestation come; others are known, and --platform asks for them", async () => {
     await using registry = await hostileRegistry();
     await using shop = await workshop();

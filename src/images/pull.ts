@@ -1,5 +1,5 @@
 import { LighterError } from "../base/errors.ts";
-import { familiarReference, formatReference, parseReference, type Reference } from "../base/reference.ts";
+import { familiarName, familiarReference, formatReference, parseReference, type Reference } from "../base/reference.ts";
 import type { Content } from "../content/content.ts";
 import type { Credentials, RegistryHost } from "../distribution/distribution.ts";
 import type { Digest, Platform } from "../oci/image.ts";
@@ -47,24 +47,37 @@ const ABOUT_OTHERS = /^sha256-[0-9a-f]{64}(?:\.[a-z]+)?$/;
 /** Pulls an image, or all tags of a repository, and stores its rows in one transaction at the end. */
 export async function pull(context: PullContext, text: string, options: PullOptions): Promise<void> {
   const reference = parseReference(text);
-  if (options.allTags !== true) return pullOne(context, reference, options);
+  const { progress } = options;
+  const close = (news: News, name: string): void =>
+    progress({ status: `Status: ${news === "known" ? "Image is up to date for" : "Downloaded newer image for"} ${name}` });
+  if (options.allTags !== true) return close(await pullOne(context, reference, options), familiarReference(reference));
   if (reference.digest !== undefined || /:[^/]+$/.test(text)) throw new LighterError("invalid", "tag can't be used with --all-tags/-a");
   const tags = await context.sources.tags(askOf(reference, options));
-  for (const tag of tags.filter((each) => !ABOUT_OTHERS.test(each))) await pullOne(context, { ...reference, tag }, options);
+  let all: News = "known";
+  for (const tag of tags.filter((each) => !ABOUT_OTHERS.test(each)))
+    if ((await pullOne(context, { ...reference, tag }, options)) === "new") all = "new";
+  close(all, familiarName(reference));
 }
 
-async function pullOne(context: PullContext, reference: Reference, options: PullOptions): Promise<void> {
+/** Whether a pull brought anything. */
+type News = "new" | "known";
+
+async function pullOne(context: PullContext, reference: Reference, options: PullOptions): Promise<News> {
   const wanted: Platform = options.platform ? parsePlatform(options.platform) : hostPlatform();
   const source = await context.sources.open(askOf(reference, options));
   const verified = await verifySource(context.policy, reference, source, options.verify, options.signal);
   const { progress } = options;
-  progress({ status: `Pulling from ${reference.repository}`, id: reference.digest ?? reference.tag ?? "latest" });
+  progress({ status: `Pulling from ${reference.repository}`, id: askedAs(reference) });
   if (source.notice !== undefined) progress({ status: source.notice });
   for (const status of verified) progress({ status });
-  const id = await transfer(context, reference, source, { ...options, wanted });
+  const news = await transfer(context, reference, source, { ...options, wanted });
   progress({ status: `Digest: ${source.target.digest}` });
-  const news = id === "known" ? "Image is up to date for" : "Downloaded newer image for";
-  progress({ status: `Status: ${news} ${familiarReference(reference)}` });
+  return news;
+}
+
+/** Docker names what is pulled by its tag, or by all of the name where that has a digest. */
+function askedAs({ tag = "latest", ...reference }: Reference): string {
+  return reference.digest === undefined ? tag : familiarReference(reference);
 }
 
 async function transfer(
@@ -72,7 +85,7 @@ async function transfer(
   reference: Reference,
   source: Source,
   options: PullOptions & { wanted: Platform },
-): Promise<"new" | "known"> {
+): Promise<News> {
   const { state, content } = context;
   const signal = options.signal ?? new AbortController().signal;
   using lease = content.lease(`pull ${familiarReference(reference)}`);

@@ -96,7 +96,7 @@ function shortOf(text: string): string {
 }
 
 /** Takes a name away, with Docker's event. */
-export function untag(tx: Tx, id: Digest, row: NameRow, config?: ImageConfig): ImageDeleteResponseItem {
+export function untag(tx: Tx, id: Digest, row: NameRow, config?: Pick<ImageConfig, "config">): ImageDeleteResponseItem {
   deleteName(tx, row.name);
   imageEvent(tx, "untag", id, id, config);
   return { Untagged: familiarReference(parseReference(row.name)) };
