@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdtemp, readdir, rm, stat } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
@@ -319,11 +319,15 @@ describe.skipIf(process.getuid?.() !== 0)("pull", () => {
     await child.exited;
     registry.faults = {};
     registry.sent = 0;
+    // What of a connection that broke had arrived is the machine's luck; it asked for the rest, so that there is some.
+    const folder = join(root, "content/ingest");
+    const [here = 0] = await Promise.all((await readdir(folder)).map(async (name) => (await stat(join(folder, name))).size));
+    expect(here).toBeGreaterThan(0);
     {
       await using shop = await workshop({ root });
       expect(rows(shop)).toEqual({ images: 0, image_names: 0, image_manifests: 0, leases: 0, ingests: 1 });
       await shop.images.pull(`${registry.host}/x:1`, { progress: shop.progress });
-      expect(registry.sent).toBeLessThan(layer.bytes.length - 700_000);
+      expect(registry.sent).toBeLessThan(layer.bytes.length - here + 1000);
       expect((await shop.images.runnable(`${registry.host}/x:1`)).layers).toHaveLength(1);
     }
     await rm(root, { recursive: true });
