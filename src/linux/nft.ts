@@ -96,6 +96,7 @@ export const load = {
   oifname: (register = 0): Expression => meta(7, register),
   /** The group number of the link that the packet came in by. */
   iifgroup: (register = 0): Expression => meta(21, register),
+  oifgroup: (register = 0): Expression => meta(22, register),
   destinationPort: (register = 0): Expression => payload(2, 2, 2, register),
   source: (family: 4 | 6, register = 0): Expression => (family === 4 ? payload(1, 12, 4, register) : payload(1, 8, 16, register)),
   destination: (family: 4 | 6, register = 0): Expression => (family === 4 ? payload(1, 16, 4, register) : payload(1, 24, 16, register)),

@@ -50,7 +50,7 @@ export async function create(context: Context, asked: NetworkCreateOptions): Pro
     throw error;
   }
   if (bridge === undefined) return { id, warning: "" };
-  const warnings = (await context.kernel.do("foreignDrops", context.options.table)).map((drop) => foreignDropWarning(drop, bridge));
+  const warnings = (await context.kernel.do("openForeign", context.options.table)).map((drop) => foreignDropWarning(drop, bridge));
   const overlap = routeWarning(network.config.ipam.config, survey.taken, bridge);
   return { id, warning: [...(overlap === undefined ? [] : [overlap]), ...warnings].join("; ") };
 }

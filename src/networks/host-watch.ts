@@ -2,11 +2,14 @@ import { messageOf } from "../base/errors.ts";
 import { type Poller, poller } from "../linux/epoll.ts";
 import { legacyTables } from "../linux/xtables-legacy.ts";
 import { type Context, rewriteTable } from "./context.ts";
+import { foreignDropWarning } from "./foreign.ts";
 
 /** Changes come in bursts: this long, in ms, nothing may come before the host's rules are read. */
 const QUIET = 60;
 /** At most so long, in ms, is waited for quiet. */
 const PATIENCE = 400;
+/** So long, in ms, nothing may come before rules of ours go into chains of others. */
+const FOREIGN_QUIET = 400;
 /** Between two looks at rules of which the kernel does not tell, in ms. */
 const POLL = 1000;
 /** Rewrites of our own table within a second that are more than a reload of a firewall: somebody fights with us. */
@@ -17,11 +20,13 @@ export class HostWatch implements Disposable {
   readonly #context: Context;
   #source: ReturnType<Poller["add"]> | undefined;
   #timer: ReturnType<typeof setTimeout> | undefined;
+  #foreign: ReturnType<typeof setTimeout> | undefined;
   #poll: ReturnType<typeof setInterval> | undefined;
   #since = 0;
   #polled = false;
   #legacy = "";
   #rewrites: number[] = [];
+  #warned = new Set<string>();
   #closed = false;
 
   constructor(context: Context) {
@@ -36,6 +41,7 @@ export class HostWatch implements Disposable {
     this.#source = poller().add(fd, "ready", () => this.#noticed());
     this.#poll = setInterval(() => this.#lookAround(), POLL);
     this.#poll.unref();
+    await this.#openForeign();
     this.#noticed();
   }
 
@@ -43,6 +49,7 @@ export class HostWatch implements Disposable {
     this.#closed = true;
     clearTimeout(this.#timer);
     clearInterval(this.#poll);
+    clearTimeout(this.#foreign);
     this.#source?.close();
   }
 
@@ -64,13 +71,33 @@ export class HostWatch implements Disposable {
     this.#timer = undefined;
     const { kernel, log, options } = this.#context;
     try {
-      const { ours, polled } = await kernel.do("lookAtRules", undefined);
+      const { ours, others, polled } = await kernel.do("lookAtRules", undefined);
       this.#polled = polled;
       if (ours && !this.#closed) await this.#putBack();
+      if (others && !this.#closed) this.#openForeignLater();
     } catch (error) {
       log.warn("cannot follow the host's firewall, table {table}: {error}", { table: options.table, error: messageOf(error) });
     }
     if (!this.#closed) this.#source?.release();
+  }
+
+  /** A chain that somebody empties to remove it must not get rules of ours in between. */
+  #openForeignLater(): void {
+    clearTimeout(this.#foreign);
+    this.#foreign = setTimeout(() => {
+      this.#openForeign().catch((error: unknown) => {
+        if (!this.#closed) this.#context.log.warn("cannot open forward chains of others: {error}", { error: messageOf(error) });
+      });
+    }, FOREIGN_QUIET);
+  }
+
+  /** Chains of others that drop what containers send and get; warned of once. */
+  async #openForeign(): Promise<void> {
+    const { kernel, log, options } = this.#context;
+    const drops = await kernel.do("openForeign", options.table);
+    const warnings = drops.map((drop) => foreignDropWarning(drop, options.bridgeName));
+    for (const warning of warnings) if (!this.#warned.has(warning)) log.warn("{warning}", { warning });
+    this.#warned = new Set(warnings);
   }
 
   async #putBack(): Promise<void> {

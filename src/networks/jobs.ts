@@ -111,7 +111,8 @@ export interface Jobs {
   listenToLinks: [undefined, number];
   /** Which links went. */
   lookAtLinks: [undefined, GoneLinks];
-  foreignDrops: [string, ForeignDrop[]];
+  /** Lets packets of our bridges through forward chains of others where these have a place for it; answers those that drop them still. */
+  openForeign: [string, ForeignDrop[]];
 }
 
 /** A job on its way to the Worker. */

@@ -12,7 +12,8 @@ import { readAddresses } from "./egress-read.ts";
 import { allowAddresses, writeEgress } from "./egress-table.ts";
 import { openConntrack } from "../linux/netlink-conntrack.ts";
 import { forgetPortFlows } from "./flows.ts";
-import { foreignDrops } from "./foreign.ts";
+import { openForeign } from "./foreign.ts";
+import { leavePlaces } from "./foreign-places.ts";
 import { LinkNotices } from "./link-notices.ts";
 import { HostRules } from "./host-rules.ts";
 import { changeKept, findKept } from "./port-keeper.ts";
@@ -53,6 +54,7 @@ const does: { [Name in keyof Jobs]: (argument: Jobs[Name][0]) => Jobs[Name][1] }
   keepPorts: ({ path, ...change }) => changeKept(path, change),
   keptPorts: (path) => findKept(path),
   dropTable: (table) => {
+    leavePlaces(nft, table);
     host.drop(table);
     dropTable(nft, table);
   },
@@ -64,7 +66,7 @@ const does: { [Name in keyof Jobs]: (argument: Jobs[Name][0]) => Jobs[Name][1] }
   readEgress: ({ table, ports }) => readAddresses(nft, table, ports),
   listenToLinks: () => linkNotices.listen(),
   lookAtLinks: () => linkNotices.look(),
-  foreignDrops: (table) => foreignDrops(nft, table),
+  openForeign: (table) => openForeign(nft, table),
 };
 
 const ports = new PortChanges((change) => does.changePorts(change));

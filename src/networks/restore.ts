@@ -8,7 +8,6 @@ import { type Context, HOST_NAME_PREFIX, rewriteTable } from "./context.ts";
 import { OPTION } from "./bridge-options.ts";
 import { restoreEgress } from "./egress.ts";
 import { forgetEffect, recordEffect, effectsOf } from "./effects.ts";
-import { foreignDropWarning } from "./foreign.ts";
 import { enableForwarding } from "./forwarding.ts";
 import type { Survey } from "./jobs.ts";
 import { release } from "./leave.ts";
@@ -55,7 +54,6 @@ export async function restore(context: Context, running: { containerId: string; 
   await writeFirstTable(context);
   await restoreEgress(context);
   await reopenResolvers(context, running);
-  await warnOfForeignDrops(context);
   context.bridgePool.fill();
   context.barePool.fill();
 }
@@ -179,9 +177,4 @@ async function writeFirstTable(context: Context): Promise<void> {
       cause,
     });
   }
-}
-
-async function warnOfForeignDrops(context: Context): Promise<void> {
-  const drops = await context.kernel.do("foreignDrops", context.options.table);
-  for (const drop of drops) context.log.warn("{warning}", { warning: foreignDropWarning(drop, context.options.bridgeName) });
 }
