@@ -1,10 +1,14 @@
 /** Networks as far as `run` needs them: bridge with NAT, published ports, none, host, container. Deadline: 150 s. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
+import { existsSync, readFileSync } from "node:fs";
 import { readlink } from "node:fs/promises";
 import { must } from "../tools/shell.ts";
 import { CLIENTS, Ground } from "./harness/ground.ts";
 import { freePort } from "./harness/ports.ts";
 import { until } from "./harness/until.ts";
+
+/** A host without IPv6 publishes on IPv4 alone. */
+const SIX = existsSync("/proc/net/if_inet6") && readFileSync("/proc/net/if_inet6", "utf8") !== "";
 
 let ground: Ground;
 beforeAll(async () => void (ground = await Ground.lay(["busybox", "debian"])));
@@ -33,9 +37,12 @@ test("-p: a TCP port answers on loopback and on the machine's address, and is fr
   const port = freePort();
   const name = await server("published", "-p", `${port}:80`);
   await serves(`http://127.0.0.1:${port}/`, "published");
+  if (SIX) await serves(`http://[::1]:${port}/`, "published");
   const gateway = await ground.lighter.must("inspect", "-f", "{{range .NetworkSettings.Networks}}{{.Gateway}}{{end}}", name);
   await serves(`http://${gateway}:${port}/`, "published");
-  expect(await ground.lighter.must("ps", "--filter", `name=${name}`, "--format", "{{.Ports}}")).toContain(`0.0.0.0:${port}->80/tcp`);
+  expect(await ground.lighter.must("ps", "--filter", `name=${name}`, "--format", "{{.Ports}}")).toBe(
+    `0.0.0.0:${port}->80/tcp${SIX ? `, [::]:${port}->80/tcp` : ""}`,
+  );
   await ground.lighter.must("rm", "-f", name);
   expect(await fetch(`http://127.0.0.1:${port}/`, { signal: AbortSignal.timeout(1000) }).catch(() => "refused")).toBe("refused");
   Bun.listen({ hostname: "0.0.0.0", port, socket: { data() {} } }).stop(true);
@@ -82,6 +89,7 @@ test("a port that is in use is refused with Docker's text, and nothing half-made
   const refused = await ground.lighter.run(["run", "-d", "--name", second, "-p", `${port}:80`, "busybox", "sleep", "600"]);
   expect(refused.code).toBe(125);
   expect(refused.stderr).toContain("port is already allocated");
+  expect((await ground.daemon.failure("POST", `/containers/${second}/start`)).status).toBe(500);
   expect(await ground.lighter.must("inspect", "-f", "{{.State.Status}}", second)).toBe("created");
   const listener = Bun.listen({ hostname: "0.0.0.0", port: 0, socket: { data() {} } });
   const foreign = await ground.lighter.run(["run", "--rm", "-p", `${listener.port}:80`, "busybox", "true"], { timeout: 10_000 });
@@ -201,6 +209,27 @@ test("--add-host and --dns are in the container's files", async () => {
   expect(stdout).toMatch(/^search example$/m);
 });
 
+test.each(CLIENTS)("%s: ports of both families and ranges, as docker prints them", async (client) => {
+  const name = ground.name();
+  const [one, first] = [freePort(), Math.min(freePort(), 65_000)];
+  const last = first + 2;
+  await ground
+    .client(client)
+    .must("run", "-d", "--name", name, "-p", `${one}:80`, "-p", `${first}-${last}:${first}-${last}/udp`, "busybox", "sleep", "600");
+  // Older clients write :::80 for [::]:80.
+  const told = async (...words: string[]): Promise<string> =>
+    (await ground.client(client).must(...words)).replaceAll(/(?<![\w\]]):::/g, "[::]:");
+  const both = (port: string): string[] => [`0.0.0.0:${port}`, ...(SIX ? [`[::]:${port}`] : [])];
+  expect((await told("ps", "--filter", `name=${name}`, "--format", "{{.Ports}}")).split(", ").toSorted()).toEqual(
+    [...both(String(one)).map((at) => `${at}->80/tcp`), ...both(`${first}-${last}`).map((at) => `${at}->${first}-${last}/udp`)].toSorted(),
+  );
+  const lines = [80, first, first + 1, last].flatMap((port) =>
+    both(String(port === 80 ? one : port)).map((at) => `${port === 80 ? "80/tcp" : `${port}/udp`} -> ${at}`),
+  );
+  expect((await told("port", name)).split("\n").toSorted()).toEqual(lines.toSorted());
+  await ground.client(client).must("rm", "-f", name);
+});
+
 test("a stopped container's port is free, and its again after start", async () => {
   const port = freePort();
   const name = await server("back", "-p", `${port}:80`);
@@ -216,10 +245,13 @@ test("a published port outlives the daemon", async () => {
   const port = freePort();
   const name = await server("steady", "-p", `${port}:80`);
   await serves(`http://127.0.0.1:${port}/`, "steady");
+  const everywhere = ["127.0.0.1", ...(SIX ? ["[::1]"] : [])];
+  for (const host of everywhere) await serves(`http://${host}:${port}/`, "steady");
   await ground.daemon.end("SIGKILL");
-  await serves(`http://127.0.0.1:${port}/`, "steady");
+  for (const host of everywhere) await serves(`http://${host}:${port}/`, "steady");
+  expect(() => Bun.listen({ hostname: "0.0.0.0", port, socket: { data() {} } })).toThrow("Failed to listen");
   await ground.daemon.start();
-  await serves(`http://127.0.0.1:${port}/`, "steady");
+  for (const host of everywhere) await serves(`http://${host}:${port}/`, "steady");
   await ground.lighter.must("rm", "-f", name);
 });
 

@@ -98,7 +98,7 @@ export class KeptPorts {
         protocol: port.protocol,
         hostAddress: port.hostAddress,
         hostPort: port.hostPort,
-        socket: socket === undefined || socket < 0 ? undefined : socket,
+        socket,
         target: rule === undefined || port.protocol === "sctp" ? undefined : { address: rule.address, port: rule.port },
       };
     });

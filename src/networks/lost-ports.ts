@@ -8,6 +8,8 @@ export const REASON: Readonly<Record<string, string>> = {
   EADDRINUSE: "address already in use",
   EADDRNOTAVAIL: "cannot assign requested address",
   EACCES: "permission denied",
+  EAFNOSUPPORT: "address family not supported by protocol",
+  EPROTONOSUPPORT: "protocol not supported",
 };
 
 /**

@@ -65,13 +65,11 @@ labSuite("the default bridge", import.meta.path, (ground) => {
     const wish = (HostPort: string, HostIp = ""): Promise<unknown> =>
       ground.daemon.run(`late${HostPort}${HostIp}`, { portBindings: { "80/tcp": [{ HostIp, HostPort }] } });
     const ours =
-      /^driver failed programming external connectivity on endpoint late8090 \([0-9a-f]{64}\): Bind for 0\.0\.0\.0:8090 failed: port is already allocated$/;
+      /^failed to set up container networking: driver failed programming external connectivity on endpoint late8090 \([0-9a-f]{64}\): Bind for 0\.0\.0\.0:8090 failed: port is already allocated$/;
     await expect(wish("8090")).rejects.toThrow(ours);
     await expect(wish("8090", "127.0.0.1")).rejects.toThrow("Bind for 127.0.0.1:8090 failed: port is already allocated");
     const foreign = Bun.listen({ hostname: "127.0.0.1", port: 8091, socket: { data() {} } });
-    await expect(wish("8091")).rejects.toThrow(
-      /failed to bind host port for 0\.0\.0\.0:8091:172\.18\.0\.\d+:80\/tcp: address already in use$/,
-    );
+    await expect(wish("8091")).rejects.toThrow(/failed to bind host port 0\.0\.0\.0:8091\/tcp: address already in use$/);
     foreign.stop(true);
     await expect(wish("8091", "198.51.100.1")).rejects.toThrow("cannot assign requested address");
     const range = await ground.daemon.run("range", { portBindings: { "80/tcp": [{ HostPort: "8090-8092" }] } });

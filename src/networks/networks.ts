@@ -51,8 +51,8 @@ export interface Networks {
   /** Checks a request when a container is created: unknown networks are `not-found`, bad combinations `invalid`, with Docker's texts. */
   check(request: NetworkRequest): void;
   /**
-   * Takes addresses, MACs and host ports for a start: rows of endpoints and ports. A port in use is `conflict` with Docker's text
-   * (`driver failed programming external connectivity on endpoint web (...): Bind for 0.0.0.0:8080 failed: port is already allocated`).
+   * Takes addresses, MACs and host ports for a start: rows of endpoints and ports. A port in use is `unavailable` (500, as Docker answers) with Docker's text
+   * (`... driver failed programming external connectivity on endpoint web (...): Bind for 0.0.0.0:8080 failed: port is already allocated`).
    */
   reserve(tx: Tx, request: NetworkRequest): void;
   /** Makes the namespace and its wires, or takes them from the pool, and opens the ports. Undoes its own effects when it throws. */

@@ -1,4 +1,4 @@
-import { ERRNO, errno, errnoName, libc } from "../linux/libc.ts";
+import { errno, errnoName, libc } from "../linux/libc.ts";
 import { addressBytes, parseAddress } from "./addresses.ts";
 
 const AF_INET = 2;
@@ -19,21 +19,21 @@ export interface HostPort {
   hostPort: number;
 }
 
-/** A host port that a socket of the daemon holds; -1 where the kernel lacks the protocol. */
+/** A host port that a socket of the daemon holds. */
 export interface HeldPort extends HostPort {
   fd: number;
 }
 
 /**
  * Holds a host port by a bound socket (TCP: listening), so that no other program takes it, and one that has it is found at once.
- * Returns the descriptor, or the errno's name where the kernel refuses; a protocol that the kernel lacks is held by nothing (-1).
+ * Returns the descriptor, or the errno's name where the kernel refuses or lacks the protocol.
  */
 export function holdPort({ protocol, hostAddress, hostPort }: HostPort): number | string {
   const address = parseAddress(hostAddress);
   if (address === undefined) return "EINVAL";
   const c = libc();
   const fd = c.socket(address.family === 4 ? AF_INET : AF_INET6, SOCK[protocol] | SOCK_CLOEXEC, IPPROTO[protocol]);
-  if (fd < 0) return [ERRNO.EPROTONOSUPPORT, ERRNO.EAFNOSUPPORT].includes(errno()) ? -1 : errnoName(errno());
+  if (fd < 0) return errnoName(errno());
   // Without it, connections that ended a minute ago would still count as the port's users; UDP has none, and would share the port.
   if (protocol !== "udp") c.setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, ON, 4);
   if (address.family === 6) c.setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, ON, 4);

@@ -11,7 +11,7 @@ import { type PortRow, deletePort, endpointsOf, portRules, portsOf, updateEndpoi
 /**
  * Brings the host ports of a running container to what the request asks: rows and sockets at once, what stays is not touched. The answer opens and
  * closes them in the kernel, to be called after the commit; undefined, and nothing done, while the container is in no network that leads out.
- * Throws `conflict` with Docker's texts for a port in use.
+ * Throws `unavailable` with Docker's texts for a port in use.
  */
 export function republish(context: Context, tx: Tx, request: NetworkRequest): (() => Promise<void>) | undefined {
   const { containerId } = request;

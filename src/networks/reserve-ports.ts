@@ -11,7 +11,7 @@ import { type EndpointRow, insertPort, networkById, portHolder } from "./rows.ts
 
 let nextEphemeral: number = EPHEMERAL.first;
 
-/** Takes the host ports of a container: a row and a bound socket each. Throws `conflict` with Docker's texts for one in use. */
+/** Takes the host ports of a container: a row and a bound socket each. Throws `unavailable` (500 on Docker's wire) with Docker's texts for one in use. */
 export function reservePorts(context: Context, tx: Tx, request: NetworkRequest, endpoint: EndpointRow): void {
   reserveBindings(context, tx, { container: request.containerId, endpoint, bindings: bindingsOf(request) });
 }
@@ -123,8 +123,7 @@ function tryPort(
     }
     for (const { fd } of taken) dropPort(fd);
     if (typeof failure !== "string") return failure;
-    const target = `${endpoint.address4 ?? endpoint.address6}:${binding.containerPort}/${binding.protocol}`;
-    return failedOn(endpoint, `failed to bind host port for ${where}:${target}: ${REASON[failure] ?? failure}`);
+    return failedOn(endpoint, `failed to bind host port ${where}/${binding.protocol}: ${REASON[failure] ?? failure}`);
   }
   sockets.push(...taken);
   return undefined;
@@ -140,7 +139,7 @@ function hold(context: Context, port: HostPort): number | string {
 function failedOn(endpoint: EndpointRow, what: string): LighterError {
   const { id, config } = endpoint;
   return new LighterError(
-    "conflict",
-    `driver failed programming external connectivity on endpoint ${config.containerName} (${id}): ${what}`,
+    "unavailable",
+    `failed to set up container networking: driver failed programming external connectivity on endpoint ${config.containerName} (${id}): ${what}`,
   );
 }
