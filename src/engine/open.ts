@@ -61,7 +61,7 @@ export async function openEngine(given: EngineConfig): Promise<Engine> {
   // Goes on while the other parts open; a failure shows where it is awaited.
   const trial = tryOverlay(dataRoot, (rootfs) => runtime.openRoot(rootfs));
   trial.catch(() => undefined);
-  const network = config.registry && { config: config.registry, folder: join(dataRoot, "registry") };
+  const network = config.registry && { config: config.registry, folder: join(dataRoot, "registry"), patient: true };
   const registry =
     config.builtinRegistry || network !== undefined
       ? await openRegistry({

@@ -3,10 +3,12 @@ import { LighterError } from "../base/errors.ts";
 import { EVERYBODY } from "./access.ts";
 import { logAccess } from "./access-log.ts";
 import type { RegistryConfig } from "./config.ts";
-import { listenTcp, type RegistryListener, type Serve, type TlsMaterial } from "./listen.ts";
+import type { RegistryListener, Serve, TlsMaterial } from "./listen.ts";
+import { NetDoor } from "./net-door.ts";
 import { openAccess } from "./open-access.ts";
 import { RateLimit } from "./rate-limit.ts";
 import { handle, type RegistryContext, type Told } from "./routes.ts";
+import { watchCertificate } from "./watched-certificate.ts";
 
 /** What the registry's doors to the network stand on. */
 export interface FrontOptions {
@@ -16,12 +18,16 @@ export interface FrontOptions {
   folder: string;
   /** Repositories that nobody changes from the network. */
   reserved: ReadonlySet<string>;
+  /** An address that something else has does not matter for the rest: it is opened as soon as it is free. */
+  patient?: boolean;
+  /** How often certificates are looked at, in milliseconds, in place of the usual. */
+  lookEvery?: number;
   /** Told of every answer. */
   done?: ((told: Told) => void) | undefined;
 }
 
-/** Opens every address of the configuration; when one cannot be opened, none stays open. */
-export async function openFront({ context, config, folder, reserved, done }: FrontOptions): Promise<RegistryListener[]> {
+/** Opens every address of the configuration; when one cannot be opened, none stays open. Certificates from files are those of the files as they are. */
+export async function openFront({ context, config, folder, reserved, done, ...options }: FrontOptions): Promise<RegistryListener[]> {
   const access = await openAccess(config.auth, folder);
   const limit = config.rateLimit && new RateLimit(config.rateLimit);
   const tls = await tlsOf(config, folder);
@@ -48,14 +54,19 @@ export async function openFront({ context, config, folder, reserved, done }: Fro
       },
     });
   };
-  const listeners: RegistryListener[] = [];
+  const doors: NetDoor[] = [];
+  const patient = options.patient === true;
   try {
-    for (const address of config.addresses) listeners.push(listenTcp(address, serve, { tls, plain: config.plain }));
+    for (const address of config.addresses) doors.push(new NetDoor({ address, serve, tls, plain: config.plain, patient }));
   } catch (error) {
-    await Promise.all(listeners.map((listener) => listener.stop(0)));
+    await Promise.all(doors.map((door) => door.stop(0)));
     throw error;
   }
-  return listeners;
+  if (tls === undefined || config.tls?.cert === undefined) return doors;
+  const read = async (): Promise<TlsMaterial> => (await tlsOf(config, folder)) ?? tls;
+  const every = options.lookEvery === undefined ? {} : { every: options.lookEvery };
+  doors[0]?.keep(watchCertificate({ first: tls, read, ...every }, (fresh) => doors.forEach((door) => door.renew(fresh))));
+  return doors;
 }
 
 async function tlsOf({ tls, addresses }: RegistryConfig, folder: string): Promise<TlsMaterial | undefined> {

@@ -4,8 +4,7 @@ import type { Content } from "../content/content.ts";
 import type { Distribution } from "../distribution/distribution.ts";
 import { openDistribution } from "../distribution/open.ts";
 import type { State } from "../state/state.ts";
-import type { RegistryConfig } from "./config.ts";
-import { openFront } from "./front.ts";
+import { openFront, type FrontOptions } from "./front.ts";
 import { listenUnix } from "./listen.ts";
 import { noteOldReferrers } from "./old-referrers.ts";
 import { openStorage } from "./open-storage.ts";
@@ -28,7 +27,7 @@ export interface RegistryOptions {
   /** The images to seed it with. */
   shipped: () => Promise<readonly ShippedImage[]>;
   /** Opens it to the network as well. */
-  network?: { config: RegistryConfig; folder: string } | undefined;
+  network?: Pick<FrontOptions, "config" | "folder" | "patient" | "lookEvery"> | undefined;
   /** Storage, upstreams and care of what is kept. */
   settings?: Settings | undefined;
   /** The client of upstreams, where there are any. */
