@@ -120,6 +120,7 @@ const VALUES: Readonly<Record<string, Source>> = {
   config: folders,
   context: contexts({ standing: true }),
   device: files,
+  egress: words("none", "any"),
   env: environment,
   "env-file": files,
   format: FORMATS,

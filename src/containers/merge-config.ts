@@ -1,5 +1,6 @@
 import type { RunConfig } from "../oci/image.ts";
 import type { ContainerConfig } from "../wire/engine-api.ts";
+import { EGRESS_LABEL } from "../wire/labels.ts";
 
 /**
  * A container's configuration: what the caller said, and the image's where the caller said nothing. Every field that inspect shows is set.
@@ -28,7 +29,7 @@ export function mergeConfig(asked: ContainerConfig, image: RunConfig): Container
     WorkingDir: asked.WorkingDir || image.WorkingDir || "",
     Entrypoint: orNull(chosenEntrypoint?.length === 1 && chosenEntrypoint[0] === "" ? undefined : chosenEntrypoint),
     OnBuild: null,
-    Labels: { ...image.Labels, ...asked.Labels },
+    Labels: { ...imageLabels(image), ...asked.Labels },
   };
   const exposed = union(asked.ExposedPorts ?? undefined, image.ExposedPorts ?? undefined);
   if (exposed !== undefined) merged.ExposedPorts = exposed;
@@ -41,6 +42,11 @@ export function mergeConfig(asked: ContainerConfig, image: RunConfig): Container
   if (shell) merged.Shell = shell;
   if (asked.NetworkDisabled) merged.NetworkDisabled = true;
   return merged;
+}
+
+/** What an image says of itself; what its containers may reach is for who runs them to say. */
+function imageLabels({ Labels }: RunConfig): Record<string, string> {
+  return Object.fromEntries(Object.entries(Labels ?? {}).filter(([name]) => name !== EGRESS_LABEL));
 }
 
 /** A list of words; clients may send one word as a plain string. */

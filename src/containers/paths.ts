@@ -37,3 +37,9 @@ export function pathsOf(options: ContainersOptions, id: string): ContainerPaths 
     shm: join(options.execRoot, "shm", id),
   };
 }
+
+/** The files of a container's names, whoever's container it is. */
+export function hostFilesOf(dataRoot: string, id: string): { hosts: string; resolvConf: string } {
+  const directory = join(dataRoot, "containers", id);
+  return { hosts: `${directory}/hosts`, resolvConf: `${directory}/resolv.conf` };
+}

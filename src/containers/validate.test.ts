@@ -194,6 +194,8 @@ describe("the image's part", () => {
 
   test("environment, labels, volumes, user", () => {
     const merged = mergeConfig({ Env: ["A=mine"], Labels: { m: "1" }, Volumes: { "/x": {} } }, image);
+    // What its containers may reach is not the image's to say.
+    expect(mergeConfig({}, { Labels: { l: "image", "lighter.egress": "any" } }).Labels).toEqual({ l: "image" });
     expect(merged.Env).toEqual(["A=mine", "PATH=/bin"]);
     expect(merged.Labels).toEqual({ l: "image", m: "1" });
     expect(Object.keys(merged.Volumes ?? {})).toEqual(["/x", "/v"]);

@@ -3,6 +3,7 @@ import { LighterError } from "../base/errors.ts";
 import { loadDefaultProfile } from "../containers/apparmor.ts";
 import type { ContainersOptions } from "../containers/needs.ts";
 import { openContainers } from "../containers/open.ts";
+import { hostFilesOf } from "../containers/paths.ts";
 import type { Containers } from "../containers/containers.ts";
 import { openContent } from "../content/open.ts";
 import { openDistribution } from "../distribution/open.ts";
@@ -84,7 +85,7 @@ export async function openEngine(given: EngineConfig): Promise<Engine> {
   const networkSettings = networkOptions(config);
   const networks = await openNetworks({
     state,
-    needs: { container: containerOf(state), placeHelper: (pid) => runtime.placeHelper(pid) },
+    needs: { container: containerOf(state), files: (id) => hostFilesOf(dataRoot, id), placeHelper: (pid) => runtime.placeHelper(pid) },
     options: networkSettings,
   });
   const volumes = openVolumes({ state, content, distribution, dataRoot });

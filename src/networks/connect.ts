@@ -11,6 +11,7 @@ import { refreshEgress } from "./egress.ts";
 import { isLimited } from "./egress-places.ts";
 import { gatewaysOf } from "./gateways.ts";
 import { hasInterface, isOnParent } from "./parent.ts";
+import { refreshFiles } from "./live-files.ts";
 import { gatewayPlace } from "./plan.ts";
 import { namedPlace, networkEvent, takePlace } from "./reserve.ts";
 import {
@@ -75,8 +76,8 @@ async function connectRunning(
     gateway: leads,
     exposed: leads ? [...new Set(present.flatMap(({ config }) => config.exposed))] : [],
     mayPool: false,
-    hostname: "",
-    dns: [],
+    hostname: active.find(({ config }) => (config.hostname ?? "") !== "")?.config.hostname ?? "",
+    dns: active.find(({ config }) => (config.dns ?? []).length > 0)?.config.dns ?? [],
     egress: active.find(({ config }) => config.egress !== undefined)?.config.egress,
     extraHosts: active.find(({ config }) => config.extraHosts !== undefined)?.config.extraHosts,
   };
@@ -115,6 +116,7 @@ async function connectRunning(
     if (existsSync(`/proc/${target.pid}/ns/net`)) throw error;
     throw new LighterError("conflict", `Container ${target.id} is not running`, { cause: error });
   }
+  await refreshFiles(context, { container: target.id, pid: target.pid }, { joined: endpoint });
 }
 
 function interfacesOf(active: readonly EndpointRow[]): string[] {
@@ -181,6 +183,7 @@ async function disconnectRunning(context: Context, network: NetworkRow, endpoint
   else if (isOnParent(network) && pid !== undefined)
     await context.kernel.do("detach", { namespace: `/proc/${pid}/ns/net`, name: endpoint.config.name });
   if (context.egress.places.has(endpoint.container)) await refreshEgress(context);
+  if (pid !== undefined) await refreshFiles(context, { container: endpoint.container, pid }, { left: endpoint });
   const heirNetwork = heir === undefined ? undefined : networkById(context.state, heir.network);
   if (heir === undefined || heirNetwork === undefined || heirNetwork.config.internal || pid === undefined) return;
   const namespace = `/proc/${pid}/ns/net`;

@@ -1,11 +1,15 @@
 /** As much of DNS's messages as names of containers need (RFC 1035, 4): one question, addresses and pointers as answers. */
 export const TYPE = { a: 1, ptr: 12, aaaa: 28 } as const;
-export const CODE = { ok: 0, malformed: 1, failed: 2, unknown: 3, refused: 5 } as const;
+export const CODE = { ok: 0, malformed: 1, failed: 2, unknown: 3, notImplemented: 4, refused: 5 } as const;
 
 /** How long an answer about containers holds, in seconds: what Docker says. */
 const TTL = 600;
 const HEADER = 12;
 const IN = 1;
+/** EDNS's pseudo-record (RFC 6891), and the sizes of datagrams. */
+const OPT = 41;
+const SMALLEST = 512;
+const LARGEST = 4096;
 
 /** What is asked. */
 export interface Question {
@@ -68,6 +72,44 @@ function encodeRecord({ type, data }: DnsRecord): Uint8Array {
   view.setUint16(10, data.length);
   bytes.set(data, 12);
   return bytes;
+}
+
+/** Whether a message is an answer, which nobody here waits for. */
+export function isAnswer(message: Uint8Array): boolean {
+  return ((message[2] ?? 0) & 0x80) !== 0;
+}
+
+/** What is told to who asks what {@link parseQuestion} does not take: that only questions are answered here, or that this is none. */
+export function refusal(message: Uint8Array): number {
+  return ((message[2] ?? 0) & 0x78) === 0 ? CODE.malformed : CODE.notImplemented;
+}
+
+/** An answer of ours as a datagram carries it: in as many bytes as its reader takes, 512 where it did not say (RFC 6891, 6.2.3), else cut and marked so. */
+export function cutToFit(answer: Uint8Array, query: Uint8Array, question: Question): Uint8Array {
+  const room = roomOf(query, question);
+  if (answer.length <= room) return answer;
+  const view = new DataView(answer.buffer, answer.byteOffset, answer.byteLength);
+  let end = question.end;
+  let kept = 0;
+  for (let at = end; at + HEADER <= answer.length;) {
+    at += HEADER + view.getUint16(at + 10);
+    if (at > room) break;
+    end = at;
+    kept++;
+  }
+  const cut = answer.slice(0, end);
+  const head = new DataView(cut.buffer);
+  head.setUint16(2, head.getUint16(2) | 0x0200);
+  head.setUint16(6, kept);
+  return cut;
+}
+
+/** What the OPT record behind the question says, where it is the only record: that is how resolvers send it. */
+function roomOf(query: Uint8Array, { end }: Question): number {
+  const view = new DataView(query.buffer, query.byteOffset, query.byteLength);
+  const alone = view.getUint32(6) === 0 && view.getUint16(10) > 0;
+  if (!alone || end + 11 > query.length || query[end] !== 0 || view.getUint16(end + 1) !== OPT) return SMALLEST;
+  return Math.min(Math.max(view.getUint16(end + 3), SMALLEST), LARGEST);
 }
 
 /** A name as records carry it. Labels past 63 bytes are cut. */

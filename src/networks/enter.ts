@@ -35,7 +35,7 @@ export async function enter(context: Context, request: NetworkRequest): Promise<
     closeNamespace(context, request.containerId);
     throw error;
   }
-  const resolved = wantsResolver(context, endpoints) && (await openResolver(context, request.containerId, fd, endpoints));
+  const resolved = wantsResolver(context, endpoints) && (await openResolver(context, request.containerId, fd));
   return {
     namespace: `/proc/${process.pid}/fd/${fd}`,
     hosts: hostsFile({

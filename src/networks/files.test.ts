@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { hostHostsFile, hostsFile, resolvConfFile } from "./files.ts";
+import { changedHosts, hostHostsFile, hostsFile, isUntouched, parseResolvConf, resolvConfFile, withResolver } from "./files.ts";
 
 const resolv = { host: "", dns: [], dnsSearch: [], dnsOptions: [], ipv6: false, hostNetwork: false };
 const lines = (text: string): string[] => text.split("\n").filter((line) => line !== "" && !line.startsWith("#"));
@@ -53,4 +53,26 @@ test("resolv.conf of the host's network is the host's own, until something is as
   const host = "nameserver 127.0.0.53\n# as it is\n";
   expect(resolvConfFile({ ...resolv, host, hostNetwork: true })).toBe(host);
   expect(lines(resolvConfFile({ ...resolv, host, hostNetwork: true, dnsSearch: ["x"] }))).toEqual(["nameserver 127.0.0.53", "search x"]);
+});
+
+test("hosts of a container that joins and leaves networks: its own lines change, those of others stay", () => {
+  const before = "127.0.0.1\tlocalhost\n10.0.0.1\tdb\n172.17.0.2\tweb.example.org web\n# mine\n";
+  const change = { hostname: "web", known: ["172.17.0.2"], add: ["172.18.0.2", "fd00::2"], remove: [] };
+  const joined = changedHosts(before, change);
+  expect(joined).toBe(`${before}172.18.0.2\tweb.example.org web\nfd00::2\tweb.example.org web\n`);
+  expect(changedHosts(joined, change)).toBe(joined);
+  const left = changedHosts(joined, { hostname: "web", known: ["172.18.0.2"], add: [], remove: ["172.17.0.2"] });
+  expect(left).toBe(joined.replace("172.17.0.2\tweb.example.org web\n", ""));
+  expect(changedHosts("10.0.0.1\tweb\n", { hostname: "web", known: [], add: ["10.0.0.1"], remove: [] })).toBe("10.0.0.1\tweb\n");
+});
+
+test("a resolv.conf of ours is known from one that somebody wrote to", () => {
+  const host = "nameserver 10.0.0.2\nsearch a b\noptions timeout:1\n";
+  const text = resolvConfFile({ ...resolv, host });
+  expect(isUntouched(text)).toBe(true);
+  for (const other of [`${text}nameserver 1.1.1.1\n`, text.replace("10.0.0.2", "10.0.0.3"), host, ""])
+    expect(isUntouched(other)).toBe(false);
+  const resolved = withResolver(text, "127.0.0.11");
+  expect(isUntouched(resolved)).toBe(true);
+  expect(parseResolvConf(resolved)).toEqual({ servers: ["127.0.0.11"], search: ["a", "b"], options: ["timeout:1", "ndots:0"] });
 });

@@ -40,6 +40,17 @@ export function hostsFile(input: HostsInput): string {
   return `${lines.join("\n")}\n`;
 }
 
+/** A container's hosts file after its addresses have changed: a line for each, with the names that its other addresses have; nobody else's lines are touched. */
+export function changedHosts(text: string, change: { hostname: string; known: string[]; add: string[]; remove: string[] }): string {
+  const lines = text.replace(/\n$/, "").split("\n");
+  const own =
+    lines.map((line) => line.split("\t")).find(([address = ""]) => [...change.known, ...change.remove].includes(address))?.[1] ??
+    change.hostname;
+  const gone = new Set(change.remove.map((address) => `${address}\t${own}`));
+  const added = change.add.map((address) => `${address}\t${own}`).filter((line) => !lines.includes(line));
+  return `${[...lines.filter((line) => !gone.has(line)), ...(own === "" ? [] : added)].join("\n")}\n`;
+}
+
 /** `/etc/hosts` of a container in the host's network: the host's own and the lines asked for. */
 export function hostHostsFile(hostFile: string, extraHosts: string[]): string {
   const extra = extraLines(extraHosts, "127.0.0.1");
@@ -90,7 +101,30 @@ export function resolvConfFile(input: ResolvInput): string {
     ...(search.length > 0 ? [`search ${search.join(" ")}`] : []),
     ...(options.length > 0 ? [`options ${options.join(" ")}`] : []),
   ];
-  return `${lines.join("\n")}\n`;
+  return sealed(`${lines.join("\n")}\n`);
+}
+
+const SEAL = "# As written: ";
+
+/** Text with a line at its end that tells whether somebody has changed it since. */
+function sealed(text: string): string {
+  return `${text}${SEAL}${digestOf(text)}\n`;
+}
+
+function digestOf(text: string): string {
+  return new Bun.CryptoHasher("sha256").update(text).digest("hex").slice(0, 16);
+}
+
+/** Whether a resolv.conf of ours is still as it was written. */
+export function isUntouched(text: string): boolean {
+  const at = text.lastIndexOf(SEAL);
+  return at >= 0 && text.slice(at) === `${SEAL}${digestOf(text.slice(0, at))}\n`;
+}
+
+/** A resolv.conf of ours with our own resolver in the place of its name servers. */
+export function withResolver(text: string, resolver: string): string {
+  const { search, options } = parseResolvConf(text);
+  return resolvConfFile({ host: "", dns: [], dnsSearch: search, dnsOptions: options, ipv6: false, hostNetwork: false, resolver });
 }
 
 function usable(servers: string[], { ipv6, hostNetwork }: ResolvInput): string[] {

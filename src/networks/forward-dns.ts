@@ -1,34 +1,73 @@
 import { createSocket } from "node:dgram";
 import { connect, isIP } from "node:net";
-import { parseQuestion } from "./dns-message.ts";
+import { CODE, parseQuestion } from "./dns-message.ts";
 
 const PORT = 53;
 /** How long name servers have to answer, in ms. */
 const PATIENCE = 4000;
+/** With a failure of one server in hand, how long the others may still take to know better, in ms. */
+const SECOND_CHANCE = 1500;
+
+/** Asks one server; gives up when told so, and answers undefined where the server cannot be asked. */
+type Ask = (server: string, signal: AbortSignal) => Promise<Uint8Array | undefined>;
 
 /**
- * Asks all name servers at once by UDP and returns the first answer; undefined when none comes in time. What is asked with has a number by chance and a
+ * Asks all name servers at once by UDP and returns the first good answer; undefined when none comes in time. What is asked with has a number by chance and a
  * socket that hears this server alone: whoever asked cannot answer himself.
  */
-export async function forwardUdp(query: Uint8Array, servers: readonly string[]): Promise<Uint8Array | undefined> {
+export function forwardUdp(query: Uint8Array, servers: readonly string[]): Promise<Uint8Array | undefined> {
+  return firstGood(servers, (server, signal) => askUdp(query, server, signal));
+}
+
+/** Asks all name servers at once by TCP, for answers that UDP is too small for; undefined when none comes in time. */
+export function forwardTcp(query: Uint8Array, servers: readonly string[]): Promise<Uint8Array | undefined> {
+  return firstGood(servers, (server, signal) => askTcp(query, server, signal));
+}
+
+/** "There is such a name" and "there is none" are answers; that a server failed or refused is told where no other knows better. */
+async function firstGood(servers: readonly string[], ask: Ask): Promise<Uint8Array | undefined> {
   const { promise, resolve } = Promise.withResolvers<Uint8Array | undefined>();
-  const asked = withNumber(query, crypto.getRandomValues(new Uint8Array(2)));
-  const sockets = servers.map((server) => {
-    const socket = createSocket(isIP(server) === 6 ? "udp6" : "udp4");
-    socket.on("error", () => {});
-    socket.on("message", (answer) => {
-      if (answers(answer, asked)) resolve(withNumber(answer, query));
-    });
-    socket.connect(PORT, server, () => socket.send(asked, () => {}));
-    return socket;
-  });
-  const timer = setTimeout(() => resolve(undefined), servers.length === 0 ? 0 : PATIENCE);
+  const end = new AbortController();
+  let poor: Uint8Array | undefined;
+  let open = servers.length;
+  let timer = setTimeout(() => resolve(undefined), open === 0 ? 0 : PATIENCE);
+  const take = (answer: Uint8Array | undefined): void => {
+    open--;
+    if (answer !== undefined && isGood(answer)) return resolve(answer);
+    if (answer !== undefined && poor === undefined) {
+      clearTimeout(timer);
+      timer = setTimeout(() => resolve(poor), SECOND_CHANCE);
+    }
+    poor ??= answer;
+    if (open === 0) resolve(poor);
+  };
+  for (const server of servers) void ask(server, end.signal).then(take, () => take(undefined));
   try {
     return await promise;
   } finally {
     clearTimeout(timer);
-    for (const socket of sockets) socket.close();
+    end.abort();
   }
+}
+
+function isGood(answer: Uint8Array): boolean {
+  const code = (answer[3] ?? 0) & 15;
+  return code === CODE.ok || code === CODE.unknown;
+}
+
+function askUdp(query: Uint8Array, server: string, signal: AbortSignal): Promise<Uint8Array | undefined> {
+  const { promise, resolve } = Promise.withResolvers<Uint8Array | undefined>();
+  const asked = withNumber(query, crypto.getRandomValues(new Uint8Array(2)));
+  const socket = createSocket(isIP(server) === 6 ? "udp6" : "udp4");
+  socket.on("error", () => resolve(undefined));
+  socket.on("message", (answer) => {
+    if (answers(answer, asked)) resolve(withNumber(answer, query));
+  });
+  socket.connect(PORT, server, () => {
+    if (!signal.aborted) socket.send(asked, () => {});
+  });
+  signal.addEventListener("abort", () => resolve(undefined));
+  return promise.finally(() => socket.close());
 }
 
 function withNumber(message: Uint8Array, number: Uint8Array): Uint8Array {
@@ -47,27 +86,19 @@ export function answers(answer: Uint8Array, asked: Uint8Array): boolean {
   return questions === 1 && question(answer) === question(asked);
 }
 
-/** Asks name servers one after another by TCP, for answers that UDP is too small for; undefined when none answers in time. */
-export async function forwardTcp(query: Uint8Array, servers: readonly string[]): Promise<Uint8Array | undefined> {
-  for (const server of servers) {
-    const answer = await askTcp(query, server);
-    if (answer !== undefined) return answer;
-  }
-  return undefined;
-}
-
-function askTcp(query: Uint8Array, host: string): Promise<Uint8Array | undefined> {
+function askTcp(query: Uint8Array, host: string, signal: AbortSignal): Promise<Uint8Array | undefined> {
   const { promise, resolve } = Promise.withResolvers<Uint8Array | undefined>();
   let received: Uint8Array = new Uint8Array();
   const socket = connect({ host, port: PORT }, () => socket.write(framed(query)));
-  socket.setTimeout(PATIENCE, () => socket.destroy());
   socket.on("data", (part: Buffer) => {
     received = Buffer.concat([received, part]);
     const [message] = unframed(received);
-    if (message !== undefined) resolve(message);
+    // One question was asked: whoever answers another one is not to be believed.
+    if (message !== undefined) resolve(answers(message, query) ? message : undefined);
   });
   socket.on("error", () => resolve(undefined));
   socket.on("close", () => resolve(undefined));
+  signal.addEventListener("abort", () => resolve(undefined));
   return promise.finally(() => socket.destroy());
 }
 

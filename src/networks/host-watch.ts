@@ -2,6 +2,7 @@ import { messageOf } from "../base/errors.ts";
 import { type Poller, poller } from "../linux/epoll.ts";
 import { legacyTables } from "../linux/xtables-legacy.ts";
 import { type Context, rewriteTable } from "./context.ts";
+import { refreshEgress } from "./egress.ts";
 import { foreignDropWarning } from "./foreign.ts";
 
 /** Changes come in bursts: this long, in ms, nothing may come before the host's rules are read. */
@@ -107,6 +108,7 @@ export class HostWatch implements Disposable {
       this.#context.log.warn("table {table} is changed by another program again and again", { table: this.#context.options.table });
       await Bun.sleep(1000);
     }
+    await refreshEgress(this.#context);
     await rewriteTable(this.#context);
   }
 }

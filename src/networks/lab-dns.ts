@@ -1,4 +1,4 @@
-/** For the root tests: `bun lab-dns.ts ADDRESS` is a name server that answers every question with one address, over UDP and TCP. */
+/** For the root tests: `bun lab-dns.ts ADDRESS [OWN]` is a name server, on its own address or all, that answers every question with one address, over UDP and TCP. */
 import { createSocket } from "node:dgram";
 import { createServer } from "node:net";
 import { addressBytes, parseAddress } from "./addresses.ts";
@@ -10,10 +10,11 @@ if (address === undefined) throw new Error("an address is missing");
 const answer = (query: Uint8Array): Uint8Array =>
   answerTo(query, parseQuestion(query), CODE.ok, [{ type: TYPE.a, data: addressBytes(address) }]);
 const socket = createSocket("udp4", (query, from) => socket.send(answer(query), from.port, from.address));
-socket.bind(53);
+const own = process.argv[3] ?? "0.0.0.0";
+socket.bind(53, own);
 createServer((client) => {
   client.on("data", (part: Buffer) => {
     const [query] = unframed(part);
     if (query !== undefined) client.end(framed(answer(query)));
   });
-}).listen(53);
+}).listen(53, own);

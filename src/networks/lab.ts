@@ -153,7 +153,15 @@ export class LabDaemon {
       if (row === undefined) throw new Error(`No such container: ${reference}`);
       return { ...row, pid: daemon.pids.get(row.id) };
     };
-    daemon.networks = await openNetworks({ state: daemon.state, needs: { container, placeHelper: () => undefined }, options: whole });
+    daemon.networks = await openNetworks({
+      state: daemon.state,
+      needs: {
+        container,
+        files: (id) => ({ hosts: join(whole.dataRoot, `${id}.hosts`), resolvConf: join(whole.dataRoot, `${id}.resolv`) }),
+        placeHelper: () => undefined,
+      },
+      options: whole,
+    });
     return daemon;
   }
 

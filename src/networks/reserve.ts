@@ -33,7 +33,7 @@ export function reserve(context: Context, tx: Tx, request: NetworkRequest): void
       exposed: isGateway ? exposed : [],
       mayPool: plan.places.length === 1 && isPlain(place.asked),
       hostname: request.hostname,
-      dns: isGateway ? request.dns : [],
+      dns: request.dns,
       egress: request.egress,
       extraHosts: request.extraHosts,
     });

@@ -5,7 +5,7 @@ import { isLimited } from "./egress-places.ts";
 import { hostResolvConf, parseResolvConf } from "./files.ts";
 import { hasNames } from "./names.ts";
 import { startResolver } from "./resolver.ts";
-import { type EndpointRow, networkById } from "./rows.ts";
+import { type EndpointRow, endpointsOf, networkById } from "./rows.ts";
 
 /** Whether a container is in a network where names are known, or has to ask us which of them it may reach, so that it gets a resolver. */
 export function wantsResolver(context: Context, endpoints: readonly EndpointRow[]): boolean {
@@ -13,21 +13,15 @@ export function wantsResolver(context: Context, endpoints: readonly EndpointRow[
 }
 
 /** Starts a container's resolver in its namespace; false, with a warning, where that cannot be done. */
-export async function openResolver(
-  context: Context,
-  container: string,
-  namespace: number | string,
-  endpoints: readonly EndpointRow[],
-): Promise<boolean> {
+export async function openResolver(context: Context, container: string, namespace: number | string): Promise<boolean> {
   closeResolver(context, container);
   try {
     const sockets = await context.kernel.do("resolver", namespace);
-    const asked = endpoints.flatMap(({ config }) => config.dns ?? []);
     const resolver = startResolver(sockets, {
       lookup: (name, type) => context.names.lookup(container, name, type),
       mayAsk: (name) => mayAsk(context, container, name),
       learn: (name, answer) => learn(context, container, name, answer),
-      servers: () => (leadsOut(context, endpoints) ? (asked.length > 0 ? asked : parseResolvConf(hostResolvConf()).servers) : []),
+      servers: () => serversOf(context, container),
     });
     context.resolvers.set(container, resolver);
     return true;
@@ -37,9 +31,12 @@ export async function openResolver(
   }
 }
 
-/** Internal networks have no way out, not by questions either. */
-function leadsOut(context: Context, endpoints: readonly EndpointRow[]): boolean {
-  return endpoints.some(({ network }) => networkById(context.state, network)?.config.internal === false);
+/** Whom to ask for a container as it is connected now: its own name servers, else the host's. Internal networks have no way out, not by questions either. */
+function serversOf(context: Context, container: string): string[] {
+  const places = endpointsOf(context.state, container).filter(({ config }) => config.state === "active");
+  if (!places.some(({ network }) => networkById(context.state, network)?.config.internal === false)) return [];
+  const asked = [...new Set(places.flatMap(({ config }) => config.dns ?? []))];
+  return asked.length > 0 ? asked : parseResolvConf(hostResolvConf()).servers;
 }
 
 /** Ends a container's resolver, if it has one. */

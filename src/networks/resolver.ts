@@ -3,17 +3,19 @@ import { type PollEvent } from "../linux/epoll-protocol.ts";
 import { poller } from "../linux/epoll.ts";
 import { libc } from "../linux/libc.ts";
 import { DnsCache } from "./dns-cache.ts";
-import { CODE, TYPE, answerTo, parseQuestion } from "./dns-message.ts";
+import { CODE, TYPE, answerTo, cutToFit, isAnswer, parseQuestion, refusal } from "./dns-message.ts";
 import { forwardTcp, forwardUdp, framed, unframed } from "./forward-dns.ts";
 import type { KnownName } from "./names.ts";
 import type { ResolverSockets } from "./resolver-sockets.ts";
 
 const MSG_DONTWAIT = 0x40;
 /** Questions of one container that may wait for name servers at once; more are refused, so that a flood costs the others nothing. */
-const MAX_WAITING = 256;
+const MAX_WAITING = 128;
 const TCP_IDLE = 10_000;
 /** Connections of one container at once: each takes a descriptor of the daemon's. */
 const MAX_CLIENTS = 64;
+/** What a client may leave unread, bytes: one that only asks is let go. */
+const MAX_UNREAD = 256 << 10;
 
 /** One for each way of asking: an answer that TCP carries may be too long for a datagram. */
 const caches = { udp: new DnsCache(), tcp: new DnsCache() };
@@ -40,9 +42,12 @@ export function startResolver(sockets: ResolverSockets, source: ResolverSource):
   let waiting = 0;
   const resolve = async (query: Uint8Array, protocol: "udp" | "tcp"): Promise<Uint8Array> => {
     const question = parseQuestion(query);
-    if (question === undefined) return answerTo(query, undefined, CODE.malformed);
+    if (question === undefined) return answerTo(query, undefined, refusal(query));
     const known = source.lookup(question.name, question.type);
-    if (known !== undefined) return answerTo(query, question, known.code, known.records);
+    if (known !== undefined) {
+      const answer = answerTo(query, question, known.code, known.records);
+      return protocol === "udp" ? cutToFit(answer, query, question) : answer;
+    }
     if (!source.mayAsk(question.name)) return answerTo(query, question, CODE.refused);
     if (waiting >= MAX_WAITING) return answerTo(query, question, CODE.failed);
     waiting++;
@@ -72,13 +77,16 @@ export function startResolver(sockets: ResolverSockets, source: ResolverSource):
 function serveUdp(fd: number, resolve: (query: Uint8Array) => Promise<Uint8Array>): () => void {
   let open = true;
   const reply = async (query: Uint8Array, address: Uint8Array): Promise<void> => {
-    if (query.length < 12) return;
+    if (query.length < 12 || isAnswer(query)) return;
     const answer = await resolve(query);
     if (open) libc().sendto(fd, answer, answer.length, MSG_DONTWAIT, address, address.length);
   };
   const source = poller().add(fd, "datagrams", ({ data, runs = [], addresses = [] }: PollEvent) => {
     if (data === undefined) return;
-    addresses.forEach((address, index) => void reply(new Uint8Array(data.slice(runs[index * 2], runs[index * 2 + 1])), address));
+    addresses.forEach((address, index) => {
+      // Who asks again is answered then.
+      reply(new Uint8Array(data.slice(runs[index * 2], runs[index * 2 + 1])), address).catch(() => undefined);
+    });
   });
   return () => {
     open = false;
@@ -102,7 +110,7 @@ function serveTcp(fd: number, resolve: (query: Uint8Array) => Promise<Uint8Array
         const [query, rest] = unframed(received);
         if (query === undefined) return;
         received = rest;
-        if (query.length < 12) return void socket.destroy();
+        if (query.length < 12 || isAnswer(query) || socket.writableLength > MAX_UNREAD) return void socket.destroy();
         void resolve(query).then(
           (answer) => socket.write(framed(answer)),
           () => socket.destroy(),

@@ -164,7 +164,7 @@ async function restoreLinks(context: Context, network: NetworkRow, survey: Surve
 async function reopenResolvers(context: Context, running: { containerId: string; pid: number }[]): Promise<void> {
   for (const { containerId, pid } of running) {
     const endpoints = endpointsOf(context.state, containerId).filter(({ config }) => config.state === "active");
-    if (wantsResolver(context, endpoints)) await openResolver(context, containerId, `/proc/${pid}/ns/net`, endpoints);
+    if (wantsResolver(context, endpoints)) await openResolver(context, containerId, `/proc/${pid}/ns/net`);
   }
 }
 
