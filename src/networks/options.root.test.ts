@@ -223,9 +223,9 @@ labSuite("options of networks and of places in them", import.meta.path, (ground)
     [{ [bridge("gateway_mode_ipv4")]: "isolated" }, "can only be used for an internal network"],
     [{ "com.docker.network.container_iface_prefix": "a/b" }, "container_iface_prefix"],
   ])("options %j are refused, and nothing stays", async (options, text) => {
-    const before = await sh("ip -o link | wc -l");
+    const before = await sh("ip -o link show type bridge | wc -l");
     expect(await refusal(ground.daemon.networks.create({ ...plain, name: "wrong", options }))).toContain(text);
     expect(ground.daemon.networks.list(new Map()).map(({ Name }) => Name)).not.toContain("wrong");
-    expect(await sh("ip -o link | wc -l")).toBe(before);
+    expect(await sh("ip -o link show type bridge | wc -l")).toBe(before);
   });
 });
