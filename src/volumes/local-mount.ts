@@ -65,12 +65,15 @@ export async function checkAnswers(
   );
 }
 
-/** Unmounts a volume's directory; lazily when it is busy. Asks no server. */
+/**
+ * Unmounts a volume's directory; lazily when it is busy. Of a dead server's the kernel takes the name away at once and says goodbye for minutes after:
+ * nobody waits for that.
+ */
 export async function unmountVolume(name: string, path: string): Promise<void> {
   if (!isMounted(path)) return;
-  const ended = await runBounded(["umount", "-i", "-c", "-l", "--", path], { patience: PATIENCE });
-  if (ended.kind === "done") return;
-  const why = ended.kind === "failed" ? ended.why.replace(/^umount: /, "") : `no answer within ${PATIENCE / 1000} seconds`;
+  const ended = await runBounded(["umount", "-i", "-c", "-l", "--", path], { patience: ANSWER });
+  if (ended.kind === "done" || !isMounted(path)) return;
+  const why = ended.kind === "failed" ? ended.why.replace(/^umount: /, "") : `no answer within ${ANSWER / 1000} seconds`;
   throw new LighterError("unavailable", `Cannot unmount volume "${name}": ${why}`);
 }
 
@@ -80,11 +83,13 @@ function kernelWord(text: string): string {
   const [, kind] = /unknown filesystem type '(.*)'/.exec(why) ?? [];
   if (kind !== undefined) return `no such device: this kernel has no file system "${kind}"`;
   if (/special device .* does not exist/.test(why)) return "no such file or directory";
+  // It tries again to read only, where it may not write.
+  if (/cannot mount .* read-only/.test(why)) return "permission denied: does the server export this to here?";
   if (/wrong fs type, bad option/.test(why)) return "invalid argument";
   return why;
 }
 
-/** The kernel knows network file systems by address only: a name in `addr=` is looked up. */
+/** The kernel knows network file systems by address only: a name in `addr=` is looked up, IPv4 first, as Docker does. */
 async function withAddress(type: string, flags: string, path: string, { signal }: Cancellable): Promise<string> {
   const host = NETWORK.test(type) ? /(?:^|,)addr=([^,]+)/.exec(flags)?.[1] : undefined;
   if (host === undefined || isIP(host) !== 0) return flags;
@@ -93,7 +98,7 @@ async function withAddress(type: string, flags: string, path: string, { signal }
   const cancel = (): void => late.reject(new Error("cancelled"));
   signal?.addEventListener("abort", cancel);
   try {
-    const { address } = await Promise.race([lookup(host), late.promise]);
+    const { address } = await Promise.race([lookup(host, { order: "ipv4first" }), late.promise]);
     return flags.replace(/(^|,)addr=[^,]+/, `$1addr=${address}`);
   } catch (cause) {
     throw new LighterError(
