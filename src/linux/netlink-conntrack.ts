@@ -10,8 +10,8 @@ const FILTER = { source: 1, protocol: 8, destinationPort: 32 } as const;
 const AF_INET = 2;
 const AF_INET6 = 10;
 
-/** Which tracked connections are meant: those that were sent to a port, or those that an address answers. */
-export type FlowFilter = { family: 4 | 6; protocol: number } & ({ toPort: number } | { answeredBy: Uint8Array });
+/** Which tracked connections are meant: those that were sent to some ports, or those that an address answers. */
+export type FlowFilter = { family: 4 | 6; protocol: number } & ({ toPorts: ReadonlySet<number> } | { answeredBy: Uint8Array });
 
 /**
  * Makes the kernel forget tracked connections, so that their next packet meets the rules anew: only a connection's first packet does, and with UDP a
@@ -32,9 +32,12 @@ export function forgetFlows(socket: Netlink, filter: FlowFilter): number {
 /** Kernels since 5.8 list only what fits; older ones list all, which {@link matches} sorts out. */
 function filterOf(filter: FlowFilter): Uint8Array[] {
   const number = u8(1, filter.protocol);
-  if ("toPort" in filter) {
-    const tuple = nest(CTA.original, nest(TUPLE.protocol, number, attribute(3, portBytes(filter.toPort))));
-    return [tuple, nest(CTA.filter, u32(1, FILTER.protocol | FILTER.destinationPort))];
+  if ("toPorts" in filter) {
+    const [port, ...others] = filter.toPorts;
+    // The kernel knows one port a question, and walks through all connections for each: of several, they are picked out here.
+    const named = port === undefined || others.length > 0 ? [] : [attribute(3, portBytes(port))];
+    const tuple = nest(CTA.original, nest(TUPLE.protocol, number, ...named));
+    return [tuple, nest(CTA.filter, u32(1, FILTER.protocol | (named.length === 0 ? 0 : FILTER.destinationPort)))];
   }
   const address = attribute(filter.family === 4 ? 1 : 3, filter.answeredBy);
   return [
@@ -44,10 +47,13 @@ function filterOf(filter: FlowFilter): Uint8Array[] {
 }
 
 function matches(flow: Map<number, Uint8Array>, filter: FlowFilter): boolean {
-  const tuple = attributes(flow.get("toPort" in filter ? CTA.original : CTA.reply) ?? new Uint8Array());
+  const tuple = attributes(flow.get("toPorts" in filter ? CTA.original : CTA.reply) ?? new Uint8Array());
   const protocol = attributes(tuple.get(TUPLE.protocol) ?? new Uint8Array());
   if (protocol.get(1)?.[0] !== filter.protocol) return false;
-  if ("toPort" in filter) return Buffer.compare(protocol.get(3) ?? new Uint8Array(), portBytes(filter.toPort)) === 0;
+  if ("toPorts" in filter) {
+    const [high = 0, low = 0] = protocol.get(3) ?? [];
+    return filter.toPorts.has((high << 8) | low);
+  }
   const source = attributes(tuple.get(TUPLE.ip) ?? new Uint8Array()).get(filter.family === 4 ? 1 : 3);
   return Buffer.compare(source ?? new Uint8Array(), filter.answeredBy) === 0;
 }

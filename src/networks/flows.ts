@@ -9,8 +9,10 @@ const UDP = 17;
  * Forgets the UDP flows that ports which were opened or closed concern: senders that never pause would else go on reaching what was there before.
  */
 export function forgetPortFlows(socket: Netlink, change: { add?: PortRule[]; remove?: PortRule[] }): void {
-  for (const { hostPort, protocol, address } of change.add ?? []) {
-    if (protocol === "udp") forgetFlows(socket, { family: address.includes(":") ? 6 : 4, protocol: UDP, toPort: hostPort });
+  const opened = (change.add ?? []).filter(({ protocol }) => protocol === "udp");
+  for (const family of [4, 6] as const) {
+    const ports = opened.filter(({ address }) => address.includes(":") === (family === 6)).map(({ hostPort }) => hostPort);
+    if (ports.length > 0) forgetFlows(socket, { family, protocol: UDP, toPorts: new Set(ports) });
   }
   const gone = new Set((change.remove ?? []).filter(({ protocol }) => protocol === "udp").map(({ address }) => address));
   for (const text of gone) {

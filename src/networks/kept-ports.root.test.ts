@@ -164,4 +164,33 @@ labSuite("published ports with and without a daemon", import.meta.path, (ground)
     await second.close();
     second.forget();
   });
+
+  test("what is relayed obeys the host's firewall and the policy, as what rules carry", async () => {
+    const second = await LabDaemon.open(ground.lab, { bridgeName: "lighter9", table: "lighter_9", reach: "firewall" });
+    await second.networks.restore([]);
+    const web = await second.run("walled", { portBindings: { "80/tcp": [{ HostPort: "8098" }] } });
+    await ground.lab.echo("walled", ["tcp:80"], web.namespace);
+    const outside = (to: string): Promise<string> => ask(ground.lab.outside, "tcp", to, 8098);
+    await until(async () => (await outside(HOST6)).startsWith("walled "));
+    await sh("nft add table inet wall; nft add chain inet wall input '{ type filter hook input priority 0; policy accept; }'");
+    await sh(`nft add rule inet wall input iifname out0 tcp dport 8098 drop`);
+    for (const to of [HOST, HOST6]) await until(async () => (await outside(to)) === "nothing");
+    for (const to of ["127.0.0.1", "::1", HOST, HOST6])
+      await until(async () => (await ask(undefined, "tcp", to, 8098)).startsWith("walled "));
+    await sh("nft delete table inet wall");
+    for (const to of [HOST, HOST6]) await until(async () => (await outside(to)).startsWith("walled "));
+    await web.stop();
+    await second.close();
+    second.forget();
+
+    const third = await LabDaemon.open(ground.lab, { bridgeName: "lighter9", table: "lighter_9", reach: "loopback" });
+    await third.networks.restore([]);
+    const own = await third.run("own", { portBindings: { "80/tcp": [{ HostPort: "8098" }] } });
+    await ground.lab.echo("own", ["tcp:80"], own.namespace);
+    for (const to of ["127.0.0.1", "::1", HOST, HOST6]) await until(async () => (await ask(undefined, "tcp", to, 8098)).startsWith("own "));
+    for (const to of [HOST, HOST6]) expect(await outside(to)).toBe("nothing");
+    await own.stop();
+    await third.close();
+    third.forget();
+  });
 });

@@ -6,11 +6,13 @@ import { type Context, heldOf } from "./context.ts";
 import { type KeptPort, keeperSocket, portKey } from "./port-records.ts";
 import { type HostPort, dropPort, holdPort } from "./port-sockets.ts";
 import { type PortRow, allPorts, endpointsOf, portRules, portsOf } from "./rows.ts";
-import { portLost } from "./lost-ports.ts";
+import { portFound, portLost } from "./lost-ports.ts";
 
 /** A keeper that dies this often within {@link DEATHS_WITHIN} ms is not started again: the daemon then holds the ports itself. */
 const DEATHS = 5;
 const DEATHS_WITHIN = 60_000;
+/** How long until a port that another program has is tried again, in ms. */
+const TRY_AGAIN = 10_000;
 
 /** What the daemon knows of the keeper of its ports (`port-keeper.c`), the one process that outlives it and has the sockets of published ports. */
 export class KeptPorts {
@@ -21,6 +23,7 @@ export class KeptPorts {
   #watch: Source | undefined;
   #deaths: number[] = [];
   #closed = false;
+  #again: ReturnType<typeof setTimeout> | undefined;
 
   constructor(context: () => Context) {
     this.#of = context;
@@ -61,18 +64,14 @@ export class KeptPorts {
     const wanted = new Set(rows.map(portKey));
     const stale = (found?.records ?? []).filter((port) => !wanted.has(portKey(port)));
     this.#hold(rows);
-    const add = [...new Set(rows.map(({ container }) => container))].flatMap((container) =>
-      this.#leading(
-        container,
-        rows.filter((row) => row.container === container),
-      ),
-    );
+    const add = this.#ofContainers(rows);
     if (add.length + stale.length > 0) await this.#change(add, stale);
   }
 
   /** Ends the watch; the keeper goes on. */
   close(): void {
     this.#closed = true;
+    clearTimeout(this.#again);
     this.#know(0);
   }
 
@@ -83,9 +82,23 @@ export class KeptPorts {
       const { sockets } = heldOf(this.#context, row.container);
       if (this.has(row) || bound.has(portKey(row))) continue;
       const held = holdPort(row);
-      if (typeof held === "string") portLost(this.#context, row, held);
-      else sockets.push({ ...row, fd: held });
+      if (typeof held === "string") {
+        portLost(this.#context, row, held);
+        continue;
+      }
+      portFound(this.#context, row);
+      sockets.push({ ...row, fd: held });
     }
+    this.#tryAgain();
+  }
+
+  /** What another program has may be free some time. */
+  #tryAgain(): void {
+    clearTimeout(this.#again);
+    this.#again = undefined;
+    if (this.#context.lost.size === 0 || this.#closed) return;
+    this.#again = setTimeout(() => void this.#fill(), TRY_AGAIN);
+    this.#again.unref();
   }
 
   #leading(container: string, ports: readonly PortRow[]): KeptPort[] {
@@ -108,13 +121,17 @@ export class KeptPorts {
     const { kernel, options, log } = this.#context;
     try {
       const path = keeperSocket(options.execRoot);
+      const before = this.#pid;
       const answer = await kernel.do("keepPorts", { path, add: [...add], remove: [...remove] });
       for (const port of remove) this.#kept.delete(portKey(port));
       if (answer === undefined) return;
+      // Another one was started, as the one before had died just now: it knows of these ports alone.
+      const replaced = before !== 0 && before === this.#pid && answer.pid !== before;
+      if (replaced) this.#kept.clear();
       for (const port of add) if (port.socket !== undefined) this.#kept.add(portKey(port));
       this.#handedOver(new Set(add.flatMap(({ socket }) => socket ?? [])));
-      if (answer.ports > 0) this.#know(answer.pid);
-      else this.#know(0);
+      this.#know(answer.ports > 0 ? answer.pid : 0);
+      if (replaced) await this.#fill();
     } catch (error) {
       log.warn("the daemon holds ports itself, [::1] is not carried: {error}", { error: messageOf(error) });
     }
@@ -148,16 +165,21 @@ export class KeptPorts {
     const rows = allPorts(this.#context.state).filter(({ container }) => this.#context.open.has(container));
     if (rows.length === 0) return;
     this.#context.log.warn("the keeper of published ports has ended; another one takes its place");
-    this.#hold(rows);
     const moment = performance.now();
     this.#deaths = [...this.#deaths.filter((death) => moment - death < DEATHS_WITHIN), moment];
-    if (this.#deaths.length > DEATHS)
-      return this.#context.log.error("the keeper of published ports ends again and again; the daemon holds them itself");
-    void this.#change(
-      [...new Set(rows.map(({ container }) => container))].flatMap((container) =>
-        this.#leading(container, portsOf(this.#context.state, container)),
-      ),
-      [],
-    );
+    if (this.#deaths.length <= DEATHS) return void this.#fill();
+    this.#hold(rows);
+    this.#context.log.error("the keeper of published ports ends again and again; the daemon holds them itself");
+  }
+
+  /** Gives the keeper every open port that it has not. */
+  async #fill(): Promise<void> {
+    const rows = allPorts(this.#context.state).filter((port) => this.#context.open.has(port.container) && !this.has(port));
+    this.#hold(rows);
+    if (rows.length > 0) await this.#change(this.#ofContainers(rows), []);
+  }
+
+  #ofContainers(rows: readonly PortRow[]): KeptPort[] {
+    return [...Map.groupBy(rows, ({ container }) => container)].flatMap(([container, ports]) => this.#leading(container, ports));
   }
 }

@@ -16,12 +16,12 @@ export const REASON: Readonly<Record<string, string>> = {
  * Tells of a published port of a running container that another program has bound: it took it while neither the daemon nor the keeper of ports ran. The container goes on.
  */
 export function portLost(context: Context, port: PortRow, errno: string): void {
+  if (context.lost.has(lostKey(port))) return;
   const { name } = context.needs.container(port.container);
   const where = `${port.hostAddress.includes(":") ? `[${port.hostAddress}]` : port.hostAddress}:${port.hostPort}/${port.protocol}`;
   const reason = REASON[errno] ?? errno;
   const sentence = `Cannot hold port ${where} of running container "${name}": ${reason}; another program took it while no daemon ran`;
   context.log.warn("{sentence}", { sentence });
-  if (context.lost.has(lostKey(port))) return;
   context.lost.set(lostKey(port), sentence);
   context.state.write(
     (tx) =>
@@ -33,6 +33,11 @@ export function portLost(context: Context, port: PortRow, errno: string): void {
       }),
     { durable: false },
   );
+}
+
+/** Tells of a lost port that is held again. */
+export function portFound(context: Context, port: PortRow): void {
+  if (context.lost.delete(lostKey(port))) context.log.info("holding port {hostAddress}:{hostPort}/{protocol} again", { ...port });
 }
 
 /** Forgets what was lost of a container that has ended. */
