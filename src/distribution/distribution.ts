@@ -146,6 +146,8 @@ export interface Distribution {
    * Throws `invalid` for a `hosts.toml` that cannot be understood.
    */
   repository(reference: Reference, options: { credentials?: Credentials; push?: boolean; host?: RegistryHost }): Repository[];
+  /** Whether layers that have addresses of their own are pushed to a registry all the same: `allow-nondistributable-artifacts`. */
+  takesForeign(registry: string): Promise<boolean>;
   /** Checks credentials against a registry (`docker login`): the status text, and an identity token where one is given. */
   login(registry: string, credentials: Credentials): Promise<{ status: string; identityToken: string }>;
   /** Looks for repositories: `host/term`, or a term for Docker Hub. Throws `unavailable` where the registry answers no searches. */
@@ -154,6 +156,8 @@ export interface Distribution {
 
 export interface DistributionOptions {
   insecureRegistries: string[];
+  /** Registries that get layers which have addresses of their own: hosts, or networks. */
+  nondistributable?: readonly string[];
   /** Mirrors of docker.io, from daemon.json. */
   registryMirrors: string[];
   /** Mirrors of any registry, by its host as in image names. */

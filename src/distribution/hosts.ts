@@ -94,9 +94,13 @@ function withoutUser(text: string): { url: string; credentials?: Credentials } {
 
 /** Whether HTTP, and HTTPS without a check, is allowed: loopback always, others by `insecure-registries` (host, host:port, or a network in CIDR form). */
 export function isInsecure(host: string, insecure: readonly string[]): boolean {
+  return isLoopback(hostnameOf(host)) || isListed(host, insecure);
+}
+
+/** Whether a list of the configuration means a host: as host, host:port, or by a network in CIDR form. */
+export function isListed(host: string, list: readonly string[]): boolean {
   const name = hostnameOf(host);
-  if (isLoopback(name)) return true;
-  return insecure
+  return list
     .map((entry) => entry.replace(/^https?:\/\//i, ""))
     .some((entry) => entry === host || entry === name || isInNetwork(name, entry));
 }

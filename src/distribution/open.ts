@@ -11,7 +11,8 @@ import type {
   TransferLimits,
 } from "./distribution.ts";
 import { Health, healthKey } from "./health.ts";
-import { hostsOf, isOrigin, mirrorHost, originOf } from "./hosts.ts";
+import { hostsOf, isListed, isOrigin, mirrorHost, originOf } from "./hosts.ts";
+import { resolvesIntoInsecure } from "./insecure.ts";
 import { RemoteRepository } from "./repository.ts";
 import { search } from "./search.ts";
 
@@ -83,6 +84,10 @@ export function openDistribution(given: DistributionOptions): Distribution {
       host === undefined
         ? openAll(usable(reference.registry, push), reference, credentials, push)
         : [open(host, reference, credentials, push)],
+    takesForeign: async (registry) => {
+      const { nondistributable = [] } = options;
+      return isListed(registry, nondistributable) || (await resolvesIntoInsecure(registry, nondistributable));
+    },
     login: (registry, credentials) => login(registry, credentials, options),
     search: (text, request) => search(text, request, options),
   };

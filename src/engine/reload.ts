@@ -84,6 +84,7 @@ function tellReload({ config, state, runtime, distribution }: Omit<Reloadable, "
 export function distributionOptions(config: EngineConfig): DistributionOptions {
   return {
     insecureRegistries: config.insecureRegistries,
+    nondistributable: config.nondistributable,
     registryMirrors: config.registryMirrors,
     mirrors: config.mirrors,
     hostsDirectories: config.registryConfigPath,

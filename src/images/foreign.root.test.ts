@@ -19,6 +19,7 @@ async function foreignRegistry(folder: string): Promise<{ host: string; stop: ()
     log: { level: "error", accesslog: { disabled: true } },
     storage: { filesystem: { rootdirectory: join(folder, "data") }, delete: { enabled: true } },
     http: { addr: host },
+    validation: { manifests: { urls: { allow: ["^http://"] } } },
   };
   await Bun.write(join(folder, "config.yml"), JSON.stringify(config));
   const server = Bun.spawn(["docker-registry", "serve", join(folder, "config.yml")], { stdout: "ignore", stderr: "ignore" });
@@ -87,6 +88,33 @@ describe.skipIf(process.getuid?.() !== 0 || programs.length > 0)("with Debian's 
     expect((await other.images.runnable(`${host()}/other/app:2`)).id).toBe(id as `sha256:${string}`);
     await other.images.pull(`${host()}/team/app`, { allTags: true, progress: other.progress });
     expect((await other.images.runnable(`${host()}/team/app:1`)).id).toBe(id as `sha256:${string}`);
+  });
+
+  test("a layer with an address of its own is pushed where the configuration says so; the image is the same", async () => {
+    await using source = await hostileRegistry();
+    const layer = randomLayer("a", 100_000);
+    const config = {
+      os: "linux",
+      architecture: process.arch === "x64" ? "amd64" : process.arch,
+      rootfs: { type: "layers", diff_ids: [layer.diffId] },
+    };
+    const { digest } = source.addManifest("x", "2", {
+      schemaVersion: 2,
+      mediaType: MEDIA.ociManifest,
+      config: source.addBlob(new TextEncoder().encode(JSON.stringify(config)), MEDIA.ociConfig),
+      layers: [{ ...source.addBlob(layer.bytes, MEDIA.dockerForeignLayer), urls: [`http://${source.host}/v2/x/blobs/${layer.diffId}`] }],
+    });
+    for (const [nondistributable, status] of [
+      [[], 404],
+      [["example.test", "127.0.0.0/8"], 200],
+    ] as const) {
+      await using shop = await workshop({ nondistributable: [...nondistributable] });
+      await shop.images.pull(`${source.host}/x:2`, { progress: shop.progress });
+      await shop.images.tag(`${source.host}/x:2`, { repository: `${host()}/own${status}`, tag: "1" });
+      await shop.images.push(`${host()}/own${status}:1`, { progress: shop.progress });
+      expect(shop.messages.at(-1)?.aux).toMatchObject({ Digest: digest });
+      expect((await fetch(`http://${host()}/v2/own${status}/blobs/${layer.diffId}`, { method: "HEAD" })).status).toBe(status);
+    }
   });
 
   test("a ring: save, skopeo, registry, pull, our registry, skopeo, load; the digest stays", async () => {

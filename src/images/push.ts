@@ -93,27 +93,33 @@ async function sendAll(
   const { content, state, distribution } = context;
   const { progress, signal } = options;
   const direct = options.host !== undefined;
-  const found = await partsOf(context, target, direct);
+  const foreign = direct || (await distribution.takesForeign(reference.registry));
+  const found = await partsOf(context, target, { partly: direct, foreign });
   await pushBlobs({ state, content, repository, reference, limits: distribution.limits, direct, progress, signal }, found.blobs);
   for (const each of found.manifests)
     await repository.putManifest(each.digest, await content.readBlob(each.digest), each.mediaType, signalOf(options));
 }
 
-/** What an image consists of, or what of it is here; layers that have addresses of their own stay there. */
-async function partsOf(context: PushContext, target: Descriptor, partly: boolean): Promise<{ blobs: ToSend[]; manifests: Descriptor[] }> {
+/** What an image consists of, or `partly` what of it is here; layers that have addresses of their own stay there, unless `foreign`. */
+async function partsOf(
+  context: PushContext,
+  target: Descriptor,
+  how: { partly: boolean; foreign: boolean },
+): Promise<{ blobs: ToSend[]; manifests: Descriptor[] }> {
   const { content, documents } = context;
-  const wanted = (each: Descriptor): boolean => !partly || content.blob(each.digest) !== undefined;
+  const isHere = (each: Descriptor): boolean => content.blob(each.digest) !== undefined;
+  const wanted = (each: Descriptor): boolean => !how.partly || isHere(each);
   if (!isIndex(target.mediaType)) {
     const { config, layers } = await documents.manifest(target.digest);
     const told = !isAttestation(target);
-    const own = layers.filter((layer) => !layer.urls?.length || (partly && wanted(layer)));
+    const own = layers.filter((layer) => !layer.urls?.length || (how.foreign && isHere(layer)));
     const blobs = [...own.map((blob) => ({ blob, told })), { blob: config, told: false }];
     return { blobs: blobs.filter(({ blob }) => wanted(blob)), manifests: [] };
   }
   const blobs: ToSend[] = [];
   const manifests: Descriptor[] = [];
   for (const each of (await documents.index(target.digest)).manifests.filter(wanted)) {
-    const below = await partsOf(context, each, partly);
+    const below = await partsOf(context, each, how);
     blobs.push(...below.blobs);
     manifests.push(...below.manifests, each);
   }

@@ -31,7 +31,14 @@ export interface Workshop extends AsyncDisposable {
 
 /** Opens images over a fresh state and store; `hub` stands where Docker Hub would be (so that no test asks the real one). */
 export async function workshop(
-  options: { builtin?: ImagesNeeds["builtin"]; hub?: string; root?: string; dataRoot?: string; maxLayerSize?: number } = {},
+  options: {
+    builtin?: ImagesNeeds["builtin"];
+    hub?: string;
+    root?: string;
+    dataRoot?: string;
+    maxLayerSize?: number;
+    nondistributable?: string[];
+  } = {},
 ): Promise<Workshop> {
   const root = options.root ?? (await mkdtemp(join(tmpdir(), "lighter-images-")));
   const state = new State(join(root, "state.db"));
@@ -39,7 +46,12 @@ export async function workshop(
   const messages: ProgressMessage[] = [];
   const users: Workshop["users"] = [];
   const needs: ImagesNeeds = { users: (image) => users.filter((user) => user.image === image), builtin: options.builtin };
-  const images = openImages({ state, content, distribution: redirected(options.hub ?? "http://127.0.0.1:1"), needs });
+  const images = openImages({
+    state,
+    content,
+    distribution: redirected(options.hub ?? "http://127.0.0.1:1", options.nondistributable),
+    needs,
+  });
   return {
     root,
     state,
@@ -57,8 +69,9 @@ export async function workshop(
 }
 
 /** A distribution whose Docker Hub is at another address. */
-function redirected(hub: string): Distribution {
-  const real = openDistribution({ insecureRegistries: [], registryMirrors: [], certificateDirectories: [], userAgent: "lighter/test" });
+function redirected(hub: string, nondistributable: string[] = []): Distribution {
+  const given = { insecureRegistries: [], registryMirrors: [], certificateDirectories: [], userAgent: "lighter/test" };
+  const real = openDistribution({ ...given, nondistributable });
   return {
     ...real,
     repository: (reference: Reference, options) =>
