@@ -10,6 +10,7 @@ import { cacheFolder } from "./cache.ts";
 import { commitOf } from "./commit.ts";
 import { criuFolder } from "./criu.ts";
 import { isolated, removeCgroups } from "./isolate.ts";
+import { firewalls } from "./firewalls.ts";
 import { countsOf, type Counts } from "./junit.ts";
 import { writeProof } from "./proof.ts";
 import { testImage } from "./test-images.ts";
@@ -120,6 +121,7 @@ async function prepare(steps: Step[], full: boolean): Promise<void> {
   }
   if (has("store")) await dockerDaemon();
   if (has("ssh")) await openSsh();
+  if (has("firewalls")) await firewalls();
   if (has("plugins") || has("compose")) await cliPlugins();
   if (has("signatures")) await cosign();
   if (has("docker-py")) await pythonPackages();

@@ -50,7 +50,7 @@ function placeFor({ chain }: ForeignDrop, chains: readonly RawChain[]): Place | 
   const [word = "", table = "", name = ""] = chain.split(" ");
   const family = FAMILIES[word];
   if (family === undefined) return undefined;
-  // firewalld has none in its rules but a zone, which would open the host itself to containers: decision 0040.
+  // firewalld has none in its rules but a zone, which would open the host itself to containers: decision 0043.
   if (table === "firewalld" && family === NFPROTO.inet) return { family, table, chain: name };
   const found = CHAINS.find((one) => chains.some((other) => other.family === family && other.table === table && other.name === one));
   return found === undefined ? undefined : { family, table, chain: found };
