@@ -19,7 +19,7 @@ const PACKAGES = [
   ...["conmon", "crun", "nftables", "libseccomp2", "tmux", "busybox-static", "git", "openssh-client", "nfs-kernel-server"],
 ];
 const DISK_SIZE = "6G";
-const PROMPT_TIMEOUT_MS = 240_000;
+const PROMPT_TIMEOUT_MS = 600_000;
 /** Kernel 6.12 panics now and then while it patches its own code under emulation, before anything of ours runs. */
 const BOOTS = 3;
 
@@ -140,7 +140,8 @@ async function boot(root: string, folder: string): Promise<Vm> {
     "-initrd",
     join(root, "boot", initrd),
     "-append",
-    "root=/dev/vda rw console=ttyS0 quiet",
+    // On a machine that is busy with other things a device may take minutes to show.
+    "root=/dev/vda rw console=ttyS0 quiet systemd.default_device_timeout_sec=900 systemd.default_timeout_start_sec=900",
   ];
   const disk = ["-drive", `file=${join(folder, "disk.ext4")},format=raw,if=virtio,cache=writeback`];
   const command = ["qemu-system-x86_64", ...machine, ...boot, ...disk];
