@@ -14,7 +14,7 @@ import { beginTransfer } from "./transfers.ts";
 
 /** See `Containers.stat`. */
 export function statPath(context: Context, reference: string, path: string): Promise<PathStat> {
-  return atPlace(context, reference, { path }, (place, row) => statAt(place, row, path));
+  return atPlace(context, reference, { path }, (place) => statAt(place, reference, path));
 }
 
 /** What the kernel shows in these is no part of a container's files: whoever copies the whole root does not want it. */
@@ -29,7 +29,7 @@ export async function archivePath(
 ): Promise<{ stat: PathStat; tar: ReadableStream<Uint8Array> }> {
   const answer = Promise.withResolvers<{ stat: PathStat; tar: ReadableStream<Uint8Array> }>();
   const done = atPlace(context, reference, { path, ...options }, async (place, row, signal) => {
-    const stat = await statAt(place, row, path);
+    const stat = await statAt(place, reference, path);
     const ended = Promise.withResolvers<void>();
     // A reader that never takes the stream must not hold the container.
     signal.addEventListener("abort", () => ended.resolve());
@@ -56,7 +56,7 @@ export function extractArchive(
   const wanted = options.signal === undefined ? { path } : { path, signal: options.signal };
   return atPlace(context, reference, wanted, async (place, row, signal) => {
     if (place.readOnly !== undefined) {
-      await statAt(place, row, path);
+      await statAt(place, reference, path);
       throw new LighterError("forbidden", `${place.readOnly} is marked read-only`);
     }
     const owner = options.copyUidGid ? ownerOf(context, row) : undefined;
@@ -67,7 +67,7 @@ export function extractArchive(
         { signal },
       );
     } catch (error) {
-      throw notFound(error, row, path);
+      throw notFound(error, reference, path);
     }
     tellAlone(context, row, "extract-to-dir");
   });
@@ -118,7 +118,7 @@ async function atPlace<T>(
   return isRunning(found) ? use() : live.lock.run(use);
 }
 
-async function statAt(place: Place, row: ContainerRow, path: string): Promise<PathStat> {
+async function statAt(place: Place, reference: string, path: string): Promise<PathStat> {
   try {
     const stat = await statInRoot({ root: place.root, path: place.path });
     return {
@@ -129,14 +129,14 @@ async function statAt(place: Place, row: ContainerRow, path: string): Promise<Pa
       linkTarget: stat.linkTarget,
     };
   } catch (error) {
-    throw notFound(error, row, path);
+    throw notFound(error, reference, path);
   }
 }
 
-/** Docker's text for a path that is not there; clients match on it. */
-function notFound(error: unknown, row: ContainerRow, path: string): unknown {
+/** Docker's text for a path that is not there, with the container as it was named; clients match on it. */
+function notFound(error: unknown, reference: string, path: string): unknown {
   if (kindOf(error) !== "not-found") return error;
-  return new LighterError("not-found", `Could not find the file ${path} in container ${row.name}`, { cause: error });
+  return new LighterError("not-found", `Could not find the file ${path} in container ${reference}`, { cause: error });
 }
 
 /** Passes a stream on and tells once, when it has ended, failed or was given up. */
