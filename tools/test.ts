@@ -119,10 +119,11 @@ async function prepare(steps: Step[], full: boolean): Promise<void> {
     await dockerDaemon();
     await testImage("postgres");
   }
+  if (has("compose-dockerd") && full) await dockerDaemon();
   if (has("store")) await dockerDaemon();
   if (has("ssh")) await openSsh();
   if (has("firewalls")) await firewalls();
-  if (has("plugins") || has("compose")) await cliPlugins();
+  if (has("plugins") || has("compose") || has("compose-dockerd")) await cliPlugins();
   if (has("signatures")) await cosign();
   if (has("docker-py")) await pythonPackages();
   if (has("bollard")) await buildRust();
