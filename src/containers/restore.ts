@@ -41,8 +41,9 @@ export async function restoreContainers(context: Context): Promise<void> {
   await undoEdits(context);
   // The exits are handled in the order in which they were adopted; each one's event carries its own time.
   for (const { live } of ended.sort((a, b) => (a.time < b.time ? -1 : 1))) await live.exitHandled;
-  restoreHealth(context, adopted);
+  // Before anybody begins an exec: one that is just being made would be taken for the last daemon's.
   await sweepExecs(context, adopted);
+  restoreHealth(context, adopted);
   for (const row of rows) if (!adopted.has(row.id)) await finish(context, row);
   for (const row of rows) if (!adopted.has(row.id) && row.hasRun) context.shipping.begin(row);
   await sweepDirectories(context);
