@@ -73,7 +73,7 @@ const COMMANDS = [
   "--profile debug up --no-log-prefix debug",
   "up -d --no-such-flag",
   "down -v -t 2",
-  "ps -a",
+  "ps -a --format {{.Name}} {{.State}}",
   "down -v",
 ];
 
