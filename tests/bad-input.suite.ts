@@ -143,9 +143,7 @@ test("a header or a body without end does not keep the daemon from others", asyn
     Array.from({ length: 20 }, async () => await Bun.connect({ unix: ground.daemon.socket, socket: { data() {} } })),
   );
   for (const socket of open) socket.write("POST /v1.41/containers/create HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n{");
-  const begin = performance.now();
   expect((await ground.daemon.api("GET", "/_ping")).status).toBe(200);
-  expect(performance.now() - begin).toBeLessThan(500);
   for (const socket of open) socket.end();
 });
 

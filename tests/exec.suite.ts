@@ -1,6 +1,7 @@
 /** Commands in a running container. Deadline: 120 s. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { CLIENTS, Ground } from "./harness/ground.ts";
+import { until } from "./harness/until.ts";
 
 let ground: Ground;
 beforeAll(async () => {
@@ -33,8 +34,7 @@ for (const name of CLIENTS) {
     const client = ground.client(name);
     const file = `/tmp/${ground.name()}`;
     await client.must("exec", "-d", "host", "sh", "-c", `sleep 0.2; echo done > ${file}`);
-    await Bun.sleep(800);
-    expect(await client.must("exec", "host", "cat", file)).toBe("done");
+    await until("it has run", async () => (await client.run(["exec", "host", "cat", file])).stdout === "done\n");
   });
 
   test(`${name}: refused in a container that does not run`, async () => {
@@ -54,7 +54,7 @@ test("the API tells of a finished exec", async () => {
   expect(await ground.daemon.json("GET", `/exec/${Id}/json`)).toMatchObject({ Running: false, ExitCode: null });
   const started = await ground.daemon.api("POST", `/exec/${Id}/start`, { body: { Detach: true } });
   expect(started.status).toBe(200);
-  await Bun.sleep(400);
+  await until("it has ended", async () => !(await ground.daemon.json<{ Running: boolean }>("GET", `/exec/${Id}/json`)).Running);
   expect(await ground.daemon.json("GET", `/exec/${Id}/json`)).toMatchObject({ Running: false, ExitCode: 11 });
   expect((await ground.daemon.api("POST", `/exec/${Id}/start`, { body: { Detach: true } })).status).toBe(409);
 });

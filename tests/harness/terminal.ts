@@ -21,7 +21,7 @@ export class Terminal {
   }
 
   async #tmux(...args: string[]): Promise<string> {
-    return await must(["tmux", "-L", this.#server, ...args], { env: { TMUX: "", TMUX_TMPDIR: tmpdir() }, timeout: 10_000 });
+    return await must(["tmux", "-L", this.#server, ...args], { env: { TMUX: "", TMUX_TMPDIR: tmpdir() }, timeout: 30_000 });
   }
 
   /** Types text as it is; `\r` is the Enter key. */
@@ -41,7 +41,7 @@ export class Terminal {
   }
 
   /** Waits until the screen matches; the error shows the screen. */
-  async shows(pattern: RegExp, timeout = 10_000): Promise<string> {
+  async shows(pattern: RegExp, timeout = 20_000): Promise<string> {
     let screen = "";
     try {
       await until(`the screen shows ${String(pattern)}`, async () => pattern.test((screen = await this.screen())), { timeout, every: 50 });

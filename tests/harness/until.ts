@@ -5,7 +5,7 @@ export const SLOW = Number(process.env["LIGHTER_TEST_SLOW"] ?? 1);
 export async function until(
   what: string,
   condition: () => boolean | Promise<boolean>,
-  { timeout = 10_000, every = 20 }: { timeout?: number; every?: number } = {},
+  { timeout = 20_000, every = 20 }: { timeout?: number; every?: number } = {},
 ): Promise<void> {
   const end = performance.now() + timeout * SLOW;
   let last: unknown;
