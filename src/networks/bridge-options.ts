@@ -1,5 +1,6 @@
 import { LighterError } from "../base/errors.ts";
 import { parseAddress } from "./addresses.ts";
+import { reachOf } from "./reach.ts";
 
 /** Docker's option names for the bridge driver and the place of a container in a network. */
 export const OPTION = {
@@ -46,6 +47,7 @@ export function isLinkName(name: string): boolean {
 
 /** Checks the driver's options of a new network. Throws `invalid` that names the option, with Docker's texts where it has one. */
 export function checkBridgeOptions(options: Record<string, string>, { internal }: { internal: boolean }): void {
+  reachOf(options);
   for (const name of BOOLEANS) {
     const value = options[name];
     if (value !== undefined && !TRUE.includes(value) && !FALSE.includes(value))

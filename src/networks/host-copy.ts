@@ -1,4 +1,5 @@
-import { type Netlink, type NetlinkMessage, NLM_F, attribute, be32, nest, text } from "../linux/netlink.ts";
+import { messageOf } from "../base/errors.ts";
+import { type Netlink, type NetlinkAnswer, type NetlinkMessage, NLM_F, attribute, be32, nest, text } from "../linux/netlink.ts";
 import { NFPROTO, NftBatch, sendBatch } from "../linux/nft.ts";
 import type { PortRule } from "./firewall.ts";
 import { declareGate, gate, gatePorts } from "./host-gate.ts";
@@ -74,7 +75,11 @@ export function writeCopies(socket: Netlink, own: string, tables: HostTable[], s
     for (const copy of stale) plan.drop(copy);
     plan.close(closed, model.closed);
     plan.copy(tables, model.asked);
-    const answers = sendBatch(socket, plan.messages);
+    const answers = answersTo(socket, plan.messages);
+    if (typeof answers === "string") {
+      why = answers;
+      break;
+    }
     const failed = answers.flatMap((answer, index) => (answer.errno === 0 ? [] : [{ answer, about: plan.about.get(index) }]));
     if (failed.length === 0) return { tables: plan.copies, closed, unclear: plan.unclear };
     why = failed[0]?.answer.text ?? "";
@@ -82,6 +87,15 @@ export function writeCopies(socket: Netlink, own: string, tables: HostTable[], s
   }
   const shut = `the kernel does not take a copy of the host's rules${why === "" ? "" : ` (${why})`}`;
   return shutAll(socket, own, stale, { asked: [], closed: [...model.asked, ...model.closed] }, shut);
+}
+
+/** What the kernel says to a batch, or why it could not be sent: rules beyond all measure are larger than its buffers. */
+function answersTo(socket: Netlink, messages: readonly NetlinkMessage[]): NetlinkAnswer[] | string {
+  try {
+    return sendBatch(socket, messages);
+  } catch (error) {
+    return messageOf(error);
+  }
 }
 
 /** Closes all ports to the outside. */

@@ -5,6 +5,10 @@ import type { HostTable } from "./host-snapshot.ts";
 const EXPIRATION = 5;
 const STATE = 7;
 const STATES = 11;
+/** Flags of sets whose elements have time-outs or are made by packets; attributes of sets whose elements count. */
+const CHANGING = 0x10 | 0x20;
+const EXPRESSION = 17;
+const EXPRESSIONS = 18;
 /** Expressions that count: what they hold decides nothing. */
 const COUNTING = new Set(["counter", "last", "quota"]);
 
@@ -20,8 +24,13 @@ export function fingerprint(tables: readonly HostTable[], legacy: readonly strin
         if (!COUNTING.has(name)) hash.update(data);
       }
     }
-    for (const { name, flags, elements } of sets.values()) {
+    for (const { name, flags, elements, attributes: own } of sets.values()) {
       hash.update(`\n${name} ${flags}`);
+      // What only lists values changes with them alone.
+      if ((flags & CHANGING) === 0 && !own.some(([type]) => type === EXPRESSION || type === EXPRESSIONS)) {
+        for (const list of elements) hash.update(list);
+        continue;
+      }
       for (const element of elements.flatMap(elementsIn)) {
         for (const [type, value] of element) if (type !== EXPIRATION && type !== STATE && type !== STATES) hash.update(value);
       }

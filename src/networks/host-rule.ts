@@ -1,4 +1,4 @@
-import { be32, attributes, beNumberOf, nest, numberOf, text, textOf, u8 } from "../linux/netlink.ts";
+import { attribute, attributes, be32, beNumberOf, eachAttribute, nest, numberOf, text, textOf, u8 } from "../linux/netlink.ts";
 import { NFPROTO } from "../linux/nft.ts";
 import type { RawExpression, RawRule } from "../linux/nft-read.ts";
 
@@ -22,6 +22,7 @@ const DECIDING = new Set(["immediate", "reject", "target", "lookup", "dynset", "
 /** Objects (`NFT_OBJECT_*`) that do not decide: counters, helpers, time-outs and expectations of connections, security marks. */
 const OBJECTS_ASIDE = new Set([1, 3, 7, 8, 9]);
 const FIB_OIF = 16;
+const DYNSET_TIMEOUT = 6;
 
 /** How a rule can be asked before dstnat; `unclearSets` are sets that cannot be copied, `refused` says why the kernel does not take the rule. */
 export function judgedRule(
@@ -63,6 +64,7 @@ const REJECT6 = [0, 1, 2, 3, 4, undefined, "reset", 5, 6] as const;
 
 /** Iptables' REJECT as nf_tables' own, which is allowed before routing; where the kernel knows none there, packets are dropped. */
 function translated(raw: RawExpression, family: number, { reject }: { reject: boolean }): RawExpression[] {
+  if (raw.name === "dynset") return [withoutTimeout(raw)];
   const parts = attributes(raw.data);
   const isTarget = raw.name === "target" && textOf(parts.get(1)) === "REJECT";
   if (raw.name !== "reject" && !isTarget) return [raw];
@@ -71,6 +73,12 @@ function translated(raw: RawExpression, family: number, { reject }: { reject: bo
   const way = (family === NFPROTO.ipv4 ? REJECT4 : REJECT6)[numberOf(parts.get(3)?.subarray(0, 4))];
   if (way === undefined) return [DROP];
   return [{ name: "reject", data: Buffer.concat([be32(1, way === "reset" ? 1 : 0), u8(2, way === "reset" ? 0 : way)]) }];
+}
+
+/** The kernel tells a time-out of 0 for elements without one, and refuses it. */
+function withoutTimeout({ name, data }: RawExpression): RawExpression {
+  const kept = eachAttribute(data).filter(([type, value]) => type !== DYNSET_TIMEOUT || value.some((byte) => byte !== 0));
+  return { name, data: Buffer.concat(kept.map(([type, value]) => attribute(type, value))) };
 }
 
 /** Old matches check which protocol the rule is for: it stands in the expressions before them. */

@@ -65,7 +65,7 @@ labSuite("the host's firewall", import.meta.path, (ground) => {
       }
       table ip6 mine { chain in { type filter hook input priority 5; policy drop; }; }'`);
     await start("8080", "8081", "8082", "8083");
-    for (const port of [8080, 8081, 8082]) await becomes(reached, port);
+    await Promise.all([8080, 8081, 8082].map((port) => becomes(reached, port)));
     await becomes("nothing", 8083);
     expect(await told()).toEqual([
       ["0.0.0.0:8080", "restricted", expect.stringContaining('only from set "friends", by inet mine guests')],
@@ -83,8 +83,8 @@ labSuite("the host's firewall", import.meta.path, (ground) => {
       iptables -N web; iptables -A INPUT -p tcp -j web; iptables -A web -p tcp -m multiport --dports 8080,9000:9002 -m comment --comment "the web" -j ACCEPT
       iptables -A web -s ${OUTSIDE}/32 -p tcp --dport 8081 -m recent --name seen --set -j ACCEPT; iptables -A web -p tcp --dport 8082 -j REJECT --reject-with tcp-reset`);
     await start("8080", "8081", "8082", "8083");
-    for (const port of [8080, 8081]) await becomes(reached, port);
-    for (const port of [8082, 8083]) await becomes("nothing", port);
+    await Promise.all([8080, 8081].map((port) => becomes(reached, port)));
+    await Promise.all([8082, 8083].map((port) => becomes("nothing", port)));
     expect(await told()).toEqual([
       ["0.0.0.0:8080", "open", expect.stringContaining("let in by ip filter web")],
       ["0.0.0.0:8081", "restricted", expect.stringContaining(`only from ${OUTSIDE} and at a limited rate`)],
@@ -136,6 +136,19 @@ labSuite("the host's firewall", import.meta.path, (ground) => {
     await ground.lab.echo("web", ["tcp:80"], web.namespace);
     await becomes("nothing");
     expect(await ask(undefined, "tcp", HOST, 8080)).toStartWith("web ");
+  });
+
+  test("sets that packets fill are followed, too", async () => {
+    await sh(`nft '
+      table inet mine {
+        set seen { type ipv4_addr; flags dynamic; }
+        chain in { type filter hook input priority 0; ct state established accept; ip saddr @seen drop; tcp dport 22 add @seen { ip saddr }
+        }
+      }'`);
+    await start("8080");
+    await becomes(reached);
+    expect(await ask(ground.lab.outside, "tcp", HOST, 22)).toBe("nothing");
+    await becomes("nothing");
   });
 
   test.if(Bun.which("iptables-legacy") !== null)(

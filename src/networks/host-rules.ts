@@ -1,4 +1,4 @@
-import { NETLINK_NETFILTER, Netlink, type NetlinkMessage, attributes, textOf } from "../linux/netlink.ts";
+import { NETLINK_NETFILTER, type Netlink, type NetlinkMessage, attributes, openNetlink, textOf } from "../linux/netlink.ts";
 import { NftBatch } from "../linux/nft.ts";
 import { drainNotices, portIdOf, subscribe } from "../linux/netlink-notices.ts";
 import { readRuleset } from "../linux/nft-read.ts";
@@ -26,7 +26,6 @@ export interface HostChange {
 /** Keeps copies of the host's own rules for packets to itself, which are asked about published ports. Lives in the network Worker. */
 export class HostRules {
   readonly #socket: Netlink;
-  #listener: Netlink | undefined;
   #own = "";
   #reach: Reach = "firewall";
   #ports = new Map<string, PortRule>();
@@ -77,26 +76,24 @@ export class HostRules {
     this.#seen = "";
   }
 
-  /** A descriptor that gets readable when somebody changes rules. */
+  /** A new descriptor that gets readable when somebody changes rules. */
   listen(): number {
-    if (this.#listener === undefined) {
-      this.#listener = new Netlink(NETLINK_NETFILTER);
-      subscribe(this.#listener.fd, NFNLGRP_NFTABLES);
-    }
-    return this.#listener.fd;
+    const fd = openNetlink(NETLINK_NETFILTER);
+    subscribe(fd, NFNLGRP_NFTABLES);
+    return fd;
   }
 
-  /** Reads the notices that came, and copies the host's rules again where they changed. */
-  look(): HostChange {
-    const { ours, others } = this.#notices();
-    if (this.#copies !== undefined && !ours) this.#copyIfChanged();
-    return { ours, others, polled: this.#isPolled() };
+  /** Reads the notices that came to such a descriptor, and copies the host's rules again where they changed. */
+  look(listener: number): HostChange {
+    const { ours, others } = this.#notices(listener);
+    // This thread may have taken the place of one that died.
+    const isNew = this.#copies === undefined;
+    if (!isNew && !ours) this.#copyIfChanged();
+    return { ours: ours || isNew, others, polled: this.#isPolled() };
   }
 
-  #notices(): { ours: boolean; others: boolean } {
-    const listener = this.#listener;
-    if (listener === undefined) return { ours: false, others: true };
-    const { notices, lost } = drainNotices(listener.fd);
+  #notices(listener: number): { ours: boolean; others: boolean } {
+    const { notices, lost } = drainNotices(listener);
     const self = portIdOf(this.#socket.fd);
     const foreign = notices.filter(({ sender }) => sender !== self);
     const ours = foreign.some(({ type, body }) => (type & 0xff) < 15 && this.#isOurs(textOf(attributes(body, 4).get(1))));

@@ -1,5 +1,5 @@
 import type { Netlink } from "../linux/netlink.ts";
-import { attributes, textOf } from "../linux/netlink.ts";
+import { attributes, beNumberOf, textOf } from "../linux/netlink.ts";
 import { HOOK, NFPROTO } from "../linux/nft.ts";
 import { type RawChain, type RawRule, type RawSet, type Ruleset, elementsIn, readElements, verdictOf } from "../linux/nft-read.ts";
 
@@ -49,11 +49,16 @@ function tableOf(socket: Netlink, ruleset: Ruleset, family: number, table: strin
         if (set === undefined || found.sets.has(set.name)) continue;
         const elements = readElements(socket, set);
         found.sets.set(set.name, { ...set, elements });
-        open.push(...elements.flatMap(elementsIn).flatMap((element) => targets(element.get(2))));
+        if (leadsOn(set)) open.push(...elements.flatMap(elementsIn).flatMap((element) => targets(element.get(2))));
       }
     }
   }
   return found;
+}
+
+/** Whether a map's values are verdicts (`NFT_DATA_VERDICT`), which may jump to chains. */
+function leadsOn({ attributes: own }: RawSet): boolean {
+  return own.some(([type, value]) => type === 6 && beNumberOf(value) === 0xffffff00);
 }
 
 function targets(data: Uint8Array | undefined): string[] {

@@ -1,5 +1,6 @@
 import { messageOf } from "../base/errors.ts";
 import { type Poller, poller } from "../linux/epoll.ts";
+import { libc } from "../linux/libc.ts";
 import { legacyTables } from "../linux/xtables-legacy.ts";
 import { type Context, rewriteTable } from "./context.ts";
 import { refreshEgress } from "./egress.ts";
@@ -17,12 +18,14 @@ const POLL = 1000;
 const FIGHT = 8;
 
 /** Follows the host's rules from `restore` on: copies them again where they change, and puts our own table back where somebody removed it. */
-export class HostWatch implements Disposable {
+export class HostWatch implements AsyncDisposable {
   readonly #context: Context;
   #source: ReturnType<Poller["add"]> | undefined;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #foreign: ReturnType<typeof setTimeout> | undefined;
   #poll: ReturnType<typeof setInterval> | undefined;
+  #listener = -1;
+  #looking: Promise<void> | undefined;
   #since = 0;
   #polled = false;
   #legacy = "";
@@ -38,6 +41,7 @@ export class HostWatch implements Disposable {
   async start(): Promise<void> {
     if (this.#source !== undefined || this.#closed) return;
     const fd = await this.#context.kernel.do("listenToRules", undefined);
+    this.#listener = fd;
     this.#legacy = legacyState();
     this.#source = poller().add(fd, "ready", () => this.#noticed());
     this.#poll = setInterval(() => this.#lookAround(), POLL);
@@ -46,12 +50,15 @@ export class HostWatch implements Disposable {
     this.#noticed();
   }
 
-  [Symbol.dispose](): void {
+  async [Symbol.asyncDispose](): Promise<void> {
     this.#closed = true;
     clearTimeout(this.#timer);
     clearInterval(this.#poll);
     clearTimeout(this.#foreign);
     this.#source?.close();
+    // The network Worker may be reading from it.
+    await this.#looking;
+    if (this.#listener >= 0) libc().close(this.#listener);
   }
 
   #noticed(): void {
@@ -59,7 +66,7 @@ export class HostWatch implements Disposable {
     const now = performance.now();
     if (this.#timer === undefined) this.#since = now;
     clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => void this.#look(), Math.min(QUIET, Math.max(0, this.#since + PATIENCE - now)));
+    this.#timer = setTimeout(() => void (this.#looking = this.#look()), Math.min(QUIET, Math.max(0, this.#since + PATIENCE - now)));
   }
 
   #lookAround(): void {
@@ -72,12 +79,13 @@ export class HostWatch implements Disposable {
     this.#timer = undefined;
     const { kernel, log, options } = this.#context;
     try {
-      const { ours, others, polled } = await kernel.do("lookAtRules", undefined);
+      const { ours, others, polled } = await kernel.do("lookAtRules", this.#listener);
       this.#polled = polled;
       if (ours && !this.#closed) await this.#putBack();
       if (others && !this.#closed) this.#openForeignLater();
     } catch (error) {
-      log.warn("cannot follow the host's firewall, table {table}: {error}", { table: options.table, error: messageOf(error) });
+      if (!this.#closed)
+        log.warn("cannot follow the host's firewall, table {table}: {error}", { table: options.table, error: messageOf(error) });
     }
     if (!this.#closed) this.#source?.release();
   }

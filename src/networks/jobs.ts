@@ -103,10 +103,10 @@ export interface Jobs {
   readEgress: [{ table: string; ports: EgressPorts[] }, EgressAddress[]];
   /** Opens the descriptor that gets readable when somebody changes the host's rules. */
   listenToRules: [undefined, number];
-  /** Looks at what somebody changed, and asks the host's rules as they are now about published ports. */
   /** What the host's rules say about ports; undefined before they were read. */
   judgePorts: [PortRule[], Judgement[] | undefined];
-  lookAtRules: [undefined, HostChange];
+  /** Reads from such a descriptor what somebody changed, and asks the host's rules as they are now about published ports. */
+  lookAtRules: [number, HostChange];
   /** Opens the descriptor that gets readable when something happens to links. */
   listenToLinks: [undefined, number];
   /** Which links went. */

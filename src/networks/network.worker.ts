@@ -60,7 +60,7 @@ const does: { [Name in keyof Jobs]: (argument: Jobs[Name][0]) => Jobs[Name][1] }
   },
   listenToRules: () => host.listen(),
   judgePorts: (ports) => host.judge(ports),
-  lookAtRules: () => host.look(),
+  lookAtRules: (listener) => host.look(listener),
   writeEgress: ({ table, model }) => writeEgress(nft, table, model),
   allowEgress: ({ table, addresses }) => allowAddresses(nft, table, addresses),
   readEgress: ({ table, ports }) => readAddresses(nft, table, ports),

@@ -70,10 +70,10 @@ export async function openNetworks(parts: { state: State; needs: NetworksNeeds; 
     prune: (filters) => prune(context, filters),
     connect: (reference, container, endpoint) => connect(context, reference, container, endpoint),
     disconnect: (reference, container, { force }) => disconnect(context, reference, container, force),
-    [Symbol.asyncDispose]: () => {
-      watch[Symbol.dispose]();
+    [Symbol.asyncDispose]: async () => {
       bridges[Symbol.dispose]();
-      return close(context);
+      await watch[Symbol.asyncDispose]();
+      await close(context);
     },
   };
 }
