@@ -1,4 +1,4 @@
-/** Networks as far as `run` needs them: bridge with NAT, published ports, none, host, container. Deadline: 150 s. */
+/** Networks as far as `run` needs them: bridge with NAT, published ports, none, host, container. Deadline: 240 s. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { existsSync, readFileSync } from "node:fs";
 import { readlink } from "node:fs/promises";

@@ -128,8 +128,11 @@ labSuite("published ports with and without a daemon", import.meta.path, (ground)
       { name: "four", port: "0.0.0.0:8081/tcp", reason: "address already in use" },
     ]);
     expect(findKept(keeperSocket(dataRoot))?.ports).toBe(11);
-    thief.close();
     await matrix();
+    thief.close();
+    for (let tries = 0; findKept(keeperSocket(dataRoot))?.ports !== 12 && tries < 300; tries++) await Bun.sleep(100);
+    expect(findKept(keeperSocket(dataRoot))?.ports).toBe(12);
+    expect(ground.daemon.networks.warnings()).toEqual([]);
   }, 60_000);
 
   test("its last port ends it, and settings of the host are as they were", async () => {
@@ -174,11 +177,11 @@ labSuite("published ports with and without a daemon", import.meta.path, (ground)
     await until(async () => (await outside(HOST6)).startsWith("walled "));
     await sh("nft add table inet wall; nft add chain inet wall input '{ type filter hook input priority 0; policy accept; }'");
     await sh(`nft add rule inet wall input iifname out0 tcp dport 8098 drop`);
-    for (const to of [HOST, HOST6]) await until(async () => (await outside(to)) === "nothing");
+    await until(async () => (await outside(HOST6)) === "nothing");
     for (const to of ["127.0.0.1", "::1", HOST, HOST6])
       await until(async () => (await ask(undefined, "tcp", to, 8098)).startsWith("walled "));
     await sh("nft delete table inet wall");
-    for (const to of [HOST, HOST6]) await until(async () => (await outside(to)).startsWith("walled "));
+    await until(async () => (await outside(HOST6)).startsWith("walled "));
     await web.stop();
     await second.close();
     second.forget();

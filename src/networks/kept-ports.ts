@@ -12,7 +12,7 @@ import { portFound, portLost } from "./lost-ports.ts";
 const DEATHS = 5;
 const DEATHS_WITHIN = 60_000;
 /** How long until a port that another program has is tried again, in ms. */
-const TRY_AGAIN = 10_000;
+const TRY_AGAIN = 2000;
 
 /** What the daemon knows of the keeper of its ports (`port-keeper.c`), the one process that outlives it and has the sockets of published ports. */
 export class KeptPorts {
@@ -51,6 +51,7 @@ export class KeptPorts {
 
   /** Takes ports from the keeper; they are free afterwards. */
   async take(ports: readonly HostPort[]): Promise<void> {
+    for (const port of ports) this.#context.lost.delete(portKey(port));
     const kept = ports.filter((port) => this.has(port));
     if (kept.length > 0) await this.#change([], kept);
   }

@@ -4,7 +4,6 @@ import { fixedAddresses } from "./check.ts";
 import { refreshEgress } from "./egress.ts";
 import { closeNamespace } from "./enter.ts";
 import { closeResolver } from "./resolve.ts";
-import { forgetLost } from "./lost-ports.ts";
 import { dropPort } from "./port-sockets.ts";
 import { networkEvent } from "./reserve.ts";
 import { type EndpointRow, deleteEndpoint, endpointsOf, networkById, portRules, portsOf, putEndpoint } from "./rows.ts";
@@ -108,7 +107,6 @@ export function release(context: Context, tx: Tx, container: string): void {
     closeNamespace(context, container);
     context.egress.left.delete(container);
     for (const { fd } of context.held.get(container)?.sockets ?? []) dropPort(fd);
-    forgetLost(context, container);
     context.held.delete(container);
   });
 }

@@ -16,13 +16,13 @@ export const REASON: Readonly<Record<string, string>> = {
  * Tells of a published port of a running container that another program has bound: it took it while neither the daemon nor the keeper of ports ran. The container goes on.
  */
 export function portLost(context: Context, port: PortRow, errno: string): void {
-  if (context.lost.has(lostKey(port))) return;
+  if (context.lost.has(portKey(port))) return;
   const { name } = context.needs.container(port.container);
   const where = `${port.hostAddress.includes(":") ? `[${port.hostAddress}]` : port.hostAddress}:${port.hostPort}/${port.protocol}`;
   const reason = REASON[errno] ?? errno;
   const sentence = `Cannot hold port ${where} of running container "${name}": ${reason}; another program took it while no daemon ran`;
   context.log.warn("{sentence}", { sentence });
-  context.lost.set(lostKey(port), sentence);
+  context.lost.set(portKey(port), sentence);
   context.state.write(
     (tx) =>
       appendEvent(tx, {
@@ -37,14 +37,5 @@ export function portLost(context: Context, port: PortRow, errno: string): void {
 
 /** Tells of a lost port that is held again. */
 export function portFound(context: Context, port: PortRow): void {
-  if (context.lost.delete(lostKey(port))) context.log.info("holding port {hostAddress}:{hostPort}/{protocol} again", { ...port });
-}
-
-/** Forgets what was lost of a container that has ended. */
-export function forgetLost(context: Context, container: string): void {
-  for (const key of context.lost.keys()) if (key.startsWith(container)) context.lost.delete(key);
-}
-
-function lostKey(port: PortRow): string {
-  return `${port.container} ${portKey(port)}`;
+  if (context.lost.delete(portKey(port))) context.log.info("holding port {hostAddress}:{hostPort}/{protocol} again", { ...port });
 }
