@@ -23,6 +23,7 @@ test("settings of an interface", () => {
   const [martians, ra] = interfaceSettings(asked("net.ipv4.conf.IFNAME.log_martians=1,net.ipv6.conf.IFNAME.accept_ra=2"));
   expect(martians && settingPath(martians, "eth0.10")).toBe("/proc/sys/net/ipv4/conf/eth0.10/log_martians");
   expect(ra).toEqual({ file: "net/ipv6/conf/IFNAME/accept_ra", value: "2" });
+  expect(interfaceSettings(asked("net.ipv4.conf.ifname.rp_filter=2"))).toEqual([{ file: "net/ipv4/conf/IFNAME/rp_filter", value: "2" }]);
   expect(isPlain(asked(""))).toBe(true);
   expect(isPlain(asked("net.ipv4.conf.IFNAME.log_martians=1"))).toBe(false);
   for (const bad of [

@@ -7,7 +7,7 @@ import { isLinkName } from "./bridge-options.ts";
 const IFNAME = "com.docker.network.endpoint.ifname";
 const SYSCTLS = "com.docker.network.endpoint.sysctls";
 
-/** What stands for the interface in the name of a setting. */
+/** What stands for the interface in the name of a setting; docker's own client writes it in small letters. */
 const PLACEHOLDER = "IFNAME";
 const FAMILIES = ["ipv4", "ipv6", "mpls"];
 
@@ -37,7 +37,10 @@ export function interfaceSettings(asked: EndpointSettings): InterfaceSetting[] {
 
 function parseSetting(text: string): InterfaceSetting {
   const at = text.indexOf("=");
-  const parts = text.slice(0, Math.max(at, 0)).split(".");
+  const parts = text
+    .slice(0, Math.max(at, 0))
+    .split(".")
+    .map((part) => (part === PLACEHOLDER.toLowerCase() ? PLACEHOLDER : part));
   const [root = "", family = "", ...rest] = parts;
   if (
     at < 1 ||
