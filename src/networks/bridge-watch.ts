@@ -43,7 +43,7 @@ export class BridgeWatch implements Disposable {
     try {
       const { names, lost } = await this.#context.kernel.do("lookAtLinks", undefined);
       const gone = allNetworks(this.#context.state).filter(({ bridge }) => bridge !== undefined && (lost || names.includes(bridge)));
-      if (gone.length > 0 && !this.#closed) await mendBridges(this.#context, gone);
+      if (gone.length > 0 && !this.#closed) await mendBridges(this.#context, gone, () => this.#closed);
     } catch (error) {
       this.#context.log.warn("cannot follow the host's links: {error}", { error: messageOf(error) });
     }
@@ -52,12 +52,13 @@ export class BridgeWatch implements Disposable {
 }
 
 /** Makes those bridges of networks that are missing, and puts links back on them. */
-async function mendBridges(context: Context, networks: readonly NetworkRow[]): Promise<void> {
+async function mendBridges(context: Context, networks: readonly NetworkRow[], isClosed: () => boolean): Promise<void> {
   const { links } = await context.kernel.do("survey", undefined);
   const there = new Set(links.map(({ name }) => name));
   for (const network of networks) {
     const { bridge, name } = network;
-    // One that was removed meanwhile by us has no row any more.
+    // The daemon's end clears the host itself; and a network that was removed meanwhile by us has no row any more.
+    if (isClosed()) return;
     if (bridge === undefined || there.has(bridge) || networkById(context.state, network.id) === undefined) continue;
     await makeBridge(context, network);
     const wired = endpointsOn(context.state, network.id).flatMap(({ hostName }) => (hostName === "" ? [] : [hostName]));
