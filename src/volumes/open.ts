@@ -1,7 +1,7 @@
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { now, toRfc3339Nano } from "../base/clock.ts";
-import { LighterError } from "../base/errors.ts";
+import { kindOf, LighterError, messageOf } from "../base/errors.ts";
 import { newId } from "../base/ids.ts";
 import type { Content } from "../content/content.ts";
 import { canLimitTrees, treeSize, unlimitTree } from "../content/trees.ts";
@@ -190,7 +190,9 @@ export function openVolumes({ state, content, distribution, dataRoot }: VolumesO
       await populate(path, copyFrom, owners);
     } catch (error) {
       await undo();
-      throw error;
+      throw new LighterError(kindOf(error), `Cannot fill volume "${row.name}" with the image's files: ${messageOf(error)}`, {
+        cause: error,
+      });
     }
     note(rows.POPULATED.done);
   }
