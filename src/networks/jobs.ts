@@ -95,6 +95,8 @@ export interface Jobs {
   changePorts: [{ table: string; add?: PortRule[]; remove?: PortRule[] }, void];
   /** Hands ports to the keeper at a path, started if there is none, or takes them from it; undefined where there is none and none is needed. */
   keepPorts: [{ path: string; add: KeptPort[]; remove: HostPort[] }, KeeperAnswer | undefined];
+  /** Compiles the keeper ahead of its first start. */
+  prepareKeeper: [undefined, void];
   /** What the keeper at a path keeps, if there is one. */
   keptPorts: [string, KeeperAnswer | undefined];
   dropTable: [string, void];

@@ -13,6 +13,8 @@ const DEATHS = 5;
 const DEATHS_WITHIN = 60_000;
 /** How long until a port that another program has is tried again, in ms. */
 const TRY_AGAIN = 2000;
+/** When the keeper's program is compiled after the daemon's start, in ms: a moment when it has nothing else to do. */
+const IDLE = 1000;
 
 /** What the daemon knows of the keeper of its ports (`port-keeper.c`), the one process that outlives it and has the sockets of published ports. */
 export class KeptPorts {
@@ -24,6 +26,7 @@ export class KeptPorts {
   #deaths: number[] = [];
   #closed = false;
   #again: ReturnType<typeof setTimeout> | undefined;
+  #idle: ReturnType<typeof setTimeout> | undefined;
 
   constructor(context: () => Context) {
     this.#of = context;
@@ -67,12 +70,15 @@ export class KeptPorts {
     this.#hold(rows);
     const add = this.#ofContainers(rows);
     if (add.length + stale.length > 0) await this.#change(add, stale);
+    this.#idle = setTimeout(() => void this.#context.kernel.do("prepareKeeper", undefined).catch(() => undefined), IDLE);
+    this.#idle.unref();
   }
 
   /** Ends the watch; the keeper goes on. */
   close(): void {
     this.#closed = true;
     clearTimeout(this.#again);
+    clearTimeout(this.#idle);
     this.#know(0);
   }
 

@@ -16,7 +16,7 @@ import { openForeign } from "./foreign.ts";
 import { leavePlaces } from "./foreign-places.ts";
 import { LinkNotices } from "./link-notices.ts";
 import { HostRules } from "./host-rules.ts";
-import { changeKept, findKept } from "./port-keeper.ts";
+import { changeKept, findKept, prepareKeeper } from "./port-keeper.ts";
 import { PortChanges } from "./port-changes.ts";
 import { openResolverSockets } from "./resolver-sockets.ts";
 import type { JobAnswer, JobMessage, Jobs } from "./jobs.ts";
@@ -52,6 +52,7 @@ const does: { [Name in keyof Jobs]: (argument: Jobs[Name][0]) => Jobs[Name][1] }
     forgetPortFlows(conntrack, change);
   },
   keepPorts: ({ path, ...change }) => changeKept(path, change),
+  prepareKeeper: () => void prepareKeeper(),
   keptPorts: (path) => findKept(path),
   dropTable: (table) => {
     leavePlaces(nft, table);

@@ -87,17 +87,19 @@ function connectTo(path: string): number | undefined {
   }
 }
 
+let program: number | undefined;
+
+/** Compiles the program, which takes 10 ms and more: the first published port need not wait for it. */
+export function prepareKeeper(): number {
+  return (program ??= sealedCopy("lighter-ports", nativeProgram(source)));
+}
+
 /** Starts the program out of memory; it makes itself nobody's child, and what was started ends at once. */
 function startKeeper(listener: number): void {
-  const file = sealedCopy("lighter-ports", nativeProgram(source));
-  try {
-    const path = `/proc/${process.pid}/fd/${file}`;
-    const argv = ["lighter-ports", String(KEEPER_VERSION), String(FLOW_PATIENCE)];
-    const pid = posixSpawn({ path, argv, env: [], cwd: "/", fds: [listener] });
-    libc().waitpid(pid, new Int32Array(1), 0);
-  } finally {
-    closeFd(file);
-  }
+  const path = `/proc/${process.pid}/fd/${prepareKeeper()}`;
+  const argv = ["lighter-ports", String(KEEPER_VERSION), String(FLOW_PATIENCE)];
+  const pid = posixSpawn({ path, argv, env: [], cwd: "/", fds: [listener] });
+  libc().waitpid(pid, new Int32Array(1), 0);
 }
 
 function exchange(fd: number, operation: number, ports: readonly KeptPort[]): KeeperAnswer {
