@@ -58,3 +58,14 @@ test("the API tells of a finished exec", async () => {
   expect(await ground.daemon.json("GET", `/exec/${Id}/json`)).toMatchObject({ Running: false, ExitCode: 11 });
   expect((await ground.daemon.api("POST", `/exec/${Id}/start`, { body: { Detach: true } })).status).toBe(409);
 });
+
+test("a terminal's size is taken while its exec is still being started", async () => {
+  const Cmd = ["sh", "-c", 'while [ "$(stty size)" != "33 99" ]; do sleep 0.05; done'];
+  const body = { Cmd, Tty: true, AttachStdin: true, AttachStdout: true };
+  const { Id } = await ground.daemon.json<{ Id: string }>("POST", "/containers/host/exec", { body });
+  const started = ground.daemon.api("POST", `/exec/${Id}/start`, { body: { Detach: true, Tty: true } });
+  expect((await ground.daemon.api("POST", `/exec/${Id}/resize?h=33&w=99`)).status).toBe(200);
+  expect((await started).status).toBe(200);
+  await until("it has seen its size", async () => !(await ground.daemon.json<{ Running: boolean }>("GET", `/exec/${Id}/json`)).Running);
+  expect((await ground.daemon.failure("POST", `/exec/${Id}/resize?h=33&w=99`)).status).toBe(409);
+});

@@ -74,8 +74,8 @@ function consoleSize(size: number[] | undefined): TerminalSize | undefined {
 }
 
 /** Sets the size of an exec's terminal. */
-export function resizeExec(call: Call): Answer {
-  call.engine.containers.resizeExec(param(call, "id"), terminalSize(call));
+export async function resizeExec(call: Call): Promise<Answer> {
+  await call.engine.containers.resizeExec(param(call, "id"), terminalSize(call));
   return done(200);
 }
 

@@ -202,7 +202,7 @@ export interface Containers {
     id: string,
     options: { sink?: OutputSink; tty: boolean; size?: TerminalSize; begun?: () => void },
   ): Promise<Attachment | undefined>;
-  resizeExec(id: string, size: TerminalSize): void;
+  resizeExec(id: string, size: TerminalSize): Promise<void>;
   inspectExec(id: string): ExecInspectResponse;
   execTerminal(id: string): boolean;
 

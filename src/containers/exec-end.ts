@@ -4,18 +4,26 @@ import type { ExecTask, Exit } from "../runtime/runtime.ts";
 import { type Context, tell } from "./context.ts";
 import { execRow, setExecExited } from "./exec-rows.ts";
 import type { Live } from "./live.ts";
-import { rowById } from "./rows.ts";
+import type { Tx } from "../state/state.ts";
+import { type ContainerRow, rowById } from "./rows.ts";
 
 const log = logOf("containers");
 const SIGKILL = 9;
 
-/** Waits for an exec's end; the promise resolves once its row and its event tell so. */
-export function watchExec(context: Context, live: Live, id: string, task: ExecTask): Promise<void> {
+/** How and when an exec ended. */
+export type ExecExit = Pick<Exit, "code" | "time">;
+
+/**
+ * Waits for an exec's end; the promise resolves once its row and its event tell so.
+ * @param record stores it and tells of it instead
+ */
+export function watchExec(context: Context, live: Live, id: string, task: ExecTask, record?: (exit: ExecExit) => void): Promise<void> {
   live.execs.set(id, task);
   return task.exited.then((exit) => {
     if (live.execs.get(id) !== task || context.closing) return;
     live.execs.delete(id);
-    recordExecExit(context, id, exit);
+    if (record === undefined) recordExecExit(context, id, exit);
+    else record(exit);
     task.delete().catch((error: unknown) => log.warn("after the end of exec {id}: {error}", { id, error }));
   });
 }
@@ -26,8 +34,13 @@ export function recordExecFailure(context: Context, id: string, code: number): v
   context.needs.state.write((tx) => setExecExited(tx, id, code), { durable: false });
 }
 
+/** The event of an exec's end. */
+export function tellExecExit(tx: Tx, row: ContainerRow, id: string, exit: ExecExit): void {
+  tell(tx, row, "exec_die", { execID: id, exitCode: String(exit.code) }, exit.time);
+}
+
 /** Stores how an exec ended, with its event. A container that is gone has taken its execs along. */
-export function recordExecExit(context: Context, id: string, exit: Pick<Exit, "code" | "time">): void {
+export function recordExecExit(context: Context, id: string, exit: ExecExit): void {
   const exec = execRow(context.needs.state, id);
   const row = exec && rowById(context.needs.state, exec.container);
   if (exec?.status !== "running" || row === undefined) return;
@@ -35,7 +48,7 @@ export function recordExecExit(context: Context, id: string, exit: Pick<Exit, "c
   context.needs.state.write(
     (tx) => {
       setExecExited(tx, id, exit.code);
-      tell(tx, row, "exec_die", { execID: id, exitCode: String(exit.code) }, exit.time);
+      tellExecExit(tx, row, id, exit);
     },
     { durable: false },
   );

@@ -1,11 +1,12 @@
 import { LighterError, messageOf } from "../base/errors.ts";
 import { hostname as machineName } from "node:os";
 import type { ExecSpec } from "../runtime/runtime.ts";
+import type { Tx } from "../state/state.ts";
 import type { Attachment, OutputSink, TerminalSize } from "../wire/stream.ts";
 import { type Context, current, liveOf, tell } from "./context.ts";
 import { tellingDetach } from "./detach.ts";
 import { commandText, requireActive } from "./exec-create.ts";
-import { recordExecFailure, watchExec } from "./exec-end.ts";
+import { type ExecExit, recordExecFailure, watchExec } from "./exec-end.ts";
 import { type ExecRow, execRow, setExecRunning } from "./exec-rows.ts";
 import { execEnvironment } from "./environment.ts";
 import { userFiles } from "./image-files.ts";
@@ -24,12 +25,20 @@ export function findExec(context: Context, id: string): ExecRow {
   return row;
 }
 
+/** How an exec is started. */
+export interface ExecStart {
+  sink?: OutputSink;
+  tty: boolean;
+  size?: TerminalSize;
+  begun?: () => void;
+  /** The event of the start has been told. */
+  told?: boolean;
+  /** Stores the end and tells of it, in place of the exec's row. */
+  recordExit?: (exit: ExecExit) => void;
+}
+
 /** See `Containers.startExec`. */
-export async function startExec(
-  context: Context,
-  id: string,
-  options: { sink?: OutputSink; tty: boolean; size?: TerminalSize; begun?: () => void },
-): Promise<Attachment | undefined> {
+export async function startExec(context: Context, id: string, options: ExecStart): Promise<Attachment | undefined> {
   const exec = findExec(context, id);
   if (exec.status === "running" || starting.has(exec.id)) throw new LighterError("conflict", `exec ${exec.id} is already running`);
   if (exec.status === "exited") throw new LighterError("conflict", `exec ${exec.id} has already run`);
@@ -44,12 +53,12 @@ export async function startExec(
   options.begun?.();
   try {
     await live.thawed;
-    context.needs.state.write((tx) => tell(tx, row, `exec_start: ${commandText(command)}`, { execID: exec.id }), { durable: false });
+    if (!options.told) context.needs.state.write((tx) => tellExecStart(tx, row, exec.id, command), { durable: false });
     const spec = execSpecOf(context, row, exec, options);
     if (!spec.process.cwd.startsWith("/")) throw new LighterError("runtime", `${EXEC_FAILED}: Cwd must be an absolute path: unknown`);
     const running = await trace.span("runtime", () => task.exec(spec));
     context.needs.state.write((tx) => setExecRunning(tx, exec.id, running.record), { durable: false });
-    const told = watchExec(context, live, exec.id, running);
+    const told = watchExec(context, live, exec.id, running, options.recordExit);
     trace.end();
     if (options.sink === undefined) return undefined;
     const streams = {
@@ -72,7 +81,17 @@ export async function startExec(
   }
 }
 
+/** The event of an exec's start. */
+export function tellExecStart(tx: Tx, row: ContainerRow, id: string, command: readonly string[]): void {
+  tell(tx, row, `exec_start: ${commandText(command)}`, { execID: id });
+}
+
 const starting = new Set<string>();
+
+/** Whether the process of an exec is just being made. */
+export function isStarting(id: string): boolean {
+  return starting.has(id);
+}
 
 /** Clients expect what is wrong with the process itself (its user, say) in the stream, as Docker tells it: it is a refusal like the runtime's own. */
 function asRefusal(error: unknown): unknown {

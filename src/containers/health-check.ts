@@ -6,8 +6,9 @@ import { endTree } from "../linux/process-tree.ts";
 import type { Attachment } from "../wire/stream.ts";
 import { type Context, tell } from "./context.ts";
 import { commandText } from "./exec-create.ts";
-import { execRow, insertExec } from "./exec-rows.ts";
-import { startExec } from "./exec-start.ts";
+import type { ExecExit } from "./exec-end.ts";
+import { insertExec } from "./exec-rows.ts";
+import { startExec, tellExecStart } from "./exec-start.ts";
 import { HealthOutput } from "./health-output.ts";
 import type { Probe } from "./health-probe.ts";
 import type { ProbeResult } from "./health-result.ts";
@@ -22,6 +23,8 @@ const KILL_PATIENCE = 10_000;
 export interface CheckOutcome {
   exec: string;
   result: ProbeResult;
+  /** How the exec ended, which is still to be told. */
+  exit: ExecExit | undefined;
 }
 
 /**
@@ -38,23 +41,25 @@ export async function runCheck(
 ): Promise<CheckOutcome> {
   const exec = newId();
   const begin = now();
+  let exit: ExecExit | undefined;
+  const recordExit = (how: ExecExit): void => void (exit = how);
   const outcome = (ExitCode: number, Output: string): CheckOutcome => ({
     exec,
+    exit,
     result: { Start: toRfc3339Nano(begin), End: toRfc3339Nano(now()), ExitCode, Output },
   });
   const output = new HealthOutput();
   let attachment: Attachment | undefined;
   try {
     createCheck(context, row, exec, probe);
-    attachment = await startExec(context, exec, { sink: output, tty: false });
+    attachment = await startExec(context, exec, { sink: output, tty: false, told: true, recordExit });
   } catch (error) {
     return outcome(-1, messageOf(error));
   } finally {
     options.begun();
   }
   const ended = attachment?.ended ?? Promise.resolve();
-  if (await endsInTime(ended, probe.timeout / 1e6, options.signal))
-    return outcome(execRow(context.needs.state, exec)?.exitCode ?? -1, output.text);
+  if (await endsInTime(ended, probe.timeout / 1e6, options.signal)) return outcome(codeOf(exit), output.text);
   // A shell whose command is killed has something to say about that.
   const said = output.text === "" ? "" : `: ${output.text}`;
   await killCheck(live, exec);
@@ -62,6 +67,11 @@ export async function runCheck(
   return outcome(-1, `Health check exceeded timeout (${goDuration(probe.timeout)})${said}`);
 }
 
+function codeOf(exit: ExecExit | undefined): number {
+  return exit?.code ?? -1;
+}
+
+/** The exec of a check, from its making to its start in one transaction. */
 function createCheck(context: Context, row: ContainerRow, id: string, probe: Probe): void {
   const body = { Cmd: probe.command, AttachStdout: true, AttachStderr: true };
   context.needs.state.write(
@@ -69,6 +79,7 @@ function createCheck(context: Context, row: ContainerRow, id: string, probe: Pro
       insertExec(tx, { id, container: row.id, created: now(), body });
       setChecking(tx, row.id, id);
       tell(tx, row, `exec_create: ${commandText(probe.command)}`, { execID: id });
+      tellExecStart(tx, row, id, probe.command);
     },
     { durable: false },
   );

@@ -4,6 +4,7 @@ import { kindOf } from "../base/errors.ts";
 import { logOf } from "../base/log.ts";
 import type { Task } from "../runtime/runtime.ts";
 import { type Context, type HealthWatch, liveOf, tell } from "./context.ts";
+import { tellExecExit } from "./exec-end.ts";
 import { deleteExec } from "./exec-rows.ts";
 import { actOnUnhealthy } from "./health-action.ts";
 import { type CheckOutcome, runCheck } from "./health-check.ts";
@@ -49,7 +50,7 @@ export function openHealth(contextOf: () => Context): HealthWatch {
     const outcome = await runCheck(context, row, liveOf(context, one.id), one.probe, { signal: one.stop.signal, begun });
     context.finishedExecs.delete(outcome.exec);
     if (context.closing) return;
-    if (current(one) === undefined) return forget(context, outcome.exec);
+    if (current(one) === undefined) return forget(context, one.id, outcome);
     const { delay, failed } = record(context, one, outcome);
     clock.set(one.id, delay);
     if (failed) act(row);
@@ -99,12 +100,13 @@ export function openHealth(contextOf: () => Context): HealthWatch {
 }
 
 /** Stores a result in one transaction with the event of a change; the milliseconds until the next check, and whether it became unhealthy by this one. */
-function record(context: Context, one: Watched, { exec, result }: CheckOutcome): { delay: number; failed: boolean } {
+function record(context: Context, one: Watched, { exec, result, exit }: CheckOutcome): { delay: number; failed: boolean } {
   return context.needs.state.write(
     (tx) => {
       const row = rowById(tx, one.id);
       const checks = healthChecks(tx, one.id);
       if (row === undefined || checks === undefined) return { delay: 0, failed: false };
+      if (exit !== undefined) tellExecExit(tx, row, exec, exit);
       const before: HealthState = { Status: "starting", FailingStreak: 0, ...(row.health as Partial<HealthState> | undefined) };
       const after = healthAfter(before, result.ExitCode, one.probe, (fromRfc3339(result.Start) ?? now()) - row.started);
       const distance = intervalOf(one.probe, after.Status, Number(now() - row.started));
@@ -119,6 +121,13 @@ function record(context: Context, one: Watched, { exec, result }: CheckOutcome):
 }
 
 /** The exec of a check whose result nobody wants any more. */
-function forget(context: Context, exec: string): void {
-  context.needs.state.write((tx) => deleteExec(tx, exec), { durable: false });
+function forget(context: Context, id: string, { exec, exit }: CheckOutcome): void {
+  context.needs.state.write(
+    (tx) => {
+      const row = rowById(tx, id);
+      if (row !== undefined && exit !== undefined) tellExecExit(tx, row, exec, exit);
+      deleteExec(tx, exec);
+    },
+    { durable: false },
+  );
 }
