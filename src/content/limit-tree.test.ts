@@ -5,7 +5,7 @@ import { canLimitTrees, limitOfTreeJob, limitTreeJob, unlimitTreeJob } from "./l
 test("a file system without project quotas is told apart, and refused with a sentence", async () => {
   expect(canLimitTrees("/proc")).toBe(false);
   expect(canLimitTrees("/proc/there-is-none")).toBe(false);
-  const refused: unknown = await limitTreeJob({ paths: ["/proc"], bytes: 1 }).then(
+  const refused: unknown = await limitTreeJob({ paths: ["/proc"], bytes: 1 }, new AbortController()).then(
     () => undefined,
     (error: unknown) => error,
   );

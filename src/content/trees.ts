@@ -149,7 +149,7 @@ export async function treeSize(path: string, options: Cancellable = {}): Promise
   return await runJob("treeSize", { path }, options);
 }
 
-/** Limits what directories hold together; they are empty yet. Throws `unsupported` where the file system cannot. */
+/** Limits what directories hold together; what is in them already counts. Throws `unsupported` where the file system cannot. */
 export async function limitTree(args: LimitArgs, options: Cancellable = {}): Promise<void> {
   await runJob("limitTree", args, options);
 }

@@ -42,14 +42,25 @@ export function limitsProjects(path: string): boolean {
 }
 
 /**
- * Limits what the given directories, which are still empty, hold together. One that has a project already keeps it. Throws system errors; EOPNOTSUPP and
- * ENOSYS where there are no project quotas.
+ * Sets how much a directory's project may hold, and gives it one where it has none: its number, for {@link enterProject}. Throws system errors: EOPNOTSUPP
+ * and ENOSYS where there are no project quotas.
  */
-export function limitDirectories(paths: readonly string[], bytes: number): void {
-  const known = paths.map(projectOf).find((project) => project !== 0);
-  const project = known ?? freeProject(paths[0] ?? "/");
-  withDirectory(paths[0] ?? "/", (fd) => setLimit(fd, project, bytes));
-  for (const path of paths) withDirectory(path, (fd) => enter(fd, project, path));
+export function claimProject(path: string, bytes: number): number {
+  const project = projectOf(path) || freeProject(path);
+  withDirectory(path, (fd) => setLimit(fd, project, bytes));
+  return project;
+}
+
+/** Lets an open file or directory count for a project; what is made in a directory from then on does, too. */
+export function enterProject(fd: number, project: number, { directory }: { directory: boolean }): void {
+  const attributes = new Uint8Array(new ArrayBuffer(28));
+  check(libc().ioctl(fd, FS_IOC_FSGETXATTR, ptr(attributes)), "FS_IOC_FSGETXATTR");
+  const view = new DataView(attributes.buffer);
+  if (view.getUint32(12, true) === project) return;
+  // ext4 refuses it for files.
+  if (directory) view.setUint32(0, view.getUint32(0, true) | PROJECT_INHERIT, true);
+  view.setUint32(12, project, true);
+  check(libc().ioctl(fd, FS_IOC_FSSETXATTR, ptr(attributes)), "FS_IOC_FSSETXATTR");
 }
 
 /** Forgets the limit of a directory that is about to go. */
@@ -72,15 +83,6 @@ function projectOf(path: string): number {
     if (libc().ioctl(fd, FS_IOC_FSGETXATTR, ptr(attributes)) < 0) return 0;
     return new DataView(attributes.buffer).getUint32(12, true);
   });
-}
-
-function enter(fd: number, project: number, path: string): void {
-  const attributes = new Uint8Array(new ArrayBuffer(28));
-  check(libc().ioctl(fd, FS_IOC_FSGETXATTR, ptr(attributes)), "FS_IOC_FSGETXATTR", path);
-  const view = new DataView(attributes.buffer);
-  view.setUint32(0, view.getUint32(0, true) | PROJECT_INHERIT, true);
-  view.setUint32(12, project, true);
-  check(libc().ioctl(fd, FS_IOC_FSSETXATTR, ptr(attributes)), "FS_IOC_FSSETXATTR", path);
 }
 
 /** A number that nobody uses or limits: chosen by chance, so that daemons that share a file system do not meet. */
