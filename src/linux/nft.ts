@@ -298,6 +298,7 @@ export class NftBatch {
  * Applies messages as one batch, whole or not at all; answers what the kernel said to each of them. What it says to none in particular comes last.
  */
 export function sendBatch(socket: Netlink, messages: readonly NetlinkMessage[]): NetlinkAnswer[] {
+  if (messages.length === 0) return [];
   const begin: NetlinkMessage = { type: BATCH_BEGIN, flags: 0, body: Uint8Array.of(0, 0, 0, SUBSYSTEM) };
   const all = messages.map((message, index) =>
     index === messages.length - 1 ? { ...message, flags: message.flags | NLM_F.ack } : message,

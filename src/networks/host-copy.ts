@@ -35,8 +35,9 @@ export interface Unclear {
 /** What stands in the kernel after {@link writeCopies}. */
 export interface Copies {
   tables: Copy[];
-  /** The table whose ports are closed to the outside, whoever asks. */
+  /** The table whose ports are closed to the outside, whoever asks; not there while there are none. */
   closed: Copy;
+  hasClosed: boolean;
   unclear: Unclear[];
   /** Why nothing can be judged, so that all stands closed. */
   shut?: string;
@@ -81,12 +82,23 @@ export function writeCopies(socket: Netlink, own: string, tables: HostTable[], s
       break;
     }
     const failed = answers.flatMap((answer, index) => (answer.errno === 0 ? [] : [{ answer, about: plan.about.get(index) }]));
-    if (failed.length === 0) return { tables: plan.copies, closed, unclear: plan.unclear };
+    if (failed.length === 0) return { tables: plan.copies, closed, hasClosed: model.closed.length > 0, unclear: plan.unclear };
     why = failed[0]?.answer.text ?? "";
     if (!learn(doubts, failed)) break;
   }
   const shut = `the kernel does not take a copy of the host's rules${why === "" ? "" : ` (${why})`}`;
   return shutAll(socket, own, stale, { asked: [], closed: [...model.asked, ...model.closed] }, shut);
+}
+
+/** Makes the table of ports that nobody outside reaches. */
+export function closedTable({ family, table }: Copy, ports: readonly PortRule[]): NftBatch {
+  const batch = new NftBatch(table, family);
+  batch.replaceTable();
+  declareGate(batch, family);
+  batch.chain({ name: "closed" });
+  gate(batch, family, { body: "closed", priority: FIRST_PRIORITY, policy: "drop" });
+  gatePorts(batch, family, "add", ports);
+  return batch;
 }
 
 /** What the kernel says to a batch, or why it could not be sent: rules beyond all measure are larger than its buffers. */
@@ -107,7 +119,7 @@ export function shutAll(socket: Netlink, own: string, stale: Copy[], model: Gate
   const failed = sendBatch(socket, plan.messages).find(({ errno }) => errno !== 0);
   if (failed !== undefined)
     throw new Error(`Cannot close published ports: the kernel refuses the table "${closed.table}" (${failed.errno})`);
-  return { tables: [], closed, unclear: [], shut };
+  return { tables: [], closed, hasClosed: model.asked.length + model.closed.length > 0, unclear: [], shut };
 }
 
 /** Takes from the kernel's answers what it will not have; false where nothing is left to try. */
@@ -149,15 +161,8 @@ class Plan {
     this.#take(batch);
   }
 
-  /** The table of ports that nobody outside reaches. */
-  close({ family, table }: Copy, ports: PortRule[]): void {
-    const batch = new NftBatch(table, family);
-    batch.replaceTable();
-    declareGate(batch, family);
-    batch.chain({ name: "closed" });
-    gate(batch, family, { body: "closed", priority: FIRST_PRIORITY, policy: "drop" });
-    gatePorts(batch, family, "add", ports);
-    this.#take(batch);
+  close(closed: Copy, ports: PortRule[]): void {
+    if (ports.length > 0) this.#take(closedTable(closed, ports));
   }
 
   copy(tables: HostTable[], ports: PortRule[]): void {

@@ -4,7 +4,7 @@ import { drainNotices, portIdOf, subscribe } from "../linux/netlink-notices.ts";
 import { readRuleset } from "../linux/nft-read.ts";
 import { legacyInputTables } from "../linux/xtables-legacy.ts";
 import type { FirewallModel, PortRule, Reach } from "./firewall.ts";
-import { type Copies, type Copy, type GateModel, copyName, shutAll, writeCopies } from "./host-copy.ts";
+import { type Copies, type Copy, type GateModel, closedTable, copyName, shutAll, writeCopies } from "./host-copy.ts";
 import { type Judgement, judge } from "./host-judge.ts";
 import { gatePorts } from "./host-gate.ts";
 import { fingerprint } from "./host-fingerprint.ts";
@@ -152,7 +152,10 @@ export class HostRules {
       gatePorts(batch, family, change, some);
       return batch.messages;
     };
-    return [...copies.tables.flatMap((copy) => one(copy, of("firewall"))), ...one(copies.closed, closed)];
+    const asked = copies.tables.flatMap((copy) => one(copy, of("firewall")));
+    if (copies.hasClosed || closed.length === 0) return [...asked, ...one(copies.closed, closed)];
+    copies.hasClosed = change === "add";
+    return [...asked, ...(copies.hasClosed ? closedTable(copies.closed, closed).messages : [])];
   }
 
   #standing(own: string): Copy[] {

@@ -1,7 +1,7 @@
 import { LighterError } from "../base/errors.ts";
 import type { PortReach } from "../wire/port-reach.ts";
 import { type Context, networkReach } from "./context.ts";
-import type { PortRule } from "./firewall.ts";
+import { type PortRule, isCarried } from "./firewall.ts";
 import type { Judgement, Place } from "./host-judge.ts";
 import { DEFAULT_REACH } from "./reach.ts";
 import { type PortRow, allEndpoints, allPorts, portRules } from "./rows.ts";
@@ -40,11 +40,13 @@ async function told(
   const { protocol, hostAddress, hostPort, containerPort, container } = row;
   const policy = rule.reach ?? fallback;
   const common = { containerId: container, containerName, protocol, hostAddress, hostPort, containerPort, policy };
-  if (/^127\.|^::1$/.test(hostAddress)) return { ...common, reach: "closed", why: "published on this host's own address alone" };
-  if (policy === "open") return { ...common, reach: "open", why: 'policy "open": the host\'s firewall is not asked' };
+  if (/^127\.|^::1$/.test(hostAddress)) return { ...common, reach: "closed", why: "published on a loopback address alone" };
+  if (policy === "open" && isCarried(rule)) return { ...common, reach: "open", why: 'policy "open": the host\'s firewall is not asked' };
   if (policy === "loopback") return { ...common, reach: "closed", why: 'policy "loopback": for this host and its containers alone' };
   if (judgement === undefined) return { ...common, reach: "unclear", why: "not judged" };
-  return { ...common, reach: judgement.reach, why: await reasonOf(judgement, texts) };
+  // No rule can carry it: a program of the host's does, and to that the host's rules apply whatever the policy.
+  const relayed = policy === "open" && judgement.reach !== "open" ? "relayed by a program of this host, " : "";
+  return { ...common, reach: judgement.reach, why: `${relayed}${await reasonOf(judgement, texts)}` };
 }
 
 async function reasonOf(judgement: Judgement, texts: RuleTexts): Promise<string> {
