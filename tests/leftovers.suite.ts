@@ -173,7 +173,7 @@ test("a daemon that ends without containers leaves nothing on the host, even aft
   await daemon.start();
   expect((await ground.lighter.run(["run", "--rm", "hello-world"], { env })).code).toBe(0);
   await daemon.end("SIGKILL");
-  expect((await onHost(daemon)).tables).toHaveLength(1);
+  expect((await onHost(daemon)).tables).not.toEqual([]);
   await daemon.start();
   expect(await daemon.end()).toBe(0);
   expect(await onHost(daemon)).toEqual(nothing);
@@ -186,7 +186,7 @@ test("a daemon that ends without containers leaves nothing on the host, even aft
   expect((await ground.lighter.run(["run", "-d", "--name", "on", "busybox", "sleep", "600"], { env })).code).toBe(0);
   expect(await daemon.end()).toBe(0);
   const { cgroups, links, tables } = await onHost(daemon);
-  expect([cgroups.length > 0, links.length > 0, tables.length]).toEqual([true, true, 1]);
+  expect([cgroups.length > 0, links.length > 0, tables.length > 0]).toEqual([true, true, true]);
   await daemon.start();
   expect((await ground.lighter.run(["exec", "on", "true"], { env })).code).toBe(0);
   await ground.lighter.run(["rm", "-f", "on"], { env });
