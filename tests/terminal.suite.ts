@@ -10,16 +10,26 @@ beforeAll(async () => {
 }, 120_000);
 afterAll(async () => await ground?.[Symbol.asyncDispose]());
 
+/** Enters a command again and again until the screen shows what is wanted. */
+async function shownBy(terminal: Terminal, command: string, pattern: RegExp): Promise<void> {
+  const asked = async (): Promise<boolean> => {
+    await terminal.enter(command);
+    await Bun.sleep(300);
+    return pattern.test(await terminal.screen());
+  };
+  await until(`${command} shows ${String(pattern)}`, asked);
+}
+
 for (const name of CLIENTS) {
   test(`${name}: run -it debian bash with job control`, async () => {
     await using terminal = await Terminal.open(ground.client(name).line("run", "-it", "--rm", "debian", "bash"));
     await terminal.shows(/root@[0-9a-f]{12}:\/#$/m);
-    await terminal.enter("sleep 100");
-    await Bun.sleep(300);
+    await terminal.enter("sh -c 'echo be''gun; exec sleep 100'");
+    await terminal.shows(/^begun$/m);
     await terminal.type("\x1a");
-    await terminal.shows(/\[1\]\+ +Stopped +sleep 100/);
+    await terminal.shows(/\[1\]\+ +Stopped +sh -c/);
     await terminal.enter("bg; jobs");
-    await terminal.shows(/\[1\]\+ +Running +sleep 100 &/);
+    await terminal.shows(/\[1\]\+ +Running +sh -c .* &/);
     await terminal.enter("fg");
     await Bun.sleep(300);
     await terminal.type("\x03");
@@ -37,9 +47,7 @@ for (const name of CLIENTS) {
     await terminal.enter("stty size");
     await terminal.shows(/^31 91$/m);
     await terminal.resize(77, 22);
-    await Bun.sleep(500);
-    await terminal.enter("stty size");
-    await terminal.shows(/^22 77$/m);
+    await shownBy(terminal, "stty size", /^22 77$/m);
     await terminal.enter("exit");
     await terminal.shows(/\[exit 0\]/);
   });
@@ -54,9 +62,7 @@ for (const name of CLIENTS) {
     const screen = await terminal.shows(/^all three$/m);
     expect(screen).toMatch(/^33 99$/m);
     await terminal.resize(66, 20);
-    await Bun.sleep(500);
-    await terminal.enter("stty size");
-    await terminal.shows(/^20 66$/m);
+    await shownBy(terminal, "stty size", /^20 66$/m);
     await terminal.enter("exit 5");
     await terminal.shows(/\[exit 5\]/);
     await client.must("rm", "-f", container);
