@@ -1,4 +1,4 @@
-import { messageOf } from "../base/errors.ts";
+import { LighterError, messageOf } from "../base/errors.ts";
 import { parseAddress } from "./addresses.ts";
 import type { Context } from "./context.ts";
 import { addressesOf } from "./dns-addresses.ts";
@@ -28,7 +28,16 @@ export async function refreshEgress(context: Context): Promise<void> {
   egress.written = places.length > 0;
   const addresses = [...egress.addresses.values()].flatMap((some) => [...some.values()]).flatMap((one) => stillOpen(one));
   const model = { places: places.map(placeOf), addresses, group: egress.log?.group ?? 0 };
-  await kernel.do("writeEgress", { table: `${options.table}_egress`, model });
+  try {
+    await kernel.do("writeEgress", { table: `${options.table}_egress`, model });
+  } catch (cause) {
+    const sentence = `Cannot limit what containers may reach, in table "${options.table}_egress": ${messageOf(cause)}`;
+    throw new LighterError(
+      "unsupported",
+      `${sentence}; the kernel needs nf_tables of inet and bridges, nft_reject_inet, nft_limit, nft_log and nft_fib_inet`,
+      { cause },
+    );
+  }
 }
 
 /** At the daemon's start: what names were allowed stays so for the time that is left. */
@@ -39,7 +48,13 @@ export async function restoreEgress(context: Context): Promise<void> {
   const found = ports.length === 0 ? [] : await kernel.do("readEgress", { table: `${options.table}_egress`, ports });
   for (const one of found) remember(egress, one);
   egress.written = true;
-  await refreshEgress(context);
+  try {
+    await refreshEgress(context);
+  } catch (error) {
+    // Where nothing is limited there is nothing to remove either on a kernel that has no such tables.
+    if (egress.places.size > 0) context.log.error("{error}", { error: messageOf(error) });
+    egress.written = egress.places.size > 0;
+  }
 }
 
 /** Ends listening; the rules stay. */

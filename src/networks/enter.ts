@@ -29,6 +29,7 @@ export async function enter(context: Context, request: NetworkRequest): Promise<
   const fd = await namespaceFor(context, request.containerId, endpoints);
   heldOf(context, request.containerId).fd = fd;
   try {
+    context.egress.left.delete(request.containerId);
     if (isLimited(context.state, endpoints)) await refreshEgress(context);
     await openPorts(context, request.containerId, endpoints);
   } catch (error) {

@@ -11,8 +11,11 @@ const answer = (query: Uint8Array): Uint8Array =>
   answerTo(query, parseQuestion(query), CODE.ok, [{ type: TYPE.a, data: addressBytes(address) }]);
 const socket = createSocket("udp4", (query, from) => socket.send(answer(query), from.port, from.address));
 const own = process.argv[3] ?? "0.0.0.0";
+// An asker that went away is no fault of ours.
+socket.on("error", () => {});
 socket.bind(53, own);
 createServer((client) => {
+  client.on("error", () => {});
   client.on("data", (part: Buffer) => {
     const [query] = unframed(part);
     if (query !== undefined) client.end(framed(answer(query)));

@@ -1,6 +1,6 @@
 /**
  * For the root tests: `bun lab-liar.ts ADDRESS MODE` is a name server on an address that answers with 198.51.100.66 to another question (`question`), with
- * another number (`number`), with a failure (`fails`), cut (`cut`: over UDP none, whole over TCP), or never (`silent`); over UDP and TCP.
+ * another number (`number`), with a failure (`fails`), cut (`cut`: over UDP none, whole over TCP), or never (`silent`), or honestly with an address (`192.0.2.1`); over UDP and TCP.
  */
 import { createSocket } from "node:dgram";
 import { createServer } from "node:net";
@@ -8,7 +8,7 @@ import { CODE, TYPE, answerTo, parseQuestion } from "./dns-message.ts";
 import { framed, unframed } from "./forward-dns.ts";
 
 const [address = "", mode = ""] = process.argv.slice(2);
-const FALSE = Uint8Array.of(198, 51, 100, 66);
+const FALSE = /^[\d.]+$/.test(mode) ? Uint8Array.from(mode.split("."), Number) : Uint8Array.of(198, 51, 100, 66);
 
 function answer(query: Uint8Array, protocol: "udp" | "tcp"): Uint8Array | undefined {
   if (mode === "silent") return undefined;
@@ -25,6 +25,8 @@ const socket = createSocket("udp4", (query, from) => {
   const message = answer(query, "udp");
   if (message !== undefined) socket.send(message, from.port, from.address);
 });
+// An asker that went away is no fault of ours.
+socket.on("error", () => {});
 socket.bind(53, address);
 createServer((client) => {
   client.on("error", () => {});

@@ -1,6 +1,7 @@
 import type { Tx } from "../state/state.ts";
 import type { Context } from "./context.ts";
 import { refreshEgress } from "./egress.ts";
+import { refreshFiles } from "./live-files.ts";
 import type { NetworkRequest } from "./networks.ts";
 import { endpointsOf, updateEndpoint } from "./rows.ts";
 
@@ -18,5 +19,10 @@ export function limitWays(context: Context, tx: Tx, { containerId, egress }: Net
   tx.afterCommit(() => {
     for (const address of active.flatMap(({ address4, address6 }) => [address4, address6])) context.egress.addresses.delete(address ?? "");
   });
-  return () => refreshEgress(context);
+  return async () => {
+    await refreshEgress(context);
+    // Names need a resolver that knows what is allowed.
+    const { pid } = context.needs.container(containerId);
+    if (pid !== undefined) await refreshFiles(context, { container: containerId, pid }, {});
+  };
 }

@@ -1,5 +1,6 @@
 import { expect, test } from "bun:test";
-import { readFile, readdir, writeFile } from "node:fs/promises";
+import { mkdtemp, readFile, readdir, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type LabContainer, LabDaemon, OUTSIDE, sh, until } from "./lab.ts";
 import { type Ground, labSuite } from "./lab-suite.ts";
@@ -121,6 +122,36 @@ labSuite("names", import.meta.path, (ground) => {
     await ground.daemon.networks.remove("asks");
   });
 
+  test("the host's name servers are asked as they are at that moment, behind systemd-resolved's stub, too", async () => {
+    const [one, two] = ["203.0.113.31", "203.0.113.32"] as const;
+    const folder = await mkdtemp(join(tmpdir(), "lighter-resolv-"));
+    const file = join(folder, "resolv.conf");
+    await writeFile(file, `nameserver ${one}\n`);
+    // In the mount namespace of this test alone.
+    await sh(`mount --bind ${file} /etc/resolv.conf; mount -t tmpfs none /run; mkdir -p /run/systemd/resolve`);
+    const servers: (() => void)[] = [];
+    for (const [address, answer] of [
+      [one, "198.51.100.1"],
+      [two, "198.51.100.2"],
+    ] as const)
+      servers.push(await server(ground, address, answer));
+    await ground.daemon.networks.create({ ...PLAIN, name: "follows" });
+    const asker = await ground.daemon.run("follower", { mode: "follows" });
+    await until(async () => (await dig(asker, "host.example")) === "0 198.51.100.1");
+    await writeFile(file, `nameserver ${two}\n`);
+    await until(async () => (await dig(asker, "host.example")) === "0 198.51.100.2");
+    await writeFile("/run/systemd/resolve/resolv.conf", `nameserver ${one}\nsearch stub.example\n`);
+    await writeFile(file, "nameserver 127.0.0.53\noptions edns0\n");
+    await until(async () => (await dig(asker, "host.example")) === "0 198.51.100.1");
+    const behind = await ground.daemon.run("behind");
+    expect(behind.resolvConf).toContain(`nameserver ${one}\nsearch stub.example\n`);
+    for (const container of [asker, behind]) await container.stop();
+    for (const stop of servers) stop();
+    await sh("umount /etc/resolv.conf; umount /run");
+    await rm(folder, { recursive: true });
+    await ground.daemon.networks.remove("follows");
+  });
+
   test("who floods its resolver, or writes nonsense to it, keeps nobody else waiting and leaves nothing open", async () => {
     await ground.daemon.networks.create({ ...PLAIN, name: "flooded" });
     const stop = await server(ground, "203.0.113.20", "silent");
@@ -134,7 +165,7 @@ labSuite("names", import.meta.path, (ground) => {
       process.execPath,
       join(import.meta.dir, "lab-flood.ts"),
       String(seed),
-      FULL ? "100000" : "3000",
+      FULL ? "100000" : "2000",
     ]);
     for (let asked = 0; asked < 5; asked++) await until(async () => (await dig(calm, "calm")) === `0 ${calm.address}`);
     expect(await descriptors(), `seed ${seed}`).toBeLessThan(before + 600);
@@ -147,7 +178,7 @@ labSuite("names", import.meta.path, (ground) => {
     await calm.stop();
     stop();
     await ground.daemon.networks.remove("flooded");
-  });
+  }, 110_000);
 
   test("a daemon that comes back opens every resolver again", async () => {
     await ground.daemon.networks.create({ ...PLAIN, name: "again" });
