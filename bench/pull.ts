@@ -1,7 +1,8 @@
 /**
- * `bun bench/pull.ts [--layers N] [--rounds N] [--packing gzip|zstd] [--only TEXT]`: pull and unpack of an image (8 layers of Debian's packages, 520 MB
+ * `bun bench/pull.ts [--layers N] [--rounds N] [--packing gzip|zstd] [--only TEXT] [--write]`: pull and unpack of an image (8 layers of Debian's packages, 520 MB
  * unpacked) from Debian's docker-registry on loopback: ours, Debian's dockerd (which knows no zstd), and the floor: `gzip -d | tar x` of each layer,
- * all at once, from files that are here already. Interleaved; prints medians and ratios. Run as root.
+ * all at once, from files that are here already. Interleaved; prints medians and ratios.
+ * `--write` puts them into docs/bench/images.md. Run as root.
  */
 import { join } from "node:path";
 import { parseArgs } from "node:util";
@@ -10,6 +11,7 @@ import type { Index, Manifest } from "../src/oci/image.ts";
 import { Daemon, LIGHTER } from "../tests/harness/daemon.ts";
 import { TestRegistry } from "../tests/harness/registry.ts";
 import { dockerClient } from "../tools/programs.ts";
+import { replaceSection } from "../tools/section.ts";
 import { must } from "../tools/shell.ts";
 import { freshDisk } from "./fresh-disk.ts";
 import { interleaved, timed, type Contestant } from "./measure.ts";
@@ -22,6 +24,7 @@ const { values: flags } = parseArgs({
     rounds: { type: "string", default: "2" },
     packing: { type: "string", default: "gzip" },
     only: { type: "string", default: "" },
+    write: { type: "boolean" },
   },
 });
 const packing = flags.packing as Packing;
@@ -54,6 +57,13 @@ const folder = disk.path;
   const [theirs, mine] = [used.get(docker), used.get(LIGHTER)];
   if (theirs !== undefined && mine !== undefined)
     console.log(`processor time: dockerd ${theirs} ms, lighter ${mine} ms, ${(theirs / mine).toFixed(2)} times less`);
+  if (flags.write) {
+    const lines = figures.map(({ name, median }) => `| ${name} | ${median.toFixed(0)} ms | ${(median / own).toFixed(2)} |`);
+    const head = `| ${packing}, ${(packed / 1e6).toFixed(0)} MB packed | median | lighter is so many times as fast |\n|---|---:|---:|`;
+    const spent =
+      theirs === undefined || mine === undefined ? "" : `\n\nProcessor time of the daemon: dockerd ${theirs} ms, lighter ${mine} ms.`;
+    await replaceSection("docs/bench/images.md", "pull", `${head}\n${lines.join("\n")}${spent}`);
+  }
 }
 
 async function layerBlobs(): Promise<string[]> {

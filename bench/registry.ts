@@ -1,8 +1,8 @@
 /**
- * `bun bench/registry.ts [--rounds N] [--seconds N] [--only TEXT] [--source]`: how many pulls and pushes of blobs a registry serves in a second, ours against
+ * `bun bench/registry.ts [--rounds N] [--seconds N] [--only TEXT] [--source] [--write]`: how many pulls and pushes of blobs a registry serves in a second, ours against
  * Debian's docker-registry, by turns in one run, and the milliseconds of processor time that each takes: the rate of large ones is bounded by the client and
  * the disk, which share the machine. `--source` runs the sources instead of the built program. Both keep their data on one disk and write no access log;
- * docker-registry keeps descriptors in memory.
+ * docker-registry keeps descriptors in memory. `--write` puts the table into docs/bench/images.md.
  */
 import { mkdir, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -13,6 +13,7 @@ import { LIGHTER } from "../tests/harness/daemon.ts";
 import { freePort } from "../tests/harness/ports.ts";
 import { until } from "../tests/harness/until.ts";
 import { dockerRegistry } from "../tools/programs.ts";
+import { replaceSection } from "../tools/section.ts";
 import { timed } from "./measure.ts";
 import { Wire } from "./wire.ts";
 
@@ -22,6 +23,7 @@ const { values: flags } = parseArgs({
     seconds: { type: "string", default: "0.5" },
     only: { type: "string" },
     source: { type: "boolean" },
+    write: { type: "boolean" },
   },
 });
 const rounds = Number(flags.rounds);
@@ -47,10 +49,12 @@ const LARGE_PULLS = 96;
 
 /** Blobs that were made before they are needed, by their size. */
 const stock = new Map<number, { bytes: Uint8Array; digest: string }[]>();
+/** The table as it was told. */
+const lines: string[] = [];
 const folder = await mkdtemp(join(process.env["TMPDIR"] ?? tmpdir(), "lighter-bench-registry-"));
 const contestants = [await startOurs(), await startPeer()];
 try {
-  console.log("| what | lighter | docker-registry | ratio | CPU, lighter | CPU, docker-registry | ratio |\n|---|---|---|---|---|---|---|");
+  say("| what | lighter | docker-registry | ratio | CPU, lighter | CPU, docker-registry | ratio |\n|---|---|---|---|---|---|---|");
   for (const size of [4096, 8 << 20]) {
     const pulled = await pushed(size);
     for (const clients of [1, 32]) {
@@ -65,10 +69,16 @@ try {
       await measure({ name: `push ${label}, ${clients} at once`, clients, once: (wire) => push(wire, fresh(size)) });
     }
   }
+  if (flags.write === true) await replaceSection("docs/bench/images.md", "registry", lines.join("\n"));
 } finally {
   for (const { child } of contestants) child.kill("SIGKILL");
   await Promise.all(contestants.map(({ child }) => child.exited));
   await rm(folder, { recursive: true, force: true });
+}
+
+function say(line: string): void {
+  console.log(line);
+  lines.push(line);
 }
 
 async function startOurs(): Promise<Contestant> {
@@ -165,7 +175,7 @@ async function measure(each: Case): Promise<void> {
   const [ours = 0, peer = 0] = taken.map((rates) => median(rates.map(({ rate }) => rate)));
   const [work = 0, peerWork = 0] = taken.map((rates) => median(rates.map(({ cpu }) => cpu)));
   const cells = [each.name, shown(ours), shown(peer), (ours / peer).toFixed(2), work.toFixed(2), peerWork.toFixed(2)];
-  console.log(`| ${cells.join(" | ")} | ${(peerWork / work).toFixed(2)} |`);
+  say(`| ${cells.join(" | ")} | ${(peerWork / work).toFixed(2)} |`);
 }
 
 async function rateOf({ port, child }: Contestant, each: Case): Promise<Rate> {

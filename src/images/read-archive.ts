@@ -23,6 +23,10 @@ const MOST_MEMBERS = 200_000;
 /** The only large things in an archive: blobs of a layout, and layers of the older forms. */
 const BLOB = /^(?:blobs\/sha256\/([0-9a-f]{64})|[^/]+\.tar|[^/]+\/layer\.tar|[0-9a-f]{64}\.json)$/;
 const LINKS = 16;
+/** Bytes that are written at a time. */
+const CHUNK = 1 << 20;
+/** Blobs that may wait for the disk while the next ones are read. */
+const MOST_BEHIND = 4;
 
 /**
  * Reads an archive of `docker save` (any age) or an OCI layout, storing blobs while it streams by. A blob named by its digest is checked against it.
@@ -59,7 +63,10 @@ class ArchiveReader {
   #steps: Step[] = [];
   #members = 0;
   #documentBytes = 0;
-  #target: { ingest: Ingest; hash: Bun.CryptoHasher } | Uint8Array[] | undefined;
+  #target: BlobTarget | Uint8Array[] | undefined;
+  /** Blobs that are being synced and given their names. */
+  readonly #behind = new Set<Promise<void>>();
+  #failure: unknown;
 
   constructor(content: Content, lease: Lease, stored?: (path: string, size: number) => void) {
     this.#content = content;
@@ -67,8 +74,8 @@ class ArchiveReader {
     this.#stored = stored;
     this.#parser = new TarParser({
       entry: (begin) => void this.#steps.push({ begin }),
-      // The parser's bytes are good only during the call.
-      data: (bytes) => void this.#steps.push({ data: bytes.slice() }),
+      // A part of the piece, which stays as it is until all that was found in it is worked off.
+      data: (data) => void this.#steps.push({ data }),
       end: (end) => void this.#steps.push({ end }),
     });
   }
@@ -87,6 +94,8 @@ class ArchiveReader {
 
   async finish(): Promise<ImageArchive> {
     this.#parser.finish();
+    await Promise.all(this.#behind);
+    if (this.#failure !== undefined) throw this.#failure;
     for (const path of this.#links.keys()) {
       const blob = this.#archive.blobs.get(this.#follow(path));
       if (blob !== undefined) this.#archive.blobs.set(path, blob);
@@ -95,6 +104,7 @@ class ArchiveReader {
   }
 
   async abandon(): Promise<void> {
+    await Promise.all(this.#behind);
     if (this.#target !== undefined && !Array.isArray(this.#target)) await this.#target.ingest.abort();
     this.#target = undefined;
   }
@@ -109,7 +119,7 @@ class ArchiveReader {
     if (entry.type !== "file") return;
     if (BLOB.test(path)) {
       const ingest = await this.#content.ingest(`${UNREPEATED}load-${crypto.randomUUID()}`);
-      this.#target = { ingest, hash: new Bun.CryptoHasher("sha256") };
+      this.#target = { ingest, buffer: new Uint8Array(Math.min(CHUNK, entry.size)), used: 0 };
     } else if (entry.size <= MOST_DOCUMENT && /\.json$|^oci-layout$|^repositories$/.test(path)) {
       this.#documentBytes += entry.size;
       if (this.#documentBytes > MOST_DOCUMENTS)
@@ -119,10 +129,15 @@ class ArchiveReader {
   }
 
   async #write(bytes: Uint8Array): Promise<void> {
-    if (Array.isArray(this.#target)) this.#target.push(bytes);
-    else if (this.#target !== undefined) {
-      this.#target.hash.update(bytes);
-      await this.#target.ingest.write(bytes);
+    const target = this.#target;
+    if (target === undefined) return;
+    if (Array.isArray(target)) return void target.push(bytes.slice());
+    for (let at = 0; at < bytes.length;) {
+      const taken = Math.min(bytes.length - at, target.buffer.length - target.used);
+      target.buffer.set(bytes.subarray(at, at + taken), target.used);
+      target.used += taken;
+      at += taken;
+      if (target.used === target.buffer.length) await flush(target);
     }
   }
 
@@ -132,17 +147,33 @@ class ArchiveReader {
     if (target === undefined) return;
     this.#target = undefined;
     if (Array.isArray(target)) return void this.#archive.documents.set(path, Buffer.concat(target));
-    const digest: Digest = `sha256:${target.hash.digest("hex")}`;
+    await flush(target);
+    const { ingest } = target;
+    const digest = ingest.digest();
     const named = /^blobs\/sha256\/([0-9a-f]{64})$/.exec(path)?.[1];
     if (named !== undefined && digest !== `sha256:${named}`) {
-      await target.ingest.abort();
+      await ingest.abort();
       throw new LighterError("invalid", `Cannot load the archive: "${path}" has content with the digest ${digest}`);
     }
     // Before the file gets its name: a collection of the same blob under way must not take it.
     this.#lease.addBlob(digest);
-    await target.ingest.commit({ digest, size: entry.size, mediaType: "application/octet-stream" }, this.#lease);
     this.#archive.blobs.set(path, { digest, size: entry.size });
-    this.#stored?.(path, entry.size);
+    await this.#commitBehind(ingest, { digest, size: entry.size }, path);
+  }
+
+  /** The disk takes its time for each blob: meanwhile the next ones are read. */
+  async #commitBehind(ingest: Ingest, expected: { digest: Digest; size: number }, path: string): Promise<void> {
+    if (this.#failure !== undefined) {
+      await ingest.abort();
+      throw this.#failure;
+    }
+    const commit: Promise<void> = ingest
+      .commit({ ...expected, mediaType: "application/octet-stream" }, this.#lease)
+      .then(() => this.#stored?.(path, expected.size))
+      .catch((error: unknown) => void (this.#failure ??= error))
+      .finally(() => this.#behind.delete(commit));
+    this.#behind.add(commit);
+    if (this.#behind.size >= MOST_BEHIND) await Promise.race(this.#behind);
   }
 
   #follow(path: string): string {
@@ -154,6 +185,19 @@ class ArchiveReader {
     }
     return current;
   }
+}
+
+/** A blob that is being read. */
+interface BlobTarget {
+  ingest: Ingest;
+  buffer: Uint8Array;
+  used: number;
+}
+
+async function flush(target: BlobTarget): Promise<void> {
+  const bytes = target.buffer.subarray(0, target.used);
+  target.used = 0;
+  if (bytes.length > 0) await target.ingest.write(bytes);
 }
 
 function pathOf(entry: TarEntry): string {
