@@ -14,7 +14,7 @@ const PATIENCE = 400;
 const FOREIGN_QUIET = 400;
 /** Between two looks at rules of which the kernel does not tell, in ms. */
 const POLL = 1000;
-/** Rewrites of our own table within a second that are more than a reload of a firewall: somebody fights with us. */
+/** Rewrites of our own table within 10 s that are more than a reload of a firewall: somebody fights with us. */
 const FIGHT = 8;
 
 /** Follows the host's rules from `restore` on: copies them again where they change, and puts our own table back where somebody removed it. */
