@@ -4,8 +4,10 @@ import { createSocket, type Socket as Datagrams } from "node:dgram";
 import { type AddressInfo, type Server, type Socket, connect, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { closeFd } from "../linux/fd.ts";
+import { connectPackets, listenPackets } from "../linux/packet-socket.ts";
 import { signalPid } from "../linux/process.ts";
-import { changeKept, findKept } from "./port-keeper.ts";
+import { changeKept, findKept, startKeeper } from "./port-keeper.ts";
 import { type KeptPort, keeperSocket } from "./port-records.ts";
 import { type HostPort, dropPort, holdPort } from "./port-sockets.ts";
 
@@ -227,6 +229,34 @@ test("one that is killed lets its ports go, and the next takes them", async () =
   expect(socket).toBeNumber();
   hand(path, { ...port, socket: Number(socket) });
   expect(pids.get(path)).not.toBe(pid);
+});
+
+test("one of another version lets its ports go, carries its connections to their end, and ends with the last one", async () => {
+  const path = keeperPath();
+  const port = held("tcp", "127.0.0.1");
+  const listener = listenPackets(path, 4);
+  const client = connectPackets(path);
+  startKeeper(listener, 1);
+  closeFd(listener);
+  hand(path, { ...port, target: { address: "127.0.0.1", port: await server(echo) } });
+  closeFd(client);
+  const pid = pids.get(path) ?? 0;
+  const parts: string[] = [];
+  const socket = connect({ host: port.hostAddress, port: port.hostPort });
+  open.push(() => socket.destroy());
+  socket.on("data", (part: Buffer) => parts.push(part.toString()));
+  socket.write("before");
+  await until("the connection is carried", () => parts.join("") === "before");
+  expect(findKept(path)).toBeUndefined();
+  const again = holdPort(port);
+  expect(again).toBeNumber();
+  hand(path, { ...port, socket: Number(again) });
+  expect(pids.get(path)).not.toBe(pid);
+  socket.write(" and after");
+  await until("it is carried on", () => parts.join("") === "before and after");
+  expect(isRunning(pid)).toBe(true);
+  socket.end();
+  await until("the old one has ended", () => !isRunning(pid));
 });
 
 /** Nobody may collect an orphan here, so that a dead one can stay. */

@@ -95,9 +95,9 @@ export function prepareKeeper(): number {
 }
 
 /** Starts the program out of memory; it makes itself nobody's child, and what was started ends at once. */
-function startKeeper(listener: number): void {
+export function startKeeper(listener: number, version = KEEPER_VERSION): void {
   const path = `/proc/${process.pid}/fd/${prepareKeeper()}`;
-  const argv = ["lighter-ports", String(KEEPER_VERSION), String(FLOW_PATIENCE)];
+  const argv = ["lighter-ports", String(version), String(FLOW_PATIENCE)];
   const pid = posixSpawn({ path, argv, env: [], cwd: "/", fds: [listener] });
   libc().waitpid(pid, new Int32Array(1), 0);
 }
