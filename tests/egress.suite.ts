@@ -1,4 +1,4 @@
-/** What containers may reach, by labels and by flags, through a kill -9 of the daemon; names and files of a container that changes its networks. Deadline: 120 s. */
+/** What containers may reach, by labels and by flags, through a kill -9 of the daemon; names and files of a container that changes its networks. Deadline: 150 s. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { join } from "node:path";
 import { HOST, Lab, OUTSIDE } from "../src/networks/lab.ts";
@@ -118,7 +118,7 @@ test("a daemon that is killed opens the resolvers of running containers again", 
   const network = `${ground.name()}-net`;
   await ground.lighter.must("network", "create", network);
   const alone = FULL ? await timeOfStart() : 0;
-  const names = Array.from({ length: count(3, 100) }, () => ground.name());
+  const names = Array.from({ length: count(3, 40) }, () => ground.name());
   for (const name of names) await ground.lighter.must("run", "-d", "--name", name, "--network", network, ...SLEEP);
   const killed = await timeOfStart();
   const each = (killed - alone) / names.length;

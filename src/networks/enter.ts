@@ -26,11 +26,12 @@ export async function enter(context: Context, request: NetworkRequest): Promise<
     const hosts = hostHostsFile(hostHosts(), request.extraHosts);
     return { namespace: undefined, hosts, resolvConf: resolvConf(request, endpoints, true), entered: () => {} };
   }
+  const limited = isLimited(context.state, endpoints);
   const fd = await namespaceFor(context, request.containerId, endpoints);
   heldOf(context, request.containerId).fd = fd;
   try {
     context.egress.left.delete(request.containerId);
-    if (isLimited(context.state, endpoints)) await refreshEgress(context);
+    if (limited) await refreshEgress(context);
     await openPorts(context, request.containerId, endpoints);
   } catch (error) {
     closeNamespace(context, request.containerId);
@@ -42,7 +43,7 @@ export async function enter(context: Context, request: NetworkRequest): Promise<
     hosts: hostsFile({
       ...request,
       ...hostsParts(context, request, endpoints),
-      hostNames: resolved && !isLimited(context.state, endpoints) ? [] : hostNames(context, request, endpoints),
+      hostNames: resolved && !limited ? [] : hostNames(context, request, endpoints),
     }),
     resolvConf: resolvConf(request, endpoints, false, resolved),
     entered: () => closeNamespace(context, request.containerId),
