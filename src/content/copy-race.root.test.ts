@@ -7,8 +7,7 @@ import { copyTree } from "./trees.ts";
 /** Milliseconds: the machine may be busy. */
 const LONG = 120_000;
 const folder = mkdtempSync(join(tmpdir(), "lighter-race-"));
-// What a killed shell had started may still be at it.
-afterAll(() => rmSync(folder, { recursive: true, force: true, maxRetries: 20, retryDelay: 50 }));
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 /** Whoever has a volume, swapping what is copied or written for links, fifos and directories, as fast as a shell can. */
 function swapper(directory: string, outside: string): { stop(): Promise<void> } {
@@ -16,10 +15,11 @@ function swapper(directory: string, outside: string): { stop(): Promise<void> } 
     rm -rf d; ln -s "$2" d; rm -rf d; mkdir d; echo in > d/one; ln d/one d/two
     rm -rf f; mkfifo f; rm -rf f; echo in > f; rm -rf f; ln -s "$2/secret" f; rm -rf f; mkdir f
   done 2> /dev/null`;
-  const child = Bun.spawn(["sh", "-c", script, "sh", directory, outside], { stdout: "ignore", stderr: "ignore" });
+  const child = Bun.spawn(["sh", "-c", script, "sh", directory, outside], { stdout: "ignore", stderr: "ignore", detached: true });
   return {
     async stop() {
-      child.kill("SIGKILL");
+      // With what it has started: nothing may write any more when the folder goes.
+      process.kill(-child.pid, "SIGKILL");
       await child.exited;
     },
   };
