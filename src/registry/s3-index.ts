@@ -1,5 +1,7 @@
+import { Readable } from "node:stream";
+import { pipeline } from "node:stream/promises";
 import { promisify } from "node:util";
-import { gunzip, gzip } from "node:zlib";
+import { createGzip, gunzip } from "node:zlib";
 import { messageOf } from "../base/errors.ts";
 import { logOf } from "../base/log.ts";
 import type { State, Value } from "../state/state.ts";
@@ -16,6 +18,23 @@ const TABLES = {
   registry_referrers: ["repository", "subject", "digest", "artifact_type", "descriptor_json"],
   registry_upstream_tags: ["repository", "tag", "checked"],
 } as const;
+
+/** How many columns of each, from the first on, are its key. */
+const KEYS: Record<keyof typeof TABLES, number> = {
+  blobs: 1,
+  blob_edges: 2,
+  registry_links: 2,
+  registry_tags: 2,
+  registry_referrers: 3,
+  registry_upstream_tags: 2,
+};
+
+/** Rows that are read in one turn of the event loop. */
+const SLICE = 1000;
+/** So often the index is read in slices; when it changes under each reading, it is read in one turn. */
+const ATTEMPTS = 3;
+/** More rows than there are. */
+const ALL = 2 ** 40;
 
 /** Times are more than numbers in JSON hold. */
 const TIMES = new Set(["created", "pulled", "seen", "updated", "checked"]);
@@ -44,29 +63,62 @@ export async function restoreIndex(state: State, read: () => Promise<Uint8Array 
   logOf("registry").info("the index was read from the bucket", { tags: tables["registry_tags"]?.length ?? 0 });
 }
 
-/** The index as it is now, packed. */
-async function snapshot(state: State): Promise<Uint8Array> {
-  const tables: Snapshot["tables"] = {};
-  for (const [table, columns] of Object.entries(TABLES)) {
-    const selected = columns.map((column) => (TIMES.has(column) ? `CAST(${column} AS TEXT) AS ${column}` : column));
-    tables[table] = state
-      .all<Record<string, Value>>(`SELECT ${selected.join(", ")} FROM ${table}`)
-      .map((row) => columns.map((column) => row[column] ?? null));
+/** The index as text, so many rows at a time. */
+function* slices(state: State, most: number): Generator<string> {
+  let open = '{"version":1,"tables":{';
+  for (const table of Object.keys(TABLES) as (keyof typeof TABLES)[]) {
+    yield `${open}"${table}":[`;
+    yield* rowsOf(state, table, most);
+    open = "],";
   }
-  return await promisify(gzip)(JSON.stringify({ version: 1, tables } satisfies Snapshot), { level: 1 });
+  yield "]}}";
+}
+
+function* rowsOf(state: State, table: keyof typeof TABLES, most: number): Generator<string> {
+  const columns: readonly string[] = TABLES[table];
+  const key = columns.slice(0, KEYS[table]);
+  const selected = columns.map((column) => (TIMES.has(column) ? `CAST(${column} AS TEXT) AS ${column}` : column)).join(", ");
+  let last: Value[] = [];
+  for (let first = true; ; first = false) {
+    const after = first ? "" : `WHERE (${key.join(", ")}) > (${key.map(() => "?").join(", ")})`;
+    const sql = `SELECT ${selected} FROM ${table} ${after} ORDER BY ${key.join(", ")} LIMIT ${most}`;
+    const rows = state.all<Record<string, Value>>(sql, ...last).map((row) => columns.map((column) => row[column] ?? null));
+    if (rows.length > 0) yield `${first ? "" : ","}${rows.map((row) => JSON.stringify(row)).join(",")}`;
+    if (rows.length < most) return;
+    last = rows.at(-1)?.slice(0, key.length) ?? [];
+  }
+}
+
+/** Requests have their turn between two slices. */
+async function* byTurns(pieces: Iterable<string>): AsyncGenerator<string> {
+  for (const piece of pieces) {
+    yield piece;
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+}
+
+async function packed(pieces: AsyncIterable<string> | Iterable<string>): Promise<Uint8Array> {
+  const parts: Uint8Array[] = [];
+  await pipeline(Readable.from(pieces), createGzip({ level: 1 }), async (source: AsyncIterable<Uint8Array>) => {
+    for await (const part of source) parts.push(part);
+  });
+  return Buffer.concat(parts);
 }
 
 /** Writes the index to the bucket when it has changed. */
 export class SnapshotTimer {
   readonly #state: State;
   readonly #put: (bytes: Uint8Array) => Promise<void>;
+  readonly #slice: number;
   #timer: ReturnType<typeof setInterval> | undefined;
   #written = "";
   #writing: Promise<void> = Promise.resolve();
 
-  constructor(state: State, put: (bytes: Uint8Array) => Promise<void>) {
+  /** @param slice rows that are read in one turn, in place of the usual number */
+  constructor(state: State, put: (bytes: Uint8Array) => Promise<void>, slice = SLICE) {
     this.#state = state;
     this.#put = put;
+    this.#slice = slice;
   }
 
   start(): void {
@@ -98,10 +150,17 @@ export class SnapshotTimer {
   }
 
   async #write(): Promise<void> {
-    const mark = this.#mark();
-    if (mark === this.#written) return;
-    await this.#put(await snapshot(this.#state));
-    this.#written = mark;
+    for (let attempt = 1; ; attempt++) {
+      const mark = this.#mark();
+      if (mark === this.#written) return;
+      const last = attempt === ATTEMPTS;
+      const bytes = await packed(last ? [...slices(this.#state, ALL)] : byTurns(slices(this.#state, this.#slice)));
+      // What was read by turns is of one moment where nothing changed meanwhile.
+      if (!last && this.#mark() !== mark) continue;
+      await this.#put(bytes);
+      this.#written = mark;
+      return;
+    }
   }
 
   /** Changes with whatever a push, a delete or a collection changes; not with pulls alone. */
