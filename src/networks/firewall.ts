@@ -93,7 +93,7 @@ function declare(batch: NftBatch): void {
 function guardRules(batch: NftBatch): void {
   const loopback = parseSubnet("127.0.0.0/8");
   for (const end of ["destination", "source"] as const) {
-    batch.rule("guard", load.iifname(), lookup("bridges"), ...isFamily(4), load[end](4), ...inSubnet(loopback), verdict("drop"));
+    batch.rule("guard", ...isFamily(4), load[end](4), ...inSubnet(loopback), load.iifname(), lookup("bridges"), verdict("drop"));
   }
 }
 

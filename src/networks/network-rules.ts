@@ -87,17 +87,18 @@ function outwardRules(batch: NftBatch): void {
   }
 }
 
+/** What is known or leads out is through after a look or two: every packet passes here. */
 function betweenRules(batch: NftBatch): void {
   const fromTo = [load.iifname(), load.oifname(4)];
-  const intoBridge = [load.oifname(), lookup("bridges")];
-  const known = [load.ctState(), mask(ESTABLISHED_OR_RELATED), compare(ZERO, { not: true })];
+  batch.rule("between", load.ctState(), mask(ESTABLISHED_OR_RELATED), compare(ZERO, { not: true }), verdict("accept"));
   for (const end of [load.iifname(), load.oifname()])
     batch.rule("between", end, lookup("inner"), ...fromTo, lookup("pairs", { not: true }), verdict("drop"));
-  batch.rule("between", ...intoBridge, ...known, verdict("accept"));
-  batch.rule("between", ...intoBridge, ...wasPublished, verdict("accept"));
+  batch.rule("between", load.oifname(), lookup("bridges", { not: true }), verdict("accept"));
+  batch.rule("between", ...wasPublished, verdict("accept"));
   batch.rule("between", ...fromTo, lookup("talk"), verdict("accept"));
   for (const family of FAMILIES) batch.rule("between", ...isFamily(family), load.oifname(), lookup(`open${family}`), verdict("accept"));
-  batch.rule("between", ...intoBridge, verdict("drop"));
+  // With a condition, so that nobody takes it for a chain that drops all that others want to pass.
+  batch.rule("between", load.oifname(), lookup("bridges"), verdict("drop"));
 }
 
 /** Puts networks into the sets. */
