@@ -11,11 +11,12 @@ import { testImage } from "../tools/test-images.ts";
 import { Client } from "./harness/client.ts";
 import { count, randomOf, SEED } from "./harness/counts.ts";
 import { Daemon, LIGHTER } from "./harness/daemon.ts";
+import { withDockerd } from "./harness/dockerd.ts";
 import { figure } from "./harness/figures.ts";
 import { OwnRegistry } from "./harness/own-registry.ts";
 import { TestRegistry } from "./harness/registry.ts";
 import { TokenServer } from "./harness/token-server.ts";
-import { SLOW, until } from "./harness/until.ts";
+import { SLOW } from "./harness/until.ts";
 
 let folder: string;
 /** With TLS, users, rights and tokens. */
@@ -196,34 +197,7 @@ describe("docker's own daemon", () => {
       const users = new OwnRegistry(join(folder, "users-only"), ["--tokens", "--htpasswd", join(folder, "users")]);
       await using registry = users;
       await registry.start();
-      const { path, env } = await dockerDaemon();
-      const root = join(folder, "dockerd");
-      await mkdir(root, { recursive: true });
-      const socket = join(root, "s");
-      const roots = ["--data-root", join(root, "data"), "--exec-root", join(root, "run"), "--pidfile", join(root, "pid")];
-      const quiet = ["--iptables=false", "--ip6tables=false", "--bridge=none", "--storage-driver=vfs"];
-      const log = Bun.file(join(root, "log"));
-      const child = Bun.spawn([path, ...roots, ...quiet, "-H", `unix://${socket}`], {
-        env: { ...process.env, ...env },
-        stdin: "ignore",
-        stdout: log,
-        stderr: log,
-      });
-      try {
-        await until("dockerd answers", async () => child.exitCode !== null || (await fetch("http://d/_ping", { unix: socket })).ok, {
-          timeout: 30_000,
-        });
-        if (child.exitCode !== null) throw new Error(`dockerd ended: ${(await log.text()).slice(-3000)}`);
-        const docker = new Client("docker 20.10", await dockerClient("bookworm"), {
-          DOCKER_HOST: `unix://${socket}`,
-          DOCKER_CONFIG: root,
-          HOME: folder,
-        });
-        await pushAndPull(docker, registry);
-      } finally {
-        child.kill("SIGTERM");
-        await child.exited;
-      }
+      await withDockerd({ root: join(folder, "dockerd"), storage: "vfs" }, (docker) => pushAndPull(docker, registry));
     },
     120_000,
   );

@@ -6,12 +6,12 @@ import { join } from "node:path";
 import { makeRandomTree, seeded } from "../src/content/random-tree-fixture.ts";
 import { describeTar, describeTree } from "../src/content/layer-fixture.ts";
 import { must, run } from "../tools/shell.ts";
-import { dockerClient, dockerDaemon } from "../tools/programs.ts";
 import { testImage } from "../tools/test-images.ts";
 import { Layout, tarOf } from "../src/images/layout-fixture.ts";
 import { count, FULL, randomOf, SEED } from "./harness/counts.ts";
 import { Client } from "./harness/client.ts";
 import { Daemon, LIGHTER } from "./harness/daemon.ts";
+import { withDockerd } from "./harness/dockerd.ts";
 import { Ground } from "./harness/ground.ts";
 import { until } from "./harness/until.ts";
 
@@ -331,34 +331,6 @@ test(`random trees go in by import, and come out of a container, of a committed 
   }
 }, 600_000);
 
-/** Docker's own daemon, with a client for it. */
-async function withDockerd(work: (docker: Client) => Promise<void>): Promise<void> {
-  const { path, env } = await dockerDaemon();
-  const root = ground.path("dockerd");
-  await mkdir(root, { recursive: true });
-  const socket = join(root, "s");
-  const roots = ["--data-root", join(root, "data"), "--exec-root", join(root, "run"), "--pidfile", join(root, "pid")];
-  const quiet = ["--iptables=false", "--ip6tables=false", "--bridge=none", "--storage-driver=overlay2"];
-  const log = Bun.file(join(root, "log"));
-  const child = Bun.spawn([path, ...roots, ...quiet, "-H", `unix://${socket}`], {
-    env: { ...process.env, ...env },
-    stdin: "ignore",
-    stdout: log,
-    stderr: log,
-  });
-  try {
-    await until("dockerd answers", async () => child.exitCode !== null || (await fetch("http://d/_ping", { unix: socket })).ok, {
-      timeout: 30_000,
-    });
-    if (child.exitCode !== null) throw new Error(`dockerd ended: ${(await log.text()).slice(-3000)}`);
-    const settings = { DOCKER_HOST: `unix://${socket}`, DOCKER_CONFIG: root, HOME: root };
-    await work(new Client("docker 20.10", await dockerClient("bookworm"), settings));
-  } finally {
-    child.kill("SIGTERM");
-    await child.exited;
-  }
-}
-
 /** What docker's export tells: of attributes only capabilities. */
 function asDocker(lines: Map<string, string>): Map<string, string> {
   return new Map(
@@ -376,7 +348,7 @@ async function exportedBy(client: Client, image: string): Promise<Map<string, st
 
 test(`docker's daemon loads what we save, and we what it saves; skopeo copies to and from both (seed ${SEED})`, async () => {
   const { lighter, daemon } = ground;
-  await withDockerd(async (docker) => {
+  await withDockerd({ root: ground.path("dockerd"), storage: "overlay2" }, async (docker) => {
     for (let round = 0; round < count(1, 10); round++) {
       const tree = ground.path("tree");
       await mkdir(tree);
