@@ -74,6 +74,11 @@ function findDirectory(root: number, path: string): number | undefined {
   }
 }
 
+/** What a look at something tells that has become something else, or nothing, since the look before. */
+const CHANGED: ReadonlySet<string> = new Set(["ENOENT", "ENOTDIR", "ELOOP", "EINVAL", "ENXIO", "ESTALE"]);
+/** How often one entry is looked at again: an error that stays is one. */
+const TRIES = 20;
+
 class TreeCopy {
   readonly #target: number;
   readonly #turn: () => Promise<void>;
@@ -104,13 +109,11 @@ class TreeCopy {
   }
 
   /** As {@link #entry}, again where the source was replaced or removed meanwhile: others may work in it. */
-  async #steady(from: number, name: ByteString, to: number, path: ByteString, tries = 100): Promise<void> {
+  async #steady(from: number, name: ByteString, to: number, path: ByteString, tries = TRIES): Promise<void> {
     try {
       await this.#entry(from, name, to, path);
     } catch (error) {
-      const { code } = error as { code?: string };
-      const gone = code === "ESTALE" || (code === "ENOENT" && typeof statAt(from, name) === "number");
-      if (!gone || tries === 0) throw error;
+      if (!CHANGED.has((error as { code?: string }).code ?? "") || tries === 0) throw error;
       await this.#steady(from, name, to, path, tries - 1);
     }
   }
