@@ -53,11 +53,11 @@ export interface Ruleset {
 /** Reads everything; when somebody changes rules meanwhile, again. */
 export function readRuleset(socket: Netlink): Ruleset {
   for (let tries = 0; ; tries++) {
-    const before = generation(socket);
+    const before = rulesetGeneration(socket);
     const chains = dump(socket, GET.chain).map(toChain);
     const rules = dump(socket, GET.rule).map(toRule);
     const sets = dump(socket, GET.set).map(toSet);
-    if (generation(socket) === before || tries >= 5) return { chains, rules, sets };
+    if (rulesetGeneration(socket) === before || tries >= 5) return { chains, rules, sets };
   }
 }
 
@@ -83,7 +83,7 @@ export function verdictOf(data: Uint8Array | undefined): { code: number; chain: 
 }
 
 /** A number that every change of any table raises. */
-function generation(socket: Netlink): number {
+export function rulesetGeneration(socket: Netlink): number {
   const request = { type: (SUBSYSTEM << 8) | GET.generation, flags: NLM_F.ack, body: new Uint8Array(4) };
   const [reply] = socket.exchange([request])[0]?.replies ?? [];
   return reply === undefined ? 0 : beNumberOf(attributes(reply.body, 4).get(1));

@@ -1,8 +1,8 @@
 import { NETLINK_NETFILTER, type Netlink, type NetlinkMessage, attributes, openNetlink, textOf } from "../linux/netlink.ts";
 import { NftBatch } from "../linux/nft.ts";
 import { drainNotices, portIdOf, subscribe } from "../linux/netlink-notices.ts";
-import { readRuleset } from "../linux/nft-read.ts";
-import { legacyInputTables } from "../linux/xtables-legacy.ts";
+import { readRuleset, rulesetGeneration } from "../linux/nft-read.ts";
+import { legacyInputTables, legacyTables } from "../linux/xtables-legacy.ts";
 import type { FirewallModel, PortRule, Reach } from "./firewall.ts";
 import { type Copies, type Copy, type GateModel, closedTable, copyName, shutAll, writeCopies } from "./host-copy.ts";
 import { type Judgement, judge } from "./host-judge.ts";
@@ -32,6 +32,7 @@ export class HostRules {
   #copies: Copies | undefined;
   #tables: HostTable[] = [];
   #seen = "";
+  #generation = 0;
 
   constructor(socket: Netlink) {
     this.#socket = socket;
@@ -88,7 +89,7 @@ export class HostRules {
     const { ours, others } = this.#notices(listener);
     // This thread may have taken the place of one that died.
     const isNew = this.#copies === undefined;
-    if (!isNew && !ours) this.#copyIfChanged();
+    if (!isNew && !ours && this.#mayDiffer(others)) this.#copyIfChanged();
     return { ours: ours || isNew, others, polled: this.#isPolled() };
   }
 
@@ -106,6 +107,14 @@ export class HostRules {
 
   #isPolled(): boolean {
     return this.#tables.some(({ sets }) => [...sets.values()].some(({ flags }) => (flags & SET_IS_DYNAMIC) !== 0));
+  }
+
+  /** Whether anything can be other than at the last look: a notice came, one was missed, or of what changes nobody tells. */
+  #mayDiffer(noticed: boolean): boolean {
+    const before = this.#generation;
+    this.#generation = rulesetGeneration(this.#socket);
+    const isTold = !this.#isPolled() && legacyTables(4).length + legacyTables(6).length === 0 && this.#copies?.shut === undefined;
+    return noticed || before !== this.#generation || !isTold;
   }
 
   #copyIfChanged(): void {

@@ -14,6 +14,8 @@ const PATIENCE = 400;
 const FOREIGN_QUIET = 400;
 /** Between two looks at rules of which the kernel does not tell, in ms. */
 const POLL = 1000;
+/** Every so many looks at those, all rules are compared by the number of their last change, for notices that got lost. */
+const SELDOM = 5;
 /** Rewrites of our own table within 10 s that are more than a reload of a firewall: somebody fights with us. */
 const FIGHT = 8;
 
@@ -28,6 +30,7 @@ export class HostWatch implements AsyncDisposable {
   #looking: Promise<void> | undefined;
   #since = 0;
   #polled = false;
+  #turn = 0;
   #legacy = "";
   #rewrites: number[] = [];
   #warned = new Set<string>();
@@ -71,7 +74,8 @@ export class HostWatch implements AsyncDisposable {
 
   #lookAround(): void {
     const legacy = legacyState();
-    if (legacy !== this.#legacy || legacy !== "" || this.#polled) this.#noticed();
+    const isTurn = this.#turn++ % SELDOM === 0;
+    if (legacy !== this.#legacy || legacy !== "" || this.#polled || isTurn) this.#noticed();
     this.#legacy = legacy;
   }
 
