@@ -95,9 +95,9 @@ test(
     );
     await sh("lighter rm -f far-one; lighter network rm three");
     await sh("lighter network create -d macvlan --subnet 10.46.0.0/24 alone; ip -o link show type dummy | grep -c dm-");
-    await sh("lighter run -d --name a --network alone busybox sleep 1000");
-    expect(await sh("lighter run --rm --network alone busybox ping -c 1 -W 5 a | grep -c ' 0% packet loss'")).toBe("1");
-    await sh("lighter rm -f a; lighter network rm alone");
+    await sh("lighter run -d --name beside --network alone busybox sleep 1000");
+    expect(await sh("lighter run --rm --network alone busybox ping -c 1 -W 5 beside | grep -c ' 0% packet loss'")).toBe("1");
+    await sh("lighter rm -f beside; lighter network rm alone");
     expect(await sh("ip -o link show type dummy | grep -c dm-; true")).toBe("0");
     await figure("vm", "networks: ipvlan l2 and l3, macvlan on a dummy link, kernel 6.1", "packets pass");
   },
