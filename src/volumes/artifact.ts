@@ -74,7 +74,9 @@ function descriptor(value: unknown, from: string): Descriptor {
 }
 
 function isTexts(value: unknown): value is Record<string, string> | null {
-  return value === null || (typeof value === "object" && Object.values(value).every((text) => typeof text === "string"));
+  return (
+    value === null || (typeof value === "object" && !Array.isArray(value) && Object.values(value).every((text) => typeof text === "string"))
+  );
 }
 
 /** The error for an image, or an artifact of another kind. */

@@ -161,7 +161,9 @@ async function descriptionIn(directory: string): Promise<Pick<rows.VolumeRow, "d
 }
 
 function isTexts(value: unknown): value is Record<string, string> | null {
-  return value === null || (typeof value === "object" && Object.values(value).every((text) => typeof text === "string"));
+  return (
+    value === null || (typeof value === "object" && !Array.isArray(value) && Object.values(value).every((text) => typeof text === "string"))
+  );
 }
 
 function notOurs(why: string, cause?: unknown): LighterError {

@@ -1,4 +1,4 @@
-import { mkdir, readdir } from "node:fs/promises";
+import { lstat, mkdir, readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { LighterError } from "../base/errors.ts";
 import { shortId } from "../base/ids.ts";
@@ -116,8 +116,8 @@ async function find({ distribution, credentials, signal }: PullContext, referenc
   throw failure;
 }
 
-/** What lies beside the volume's files would lie beside those of all volumes. */
+/** What lies beside the volume's files would lie beside those of all volumes; a link in the place of their directory would be mounted wherever it leads. */
 async function refuseOthers(directory: string, reference: Reference): Promise<void> {
   const others = (await readdir(directory)).filter((name) => name !== DATA);
-  if (others.length > 0) throw noVolume(familiarReference(reference));
+  if (others.length > 0 || !(await lstat(join(directory, DATA))).isDirectory()) throw noVolume(familiarReference(reference));
 }

@@ -1,0 +1,102 @@
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { Content } from "../content/content.ts";
+import { openContent } from "../content/open.ts";
+import { hostileRegistry, type HostileRegistry } from "../distribution/hostile.suite.ts";
+import { openDistribution } from "../distribution/open.ts";
+import { MEDIA } from "../oci/image.ts";
+import { byteString, type TarEntry } from "../oci/tar-entry.ts";
+import { TAR_END, tarHeader } from "../oci/tar-write.ts";
+import { State } from "../state/state.ts";
+import { openVolumes } from "./open.ts";
+import type { Volumes } from "./volumes.ts";
+
+const distribution = openDistribution({ insecureRegistries: [], registryMirrors: [], certificateDirectories: [], userAgent: "test" });
+let dataRoot: string;
+let state: State;
+let content: Content;
+let volumes: Volumes;
+let registry: HostileRegistry;
+
+beforeAll(async () => {
+  dataRoot = mkdtempSync(join(tmpdir(), "lighter-volume-pull-"));
+  state = new State(join(dataRoot, "state.db"));
+  content = await openContent({ dataRoot, state, roots: [] });
+  volumes = openVolumes({ state, content, distribution, dataRoot });
+  registry = await hostileRegistry();
+});
+afterAll(async () => {
+  await registry?.[Symbol.asyncDispose]();
+  await content?.settled();
+  state?.close();
+  rmSync(dataRoot, { recursive: true, force: true });
+});
+
+function entry(type: TarEntry["type"], path: string, link = ""): Uint8Array {
+  const nobody = { user: "", group: "", uid: 0, gid: 0, size: 0, mtime: 0n, major: 0, minor: 0 };
+  return tarHeader({ ...nobody, type, path: byteString(path), link: byteString(link), mode: 0o755 });
+}
+
+/** A volume's artifact with an archive of these members for each layer. */
+function offer(tag: string, layers: Uint8Array[][], like: object = {}): string {
+  const described = JSON.stringify({ v: 1, name: `named-${tag}`, driver: "local", labels: null, options: null, ...like });
+  registry.addManifest("volumes", tag, {
+    schemaVersion: 2,
+    mediaType: MEDIA.ociManifest,
+    config: registry.addBlob(new TextEncoder().encode(described), "application/vnd.lighter.volume.config.v1+json"),
+    layers: layers.map((members) => registry.addBlob(Buffer.concat([...members, TAR_END]), MEDIA.ociLayer)),
+  });
+  return `${registry.host}/volumes:${tag}`;
+}
+
+/** Why a pull is refused; nothing of it may be left. */
+async function refusal(reference: string, name: string, force = false): Promise<string> {
+  const before = readdirSync(join(dataRoot, "volumes"));
+  const why = await volumes.pull(reference, { name, force, progress: () => undefined }).then(
+    () => "pulled",
+    (error: unknown) => String(error),
+  );
+  expect(readdirSync(join(dataRoot, "volumes"))).toEqual(before);
+  return why;
+}
+
+describe.skipIf(process.getuid?.() !== 0)("pulling a volume from a registry that means no good", () => {
+  test("the place of its files is a directory, not a link to those of the machine", async () => {
+    const victim = (await volumes.create({ name: "victim" })).Mountpoint;
+    writeFileSync(join(victim, "mine"), "");
+    const [directory, link] = [entry("directory", "_data/"), entry("symlink", "_data", "/")];
+    for (const [tag, layers] of Object.entries({
+      at_once: [[link]],
+      later: [[directory, entry("file", "_data/file")], [link]],
+      relative: [[directory, entry("symlink", "_data", "../victim/_data")]],
+      fifo: [[entry("fifo", "_data")]],
+      beside: [[directory, entry("file", "beside")]],
+    })) {
+      const reference = offer(tag, layers);
+      expect(await refusal(reference, `new-${tag}`)).toContain("it is no volume");
+      expect(await refusal(reference, "victim", true)).toContain("it is no volume");
+    }
+    expect(readdirSync(victim)).toEqual(["mine"]);
+    expect(volumes.list(new Map()).map(({ Name }) => Name)).toEqual(["victim"]);
+  });
+
+  test("names and hard links lead to its own files only", async () => {
+    writeFileSync(join(dataRoot, "secret"), "");
+    for (const [index, member] of [
+      entry("file", "_data/../../up"),
+      ...["/etc/passwd", "../../secret", join(dataRoot, "secret")].map((to) => entry("link", "_data/linked", to)),
+    ].entries())
+      expect(await refusal(offer(`out-${index}`, [[entry("directory", "_data/"), member]]), "out")).toMatch(
+        /leads out of the archive's root|does not exist/,
+      );
+    expect(existsSync(join(dataRoot, "up"))).toBe(false);
+  });
+
+  test("labels are a map, or the clients could show no volume any more", async () => {
+    const reference = offer("labels", [[entry("directory", "_data/")]], { labels: ["a"] });
+    expect(await refusal(reference, "labelled")).toContain("its configuration says nothing known");
+    expect(existsSync(join(dataRoot, "volumes/labelled"))).toBe(false);
+  });
+});
