@@ -4,7 +4,7 @@ import { copyTreeJob } from "./copy-tree.ts";
 import { diffUpperJob } from "./diff-upper.ts";
 import { statPathJob } from "./in-root.ts";
 import type { JobContext } from "./job.ts";
-import { limitOfTreeJob, limitTreeJob, unlimitTreeJob } from "./limit-tree.ts";
+import { limitOfTreeJob, limitTreeJob } from "./limit-tree.ts";
 import { packPartsJob } from "./pack-parts.ts";
 import { packTreeJob } from "./pack-tree.ts";
 import { syncDiskJob } from "./sync-disk.ts";
@@ -27,7 +27,6 @@ export const JOBS = {
   removeTree: removeTreeJob,
   syncDisk: syncDiskJob,
   limitTree: limitTreeJob,
-  unlimitTree: unlimitTreeJob,
   limitOfTree: limitOfTreeJob,
 } satisfies Record<string, (args: never, context: JobContext) => Promise<unknown>>;
 

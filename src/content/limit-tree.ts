@@ -59,8 +59,8 @@ function enterFile(dir: number, name: ByteString, project: number): void {
   }
 }
 
-/** Forgets the limit of a directory that is about to go; nothing there, or no limit, is fine. */
-export async function unlimitTreeJob({ path }: { path: string }): Promise<void> {
+/** Forgets the limit of a directory that is about to go, a few calls of the kernel; nothing there, or no limit, is fine. Throws system errors. */
+export function unlimitTree(path: string): void {
   if (limitsProjects(path)) unlimitDirectory(path);
 }
 

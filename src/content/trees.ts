@@ -4,14 +4,14 @@ import type { CopyStackArgs } from "./copy-stack.ts";
 import type { CopyArgs } from "./copy-tree.ts";
 import type { Change, DiffArgs } from "./diff-upper.ts";
 import type { PathStat, PlaceInRoot } from "./in-root.ts";
-import { canLimitTrees, type LimitArgs, type TreeLimit } from "./limit-tree.ts";
+import { canLimitTrees, type LimitArgs, type TreeLimit, unlimitTree } from "./limit-tree.ts";
 import type { PackedPart, PackPartsArgs } from "./pack-parts.ts";
 import type { PackArgs } from "./pack-tree.ts";
 import { type Job, runJob, startJob } from "./pool.ts";
 import type { TreeSize } from "./tree.ts";
 import type { UnpackTreeArgs } from "./unpack-tree.ts";
 
-export { canLimitTrees };
+export { canLimitTrees, unlimitTree };
 export type {
   Change,
   CompareArgs,
@@ -154,11 +154,6 @@ export async function limitTree(args: LimitArgs, options: Cancellable = {}): Pro
   await runJob("limitTree", args, options);
 }
 
-/** Forgets the limit of a directory that is about to go. */
-export async function unlimitTree(path: string): Promise<void> {
-  await runJob("unlimitTree", { path });
-}
-
 /** The limit of a directory, and how much of it is used; undefined for one without. */
 export async function limitOfTree(path: string, options: Cancellable = {}): Promise<TreeLimit | undefined> {
   return await runJob("limitOfTree", { path }, options);
@@ -167,6 +162,11 @@ export async function limitOfTree(path: string, options: Cancellable = {}): Prom
 /** Looks up a path inside of a root without following a link at its end. Throws `not-found`. */
 export async function statInRoot(args: PlaceInRoot, options: Cancellable = {}): Promise<PathStat> {
   return await runJob("statPath", args, options);
+}
+
+/** Resolves once a tree is on disk, and whatever else was written to its file system. */
+export async function syncTree(path: string): Promise<void> {
+  await runJob("syncDisk", { path }, { apart: true });
 }
 
 /** Removes a tree. Nothing there is fine. */

@@ -6,6 +6,7 @@ import { LighterError } from "../base/errors.ts";
 import { newId, shortId } from "../base/ids.ts";
 import { logOf } from "../base/log.ts";
 import type { Content } from "../content/content.ts";
+import { syncTree, unlimitTree } from "../content/trees.ts";
 import { appendEvent } from "../state/events.ts";
 import type { Reader, State, Tx } from "../state/state.ts";
 import { applyLimit, withPossibleLimit } from "./limits.ts";
@@ -47,6 +48,8 @@ export async function makeFilled(
     const made = { name, created: now(), anonymous: false, populated: rows.POPULATED.done, ...(await fill(directory)) };
     row = withPossibleLimit(name, made, root);
     await applyLimit(row, join(directory, "_data"));
+    // On disk before the row says that they are there, and before what they replace goes.
+    await syncTree(directory);
     state.write(
       (tx) => {
         refuse(tx, name);
@@ -66,16 +69,23 @@ export async function makeFilled(
       { durable: true },
     );
   } catch (error) {
-    await content.discard(directory);
-    state.write((tx) => rows.deleteRemoval(tx, draft), { durable: false });
+    await finishRemoval({ state, content, root }, draft);
     throw error;
   }
   move({ state, root }, { from: draft, to: name, ...(aside !== undefined && { aside }) });
-  if (aside !== undefined) {
-    await content.discard(join(root, aside));
-    state.write((tx) => rows.deleteRemoval(tx, aside), { durable: false });
-  }
+  if (aside !== undefined) await finishRemoval({ state, content, root }, aside);
   return row;
+}
+
+/** Removes a directory whose removal was noted, with its limit. The name is free before anybody else has a turn: a new volume of it is another one. */
+export async function finishRemoval({ state, content, root }: VolumeShop, name: string): Promise<void> {
+  try {
+    unlimitTree(join(root, name, "_data"));
+  } catch (error) {
+    logOf("volumes").warn("the limit of the removed volume {name} stays: {error}", { name, error });
+  }
+  await content.discard(join(root, name));
+  state.write((tx) => rows.deleteRemoval(tx, name), { durable: false });
 }
 
 /** Changes a volume's name in what the containers that have it were asked for. */

@@ -265,6 +265,20 @@ test("a move that a crash cut short is finished by the next daemon, one that was
   expect(state.all("SELECT key FROM effects")).toEqual([]);
 });
 
+test("a volume whose limit nothing keeps any more stays, with its files", async () => {
+  const { Mountpoint: data } = await volumes.create({ name: "limited" });
+  writeFileSync(join(data, "file"), "");
+  // Its file system had project quotas when it was made.
+  state.write((tx) => tx.run("UPDATE volumes SET config_json = ?", '{"v":1,"labels":null,"options":{"size":"1m"}}'), { durable: false });
+  expect((await volumes.create({ name: "limited" })).Options).toEqual({ size: "1m" });
+  const why = (call: Promise<unknown>): Promise<string> => call.then(() => "", String);
+  expect(await why(volumes.clone("limited", "copy"))).toContain("has no project quotas");
+  expect(await why(volumes.backup("limited"))).toContain("has no project quotas");
+  expect(await why(volumes.ready("limited", { copyFrom: undefined }))).toContain("has no project quotas");
+  expect(names({})).toEqual(["limited"]);
+  expect(readdirSync(data)).toEqual(["file"]);
+});
+
 test("what is being copied is neither renamed nor removed; its archive makes files of their own where others were mounted", async () => {
   await volumes.create({ name: "source" });
   writeFileSync(join(dataRoot, "volumes/source/_data/f"), "x");

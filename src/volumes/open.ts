@@ -4,14 +4,14 @@ import { now, toRfc3339Nano } from "../base/clock.ts";
 import { kindOf, LighterError, messageOf } from "../base/errors.ts";
 import { newId } from "../base/ids.ts";
 import type { Content } from "../content/content.ts";
-import { canLimitTrees, treeSize, unlimitTree } from "../content/trees.ts";
+import { treeSize } from "../content/trees.ts";
 import type { Distribution } from "../distribution/distribution.ts";
 import { appendEvent } from "../state/events.ts";
 import type { Reader, State, Tx } from "../state/state.ts";
 import { booleanFilter, type Filters } from "../wire/filters.ts";
 import type { Volume } from "../wire/engine-api.ts";
 import { backupVolume, copyVolume, restoreVolume } from "./backup.ts";
-import { finishMoves, renameVolume, type VolumeShop } from "./drafts.ts";
+import { finishMoves, finishRemoval, renameVolume, type VolumeShop } from "./drafts.ts";
 import { filterVolumes } from "./list.ts";
 import { compareBackup, compareVolumes } from "./compare.ts";
 import { applyLimit, checkSize } from "./limits.ts";
@@ -45,7 +45,6 @@ interface VolumesOptions {
 /** Opens the volumes below `<data-root>/volumes`, and finishes removals that an earlier daemon began. */
 export function openVolumes({ state, content, distribution, dataRoot }: VolumesOptions): Volumes {
   const root = join(dataRoot, "volumes");
-  const directoryOf = (name: string): string => join(root, name);
   const dataOf = (name: string): string => join(root, name, "_data");
   const shop: VolumeShop = { state, content, root };
   const copies = new Map<string, Promise<void>>();
@@ -132,13 +131,7 @@ export function openVolumes({ state, content, distribution, dataRoot }: VolumesO
       },
       { durable: !row.anonymous },
     );
-    await finishRemoval(name);
-  }
-
-  async function finishRemoval(name: string): Promise<void> {
-    if (canLimitTrees(dataOf(name))) await unlimitTree(dataOf(name));
-    await content.discard(directoryOf(name));
-    state.write((tx) => rows.deleteRemoval(tx, name), { durable: false });
+    await finishRemoval(shop, name);
   }
 
   /** A new volume that cannot be kept within its limit is none. */
@@ -146,7 +139,7 @@ export function openVolumes({ state, content, distribution, dataRoot }: VolumesO
     try {
       await applyLimit(row, dataOf(row.name));
     } catch (error) {
-      if (row.populated === rows.POPULATED.no && rows.usersOf(state, row.name).length === 0) await removeRow(row);
+      if (rows.usersOf(state, row.name).length === 0) await removeRow(row);
       throw error;
     }
   }
@@ -200,9 +193,12 @@ export function openVolumes({ state, content, distribution, dataRoot }: VolumesO
   const volumes: Volumes = {
     async create({ name = "", anonymous = name === "", ...options }) {
       const wanted = { ...options, name: name === "" ? newId() : name, anonymous };
-      const row = state.write((tx) => ensure(tx, wanted), { durable: true });
+      const { row, known } = state.write((tx) => ({ known: rows.findVolume(tx, wanted.name) !== undefined, row: ensure(tx, wanted) }), {
+        durable: true,
+      });
       if (!isMounted(dataOf(row.name))) makeDirectory(dataOf(row.name));
-      await limited(row);
+      // Whatever is wrong with one that was there, its files are somebody's.
+      if (!known) await limited(row);
       return show(row);
     },
 
@@ -323,7 +319,7 @@ export function openVolumes({ state, content, distribution, dataRoot }: VolumesO
       if (isForeign(row)) await mounted(row, path, signal);
       else {
         makeDirectory(path);
-        await limited(row);
+        await applyLimit(row, path);
       }
       if (copyFrom === undefined && owners === undefined && row.populated !== rows.POPULATED.copying) return path;
       const running = copies.get(name);
@@ -354,7 +350,7 @@ export function openVolumes({ state, content, distribution, dataRoot }: VolumesO
       const [mounted, plain] = [unused.filter(isForeign), unused.filter((row) => !isForeign(row))];
       for (const row of plain) deleteRow(tx, row);
       return async () => {
-        for (const { name } of plain) await finishRemoval(name);
+        for (const { name } of plain) await finishRemoval(shop, name);
         for (const row of mounted) await removeRow(row);
       };
     },
@@ -374,7 +370,7 @@ export function openVolumes({ state, content, distribution, dataRoot }: VolumesO
   }
 
   finishMoves(shop);
-  for (const name of rows.openRemovals(state)) void finishRemoval(name);
+  for (const name of rows.openRemovals(state)) void finishRemoval(shop, name);
   return volumes;
 }
 
