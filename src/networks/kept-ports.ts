@@ -3,7 +3,7 @@ import { closeFd } from "../linux/fd.ts";
 import { poller, type Source } from "../linux/epoll.ts";
 import { openPidfd } from "../linux/pidfd.ts";
 import { type Context, heldOf } from "./context.ts";
-import { type KeptPort, keeperSocket, portKey } from "./port-records.ts";
+import { type KeeperAnswer, type KeptPort, keeperSocket, portKey } from "./port-records.ts";
 import { type HostPort, dropPort, holdPort } from "./port-sockets.ts";
 import { type PortRow, allPorts, endpointsOf, portRules, portsOf } from "./rows.ts";
 import { portFound, portLost } from "./lost-ports.ts";
@@ -61,7 +61,9 @@ export class KeptPorts {
 
   /** Finds the keeper that an earlier daemon left, takes what nobody wants any more from it and gives it what it lacks. */
   async adopt(): Promise<void> {
-    const found = await this.#context.kernel.do("keptPorts", keeperSocket(this.#context.options.execRoot));
+    const found = await this.#find();
+    // Not known is not none: nothing is bound, lost or handed over before it has answered.
+    if (found === "silent") return this.#later(() => this.adopt());
     for (const port of found?.records ?? []) this.#kept.add(portKey(port));
     this.#know(found?.pid ?? 0);
     const rows = allPorts(this.#context.state);
@@ -82,6 +84,16 @@ export class KeptPorts {
     this.#know(0);
   }
 
+  async #find(): Promise<KeeperAnswer | "silent" | undefined> {
+    const { kernel, options, log } = this.#context;
+    try {
+      return await kernel.do("keptPorts", keeperSocket(options.execRoot));
+    } catch (error) {
+      log.warn("the keeper of published ports does not say what it keeps; it is asked again: {error}", { error: messageOf(error) });
+      return "silent";
+    }
+  }
+
   /** Binds what neither the keeper nor the daemon has. */
   #hold(rows: readonly PortRow[]): void {
     const bound = new Set([...this.#context.held.values()].flatMap(({ sockets }) => sockets.map(portKey)));
@@ -89,23 +101,43 @@ export class KeptPorts {
       const { sockets } = heldOf(this.#context, row.container);
       if (this.has(row) || bound.has(portKey(row))) continue;
       const held = holdPort(row);
-      if (typeof held === "string") {
-        portLost(this.#context, row, held);
-        continue;
-      }
-      portFound(this.#context, row);
-      sockets.push({ ...row, fd: held });
+      if (typeof held === "number") sockets.push({ ...row, fd: held });
+      this.#tell(row, held);
     }
     this.#tryAgain();
+  }
+
+  /** Tells of a port that was bound or could not be; that its container is gone by now, or the disk full, must not keep others from being held. */
+  #tell(row: PortRow, held: number | string): void {
+    try {
+      if (typeof held === "string") portLost(this.#context, row, held);
+      else portFound(this.#context, row);
+    } catch (error) {
+      this.#context.log.warn("published port {port}: {error}", { port: portKey(row), error: messageOf(error) });
+    }
   }
 
   /** What another program has may be free some time. */
   #tryAgain(): void {
     clearTimeout(this.#again);
     this.#again = undefined;
-    if (this.#context.lost.size === 0 || this.#closed) return;
-    this.#again = setTimeout(() => void this.#fill(), TRY_AGAIN);
+    if (this.#context.lost.size > 0) this.#later(() => this.#fill());
+  }
+
+  #later(work: () => Promise<void>): void {
+    clearTimeout(this.#again);
+    if (this.#closed) return;
+    this.#again = setTimeout(() => this.#start(work), TRY_AGAIN);
     this.#again.unref();
+  }
+
+  /** Does what nobody waits for; what fails is done again. */
+  #start(work: () => Promise<void>): void {
+    work().catch((error: unknown) => {
+      if (this.#closed) return;
+      this.#context.log.warn("published ports are not all kept, which is tried again: {error}", { error: messageOf(error) });
+      this.#later(work);
+    });
   }
 
   #leading(container: string, ports: readonly PortRow[]): KeptPort[] {
@@ -174,7 +206,7 @@ export class KeptPorts {
     this.#context.log.warn("the keeper of published ports has ended; another one takes its place");
     const moment = performance.now();
     this.#deaths = [...this.#deaths.filter((death) => moment - death < DEATHS_WITHIN), moment];
-    if (this.#deaths.length <= DEATHS) return void this.#fill();
+    if (this.#deaths.length <= DEATHS) return this.#start(() => this.#fill());
     this.#hold(rows);
     this.#context.log.error("the keeper of published ports ends again and again; the daemon holds them itself");
   }

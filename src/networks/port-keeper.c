@@ -116,8 +116,9 @@ struct Record {
   u8 targetFamily, hasSocket;
   u16 targetPort;
   u8 target[16];
-  u32 pad[2];
+  u32 place, pad; /* in a list: where the next one is looked for */
 };
+/* A question for a list says in `version` from which place on. */
 struct Message {
   u32 op, count, version, pid, ports, connections;
   struct Record records[BATCH];
@@ -640,18 +641,16 @@ static void answer(struct All *s, int fd, u32 count)
   s->call(NR_SENDTO, fd, out, 24 + count * sizeof(struct Record), MSG_NOSIGNAL, 0, 0);
 }
 
-static void list(struct All *s, int fd)
+/* One message of ports from a place on; each says the place after its own, as the next question asks from there. More at once would not fit into the socket. */
+static void list(struct All *s, int fd, u32 index)
 {
-  u32 index, count = 0;
-  for (index = 0; index < s->portsTop; index++) {
+  u32 count = 0;
+  for (; index < s->portsTop && count < BATCH; index++) {
     if (s->port[index].used != 1) continue;
-    copy((u8 *)&s->out.records[count++], (u8 *)&s->port[index].what, sizeof(struct Record));
-    if (count < BATCH) continue;
-    answer(s, fd, count);
-    count = 0;
+    copy((u8 *)&s->out.records[count], (u8 *)&s->port[index].what, sizeof(struct Record));
+    s->out.records[count++].place = index + 1;
   }
-  if (count > 0) answer(s, fd, count);
-  answer(s, fd, 0);
+  answer(s, fd, count);
 }
 
 /* One message; descriptors that come with it belong to those of its records that say so, in their order. */
@@ -690,7 +689,7 @@ static void control(struct All *s, int fd)
       if (s->port[index].used == 1) s->port[index].used = 2;
   }
   if (s->in.op == OP_REMOVE || s->in.op == OP_RETIRE) endPorts(s, s->retired);
-  if (s->in.op == OP_LIST) list(s, fd);
+  if (s->in.op == OP_LIST) list(s, fd, s->in.version);
   else answer(s, fd, 0);
 }
 

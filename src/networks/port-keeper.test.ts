@@ -217,6 +217,26 @@ test("it is found by who comes later, lets ports go, and ends with the last one"
   expect(pids.get(path)).not.toBe(found?.pid);
 });
 
+test("thousands of ports are found again, more than fit into its socket at once", () => {
+  const path = keeperPath();
+  const port = held("udp", "127.0.0.1");
+  const ports = Array.from({ length: 4300 }, (_, index) => ({ ...port, hostAddress: `127.1.${index >> 8}.${index & 255}` }));
+  const answer = changeKept(path, { add: ports, remove: [] });
+  pids.set(path, answer?.pid ?? 0);
+  dropPort(port.socket);
+  const found = findKept(path);
+  expect(found?.ports).toBe(4300);
+  expect(new Set(found?.records.map(({ hostAddress }) => hostAddress))).toEqual(new Set(ports.map(({ hostAddress }) => hostAddress)));
+});
+
+test("one that does not answer is not taken for none", () => {
+  const path = keeperPath();
+  const listener = listenPackets(path, 4);
+  expect(() => findKept(path, 50)).toThrow("ETIMEDOUT");
+  closeFd(listener);
+  expect(findKept(path, 50)).toBeUndefined();
+});
+
 test("one that is killed lets its ports go, and the next takes them", async () => {
   const path = keeperPath();
   const port = held("tcp", "127.0.0.1");

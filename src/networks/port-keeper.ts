@@ -16,6 +16,8 @@ const FLOW_PATIENCE = 90_000;
 const BACKLOG = 16;
 /** A keeper that ends at this moment is followed by another. */
 const TRIES = 3;
+/** What the kernel says of a keeper that has ended meanwhile. */
+const GONE = ["ECONNRESET", "EPIPE", "ENOTCONN"];
 
 /** Of the program: one of another version is replaced. */
 export const KEEPER_VERSION = new DataView(new Bun.CryptoHasher("sha256").update(source).digest().buffer).getUint32(0, true);
@@ -46,17 +48,19 @@ export function changeKept(path: string, change: { add: readonly KeptPort[]; rem
   }
 }
 
-/** What a keeper of an earlier daemon keeps; one of another version is told to end with its last connection, and keeps nothing any more. */
-export function findKept(path: string): KeeperAnswer | undefined {
+/**
+ * What a keeper of an earlier daemon keeps; one of another version is told to end with its last connection, and keeps nothing any more. Throws ETIMEDOUT where one
+ * is there and does not answer within `patience` ms.
+ */
+export function findKept(path: string, patience = PATIENCE): KeeperAnswer | undefined {
   const fd = connectTo(path);
   if (fd === undefined) return undefined;
   try {
-    const found = list(fd);
-    if (found?.version === KEEPER_VERSION) return found;
-    exchange(fd, KEEPER.retire, []);
+    if (exchange(fd, KEEPER.hello, [], patience).version === KEEPER_VERSION) return list(fd, patience);
+    exchange(fd, KEEPER.retire, [], patience);
     rmSync(path, { force: true });
-  } catch {
-    // It has ended meanwhile.
+  } catch (error) {
+    if (!GONE.includes((error as NodeJS.ErrnoException).code ?? "")) throw error;
   } finally {
     closeFd(fd);
   }
@@ -102,29 +106,30 @@ export function startKeeper(listener: number, version = KEEPER_VERSION): void {
   libc().waitpid(pid, new Int32Array(1), 0);
 }
 
-function exchange(fd: number, operation: number, ports: readonly KeptPort[]): KeeperAnswer {
+function exchange(fd: number, operation: number, ports: readonly KeptPort[], patience = PATIENCE): KeeperAnswer {
   let answer: KeeperAnswer | undefined;
   for (let at = 0; at === 0 || at < ports.length; at += RECORDS) {
     const some = ports.slice(at, at + RECORDS);
     const sockets = some.flatMap(({ socket }) => (socket === undefined ? [] : [socket]));
     sendDescriptors(fd, keeperMessage(operation, some), sockets);
-    answer = receive(fd);
+    answer = receive(fd, patience);
   }
-  return answer ?? receive(fd);
+  return answer ?? receive(fd, patience);
 }
 
-function list(fd: number): KeeperAnswer | undefined {
-  sendDescriptors(fd, keeperMessage(KEEPER.list, []), []);
+function list(fd: number, patience: number): KeeperAnswer {
   const records: HostPort[] = [];
-  for (;;) {
-    const answer = receive(fd);
+  for (let from = 0; ;) {
+    sendDescriptors(fd, keeperMessage(KEEPER.list, [], from), []);
+    const answer = receive(fd, patience);
     if (answer.records.length === 0) return { ...answer, records };
     records.push(...answer.records);
+    from = answer.next;
   }
 }
 
-function receive(fd: number): KeeperAnswer {
-  const packet = receivePacket(fd, new Uint8Array(MESSAGE_BYTES), PATIENCE);
+function receive(fd: number, patience: number): KeeperAnswer {
+  const packet = receivePacket(fd, new Uint8Array(MESSAGE_BYTES), patience);
   if (packet.length === 0) throw Object.assign(new Error("the keeper of ports has ended"), { code: "ECONNRESET" });
   return keeperAnswer(packet);
 }

@@ -28,14 +28,17 @@ export interface KeeperAnswer {
   ports: number;
   connections: number;
   records: HostPort[];
+  /** Of a list: the place from which on the next message of it is asked. */
+  next: number;
 }
 
-/** A message of at most {@link RECORDS} ports. */
-export function keeperMessage(operation: number, ports: readonly KeptPort[]): Uint8Array {
+/** A message of at most {@link RECORDS} ports; that for a list says from which place on. */
+export function keeperMessage(operation: number, ports: readonly KeptPort[], from = 0): Uint8Array {
   const message = new Uint8Array(HEADER + ports.length * RECORD);
   const view = new DataView(message.buffer);
   view.setUint32(0, operation, true);
   view.setUint32(4, ports.length, true);
+  view.setUint32(8, from, true);
   ports.forEach((port, index) => {
     const at = HEADER + index * RECORD;
     const { family, bytes } = addressOf(port.hostAddress);
@@ -67,6 +70,7 @@ export function keeperAnswer(message: Uint8Array): KeeperAnswer {
     ports: view.getUint32(16, true),
     connections: view.getUint32(20, true),
     records,
+    next: records.length === 0 ? 0 : view.getUint32(HEADER + (records.length - 1) * RECORD + 40, true),
   };
 }
 
