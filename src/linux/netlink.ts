@@ -39,6 +39,8 @@ export interface NetlinkAnswer {
   errno: number;
   text: string;
   replies: { type: number; body: Uint8Array }[];
+  /** The errno that ended a dump before its end. */
+  cutShort?: number;
 }
 
 const NLA_F_NESTED = 0x8000;
@@ -240,8 +242,11 @@ function readPacket(packet: Uint8Array, first: number, answers: NetlinkAnswer[],
       if (type === NLMSG_ERROR) {
         if (answer.errno === 0) readError(body, view.getUint16(at + 6, true), answer);
         open.delete(index);
-      } else if (type === NLMSG_DONE) open.delete(index);
-      else answer.replies.push({ type, body });
+      } else if (type === NLMSG_DONE) {
+        const result = body.length < 4 ? 0 : new DataView(body.buffer, body.byteOffset).getInt32(0, true);
+        if (result < 0) answer.cutShort = -result;
+        open.delete(index);
+      } else answer.replies.push({ type, body });
     }
     at += (length + 3) & ~3;
   }

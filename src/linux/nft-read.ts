@@ -1,4 +1,4 @@
-import { type Netlink, NLM_F, attribute, attributes, beNumberOf, eachAttribute, text, textOf } from "./netlink.ts";
+import { type Netlink, NLM_F, attribute, attributes, beNumberOf, eachAttribute, netlinkError, text, textOf } from "./netlink.ts";
 
 /** Reads whole tables of nf_tables as the kernel keeps them: expressions and sets stay raw, so that they can be written again elsewhere. */
 const SUBSYSTEM = 10;
@@ -143,5 +143,9 @@ function toSet(body: Uint8Array): RawSet {
 function dump(socket: Netlink, message: number, family = 0, ...parts: Uint8Array[]): Uint8Array[] {
   const body = Buffer.concat([Uint8Array.of(family, 0, 0, 0), ...parts]);
   const request = { type: (SUBSYSTEM << 8) | message, flags: NLM_F.dump, body };
-  return socket.exchange([request])[0]?.replies.map((reply) => reply.body) ?? [];
+  const [answer] = socket.exchange([request]);
+  const errno = answer?.errno || answer?.cutShort || 0;
+  // What was read in part must not pass for the whole: a set of the forbidden would let some in.
+  if (answer === undefined || errno !== 0) throw netlinkError({ text: "", replies: [], ...answer, errno }, "read the host's rules");
+  return answer.replies.map((reply) => reply.body);
 }

@@ -23,6 +23,13 @@ export interface HostChange {
   polled: boolean;
 }
 
+/** The host's rules; `stale` are the copies of ours that stand. */
+interface Found {
+  tables: HostTable[];
+  legacy: string[];
+  stale: Copy[];
+}
+
 /** Keeps copies of the host's own rules for packets to itself, which are asked about published ports. Lives in the network Worker. */
 export class HostRules {
   readonly #socket: Netlink;
@@ -90,6 +97,8 @@ export class HostRules {
     // This thread may have taken the place of one that died.
     const isNew = this.#copies === undefined;
     if (!isNew && !ours && this.#mayDiffer(others)) this.#copyIfChanged();
+    // Whoever puts our tables back writes these, too; where that fails, the next look does.
+    if (ours) this.#seen = "";
     return { ours: ours || isNew, others, polled: this.#isPolled() };
   }
 
@@ -114,15 +123,29 @@ export class HostRules {
     const before = this.#generation;
     this.#generation = rulesetGeneration(this.#socket);
     const isTold = !this.#isPolled() && legacyTables(4).length + legacyTables(6).length === 0 && this.#copies?.shut === undefined;
-    return noticed || before !== this.#generation || !isTold;
+    return noticed || before !== this.#generation || !isTold || this.#seen === "";
   }
 
   #copyIfChanged(): void {
+    const seen = this.#seen;
+    this.#seen = "";
     const { tables, legacy } = this.#read();
-    if (fingerprint(tables, legacy) !== this.#seen) this.#copy();
+    if (fingerprint(tables, legacy) === seen) this.#seen = seen;
+    else this.#copy();
   }
 
-  #read(): { tables: HostTable[]; legacy: string[]; stale: Copy[] } {
+  #read(): Found {
+    for (let tries = 0; ; tries++) {
+      try {
+        return this.#readOnce();
+      } catch (error) {
+        // A set was removed since the rules were read.
+        if (tries >= 5 || (error as { code?: string }).code !== "ENOENT") throw error;
+      }
+    }
+  }
+
+  #readOnce(): Found {
     const ruleset = readRuleset(this.#socket);
     const prefix = copyName(this.#own, "");
     const stale = new Map(
@@ -135,15 +158,17 @@ export class HostRules {
     return { tables, legacy, stale: [...stale.values()] };
   }
 
+  /** While `#seen` is empty, a copy is owed: what fails is done by the next look. */
   #copy(): void {
+    this.#seen = "";
     const { tables, legacy, stale } = this.#read();
     const model = this.#gateModel();
-    this.#tables = tables;
-    this.#seen = fingerprint(tables, legacy);
     this.#copies =
       legacy.length > 0
         ? shutAll(this.#socket, this.#own, stale, model, `rules of ${legacy.join(", ")} cannot be read`)
         : writeCopies(this.#socket, this.#own, tables, stale, model);
+    this.#tables = tables;
+    this.#seen = fingerprint(tables, legacy);
   }
 
   #gateModel(): GateModel {

@@ -30,6 +30,8 @@ export class HostWatch implements AsyncDisposable {
   #looking: Promise<void> | undefined;
   #since = 0;
   #polled = false;
+  #putsBack = false;
+  #failure = "";
   #turn = 0;
   #legacy = "";
   #rewrites: number[] = [];
@@ -75,7 +77,7 @@ export class HostWatch implements AsyncDisposable {
   #lookAround(): void {
     const legacy = legacyState();
     const isTurn = this.#turn++ % SELDOM === 0;
-    if (legacy !== this.#legacy || legacy !== "" || this.#polled || isTurn) this.#noticed();
+    if (legacy !== this.#legacy || legacy !== "" || this.#polled || this.#failure !== "" || isTurn) this.#noticed();
     this.#legacy = legacy;
   }
 
@@ -85,11 +87,17 @@ export class HostWatch implements AsyncDisposable {
     try {
       const { ours, others, polled } = await kernel.do("lookAtRules", this.#listener);
       this.#polled = polled;
-      if (ours && !this.#closed) await this.#putBack();
+      this.#putsBack ||= ours;
+      if (this.#putsBack && !this.#closed) await this.#putBack();
+      this.#putsBack = false;
+      this.#failure = "";
       if (others && !this.#closed) this.#openForeignLater();
     } catch (error) {
-      if (!this.#closed)
-        log.warn("cannot follow the host's firewall, table {table}: {error}", { table: options.table, error: messageOf(error) });
+      const failure = messageOf(error);
+      // It is tried again each second.
+      if (!this.#closed && failure !== this.#failure)
+        log.warn("cannot follow the host's firewall, table {table}: {error}", { table: options.table, error: failure });
+      this.#failure = failure;
     }
     if (!this.#closed) this.#source?.release();
   }
