@@ -6,9 +6,9 @@ import { declareGate, gate, gatePorts } from "./host-gate.ts";
 import { judgedRule, ruleAttributes } from "./host-rule.ts";
 import type { HostSet, HostTable } from "./host-snapshot.ts";
 
-/** Between connection tracking (-200) and dstnat (-100), in the order of the originals. */
-const FIRST_PRIORITY = -190;
-const MOST_CHAINS = 80;
+/** After marks are set (mangle, -150; firewalld's, -140) and before dstnat (-100), in the order of the originals. */
+const FIRST_PRIORITY = -139;
+const MOST_CHAINS = 36;
 const ANONYMOUS = 1;
 const OBJECT = 64;
 /** No table of nft's users can be called so. */

@@ -116,6 +116,17 @@ labSuite("the host's firewall", import.meta.path, (ground) => {
     expect((await told(/./)).map(([, reach]) => reach)).toEqual(["closed", "open", "open"]);
   });
 
+  test("rules that look at marks of packets and connections", async () => {
+    await sh(`nft '
+      table inet mine {
+        chain marks { type filter hook prerouting priority mangle; tcp dport 8080 meta mark set 0x66; tcp dport 8081 ct mark set 0x67; tcp dport 8082 meta mark set 0x68; }
+        chain in { type filter hook input priority 0; policy drop; iifname lo accept; meta mark 0x66 drop; ct mark 0x67 drop; meta mark 0x68 accept; tcp dport 8080-8083 accept; }
+      }'`);
+    await start("8080", "8081", "8082", "8083");
+    await Promise.all([8082, 8083].map((port) => becomes(reached, port)));
+    await Promise.all([8080, 8081].map((port) => becomes("nothing", port)));
+  });
+
   test("policies: open asks nobody, loopback lets nobody in", async () => {
     await sh("nft 'table inet mine { chain in { type filter hook input priority 0; policy drop; }; }'");
     await start("8080");
