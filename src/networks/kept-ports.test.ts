@@ -6,7 +6,7 @@ import { newId } from "../base/ids.ts";
 import { logOf } from "../base/log.ts";
 import { signalPid } from "../linux/process.ts";
 import { State } from "../state/state.ts";
-import type { Context } from "./context.ts";
+import { type Context, heldOf } from "./context.ts";
 import { KeptPorts } from "./kept-ports.ts";
 import { changeKept, findKept } from "./port-keeper.ts";
 import { keeperSocket } from "./port-records.ts";
@@ -125,4 +125,19 @@ test("a keeper that does not answer is asked again, and its ports are not lost m
   await until("it is found", () => context.keeper.has(port));
   expect(context.keeper.pid).toBe(pid);
   expect(context.state.all("SELECT * FROM events")).toEqual([]);
+});
+
+test("ports that the keeper has no room for stay with the daemon", async () => {
+  const names = Array.from({ length: 16 }, () => newId());
+  const context = makeContext(new Set(names));
+  const ports = names.map((name) => {
+    const port = publish(context, name);
+    heldOf(context, name).sockets.push(port);
+    return port;
+  });
+  await context.keeper.hand(names[0] ?? "");
+  expect(Bun.spawnSync(["prlimit", `--pid=${context.keeper.pid}`, "--nofile=20:20"]).exitCode).toBe(0);
+  for (const name of names.slice(1)) await context.keeper.hand(name);
+  expect(ports.filter((port) => context.keeper.has(port)).length).toBeWithin(5, 16);
+  for (const port of ports) expect(holdPort(port)).toBe("EADDRINUSE");
 });

@@ -167,8 +167,12 @@ export class KeptPorts {
       // Another one was started, as the one before had died just now: it knows of these ports alone.
       const replaced = before !== 0 && before === this.#pid && answer.pid !== before;
       if (replaced) this.#kept.clear();
-      for (const port of add) if (port.socket !== undefined) this.#kept.add(portKey(port));
-      this.#handedOver(new Set(add.flatMap(({ socket }) => socket ?? [])));
+      const refused = new Set(answer.records.map(portKey));
+      const taken = add.filter((port) => port.socket !== undefined && !refused.has(portKey(port)));
+      for (const port of taken) this.#kept.add(portKey(port));
+      this.#handedOver(new Set(taken.flatMap(({ socket }) => socket ?? [])));
+      if (refused.size > 0)
+        log.warn("the daemon holds {count} ports itself, [::1] is not carried: the keeper has no room", { count: refused.size });
       this.#know(answer.ports > 0 ? answer.pid : 0);
       if (replaced) await this.#fill();
     } catch (error) {

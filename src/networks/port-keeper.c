@@ -100,6 +100,8 @@ typedef unsigned long u64;
 /* How many buffers of one connection are carried before others have their turn. */
 #define TURN 8
 #define NONE 0xffffffffu
+/* Descriptors that neither ports nor what goes through them may have: for the daemon, its messages, and the keeper itself. */
+#define RESERVE 128
 
 /* What a message of the daemon asks. */
 #define OP_HELLO 1
@@ -169,7 +171,7 @@ typedef long (*Call)(long number, ...);
 struct All {
   Call call;
   int epoll, spare;
-  u32 version, controls, seen, retired;
+  u32 version, controls, seen, retired, room;
   u32 ports, portsTop, portsFree;
   u32 conns, connsTop, connsFree, connsDead;
   u32 flows, flowsTop, flowsFree, oldest, newest;
@@ -236,6 +238,22 @@ static u32 addressOf(struct Address *to, const u8 *address, u8 family, u16 port)
   to->rest[1] = port & 255;
   copy(to->rest + (family == 4 ? 2 : 6), address, family == 4 ? 4 : 16);
   return family == 4 ? 16 : 28;
+}
+
+/* How many descriptors there may be; asked again with each message, as it can be changed from outside. */
+static void measure(struct All *s)
+{
+  u64 limit[2];
+  u32 all = 1024;
+  if (s->call(NR_PRLIMIT64, 0, 7, 0, limit, 0, 0) == 0) all = limit[0] > 1u << 24 ? 1u << 24 : limit[0];
+  s->room = all > 2 * RESERVE ? all - RESERVE : all / 2;
+}
+
+/* How many descriptors connections and flows may have together: what ports have not, and never a last quarter, which is kept for ports. */
+static u32 carriers(struct All *s)
+{
+  u32 ports = s->ports > s->room / 4 ? s->ports : s->room / 4;
+  return s->room > ports ? s->room - ports : 0;
 }
 
 /* ---- connections ---- */
@@ -332,7 +350,8 @@ static void newConn(struct All *s, u32 port, int client)
   struct Address address;
   struct Conn *c;
   u32 index, length = addressOf(&address, what->target, what->targetFamily, what->targetPort);
-  int fd = what->targetFamily ? s->call(NR_SOCKET, address.family, STREAM | SOCK_FLAGS, TCP, 0, 0, 0) : -1;
+  int fits = 2 * s->conns + 2 + s->flows <= carriers(s);
+  int fd = what->targetFamily && fits ? s->call(NR_SOCKET, address.family, STREAM | SOCK_FLAGS, TCP, 0, 0, 0) : -1;
   long result = fd < 0 ? fd : s->call(NR_CONNECT, fd, &address, length, 0, 0, 0);
   if ((result < 0 && result != -EINPROGRESS) || (s->connsFree == NONE && s->connsTop == CONNS)) {
     struct Vector linger;
@@ -440,7 +459,8 @@ static u32 findFlow(struct All *s, u32 port)
     f = &s->flow[index];
     if (f->port == port && same(f->client, wanted->client, 28) && same(f->local, wanted->local, 20)) return index;
   }
-  if (s->flowsFree == NONE && s->flowsTop == FLOWS - 1) endFlow(s, s->oldest);
+  if (s->oldest != NONE && (s->flows >= FLOWS - 1 || 2 * s->conns + s->flows >= carriers(s))) endFlow(s, s->oldest);
+  if (2 * s->conns + s->flows >= carriers(s)) return NONE;
   length = addressOf(&address, what->target, what->targetFamily, what->targetPort);
   fd = s->call(NR_SOCKET, address.family, DGRAM | SOCK_FLAGS, UDP, 0, 0, 0);
   if (fd == -EMFILE && s->oldest != NONE) {
@@ -557,8 +577,8 @@ static void endFlows(struct All *s, u32 port)
     if (s->flow[index].used && s->flow[index].port == port) endFlow(s, index);
 }
 
-/* Takes a port with its socket; one that is there already only leads elsewhere from now on. */
-static void addPort(struct All *s, struct Record *what, int fd)
+/* Takes a port with its socket, or answers 0; one that is there already only leads elsewhere from now on. */
+static int addPort(struct All *s, struct Record *what, int fd)
 {
   u32 head, index = findPort(s, what);
   struct Port *p;
@@ -569,12 +589,12 @@ static void addPort(struct All *s, struct Record *what, int fd)
     p->what.targetPort = what->targetPort;
     copy(p->what.target, what->target, 16);
     if (fd >= 0) s->call(NR_CLOSE, fd, 0, 0, 0, 0, 0);
-    return;
+    return 1;
   }
-  if (fd < 0) return;
-  if (s->portsFree == NONE && s->portsTop == PORTS) {
+  if (fd < 0) return 0;
+  if ((s->portsFree == NONE && s->portsTop == PORTS) || s->ports >= s->room) {
     s->call(NR_CLOSE, fd, 0, 0, 0, 0, 0);
-    return;
+    return 0;
   }
   if (s->portsFree != NONE) {
     index = s->portsFree;
@@ -594,6 +614,7 @@ static void addPort(struct All *s, struct Record *what, int fd)
     else option(s, fd, 41, 49, 1);
   } else if (what->protocol == TCP) s->call(NR_LISTEN, fd, 4096, 0, 0, 0, 0);
   if (what->protocol == UDP || what->protocol == TCP) watch(s, fd, TAG(K_PORT, index, 0), POLLIN);
+  return 1;
 }
 
 /* Ends the marked ports and, unless they are to go on, what goes through them. */
@@ -653,13 +674,13 @@ static void list(struct All *s, int fd, u32 index)
   answer(s, fd, count);
 }
 
-/* One message; descriptors that come with it belong to those of its records that say so, in their order. */
+/* One message; descriptors that come with it belong to those of its records that say so, in their order. Those that could not be taken are answered. */
 static void control(struct All *s, int fd)
 {
   struct Header header;
   struct Vector vector;
   int *sockets = (int *)(s->control + 16);
-  u32 index, given = 0, taken = 0;
+  u32 index, given = 0, taken = 0, refused = 0;
   long count;
   headerOf(s, &header, &vector, 0, 0);
   vector.base = &s->in;
@@ -674,9 +695,11 @@ static void control(struct All *s, int fd)
     s->controls--;
     return;
   }
+  measure(s);
   for (index = 0; index < s->in.count; index++) {
     struct Record *what = &s->in.records[index];
-    if (s->in.op == OP_ADD) addPort(s, what, what->hasSocket && taken < given ? sockets[taken++] : -1);
+    if (s->in.op == OP_ADD && !addPort(s, what, what->hasSocket && taken < given ? sockets[taken++] : -1) && what->hasSocket)
+      copy((u8 *)&s->out.records[refused++], (u8 *)what, sizeof(struct Record));
     if (s->in.op == OP_REMOVE) {
       u32 found = findPort(s, what);
       if (found != NONE) s->port[found].used = 2;
@@ -690,7 +713,7 @@ static void control(struct All *s, int fd)
   }
   if (s->in.op == OP_REMOVE || s->in.op == OP_RETIRE) endPorts(s, s->retired);
   if (s->in.op == OP_LIST) list(s, fd, s->in.version);
-  else answer(s, fd, 0);
+  else answer(s, fd, refused);
 }
 
 static void handle(struct All *s, u64 tag, u32 events)

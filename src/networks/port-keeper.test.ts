@@ -229,6 +229,45 @@ test("thousands of ports are found again, more than fit into its socket at once"
   expect(new Set(found?.records.map(({ hostAddress }) => hostAddress))).toEqual(new Set(ports.map(({ hostAddress }) => hostAddress)));
 });
 
+/** Sets how many descriptors a keeper may have from now on. */
+function limitDescriptors(path: string, count: number): void {
+  expect(Bun.spawnSync(["prlimit", `--pid=${pids.get(path)}`, `--nofile=${count}:${count}`]).exitCode).toBe(0);
+}
+
+test("what it has no descriptors for is told, and it goes on answering", () => {
+  const path = keeperPath();
+  const port = held("udp", "127.0.0.1");
+  hand(path, held("tcp", "127.0.0.1"));
+  limitDescriptors(path, 300);
+  const ports = Array.from({ length: 500 }, (_, index) => ({ ...port, hostAddress: `127.2.${index >> 8}.${index & 255}` }));
+  const answer = changeKept(path, { add: ports, remove: [] });
+  dropPort(port.socket);
+  const names = (list: readonly HostPort[]): string[] => list.map(({ hostAddress }) => hostAddress);
+  expect(answer?.records.length).toBe(501 - (answer?.ports ?? 0));
+  expect(answer?.ports).toBeWithin(100, 300);
+  expect(new Set([...names(answer?.records ?? []), ...names(findKept(path)?.records ?? [])]).size).toBe(501);
+});
+
+test("connections of whoever asks leave room for ports and for the daemon", async () => {
+  const target = { address: "127.0.0.1", port: await server(echo) };
+  const path = keeperPath();
+  const port = held("tcp", "127.0.0.1");
+  hand(path, { ...port, target });
+  limitDescriptors(path, 400);
+  hand(path, { ...port, socket: undefined, target });
+  const ended: (() => boolean)[] = [];
+  for (let index = 0; index < 200; index++) {
+    const socket = connect({ host: port.hostAddress, port: port.hostPort });
+    socket.on("error", () => undefined);
+    open.push(() => socket.destroy());
+    ended.push(() => socket.closed);
+  }
+  await until("those that are too many are told so", () => ended.filter((isEnded) => isEnded()).length >= 50);
+  const more = Array.from({ length: 20 }, () => held("tcp", "127.0.0.1"));
+  expect(changeKept(path, { add: more, remove: [] })).toMatchObject({ ports: 21, records: [] });
+  for (const { socket } of more) dropPort(socket);
+});
+
 test("one that does not answer is not taken for none", () => {
   const path = keeperPath();
   const listener = listenPackets(path, 4);

@@ -22,7 +22,10 @@ const GONE = ["ECONNRESET", "EPIPE", "ENOTCONN"];
 /** Of the program: one of another version is replaced. */
 export const KEEPER_VERSION = new DataView(new Bun.CryptoHasher("sha256").update(source).digest().buffer).getUint32(0, true);
 
-/** Hands ports to the keeper, which is started when there is none, and takes others from it. Blocks its thread. Undefined when there is none and none is needed. */
+/**
+ * Hands ports to the keeper, which is started when there is none, and takes others from it; the answer's records are those that it could not take. Blocks its
+ * thread. Undefined when there is none and none is needed.
+ */
 export function changeKept(path: string, change: { add: readonly KeptPort[]; remove: readonly HostPort[] }): KeeperAnswer | undefined {
   for (let tries = 1; ; tries++) {
     const fd = connectOrStart(
@@ -108,13 +111,15 @@ export function startKeeper(listener: number, version = KEEPER_VERSION): void {
 
 function exchange(fd: number, operation: number, ports: readonly KeptPort[], patience = PATIENCE): KeeperAnswer {
   let answer: KeeperAnswer | undefined;
+  const records: HostPort[] = [];
   for (let at = 0; at === 0 || at < ports.length; at += RECORDS) {
     const some = ports.slice(at, at + RECORDS);
     const sockets = some.flatMap(({ socket }) => (socket === undefined ? [] : [socket]));
     sendDescriptors(fd, keeperMessage(operation, some), sockets);
     answer = receive(fd, patience);
+    records.push(...answer.records);
   }
-  return answer ?? receive(fd, patience);
+  return { ...(answer ?? receive(fd, patience)), records };
 }
 
 function list(fd: number, patience: number): KeeperAnswer {

@@ -27,6 +27,7 @@ export interface KeeperAnswer {
   /** How many ports it keeps now; it ends when there are none. */
   ports: number;
   connections: number;
+  /** Of a list: ports that are kept. Of ports that were handed over: those that could not be taken. */
   records: HostPort[];
   /** Of a list: the place from which on the next message of it is asked. */
   next: number;
