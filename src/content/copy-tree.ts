@@ -86,6 +86,8 @@ class TreeCopy {
   readonly #links = new Map<string, ByteString>();
 
   readonly #owners: CopyArgs["owners"];
+  /** What stayed an error. */
+  #failure: unknown;
 
   constructor(target: number, turn: () => Promise<void>, owners: CopyArgs["owners"]) {
     this.#target = target;
@@ -113,7 +115,9 @@ class TreeCopy {
     try {
       await this.#entry(from, name, to, path);
     } catch (error) {
-      if (!CHANGED.has((error as { code?: string }).code ?? "") || tries === 0) throw error;
+      if (error === this.#failure || !CHANGED.has((error as { code?: string }).code ?? "")) throw error;
+      // Tried often enough: not once more on each level above.
+      if (tries === 0) throw (this.#failure = error);
       await this.#steady(from, name, to, path, tries - 1);
     }
   }

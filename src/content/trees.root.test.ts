@@ -209,6 +209,16 @@ describe.if(root)("copying, adding up, removing, looking up", () => {
     expect(await copyTree({ root: box, path: "/image/data/sparse", target })).toBe(false);
   });
 
+  test("what stays in the way deep below is an error soon, not once more on each level above", async () => {
+    const [source, target] = [join(box, "deep"), join(outside, "hindered")];
+    const below = Array.from({ length: 12 }, (_, level) => `${level}`).join("/");
+    mkdirSync(join(source, below, "here"), { recursive: true });
+    mkdirSync(join(target, below), { recursive: true });
+    writeFileSync(join(target, below, "here"), "a file in the place of a directory");
+    const why = await copyTree({ root: box, path: "/deep", target }).then(() => "", String);
+    expect(why).toContain("ENOTDIR");
+  });
+
   test("sizes are what du says; removing takes all and nothing else", async () => {
     await furnish(join(box, "t"));
     symlinkSync(outside, join(box, "t/out"));

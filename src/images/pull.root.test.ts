@@ -293,7 +293,25 @@ describe.skipIf(process.getuid?.() !== 0)("pull", () => {
         expect(shop.content.usage()).toEqual({ blobs: 0, layers: 0, partial: 0 });
       }
     } finally {
-      await mount("umount", disk);
+      await unmounted(disk);
+      await rm(disk, { recursive: true });
+    }
+  });
+
+  test("a disk that is full of the first blobs of an archive is an error, and gives back what the load took", async () => {
+    const disk = await mkdtemp(join(tmpdir(), "lighter-full-"));
+    await mount("mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", disk);
+    try {
+      await using shop = await workshop({ dataRoot: disk });
+      // The second one's first megabyte still fits, its rest does not.
+      const { bytes } = layerOf({ "a/layer.tar": new Uint8Array(1_500_000), "b/layer.tar": new Uint8Array(1_900_000) });
+      const archive = new Blob([bytes as Uint8Array<ArrayBuffer>]).stream();
+      const error = await failure(shop.images.load(archive, { progress: shop.progress }));
+      expect([error.kind, rows(shop)["ingests"]]).toEqual(["no-space", 0]);
+      await shop.content.collect();
+      expect(shop.content.usage()).toEqual({ blobs: 0, layers: 0, partial: 0 });
+    } finally {
+      await unmounted(disk);
       await rm(disk, { recursive: true });
     }
   });
@@ -405,6 +423,15 @@ describe.skipIf(process.getuid?.() !== 0)("pull", () => {
     expect(registry.sent).toBe(0);
   });
 });
+
+/** Unmounts a disk once all of its files are closed: who read one while it grew may be a moment behind. */
+async function unmounted(disk: string): Promise<void> {
+  for (let tries = 0; tries < 50; tries++) {
+    if ((await Bun.spawn(["umount", disk], { stderr: "ignore" }).exited) === 0) return;
+    await Bun.sleep(50);
+  }
+  await mount("umount", disk);
+}
 
 async function mount(...command: string[]): Promise<void> {
   const child = Bun.spawn(command, { stderr: "pipe" });

@@ -145,9 +145,10 @@ class ArchiveReader {
     const target = this.#target;
     const path = pathOf(entry);
     if (target === undefined) return;
+    // One that the disk does not take is still the target: it is given up with the rest.
+    if (!Array.isArray(target)) await flush(target);
     this.#target = undefined;
     if (Array.isArray(target)) return void this.#archive.documents.set(path, Buffer.concat(target));
-    await flush(target);
     const { ingest } = target;
     const digest = ingest.digest();
     const named = /^blobs\/sha256\/([0-9a-f]{64})$/.exec(path)?.[1];
