@@ -135,7 +135,7 @@ struct Port {
 struct Conn {
   int fd[2]; /* client, container */
   u32 port, next;
-  u8 used, connected, ended[2], listed;
+  u8 used, connected, ended[2], gone[2], listed;
 };
 struct Flow {
   u8 client[28], local[20];
@@ -299,6 +299,7 @@ static int carry(struct All *s, struct Conn *c, int side)
     if (there < 0) return -1;
     if (there == 0) {
       c->ended[side] = 1;
+      option(s, from, TCP, 4, 60); /* KEEPIDLE: whether it is there at all, as it says nothing any more */
       s->call(NR_SHUTDOWN, to, 1, 0, 0, 0, 0);
       return 0;
     }
@@ -311,6 +312,16 @@ static int carry(struct All *s, struct Conn *c, int side)
   return 1;
 }
 
+/* Ends a connection one side of which had sent its end and is not there any more: the other has everything, and what it says now is for nobody. */
+static void endSilent(struct All *s, u32 index)
+{
+  int turn, other = s->conn[index].ended[0] && s->conn[index].gone[0];
+  /* What is not read when it is closed would become a reset, which overtakes what was sent. */
+  for (turn = 0; turn < TURN; turn++)
+    if (s->call(NR_RECVFROM, s->conn[index].fd[other], 0, 1 << 24, MSG_TRUNC | MSG_DONTWAIT, 0, 0) <= 0) break;
+  endConn(s, index, 0);
+}
+
 static void carryBoth(struct All *s, u32 index)
 {
   struct Conn *c = &s->conn[index];
@@ -321,6 +332,7 @@ static void carryBoth(struct All *s, u32 index)
   back = there < 0 ? -1 : carry(s, c, 1);
   if (there < 0 || back < 0) endConn(s, index, 1);
   else if (c->ended[0] && c->ended[1]) endConn(s, index, 0);
+  else if ((c->ended[0] && c->gone[0]) || (c->ended[1] && c->gone[1])) endSilent(s, index);
   else if (there + back > 0) {
     c->listed = 1;
     s->run[s->runs++] = index;
@@ -341,6 +353,7 @@ static void connEvent(struct All *s, u32 index, int side, u32 events)
     }
     c->connected = 1;
   }
+  if (events & (POLLERR | POLLHUP)) c->gone[side] = 1;
   if (!c->listed) carryBoth(s, index);
 }
 
@@ -370,7 +383,7 @@ static void newConn(struct All *s, u32 port, int client)
   c->fd[1] = fd;
   c->port = port;
   c->used = 1;
-  c->connected = c->ended[0] = c->ended[1] = c->listed = 0;
+  c->connected = c->ended[0] = c->ended[1] = c->gone[0] = c->gone[1] = c->listed = 0;
   s->conns++;
   option(s, client, TCP, 1, 1); /* NODELAY */
   option(s, fd, TCP, 1, 1);

@@ -145,6 +145,31 @@ test("a server that is not there is told by a reset, and one that resets is pass
   expect(((await talk(port, new Uint8Array(1)).catch((error: unknown) => error)) as NodeJS.ErrnoException).code).toBe("ECONNRESET");
 });
 
+test("a connection whose server has ended and is gone does not stay with a client that is silent", async () => {
+  const path = keeperPath();
+  const port = held("tcp", "::1");
+  const served: Socket[] = [];
+  const target = {
+    address: "127.0.0.1",
+    port: await server((socket) => {
+      served.push(socket);
+      socket.end("goodbye");
+    }),
+  };
+  hand(path, { ...port, target });
+  const heard: string[] = [];
+  for (let index = 0; index < 20; index++) {
+    const client = connect({ host: port.hostAddress, port: port.hostPort, allowHalfOpen: true });
+    client.on("data", (part: Buffer) => heard.push(part.toString()));
+    client.on("error", () => undefined);
+    open.push(() => client.destroy());
+  }
+  await until("all have the answer", () => heard.length === 20 && served.every((socket) => socket.writableFinished));
+  expect(changeKept(path, { add: [], remove: [] })?.connections).toBe(20);
+  for (const socket of served) socket.resetAndDestroy();
+  await until("all are ended", () => changeKept(path, { add: [], remove: [] })?.connections === 0);
+});
+
 async function datagrams(
   family: "udp4" | "udp6",
   address: string,
