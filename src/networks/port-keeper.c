@@ -533,8 +533,9 @@ static void takeDatagrams(struct All *s, u32 port)
     if (count < 0) return;
     if (header.controlLength >= 28) {
       int level = *(int *)(s->control + 8), type = *(int *)(s->control + 12);
-      if (level == 0 && type == 8) copy(wanted->local, s->control + 24, 4);
-      if (level == 41 && type == 50) {
+      /* Where an answer may come from: the address that was asked, or the host's own where that was a broadcast. */
+      if (level == 0 && type == 8) copy(wanted->local, s->control + 20, 4);
+      if (level == 41 && type == 50 && s->control[16] != 0xff) {
         copy(wanted->local, s->control + 16, 16);
         if (wanted->local[0] == 0xfe && (wanted->local[1] & 0xc0) == 0x80) copy(wanted->local + 16, s->control + 32, 4);
       }

@@ -205,6 +205,19 @@ test("datagrams find their way back to each sender, from the address that they w
   }
 });
 
+test("who asked everybody is answered by the host's own address", async () => {
+  const back = await datagrams("udp4", "127.0.0.1", (text, from, socket) => socket.send(`${text}!`, from.port, from.address));
+  const path = keeperPath();
+  const port = held("udp", "0.0.0.0");
+  hand(path, { ...port, target: { address: "127.0.0.1", port: back.address().port } });
+  const heard: string[] = [];
+  const sender = await datagrams("udp4", "127.0.0.1", (text, from) => heard.push(`${text} ${from.address} ${from.port}`));
+  sender.setBroadcast(true);
+  sender.send("who is there", port.hostPort, "127.255.255.255");
+  await until("it is answered", () => heard.length > 0);
+  expect(heard).toEqual([`who is there! 127.0.0.1 ${port.hostPort}`]);
+});
+
 test("a port that leads elsewhere does so for datagrams of old senders, too", async () => {
   const path = keeperPath();
   const port = held("udp", "127.0.0.1");
