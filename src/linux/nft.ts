@@ -101,6 +101,8 @@ export const load = {
   source: (family: 4 | 6, register = 0): Expression => (family === 4 ? payload(1, 12, 4, register) : payload(1, 8, 16, register)),
   destination: (family: 4 | 6, register = 0): Expression => (family === 4 ? payload(1, 16, 4, register) : payload(1, 24, 16, register)),
   ctState: (register = 0): Expression => expression("ct", be32(1, REGISTER + register), be32(2, 0)),
+  /** 1 for packets that answer what began a connection, one byte. */
+  ctDirection: (register = 0): Expression => expression("ct", be32(1, REGISTER + register), be32(2, 1)),
   ctStatus: (register = 0): Expression => expression("ct", be32(1, REGISTER + register), be32(2, 2)),
   /** The kind of destination address: 2 is one of this host (`RTN_LOCAL`). */
   destinationType: (register = 0): Expression => expression("fib", be32(1, REGISTER + register), be32(2, 3), be32(3, 2)),

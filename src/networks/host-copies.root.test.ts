@@ -3,7 +3,7 @@ import { libc } from "../linux/libc.ts";
 import { NETLINK_NETFILTER, Netlink, type NetlinkAnswer, type NetlinkMessage } from "../linux/netlink.ts";
 import type { FirewallModel, PortRule } from "./firewall.ts";
 import { HostRules } from "./host-rules.ts";
-import { sh } from "./lab.ts";
+import { HOST, OUTSIDE, ask, sh, until } from "./lab.ts";
 import { labSuite } from "./lab-suite.ts";
 
 const OWN = "trial";
@@ -22,10 +22,11 @@ class PoorSocket extends Netlink {
   }
 }
 
-labSuite("copies of the host's rules", import.meta.path, () => {
+labSuite("copies of the host's rules", import.meta.path, (ground) => {
   let socket: PoorSocket;
   let rules: HostRules;
   let listener = -1;
+  const sockets: { close(): void }[] = [];
 
   function port(hostPort: number, wishes: Partial<PortRule> = {}): PortRule {
     return { protocol: "tcp", hostAddress: "0.0.0.0", hostPort, address: "192.0.2.80", port: 80, ...wishes };
@@ -40,6 +41,33 @@ labSuite("copies of the host's rules", import.meta.path, () => {
     return sh(`nft list table inet ${OWN}.mine || true`);
   }
 
+  /** Takes the host's datagrams to port 8054 of IPv4 and 8056 of IPv6; the answer tells what came. */
+  async function listen(): Promise<() => string[]> {
+    const texts: string[] = [];
+    const socket = { data: (_socket: unknown, bytes: Buffer): void => void texts.push(bytes.toString()) };
+    for (const [hostname, udp] of [
+      ["0.0.0.0", 8054],
+      ["::", 8056],
+    ] as const) {
+      sockets.push(await Bun.udpSocket({ hostname, port: udp, socket }));
+    }
+    return () => texts;
+  }
+
+  /** Sends datagrams, to many where the addresses say so. */
+  async function shout(from: string | undefined, addresses: string[], text: string): Promise<void> {
+    const script = `import { createSocket } from "node:dgram";
+      for (const address of ${JSON.stringify(addresses)}) await new Promise((done) => {
+        const family = address.includes(":") ? 6 : 4;
+        const s = createSocket("udp" + family);
+        s.bind(0, () => { s.setBroadcast(true); s.send("${text} " + address, 8050 + family, address, () => s.close(done)); });
+      });`;
+    const enter = from === undefined ? [] : ["nsenter", `--net=${from}`];
+    const child = Bun.spawn([...enter, process.execPath, "-e", script], { stdout: "ignore", stderr: "pipe" });
+    const [errors, code] = await Promise.all([new Response(child.stderr).text(), child.exited]);
+    expect(code === 0 ? "" : errors).toBe("");
+  }
+
   beforeEach(() => {
     socket = new PoorSocket(NETLINK_NETFILTER);
     rules = new HostRules(socket);
@@ -49,9 +77,10 @@ labSuite("copies of the host's rules", import.meta.path, () => {
   afterEach(async () => {
     socket.refuses = () => false;
     rules.drop(OWN);
+    for (const one of sockets.splice(0)) one.close();
     socket.close();
     libc().close(listener);
-    await sh("nft delete table inet mine || true");
+    await sh("nft delete table inet mine || true; nft delete table ip ways || true");
   });
 
   test("what could not be copied is copied by the next look, and judged as it stands until then", async () => {
@@ -66,6 +95,36 @@ labSuite("copies of the host's rules", import.meta.path, () => {
     rules.look(listener);
     expect(await copy()).toContain("tcp dport 8080 drop");
     expect(rules.judge([port(8080)])).toMatchObject([{ reach: "closed" }]);
+  });
+
+  test("answers to what went out from a closed port's number come back", async () => {
+    const numbers = Array.from({ length: 100 }, (_, index) => 40_100 + index);
+    const closed = numbers.map((number) => port(number, { reach: "loopback" }));
+    rules.write(OWN, model(...closed));
+    await sh(
+      `nft 'table ip ways { chain out { type nat hook postrouting priority 90; ip daddr ${OUTSIDE} tcp dport 9000 snat to ${HOST}:40100-40199; }; }'`,
+    );
+    await until(async () => (await ask(undefined, "tcp", OUTSIDE, 9000)) === `outside ${HOST}`);
+  });
+
+  test("what is sent to many reaches no closed port", async () => {
+    await sh(
+      `nsenter --net=${ground.lab.outside} sh -c 'ip route replace 224.0.0.0/4 dev in0; ip route replace 255.255.255.255/32 dev in0'`,
+    );
+    const heard = await listen();
+    const many = ["224.0.0.1", "203.0.113.255", "255.255.255.255", "ff02::1%in0"];
+    await until(async () => {
+      await shout(ground.lab.outside, many, "open");
+      return many.every((address) => heard().includes(`open ${address}`));
+    });
+    const udp = { protocol: "udp", reach: "loopback" } as const;
+    rules.write(OWN, model(port(8054, udp), port(8056, { ...udp, hostAddress: "::" })));
+    await shout(ground.lab.outside, many, "closed");
+    await until(async () => {
+      await shout(undefined, ["127.0.0.1"], "end");
+      return heard().includes("end 127.0.0.1");
+    });
+    expect(heard().filter((text) => text.startsWith("closed"))).toEqual([]);
   });
 
   test("a set that cannot be read does not pass for an empty one", async () => {

@@ -96,7 +96,7 @@ export function closedTable({ family, table }: Copy, ports: readonly PortRule[])
   batch.replaceTable();
   declareGate(batch, family);
   batch.chain({ name: "closed" });
-  gate(batch, family, { body: "closed", priority: FIRST_PRIORITY, policy: "drop" });
+  gate(batch, family, { body: "closed", priority: FIRST_PRIORITY, policy: "drop", shut: true });
   gatePorts(batch, family, "add", ports);
   return batch;
 }

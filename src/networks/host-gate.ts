@@ -21,6 +21,8 @@ import { isFamily } from "./network-rules.ts";
 export const BRIDGE_GROUP = 0x4c746772;
 
 const LOCAL = native32(2);
+const UNICAST = native32(1);
+const REPLY = Uint8Array.of(1);
 const ACCEPT = verdict("accept");
 
 /** What the names of our own chains and sets in copied tables begin with. */
@@ -40,13 +42,21 @@ export function declareGate(batch: NftBatch, family: number): void {
   }
 }
 
-/** A chain called before dstnat that asks `body` about packets from outside to published ports, and lets all others by. */
-export function gate(batch: NftBatch, family: number, options: { body: string; priority: number; policy: "accept" | "drop" }): void {
+/**
+ * A chain called before dstnat that asks `body` about packets from outside to published ports, and lets all others by: answers to connections that went out, too.
+ * What is sent to many (broadcast, multicast) is asked about where no rules of the host's are met later, see `shut`.
+ */
+export function gate(
+  batch: NftBatch,
+  family: number,
+  options: { body: string; priority: number; policy: "accept" | "drop"; shut?: boolean },
+): void {
   const chain = `${OWN}gate-${options.body}`;
   batch.chain({ name: chain, type: "filter", hook: HOOK.prerouting, priority: options.priority, policy: options.policy });
   batch.rule(chain, load.iifname(), compare(ifname("lo")), ACCEPT);
   batch.rule(chain, load.iifgroup(), compare(native32(BRIDGE_GROUP)), ACCEPT);
-  batch.rule(chain, load.destinationType(), compare(LOCAL, { not: true }), ACCEPT);
+  batch.rule(chain, load.ctDirection(), compare(REPLY), ACCEPT);
+  batch.rule(chain, load.destinationType(), options.shut === true ? compare(UNICAST) : compare(LOCAL, { not: true }), ACCEPT);
   for (const version of familiesOf(family)) {
     const only = family === NFPROTO.inet ? isFamily(version) : [];
     const words = width(version) / 32;
