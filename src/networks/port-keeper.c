@@ -38,6 +38,7 @@ typedef unsigned long u64;
 #define NR_ACCEPT4 288
 #define NR_EPOLL_CREATE1 291
 #define NR_PRLIMIT64 302
+#define NR_GETRANDOM 318
 #define PACKED __attribute__((packed))
 #else
 #define NR_DUP 23
@@ -64,6 +65,7 @@ typedef unsigned long u64;
 #define NR_MMAP 222
 #define NR_ACCEPT4 242
 #define NR_PRLIMIT64 261
+#define NR_GETRANDOM 278
 #define PACKED
 #endif
 
@@ -126,8 +128,18 @@ struct Message {
   struct Record records[BATCH];
 };
 
+/* Flows by the time of their last datagram: their ends, and a flow's neighbours. */
+struct Ages {
+  u32 oldest, newest;
+};
+struct Link {
+  u32 older, newer;
+};
+
 struct Port {
   struct Record what;
+  struct Ages ages;
+  u32 flows;
   u32 next; /* in its hash list, or of free ones */
   int fd;
   u32 used; /* 0 free, 1 used, 2 to be removed */
@@ -140,7 +152,8 @@ struct Conn {
 struct Flow {
   u8 client[28], local[20];
   int fd;
-  u32 port, next, older, newer;
+  u32 port, next;
+  struct Link age[2]; /* among all, and among those of its port */
   u64 last;
   u8 used;
 };
@@ -174,7 +187,8 @@ struct All {
   u32 version, controls, seen, retired, room;
   u32 ports, portsTop, portsFree;
   u32 conns, connsTop, connsFree, connsDead;
-  u32 flows, flowsTop, flowsFree, oldest, newest;
+  u32 flows, flowsTop, flowsFree, seed[2];
+  struct Ages ages;
   u64 now, patience;
   u32 run[CONNS];
   u32 runs;
@@ -209,10 +223,16 @@ static int same(const u8 *a, const u8 *b, u32 count)
   return 1;
 }
 
-static u32 hash(const u8 *bytes, u32 count, u32 seed)
+static u32 mix(const u8 *bytes, u32 count, u32 value)
 {
-  u32 i, value = 2166136261u ^ seed;
+  u32 i;
   for (i = 0; i < count; i++) value = (value ^ bytes[i]) * 16777619u;
+  return value;
+}
+
+static u32 hash(const u8 *bytes, u32 count)
+{
+  u32 value = mix(bytes, count, 2166136261u);
   return (value ^ value >> 16) & (HEADS - 1);
 }
 
@@ -249,7 +269,7 @@ static void measure(struct All *s)
   s->room = all > 2 * RESERVE ? all - RESERVE : all / 2;
 }
 
-/* How many descriptors connections and flows may have together: what ports have not, and never a last quarter, which is kept for ports. */
+/* How many descriptors connections (three quarters) and flows (one) may have: what ports have not, and never a last quarter, which is kept for ports. */
 static u32 carriers(struct All *s)
 {
   u32 ports = s->ports > s->room / 4 ? s->ports : s->room / 4;
@@ -363,7 +383,7 @@ static void newConn(struct All *s, u32 port, int client)
   struct Address address;
   struct Conn *c;
   u32 index, length = addressOf(&address, what->target, what->targetFamily, what->targetPort);
-  int fits = 2 * s->conns + 2 + s->flows <= carriers(s);
+  int fits = 2 * s->conns + 2 <= carriers(s) - carriers(s) / 4;
   int fd = what->targetFamily && fits ? s->call(NR_SOCKET, address.family, STREAM | SOCK_FLAGS, TCP, 0, 0, 0) : -1;
   long result = fd < 0 ? fd : s->call(NR_CONNECT, fd, &address, length, 0, 0, 0);
   if ((result < 0 && result != -EINPROGRESS) || (s->connsFree == NONE && s->connsTop == CONNS)) {
@@ -413,35 +433,51 @@ static void acceptAt(struct All *s, u32 port)
 
 /* ---- datagrams ---- */
 
+static struct Ages *agesOf(struct All *s, struct Flow *f, int which)
+{
+  return which ? &s->port[f->port].ages : &s->ages;
+}
+
 static void unlinkAge(struct All *s, struct Flow *f)
 {
-  if (f->older == NONE) s->oldest = f->newer;
-  else s->flow[f->older].newer = f->newer;
-  if (f->newer == NONE) s->newest = f->older;
-  else s->flow[f->newer].older = f->older;
+  int which;
+  for (which = 0; which < 2; which++) {
+    struct Ages *ages = agesOf(s, f, which);
+    struct Link *link = &f->age[which];
+    if (link->older == NONE) ages->oldest = link->newer;
+    else s->flow[link->older].age[which].newer = link->newer;
+    if (link->newer == NONE) ages->newest = link->older;
+    else s->flow[link->newer].age[which].older = link->older;
+  }
 }
 
 static void touch(struct All *s, u32 index, int fresh)
 {
   struct Flow *f = &s->flow[index];
+  int which;
   f->last = s->now;
   if (!fresh) unlinkAge(s, f);
-  f->older = s->newest;
-  f->newer = NONE;
-  if (s->newest == NONE) s->oldest = index;
-  else s->flow[s->newest].newer = index;
-  s->newest = index;
+  for (which = 0; which < 2; which++) {
+    struct Ages *ages = agesOf(s, f, which);
+    f->age[which].older = ages->newest;
+    f->age[which].newer = NONE;
+    if (ages->newest == NONE) ages->oldest = index;
+    else s->flow[ages->newest].age[which].newer = index;
+    ages->newest = index;
+  }
 }
 
-static u32 flowHead(struct Flow *f)
+/* Senders choose their addresses, but not in which list they come. */
+static u32 flowHead(struct All *s, struct Flow *f)
 {
-  return hash(f->client, 28, hash(f->local, 20, f->port));
+  u32 value = mix(f->client, 28, mix(f->local, 20, s->seed[0] ^ f->port));
+  return ((value ^ value >> 16) * (s->seed[1] | 1)) >> 20;
 }
 
 static void endFlow(struct All *s, u32 index)
 {
   struct Flow *f = &s->flow[index];
-  u32 *at = &s->flowHeads[flowHead(f)];
+  u32 *at = &s->flowHeads[flowHead(s, f)];
   if (!f->used) return;
   while (*at != index) at = &s->flow[*at].next;
   *at = f->next;
@@ -451,11 +487,22 @@ static void endFlow(struct All *s, u32 index)
   f->next = s->flowsFree;
   s->flowsFree = index;
   s->flows--;
+  s->port[f->port].flows--;
 }
 
 static void expire(struct All *s)
 {
-  while (s->oldest != NONE && s->flow[s->oldest].last + s->patience <= s->now) endFlow(s, s->oldest);
+  while (s->ages.oldest != NONE && s->flow[s->ages.oldest].last + s->patience <= s->now) endFlow(s, s->ages.oldest);
+}
+
+/* Makes room for another flow of a port, or answers 0. When there are many, a port that has a quarter of all ends its own, so that nobody ends those of others by asking a lot. */
+static int makeRoom(struct All *s, struct Port *p)
+{
+  u32 most = carriers(s) / 4;
+  if (most > FLOWS - 1) most = FLOWS - 1;
+  if (s->flows >= most - most / 4 && p->flows >= most / 4 && p->ages.oldest != NONE) endFlow(s, p->ages.oldest);
+  else if (s->flows >= most && s->ages.oldest != NONE) endFlow(s, s->ages.oldest);
+  return s->flows < most;
 }
 
 /* The flow of a sender to an address of ours, in the place `FLOWS - 1` that is never used; made when there is none. */
@@ -467,19 +514,14 @@ static u32 findFlow(struct All *s, u32 port)
   u32 index, length, head;
   int fd;
   wanted->port = port;
-  head = flowHead(wanted);
+  head = flowHead(s, wanted);
   for (index = s->flowHeads[head]; index != NONE; index = s->flow[index].next) {
     f = &s->flow[index];
     if (f->port == port && same(f->client, wanted->client, 28) && same(f->local, wanted->local, 20)) return index;
   }
-  if (s->oldest != NONE && (s->flows >= FLOWS - 1 || 2 * s->conns + s->flows >= carriers(s))) endFlow(s, s->oldest);
-  if (2 * s->conns + s->flows >= carriers(s)) return NONE;
+  if (!makeRoom(s, &s->port[port])) return NONE;
   length = addressOf(&address, what->target, what->targetFamily, what->targetPort);
   fd = s->call(NR_SOCKET, address.family, DGRAM | SOCK_FLAGS, UDP, 0, 0, 0);
-  if (fd == -EMFILE && s->oldest != NONE) {
-    endFlow(s, s->oldest);
-    fd = s->call(NR_SOCKET, address.family, DGRAM | SOCK_FLAGS, UDP, 0, 0, 0);
-  }
   if (fd < 0) return NONE;
   if (s->call(NR_CONNECT, fd, &address, length, 0, 0, 0) < 0) {
     s->call(NR_CLOSE, fd, 0, 0, 0, 0, 0);
@@ -498,6 +540,7 @@ static u32 findFlow(struct All *s, u32 port)
   f->next = s->flowHeads[head];
   s->flowHeads[head] = index;
   s->flows++;
+  s->port[port].flows++;
   touch(s, index, 1);
   watch(s, fd, TAG(K_FLOW, index, 0), POLLIN);
   return index;
@@ -579,16 +622,14 @@ static void answerDatagrams(struct All *s, u32 index)
 
 static u32 findPort(struct All *s, struct Record *what)
 {
-  u32 index = s->portHeads[hash((u8 *)what, 20, 0)];
+  u32 index = s->portHeads[hash((u8 *)what, 20)];
   while (index != NONE && !same((u8 *)&s->port[index].what, (u8 *)what, 20)) index = s->port[index].next;
   return index;
 }
 
 static void endFlows(struct All *s, u32 port)
 {
-  u32 index;
-  for (index = 0; index < s->flowsTop; index++)
-    if (s->flow[index].used && s->flow[index].port == port) endFlow(s, index);
+  while (s->port[port].ages.oldest != NONE) endFlow(s, s->port[port].ages.oldest);
 }
 
 /* Takes a port with its socket, or answers 0; one that is there already only leads elsewhere from now on. */
@@ -614,11 +655,13 @@ static int addPort(struct All *s, struct Record *what, int fd)
     index = s->portsFree;
     s->portsFree = s->port[index].next;
   } else index = s->portsTop++;
-  head = hash((u8 *)what, 20, 0);
+  head = hash((u8 *)what, 20);
   p = &s->port[index];
   copy((u8 *)&p->what, (u8 *)what, sizeof(struct Record));
   p->fd = fd;
   p->used = 1;
+  p->ages.oldest = p->ages.newest = NONE;
+  p->flows = 0;
   p->next = s->portHeads[head];
   s->portHeads[head] = index;
   s->ports++;
@@ -637,12 +680,11 @@ static void endPorts(struct All *s, int keep)
   u32 index;
   for (index = 0; index < s->connsTop && !keep; index++)
     if (s->conn[index].used == 1 && s->port[s->conn[index].port].used == 2) endConn(s, index, 1);
-  for (index = 0; index < s->flowsTop; index++)
-    if (s->flow[index].used && s->port[s->flow[index].port].used == 2) endFlow(s, index);
   for (index = 0; index < s->portsTop; index++) {
     struct Port *p = &s->port[index];
-    u32 *at = &s->portHeads[hash((u8 *)&p->what, 20, 0)];
+    u32 *at = &s->portHeads[hash((u8 *)&p->what, 20)];
     if (p->used != 2) continue;
+    endFlows(s, index);
     while (*at != index) at = &s->port[*at].next;
     *at = p->next;
     s->call(NR_CLOSE, p->fd, 0, 0, 0, 0, 0);
@@ -758,8 +800,8 @@ static long timeout(struct All *s)
   u64 until;
   if (s->runs > 0) return 0;
   if (!s->seen) return 10000;
-  if (s->oldest == NONE) return -1;
-  until = s->flow[s->oldest].last + s->patience;
+  if (s->ages.oldest == NONE) return -1;
+  until = s->flow[s->ages.oldest].last + s->patience;
   return until > s->now ? until - s->now : 0;
 }
 
@@ -805,8 +847,9 @@ void lighter_main(long *stack, Call call)
   s->call = call;
   s->version = stack[0] > 1 ? number(argv[1]) : 0;
   s->patience = stack[0] > 2 ? number(argv[2]) : 90000;
-  s->portsFree = s->connsFree = s->connsDead = s->flowsFree = s->oldest = s->newest = NONE;
+  s->portsFree = s->connsFree = s->connsDead = s->flowsFree = s->ages.oldest = s->ages.newest = NONE;
   for (index = 0; index < HEADS; index++) s->portHeads[index] = s->flowHeads[index] = NONE;
+  call(NR_GETRANDOM, s->seed, 8, 0, 0, 0, 0);
   name[0] = 0x2d7265746867696cul; /* "lighter-ports" */
   name[1] = 0x7374726f70ul;
   call(NR_PRCTL, 15, name, 0, 0, 0, 0);

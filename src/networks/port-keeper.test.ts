@@ -231,6 +231,29 @@ test("a port that leads elsewhere does so for datagrams of old senders, too", as
   }
 });
 
+test("many senders to one port do not end what others say to another", async () => {
+  let heard = 0;
+  const busy = await datagrams("udp4", "127.0.0.1", () => heard++);
+  const sources: number[] = [];
+  const quiet = await datagrams("udp4", "127.0.0.1", (_, from) => sources.push(from.port));
+  const path = keeperPath();
+  const [asked, flooded] = [held("udp", "127.0.0.1"), held("udp", "0.0.0.0")];
+  hand(path, { ...asked, target: { address: "127.0.0.1", port: quiet.address().port } });
+  limitDescriptors(path, 400);
+  hand(path, { ...flooded, target: { address: "127.0.0.1", port: busy.address().port } });
+  const sender = await datagrams("udp4", "127.0.0.1", () => undefined);
+  sender.send("first", asked.hostPort, "127.0.0.1");
+  await until("it is heard", () => sources.length === 1);
+  // Each address of ours that is asked is another conversation.
+  for (let index = 1; index < 200; index++) {
+    sender.send("x", flooded.hostPort, `127.3.0.${index}`);
+    await until("it is heard", () => heard === index);
+  }
+  sender.send("second", asked.hostPort, "127.0.0.1");
+  await until("it is heard again", () => sources.length === 2);
+  expect(sources[1]).toBe(sources[0]);
+});
+
 test("it is found by who comes later, lets ports go, and ends with the last one", async () => {
   const path = keeperPath();
   expect(findKept(path)).toBeUndefined();
