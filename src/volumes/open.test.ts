@@ -228,6 +228,38 @@ test.if(process.getuid?.() === 0)("driver options mount what they name, and remo
   );
 });
 
+test.if(process.getuid?.() === 0)("who waits for a server while somebody else's copy ends leaves what was copied alone", async () => {
+  const { Mountpoint: data } = await volumes.create({ name: "shared", driverOptions: { type: "nfs", device: ":/x", o: "addr=127.0.0.1" } });
+  expect(Bun.spawnSync(["mount", "-t", "tmpfs", "tmpfs", data]).exitCode).toBe(0);
+  try {
+    const image = join(dataRoot, "image");
+    mkdirSync(image);
+    writeFileSync(join(image, "file"), "image's");
+    const [asked, gate] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+    const source = { path: image, done: () => undefined };
+    // The thread that copies is there from here on.
+    await volumes.create({ name: "plain" });
+    await volumes.ready("plain", { copyFrom: () => Promise.resolve(source) });
+    const first = volumes.ready("shared", {
+      copyFrom: async () => {
+        asked.resolve();
+        await gate.promise;
+        return source;
+      },
+    });
+    await asked.promise;
+    // One after the other they ask whether the server answers: the last ones long after the copy has ended.
+    const others = Array.from({ length: 20 }, () => volumes.ready("shared", { copyFrom: () => Promise.resolve(source) }));
+    gate.resolve();
+    await first;
+    writeFileSync(join(data, "file"), "the container's");
+    await Promise.all(others);
+    expect(readFileSync(join(data, "file"), "utf8")).toBe("the container's");
+  } finally {
+    Bun.spawnSync(["umount", "-l", data]);
+  }
+});
+
 test("a volume that no container was started with has no files to move; its new name does, and what is in the way is put aside", async () => {
   mountBy("c1", "fresh");
   state.write((tx) => volumes.unreference(tx, "c1"), { durable: false });

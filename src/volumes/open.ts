@@ -167,6 +167,13 @@ export function openVolumes({ state, content, distribution, dataRoot }: VolumesO
     }
   }
 
+  /** Sees to it that a volume's directory is there: mounted from elsewhere, or its own within its limit. */
+  async function reachable(row: rows.VolumeRow, path: string, signal: AbortSignal | undefined): Promise<void> {
+    if (isForeign(row)) return mounted(row, path, signal);
+    makeDirectory(path);
+    await applyLimit(row, path);
+  }
+
   /** Copies once at a time. What a copy left that a crash cut short, or that failed, is taken back first: a half is never used. */
   async function copyUp(row: rows.VolumeRow, path: string, copyFrom: CopySource | undefined, owners: Owners | undefined): Promise<void> {
     const note = (populated: number): void => state.write((tx) => rows.setPopulated(tx, row.name, populated), { durable: false });
@@ -314,13 +321,10 @@ export function openVolumes({ state, content, distribution, dataRoot }: VolumesO
     },
 
     async ready(name, { copyFrom, owners, signal }) {
-      const row = find(name);
       const path = dataOf(name);
-      if (isForeign(row)) await mounted(row, path, signal);
-      else {
-        makeDirectory(path);
-        await applyLimit(row, path);
-      }
+      await reachable(find(name), path, signal);
+      // As it is now: a copy that was under way may have ended meanwhile.
+      const row = find(name);
       if (copyFrom === undefined && owners === undefined && row.populated !== rows.POPULATED.copying) return path;
       const running = copies.get(name);
       if (running !== undefined) await running.catch(() => undefined);
