@@ -148,8 +148,11 @@ async function updateRunning(context: Context, plan: Plan, task: Task): Promise<
     if (touches) await undoEdit(context, row, task, effect);
     throw error;
   }
-  await open?.();
-  await limit?.();
+  try {
+    await limit?.();
+  } finally {
+    await open?.();
+  }
   if (plan.health && row.status === "running") {
     context.health.end(row.id);
     context.health.begin(row.id);

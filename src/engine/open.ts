@@ -1,6 +1,7 @@
 import { join } from "node:path";
 import { LighterError } from "../base/errors.ts";
 import { loadDefaultProfile } from "../containers/apparmor.ts";
+import type { Desired } from "../containers/desired.ts";
 import type { ContainersOptions } from "../containers/needs.ts";
 import { openContainers } from "../containers/open.ts";
 import { hostFilesOf } from "../containers/paths.ts";
@@ -33,6 +34,7 @@ import { distributionOptions, reloadConfig, reloadMirrors } from "./reload.ts";
 import { trimEventsRegularly } from "./trim-events.ts";
 import { tryOverlay } from "./trial-overlay.ts";
 import { diskUsage } from "./usage.ts";
+import { EGRESS_LABEL } from "../wire/labels.ts";
 import { systemVersion } from "./version.ts";
 
 /** Partial downloads that nobody went on with for a week. */
@@ -85,7 +87,12 @@ export async function openEngine(given: EngineConfig): Promise<Engine> {
   const networkSettings = networkOptions(config);
   const networks = await openNetworks({
     state,
-    needs: { container: containerOf(state), files: (id) => hostFilesOf(dataRoot, id), placeHelper: (pid) => runtime.placeHelper(pid) },
+    needs: {
+      container: containerOf(state),
+      egress: egressLabelOf(state),
+      files: (id) => hostFilesOf(dataRoot, id),
+      placeHelper: (pid) => runtime.placeHelper(pid),
+    },
     options: networkSettings,
   });
   const volumes = openVolumes({ state, content, distribution, dataRoot });
@@ -217,6 +224,14 @@ function containerOf(state: State): NetworksNeeds["container"] {
     const row = findContainer(state, reference);
     if (row === undefined) throw new LighterError("not-found", `No such container: ${reference}`);
     return { id: row.id, name: row.name, pid: pidOf(row) };
+  };
+}
+
+/** What a container's own label says of what it may reach. */
+function egressLabelOf(state: State): NetworksNeeds["egress"] {
+  return (id) => {
+    const row = state.get<{ config_json: string }>("SELECT config_json FROM containers WHERE id = ?", id);
+    return row === undefined ? undefined : (JSON.parse(row.config_json) as Desired).config.Labels?.[EGRESS_LABEL];
   };
 }
 

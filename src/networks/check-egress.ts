@@ -5,7 +5,7 @@ import { parseEgress } from "./egress-rules.ts";
 import type { NetworkCreateOptions, NetworkRequest } from "./networks.ts";
 import { isOnParent } from "./parent.ts";
 import { planOf } from "./plan.ts";
-import type { NetworkRow } from "./rows.ts";
+import { type NetworkRow, endpointsOf, networkById } from "./rows.ts";
 
 const BY_OTHERS = "its packets do not pass a bridge of ours; use a bridge network";
 
@@ -21,6 +21,10 @@ export function checkEgress(reader: Reader, request: Pick<NetworkRequest, "conta
   if (plan.kind === "host")
     throw new LighterError("invalid", "conflicting options: egress rules cannot be enforced in the host's network; use a bridge network");
   for (const { network } of plan.kind === "bridge" ? plan.places : []) checkPlaceEgress(network, request.egress);
+  for (const { network, config } of endpointsOf(reader, request.containerId)) {
+    const joined = config.state === "detached" ? undefined : networkById(reader, network);
+    if (joined !== undefined) checkPlaceEgress(joined, request.egress);
+  }
 }
 
 /** Checks that a place in a network can be limited as a container asks for. Throws `invalid`. */

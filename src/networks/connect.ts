@@ -40,7 +40,7 @@ export async function connect(context: Context, reference: string, container: st
   checkPlace({ network, asked });
   const target = context.needs.container(container);
   const present = endpointsOf(context.state, target.id);
-  for (const { config } of present) checkPlaceEgress(network, config.egress);
+  checkPlaceEgress(network, context.needs.egress(target.id));
   const there = present.find((endpoint) => endpoint.network === network.id);
   if (there !== undefined && there.config.state !== "detached")
     throw new LighterError("forbidden", `endpoint with name ${target.name} already exists in network ${network.name}`);
@@ -78,7 +78,7 @@ async function connectRunning(
     mayPool: false,
     hostname: active.find(({ config }) => (config.hostname ?? "") !== "")?.config.hostname ?? "",
     dns: active.find(({ config }) => (config.dns ?? []).length > 0)?.config.dns ?? [],
-    egress: active.find(({ config }) => config.egress !== undefined)?.config.egress,
+    egress: context.needs.egress(target.id),
     extraHosts: active.find(({ config }) => config.extraHosts !== undefined)?.config.extraHosts,
   };
   const endpoint = context.state.write(
@@ -92,7 +92,7 @@ async function connectRunning(
     { durable: false },
   );
   try {
-    if (isLimited(context.state, [endpoint])) await refreshEgress(context);
+    if (isLimited(context.state, [endpoint]) || context.egress.places.has(target.id)) await refreshEgress(context);
     await context.kernel.do("attach", { namespace: `/proc/${target.pid}/ns/net`, wire: wireOf(context, network, endpoint) });
     if (endpoint.hostName !== "") await whenUp(context, [endpoint.hostName, ...(network.bridge === undefined ? [] : [network.bridge])]);
     if (leads && context.open.has(target.id)) {

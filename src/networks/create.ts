@@ -23,8 +23,8 @@ const NAME = /^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/;
 /** Makes a network: its row, then its bridge and rules; the row goes again when the kernel refuses. */
 export async function create(context: Context, asked: NetworkCreateOptions): Promise<{ id: string; warning: string }> {
   checkOptions(context, asked);
-  checkNetworkEgress(asked);
   const options = withConfiguration(context.state, asked);
+  checkNetworkEgress(options);
   const id = newId();
   if (options.configOnly === true) return keepConfiguration(context, options, id);
   const survey = await context.kernel.do("survey", undefined);

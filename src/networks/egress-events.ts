@@ -66,9 +66,14 @@ function makeTeller(context: Context): RefusedTeller {
     },
     tellName(container, name) {
       const endpoint = endpointsOf(context.state, container).find(({ config }) => config.state === "active");
-      if (endpoint !== undefined) tell([{ endpoint, attributes: { host: name, protocol: "dns" } }]);
+      if (endpoint !== undefined) tell([{ endpoint, attributes: { host: printable(name), protocol: "dns" } }]);
     },
   };
+}
+
+/** A name as text (RFC 1035, 5.1): it has whatever bytes the container put there, and events are read on terminals. */
+function printable(name: string): string {
+  return name.replace(/[^!-~]/g, (letter) => `\\${String(letter.charCodeAt(0)).padStart(3, "0")}`);
 }
 
 function endpointAt(context: Context, address: string): EndpointRow | undefined {

@@ -18,13 +18,15 @@ export interface EgressState {
   left: Set<string>;
   /** Addresses of names, by address of the container, and when they end (ms). */
   addresses: Map<string, Map<string, EgressAddress & { until: number }>>;
+  /** By address of a container: whose it was when something was allowed to it, by the host's end of its wire. */
+  owners: Map<string, string>;
   log: EgressLog | undefined;
   written: boolean;
 }
 
 /** With nothing limited. */
 export function noEgress(): EgressState {
-  return { places: new Map(), open: new Set(), left: new Set(), addresses: new Map(), log: undefined, written: false };
+  return { places: new Map(), open: new Set(), left: new Set(), addresses: new Map(), owners: new Map(), log: undefined, written: false };
 }
 
 /** The container and the host's end of the wire of a limited address. */

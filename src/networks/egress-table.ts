@@ -54,13 +54,14 @@ const ADDRESS = { 4: KEY.ipv4, 6: KEY.ipv6 } as const;
 const ESTABLISHED_OR_RELATED = native32(2 | 4);
 const ZERO = native32(0);
 /** Kinds of destinations (`RTN_*`). */
-const KIND = { local: native32(2), broadcast: native32(3), multicast: native32(5) } as const;
+const KIND = { unicast: native32(1), local: native32(2), broadcast: native32(3), multicast: native32(5) } as const;
 const PROTOCOL = { tcp: 6, udp: 17, sctp: 132, icmp: { 4: 1, 6: 58 } } as const;
 const ICMP6 = Uint8Array.of(PROTOCOL.icmp[6]);
-/** Neighbour discovery (RFC 4861), which routers never pass on. */
+/** Neighbour discovery (RFC 4861). Linux passes it on as any other packet: only what goes to this host or to the link is meant for it. */
 const NEIGHBOURS = [Uint8Array.of(133), Uint8Array.of(137)] as const;
 const ETHERTYPE = { 4: Uint8Array.of(0x08, 0x00), 6: Uint8Array.of(0x86, 0xdd), arp: Uint8Array.of(0x08, 0x06) } as const;
 const LINK_LOCAL = Uint8Array.of(0xfe, 0x80);
+const LINK_LOCAL_AND_GROUPS = [LINK_LOCAL, Uint8Array.of(0xff, 0x02)] as const;
 /** Refused packets a second that are told, and how much of each: its addresses and ports. */
 const TOLD = 100;
 const TOLD_BYTES = 64;
@@ -122,11 +123,14 @@ function writeWays(batch: NftBatch, model: EgressModel): void {
 
 function judgeRules(batch: NftBatch, ports: EgressPorts[], group: number): void {
   batch.rule("judge", load.ctState(), mask(ESTABLISHED_OR_RELATED), compare(ZERO, { not: true }), verdict("accept"));
-  batch.rule("judge", load.protocol(), compare(ICMP6), transportBytes(0, 1), between(...NEIGHBOURS), verdict("accept"));
+  const discovery = [load.protocol(), compare(ICMP6), transportBytes(0, 1), between(...NEIGHBOURS)];
+  batch.rule("judge", ...discovery, load.destinationType(), compare(KIND.local), verdict("accept"));
+  for (const start of LINK_LOCAL_AND_GROUPS) batch.rule("judge", ...discovery, networkBytes(24, 2), compare(start), verdict("accept"));
   for (const family of FAMILIES) {
     const words = family === 4 ? 1 : 4;
     const near = [load.source(family), load.destination(family, words), lookup(`near${family}`)];
-    batch.rule("judge", load.destinationType(), compare(KIND.local, { not: true }), ...isFamily(family), ...near, verdict("accept"));
+    // Not "not this host": its network's broadcast and anycast addresses mean the host, too.
+    batch.rule("judge", load.destinationType(), compare(KIND.unicast), ...isFamily(family), ...near, verdict("accept"));
   }
   for (const one of ports) {
     for (const family of FAMILIES) {

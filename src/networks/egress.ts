@@ -150,14 +150,15 @@ function collect(context: Context): void {
     else egress.places.set(endpoint.container, [...(egress.places.get(endpoint.container) ?? []), limitedPlace(network, endpoint, rules)]);
   }
   for (const container of free) if (egress.places.has(container)) egress.open.add(container);
-  const named = new Map(
-    [...egress.places.values()].flat().flatMap(({ addresses, named }) => addresses.map((one) => [one, named] as const)),
-  );
+  const owners = new Map([...egress.places.values()].flat().flatMap((place) => place.addresses.map((one) => [one, place] as const)));
   for (const [from, some] of egress.addresses) {
-    const kinds = new Set(named.get(from)?.map(portsKey));
+    const owner = owners.get(from);
+    // An address may have gone to another container, and what was allowed to the last one with it.
+    const kinds = new Set(owner?.hostName === egress.owners.get(from) ? owner?.named.map(portsKey) : []);
     for (const [key, one] of some) if (!kinds.has(portsKey(one))) some.delete(key);
     if (some.size === 0) egress.addresses.delete(from);
   }
+  egress.owners = new Map([...owners].map(([from, { hostName }]) => [from, hostName]));
 }
 
 /** Where nothing is told, nothing is open either: refused packets are then refused in silence. */

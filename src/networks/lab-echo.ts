@@ -13,6 +13,8 @@ for (const spec of ports) {
     await new Promise<void>((resolve) => server.listen(Number(port), "::", resolve));
   } else {
     const socket = createSocket("udp6");
+    // Who asked may have gone before the answer came.
+    socket.on("error", () => {});
     socket.on("message", (_, from) => socket.send(`${tag} ${from.address.replace("::ffff:", "")}\n`, from.port, from.address));
     await new Promise<void>((resolve) => socket.bind(Number(port), resolve));
   }

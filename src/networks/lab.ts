@@ -122,6 +122,8 @@ export class LabDaemon {
   readonly state: State;
   readonly options: NetworksOptions;
   readonly pids = new Map<string, number>();
+  /** What containers say themselves of what they may reach. */
+  readonly egress = new Map<string, string>();
   networks!: Networks;
   readonly #lab: Lab;
 
@@ -158,6 +160,7 @@ export class LabDaemon {
       needs: {
         container,
         files: (id) => ({ hosts: join(whole.dataRoot, `${id}.hosts`), resolvConf: join(whole.dataRoot, `${id}.resolv`) }),
+        egress: (id) => daemon.egress.get(id),
         placeHelper: () => undefined,
       },
       options: whole,
@@ -200,6 +203,7 @@ export class LabDaemon {
   async run(name: string, wishes: Partial<NetworkRequest> = {}): Promise<LabContainer> {
     const request = this.request(name, wishes);
     const id = request.containerId;
+    if (request.egress !== undefined) this.egress.set(id, request.egress);
     this.networks.check(request);
     this.state.write((tx) => this.networks.reserve(tx, request), { durable: false });
     const sandbox = await this.networks.enter(request);

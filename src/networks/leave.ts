@@ -28,7 +28,8 @@ export async function leave(context: Context, container: string): Promise<void> 
   const limited = context.egress.places.has(container);
   if (limited) context.egress.left.add(container);
   const links = endpoints.filter(({ hostName }) => hostName !== "");
-  const fixed = links.filter((endpoint) => mayReturn(context, endpoint));
+  // Who shares the namespace lives on: its way out ends before its limits do.
+  const fixed = limited ? links : links.filter((endpoint) => mayReturn(context, endpoint));
   doom(
     context,
     links.filter((link) => !fixed.includes(link)).map(({ hostName }) => hostName),

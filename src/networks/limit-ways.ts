@@ -16,10 +16,8 @@ export function limitWays(context: Context, tx: Tx, { containerId, egress }: Net
     const { egress: _, ...config } = endpoint.config;
     updateEndpoint(tx, { ...endpoint, config: egress === undefined ? config : { ...config, egress } });
   }
-  tx.afterCommit(() => {
-    for (const address of active.flatMap(({ address4, address6 }) => [address4, address6])) context.egress.addresses.delete(address ?? "");
-  });
   return async () => {
+    for (const address of active.flatMap(({ address4, address6 }) => [address4, address6])) context.egress.addresses.delete(address ?? "");
     await refreshEgress(context);
     // Names need a resolver that knows what is allowed.
     const { pid } = context.needs.container(containerId);

@@ -6,6 +6,7 @@ import { macOf, parseAddress, parseMac, formatMac } from "./addresses.ts";
 import { OPTION } from "./bridge-options.ts";
 import { type Context, heldOf, newHostName, onRollback } from "./context.ts";
 import { interfaceNames, isPlain } from "./endpoint-options.ts";
+import { checkEgress } from "./check-egress.ts";
 import type { NetworkRequest } from "./networks.ts";
 import { hasInterface, isOnParent } from "./parent.ts";
 import { type Place, gatewayPlace, notRunning, planOf } from "./plan.ts";
@@ -14,6 +15,8 @@ import { type EndpointRow, putEndpoint } from "./rows.ts";
 
 /** Takes what a start needs: a row for each network with its addresses, and the host ports; the row's constraints and bound sockets decide. */
 export function reserve(context: Context, tx: Tx, request: NetworkRequest): void {
+  // Networks may have been joined since it was created.
+  checkEgress(tx, request);
   const plan = planOf(tx, request);
   if (plan.kind === "container") {
     const target = context.needs.container(plan.target);
