@@ -107,6 +107,34 @@ labSuite("copies of the host's rules", import.meta.path, (ground) => {
     await until(async () => (await ask(undefined, "tcp", OUTSIDE, 9000)) === `outside ${HOST}`);
   });
 
+  test("an element whose time is renewed stays in the copy as long", async () => {
+    await sh(`nft 'table inet mine {
+      set foes { type ipv4_addr; flags timeout; elements = { 192.0.2.66 timeout 1m, 192.0.2.67 timeout 1h expires 30m }; }
+      chain in { type filter hook input priority 0; ip saddr @foes drop; }; }'`);
+    rules.write(OWN, model(port(8080)));
+    expect(await copy()).toMatch(/192\.0\.2\.67 [^,}]*expires (29|30)m/);
+    await sh("nft 'delete element inet mine foes { 192.0.2.67 }; add element inet mine foes { 192.0.2.67 timeout 1h }'");
+    rules.look(listener);
+    expect(await copy()).toMatch(/192\.0\.2\.67 [^,}]*expires (59m|1h)/);
+  });
+
+  test("a port that leaves is asked about until it is translated no more", async () => {
+    const closed = port(8080, { reach: "loopback" });
+    rules.write(OWN, model(closed));
+    rules.write(OWN, model(port(8081, { reach: "loopback" })));
+    const gate = (): Promise<string> => sh(`nft list table inet ${OWN}..closed`);
+    expect(await gate()).toMatch(/8080.*8081|8081.*8080/s);
+    rules.letGo();
+    expect(await gate()).not.toContain("8080");
+    expect(await gate()).toContain("8081");
+    rules.write(OWN, model());
+    // Where somebody removes the copies in between, a look makes them again.
+    await sh(`nft delete table inet ${OWN}..closed`);
+    rules.letGo();
+    rules.write(OWN, model(closed));
+    expect(await gate()).toContain("8080");
+  });
+
   test("what is sent to many reaches no closed port", async () => {
     await sh(
       `nsenter --net=${ground.lab.outside} sh -c 'ip route replace 224.0.0.0/4 dev in0; ip route replace 255.255.255.255/32 dev in0'`,

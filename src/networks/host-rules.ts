@@ -6,6 +6,7 @@ import { legacyInputTables, legacyTables } from "../linux/xtables-legacy.ts";
 import type { FirewallModel, PortRule, Reach } from "./firewall.ts";
 import { type Copies, type Copy, type GateModel, closedTable, copyName, shutAll, writeCopies } from "./host-copy.ts";
 import { type Judgement, judge } from "./host-judge.ts";
+import { type Ends, endsOf, isPutOff } from "./host-ends.ts";
 import { gatePorts } from "./host-gate.ts";
 import { fingerprint } from "./host-fingerprint.ts";
 import { type HostTable, hostTables } from "./host-snapshot.ts";
@@ -36,9 +37,12 @@ export class HostRules {
   #own = "";
   #reach: Reach = "firewall";
   #ports = new Map<string, PortRule>();
+  /** Ports that are asked about until the translation of them is gone. */
+  #leaving: PortRule[] = [];
   #copies: Copies | undefined;
   #tables: HostTable[] = [];
   #seen = "";
+  #ends: Ends = new Map();
   #generation = 0;
 
   constructor(socket: Netlink) {
@@ -51,12 +55,28 @@ export class HostRules {
     return copies === undefined ? undefined : ports.map((port) => judge(copies, this.#tables, port));
   }
 
-  /** Copies the host's rules anew and asks them about the model's ports. */
+  /** Copies the host's rules anew and asks them about the model's ports, and until {@link letGo} about those that it has not any more. */
   write(own: string, model: FirewallModel): void {
     this.#own = own;
     this.#reach = model.reach;
-    this.#ports = new Map(model.ports.map((port) => [keyOf(port), port]));
+    const ports = new Map(model.ports.map((port) => [keyOf(port), port]));
+    this.#leaving = [...this.#ports.entries()].flatMap(([key, port]) => (ports.has(key) ? [] : [port]));
+    this.#ports = new Map([...this.#ports, ...ports]);
     this.#copy();
+  }
+
+  /** Ends the asking about ports that the last {@link write} was told no more of: to be called when they are translated no longer. */
+  letGo(): void {
+    const leaving = this.#leaving.splice(0);
+    if (leaving.length === 0) return;
+    try {
+      const batch = new NftBatch(this.#own);
+      batch.append(this.portMessages({ remove: leaving }));
+      batch.commit(this.#socket);
+    } catch {
+      // Somebody has changed the copies meanwhile: the next look writes them without these ports.
+      this.#seen = "";
+    }
   }
 
   /** The messages that put ports under the host's rules, or take them out; to be sent in the batch that opens or closes them. */
@@ -130,7 +150,7 @@ export class HostRules {
     const seen = this.#seen;
     this.#seen = "";
     const { tables, legacy } = this.#read();
-    if (fingerprint(tables, legacy) === seen) this.#seen = seen;
+    if (fingerprint(tables, legacy) === seen && !isPutOff(tables, this.#ends)) this.#seen = seen;
     else this.#copy();
   }
 
@@ -168,6 +188,7 @@ export class HostRules {
         ? shutAll(this.#socket, this.#own, stale, model, `rules of ${legacy.join(", ")} cannot be read`)
         : writeCopies(this.#socket, this.#own, tables, stale, model);
     this.#tables = tables;
+    this.#ends = endsOf(tables);
     this.#seen = fingerprint(tables, legacy);
   }
 

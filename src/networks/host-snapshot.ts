@@ -17,6 +17,8 @@ export interface HostTable {
 /** A set with its elements as the kernel gave them. */
 export interface HostSet extends RawSet {
   elements: Uint8Array[];
+  /** When they were asked for and when they were read, in ms. */
+  read: [from: number, to: number];
 }
 
 const FAMILIES: ReadonlySet<number> = new Set([NFPROTO.inet, NFPROTO.ipv4, NFPROTO.ipv6]);
@@ -47,8 +49,9 @@ function tableOf(socket: Netlink, ruleset: Ruleset, family: number, table: strin
         if (name === "immediate") open.push(...targets(parts.get(2)));
         const set = name === "lookup" || name === "dynset" ? known.get(textOf(parts.get(1))) : undefined;
         if (set === undefined || found.sets.has(set.name)) continue;
+        const from = performance.now();
         const elements = readElements(socket, set);
-        found.sets.set(set.name, { ...set, elements });
+        found.sets.set(set.name, { ...set, elements, read: [from, performance.now()] });
         if (leadsOn(set)) open.push(...elements.flatMap(elementsIn).flatMap((element) => targets(element.get(2))));
       }
     }

@@ -14,7 +14,7 @@ import { openConntrack } from "../linux/netlink-conntrack.ts";
 import { forgetPortFlows } from "./flows.ts";
 import { openForeign } from "./foreign.ts";
 import { leavePlaces } from "./foreign-places.ts";
-import { LinkNotices } from "./link-notices.ts";
+import { goneLinks, listenToLinks } from "./link-notices.ts";
 import { HostRules } from "./host-rules.ts";
 import { changeKept, findKept, prepareKeeper } from "./port-keeper.ts";
 import { PortChanges } from "./port-changes.ts";
@@ -27,14 +27,13 @@ const route = openRoute();
 const nft = openNft();
 const host = new HostRules(nft);
 const conntrack = openConntrack();
-const linkNotices = new LinkNotices();
 
 const does: { [Name in keyof Jobs]: (argument: Jobs[Name][0]) => Jobs[Name][1] } = {
   survey: () => survey(route),
   bridge: (spec) => ensureBridge(route, spec),
   deleteLinks: (names) => deleteLinks(route, names),
   makeLink: (spec) => makeLink(route, spec),
-  enslave: ({ bridge, links }) => enslave(route, bridge, links),
+  enslave: ({ bridge, links, isolated }) => enslave(route, bridge, links, isolated),
   sandbox: (wires) => makeSandbox(route, wires),
   attach: ({ namespace, wire }) => attachWire(route, namespace, wire),
   detach: ({ namespace, name }) => detachWire(namespace, name),
@@ -42,9 +41,10 @@ const does: { [Name in keyof Jobs]: (argument: Jobs[Name][0]) => Jobs[Name][1] }
   gateways: ({ namespace, name, gateways }) => setGateways(namespace, name, gateways),
   resolver: (namespace) => openResolverSockets(namespace),
   writeTable: ({ table, model }) => {
-    // A port is under the host's rules before it opens.
+    // A port is under the host's rules before it opens, and until it is closed.
     host.write(table, model);
     writeTable(nft, table, model);
+    host.letGo();
   },
   changeNetworks: ({ table, ...change }) => changeNetworks(nft, table, change),
   changePorts: ({ table, ...change }) => {
@@ -65,8 +65,8 @@ const does: { [Name in keyof Jobs]: (argument: Jobs[Name][0]) => Jobs[Name][1] }
   writeEgress: ({ table, model }) => writeEgress(nft, table, model),
   allowEgress: ({ table, addresses }) => allowAddresses(nft, table, addresses),
   readEgress: ({ table, ports }) => readAddresses(nft, table, ports),
-  listenToLinks: () => linkNotices.listen(),
-  lookAtLinks: () => linkNotices.look(),
+  listenToLinks: () => listenToLinks(),
+  lookAtLinks: (listener) => goneLinks(listener),
   openForeign: (table) => openForeign(nft, table),
 };
 

@@ -58,9 +58,17 @@ export async function openNetworks(parts: { state: State; needs: NetworksNeeds; 
     summaries: () => summaries(context.state),
     warnings: () => [...context.lost.values()],
     reconfigure: async ({ reach }) => {
-      if (context.options.reach === reach) return;
+      const before = context.options.reach;
+      if (before === reach) return;
       context.options.reach = reach;
-      await rewriteTable(context);
+      try {
+        await rewriteTable(context);
+      } catch (error) {
+        // Asked for again, it is tried again.
+        if (before === undefined) delete context.options.reach;
+        else context.options.reach = before;
+        throw error;
+      }
     },
     reachable: (container) => reachable(context, container),
     list: (filters) => list(context.state, filters),
