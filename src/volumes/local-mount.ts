@@ -31,6 +31,7 @@ export async function mountVolume(path: string, options: Readonly<Record<string,
   const { type = "none", device = "", o = "" } = options;
   const failed = (why: string): string =>
     `error while mounting volume '${path}': failed to mount local volume: ${mountText(device, path, o)}: ${why}`;
+  if (signal?.aborted === true) throw new LighterError("cancelled", failed("cancelled"));
   const flags = await withAddress(type, o, path, { ...(signal && { signal }) });
   // -i: the kernel's mount alone, as Docker's; helpers of file systems are not asked.
   const command = ["mount", "-i", "-t", type, ...(flags === "" ? [] : ["-o", flags]), "--", device, path];
@@ -58,6 +59,7 @@ export async function checkAnswers(
   if (!NETWORK.test(type)) return;
   const ended = await runBounded(["stat", "-f", "--", path], { patience: ANSWER, ...(signal && { signal }) });
   if (ended.kind === "done") return;
+  if (ended.kind === "cancelled") throw new LighterError("cancelled", `Cannot use volume "${name}": cancelled`);
   const why = ended.kind === "failed" ? ended.why.replace(/^stat: /, "") : `no answer within ${ANSWER / 1000} seconds`;
   throw new LighterError(
     "unavailable",

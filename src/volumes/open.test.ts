@@ -260,6 +260,28 @@ test.if(process.getuid?.() === 0)("who waits for a server while somebody else's 
   }
 });
 
+test("who waits behind another's mount of a server that does not answer goes at once", async () => {
+  await volumes.create({ name: "silent", driverOptions: { type: "nfs", device: ":/x", o: "addr=127.0.0.1" } });
+  // A mount that hangs, as that of such a server does.
+  const [programs, path, began] = [join(dataRoot, "programs"), process.env["PATH"], join(dataRoot, "began")];
+  mkdirSync(programs);
+  writeFileSync(join(programs, "mount"), `#!/bin/sh\n: > ${began}\nexec sleep 1000\n`, { mode: 0o755 });
+  process.env["PATH"] = `${programs}:${path}`;
+  try {
+    const [one, other] = [new AbortController(), new AbortController()];
+    const [first, second] = [one, other].map(({ signal }) =>
+      volumes.ready("silent", { copyFrom: undefined, signal }).then(() => "", String),
+    );
+    while (!existsSync(began)) await Bun.sleep(5);
+    other.abort();
+    expect(await second).toContain("cancelled");
+    one.abort();
+    expect(await first).toContain("cancelled");
+  } finally {
+    process.env["PATH"] = path;
+  }
+});
+
 test("a volume that no container was started with has no files to move; its new name does, and what is in the way is put aside", async () => {
   mountBy("c1", "fresh");
   state.write((tx) => volumes.unreference(tx, "c1"), { durable: false });

@@ -150,21 +150,17 @@ export function openVolumes({ state, content, distribution, dataRoot }: VolumesO
   async function mounted(row: rows.VolumeRow, path: string, signal: AbortSignal | undefined): Promise<void> {
     const { name } = row;
     const options = row.config.options ?? {};
-    const mine = (mounting.get(name) ?? Promise.resolve()).then(async () => {
+    const before = mounting.get(name) ?? Promise.resolve();
+    const mine = endOrAbort(before, signal).then(async () => {
       if (isMounted(path)) return checkAnswers(name, path, options, { ...(signal && { signal }) });
       makeDirectory(path);
       await mountVolume(path, options, { ...(signal && { signal }) });
     });
-    const settled = mine.then(
-      () => undefined,
-      () => undefined,
-    );
-    mounting.set(name, settled);
-    try {
-      await mine;
-    } finally {
+    const settled: Promise<void> = Promise.allSettled([before, mine]).then(() => {
       if (mounting.get(name) === settled) mounting.delete(name);
-    }
+    });
+    mounting.set(name, settled);
+    await mine;
   }
 
   /** Sees to it that a volume's directory is there: mounted from elsewhere, or its own within its limit. */
@@ -381,6 +377,19 @@ export function openVolumes({ state, content, distribution, dataRoot }: VolumesO
 /** Whether a volume's files are somewhere else, mounted at its place. */
 function isForeign(row: rows.VolumeRow): boolean {
   return row.config.options?.["device"] !== undefined;
+}
+
+/** Resolves when something is over that never fails, or the signal comes: who does not want it any more does not wait for others. */
+function endOrAbort(work: Promise<void>, signal: AbortSignal | undefined): Promise<void> {
+  return new Promise((resolve) => {
+    const over = (): void => {
+      signal?.removeEventListener("abort", over);
+      resolve();
+    };
+    signal?.addEventListener("abort", over);
+    if (signal?.aborted === true) over();
+    void work.then(over);
+  });
 }
 
 /** Others may pass through to a volume's data, but not list the volumes. */
