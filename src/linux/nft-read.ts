@@ -2,8 +2,10 @@ import { type Netlink, NLM_F, attribute, attributes, beNumberOf, eachAttribute, 
 
 /** Reads whole tables of nf_tables as the kernel keeps them: expressions and sets stay raw, so that they can be written again elsewhere. */
 const SUBSYSTEM = 10;
-const GET = { chain: 4, rule: 7, set: 10, element: 13, generation: 16 } as const;
+const GET = { table: 1, chain: 4, rule: 7, set: 10, element: 13, generation: 16 } as const;
 const USERDATA_COMMENT = 0;
+/** `NFT_TABLE_F_DORMANT`: the kernel calls none of the table's chains. */
+const DORMANT = 1;
 
 /** One expression of a rule: its name and its attributes as they are. */
 export interface RawExpression {
@@ -54,7 +56,12 @@ export interface Ruleset {
 export function readRuleset(socket: Netlink): Ruleset {
   for (let tries = 0; ; tries++) {
     const before = rulesetGeneration(socket);
-    const chains = dump(socket, GET.chain).map(toChain);
+    const dormant = dormantTables(socket);
+    const chains = dump(socket, GET.chain).map((body) => {
+      const chain = toChain(body);
+      if (dormant.has(`${chain.family} ${chain.table}`)) delete chain.hook;
+      return chain;
+    });
     const rules = dump(socket, GET.rule).map(toRule);
     const sets = dump(socket, GET.set).map(toSet);
     if (rulesetGeneration(socket) === before || tries >= 5) return { chains, rules, sets };
@@ -87,6 +94,12 @@ export function rulesetGeneration(socket: Netlink): number {
   const request = { type: (SUBSYSTEM << 8) | GET.generation, flags: NLM_F.ack, body: new Uint8Array(4) };
   const [reply] = socket.exchange([request])[0]?.replies ?? [];
   return reply === undefined ? 0 : beNumberOf(attributes(reply.body, 4).get(1));
+}
+
+function dormantTables(socket: Netlink): Set<string> {
+  const found = dump(socket, GET.table).map((body) => ({ family: body[0] ?? 0, parts: attributes(body, 4) }));
+  const asleep = found.filter(({ parts }) => (beNumberOf(parts.get(2)) & DORMANT) !== 0);
+  return new Set(asleep.map(({ family, parts }) => `${family} ${textOf(parts.get(1))}`));
 }
 
 function toChain(body: Uint8Array): RawChain {

@@ -118,6 +118,20 @@ labSuite("copies of the host's rules", import.meta.path, (ground) => {
     expect(await copy()).toMatch(/192\.0\.2\.67 [^,}]*expires (59m|1h)/);
   });
 
+  test("a table that sleeps forbids nothing, until it wakes", async () => {
+    await sh("nft 'table inet mine { flags dormant; chain in { type filter hook input priority 0; policy drop; }; }'");
+    rules.write(OWN, model(port(8080)));
+    expect(rules.judge([port(8080)])).toMatchObject([{ reach: "open" }]);
+    expect(await copy()).toBe("");
+    await sh("nft add table inet mine");
+    rules.look(listener);
+    expect(rules.judge([port(8080)])).toMatchObject([{ reach: "closed" }]);
+    expect(await copy()).toContain("policy drop");
+    await sh("nft 'add table inet mine { flags dormant; }'");
+    rules.look(listener);
+    expect(await copy()).toBe("");
+  });
+
   test("a port that leaves is asked about until it is translated no more", async () => {
     const closed = port(8080, { reach: "loopback" });
     rules.write(OWN, model(closed));
