@@ -10,8 +10,10 @@ const FILTER = { source: 1, protocol: 8, destinationPort: 32 } as const;
 const AF_INET = 2;
 const AF_INET6 = 10;
 
-/** Which tracked connections are meant: those that were sent to some ports, or those that an address answers. */
-export type FlowFilter = { family: 4 | 6; protocol: number } & ({ toPorts: ReadonlySet<number> } | { answeredBy: Uint8Array });
+/** Which tracked connections are meant: those that were sent to some ports, those that an address answers, or all that it began. */
+export type FlowFilter = { family: 4 | 6 } & (
+  { protocol: number; toPorts: ReadonlySet<number> } | { protocol: number; answeredBy: Uint8Array } | { begunBy: Uint8Array }
+);
 
 /**
  * Makes the kernel forget tracked connections, so that their next packet meets the rules anew: only a connection's first packet does, and with UDP a
@@ -31,6 +33,10 @@ export function forgetFlows(socket: Netlink, filter: FlowFilter): number {
 
 /** Kernels since 5.8 list only what fits; older ones list all, which {@link matches} sorts out. */
 function filterOf(filter: FlowFilter): Uint8Array[] {
+  if ("begunBy" in filter) {
+    const begun = attribute(filter.family === 4 ? 1 : 3, filter.begunBy);
+    return [nest(CTA.original, nest(TUPLE.ip, begun)), nest(CTA.filter, u32(1, FILTER.source))];
+  }
   const number = u8(1, filter.protocol);
   if ("toPorts" in filter) {
     const [port, ...others] = filter.toPorts;
@@ -47,15 +53,16 @@ function filterOf(filter: FlowFilter): Uint8Array[] {
 }
 
 function matches(flow: Map<number, Uint8Array>, filter: FlowFilter): boolean {
-  const tuple = attributes(flow.get("toPorts" in filter ? CTA.original : CTA.reply) ?? new Uint8Array());
+  const tuple = attributes(flow.get("answeredBy" in filter ? CTA.reply : CTA.original) ?? new Uint8Array());
+  const source = attributes(tuple.get(TUPLE.ip) ?? new Uint8Array()).get(filter.family === 4 ? 1 : 3) ?? new Uint8Array();
+  if ("begunBy" in filter) return Buffer.compare(source, filter.begunBy) === 0;
   const protocol = attributes(tuple.get(TUPLE.protocol) ?? new Uint8Array());
   if (protocol.get(1)?.[0] !== filter.protocol) return false;
   if ("toPorts" in filter) {
     const [high = 0, low = 0] = protocol.get(3) ?? [];
     return filter.toPorts.has((high << 8) | low);
   }
-  const source = attributes(tuple.get(TUPLE.ip) ?? new Uint8Array()).get(filter.family === 4 ? 1 : 3);
-  return Buffer.compare(source ?? new Uint8Array(), filter.answeredBy) === 0;
+  return Buffer.compare(source, filter.answeredBy) === 0;
 }
 
 function portBytes(port: number): Uint8Array {

@@ -7,7 +7,7 @@ import { checkPlaceEgress } from "./check-egress.ts";
 import { NO_PLACES } from "./config-only.ts";
 import { type Context, rewriteTable, whenUp, wireOf } from "./context.ts";
 import { interfaceNames } from "./endpoint-options.ts";
-import { refreshEgress } from "./egress.ts";
+import { beginLimits, refreshEgress } from "./egress.ts";
 import { isLimited } from "./egress-places.ts";
 import { gatewaysOf } from "./gateways.ts";
 import { hasInterface, isOnParent } from "./parent.ts";
@@ -92,7 +92,8 @@ async function connectRunning(
     { durable: false },
   );
   try {
-    if (isLimited(context.state, [endpoint]) || context.egress.places.has(target.id)) await refreshEgress(context);
+    if (isLimited(context.state, [endpoint])) await beginLimits(context, [endpoint]);
+    else if (context.egress.places.has(target.id)) await refreshEgress(context);
     await context.kernel.do("attach", { namespace: `/proc/${target.pid}/ns/net`, wire: wireOf(context, network, endpoint) });
     if (endpoint.hostName !== "") await whenUp(context, [endpoint.hostName, ...(network.bridge === undefined ? [] : [network.bridge])]);
     if (leads && context.open.has(target.id)) {

@@ -93,6 +93,29 @@ labSuite("ways around egress rules", import.meta.path, (ground) => {
     for (const name of ["first", "second"]) await networks.remove(name);
   });
 
+  test("an address brings nothing along that its last container had begun", async () => {
+    await ground.daemon.networks.create({ ...PLAIN, name: "same", ipam: { config: [{ subnet: "10.55.0.0/24" }] } });
+    const endpoints = { same: { IPAMConfig: { IPv4Address: "10.55.0.9" } } };
+    // From one port to another: to the kernel the same flow.
+    const again = async ({ namespace }: LabContainer): Promise<string> => {
+      const script = `const s = require("dgram").createSocket("udp4");
+        s.on("error", () => {}); s.on("message", () => { console.log("answer"); process.exit(0); });
+        s.bind(4444, () => s.send("x", 9000, "${OUTSIDE}")); setTimeout(() => process.exit(0), 700);`;
+      return await sh(`nsenter --net=${namespace} ${process.execPath} -e '${script}'`);
+    };
+    const free = await ground.daemon.run("free6", { mode: "same", endpoints });
+    for (let tries = 0, answer = ""; answer === ""; tries++) {
+      answer = await again(free);
+      expect(tries).toBeLessThan(10);
+    }
+    await free.stop();
+    const one = await ground.daemon.run("one6", { mode: "same", endpoints, egress: "none" });
+    expect(one.address).toBe(free.address);
+    expect(await again(one)).toBe("");
+    await one.stop();
+    await ground.daemon.networks.remove("same");
+  });
+
   test("no limit where nothing could enforce it, whatever came first", async () => {
     const { networks, state } = ground.daemon;
     await networks.create({ ...PLAIN, name: "words", configOnly: true, labels: { "lighter.egress": "none" } });

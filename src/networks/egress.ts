@@ -9,7 +9,7 @@ import type { EgressAddress, EgressPlace } from "./egress-table.ts";
 import { egressOf, limitedPlace } from "./egress-places.ts";
 import type { EgressState, LimitedPlace } from "./egress-state.ts";
 import { refusedTeller } from "./egress-events.ts";
-import { allEndpoints, networkById } from "./rows.ts";
+import { type EndpointRow, allEndpoints, networkById } from "./rows.ts";
 
 /** How much longer than its record an address of a name stays allowed, and how long at least and at most; seconds. */
 const LONGER = 60;
@@ -38,6 +38,13 @@ export async function refreshEgress(context: Context): Promise<void> {
       { cause },
     );
   }
+}
+
+/** Limits new places before their first packet: the tables, and connections that somebody else began with their addresses are known no more. */
+export async function beginLimits(context: Context, endpoints: readonly EndpointRow[]): Promise<void> {
+  await refreshEgress(context);
+  const addresses = endpoints.flatMap(({ address4, address6 }) => [address4, address6]).filter((address) => address !== undefined);
+  await context.kernel.do("forgetBegun", addresses);
 }
 
 /** At the daemon's start: what names were allowed stays so for the time that is left. */

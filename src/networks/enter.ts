@@ -1,7 +1,7 @@
 import { shortId } from "../base/ids.ts";
 import { libc } from "../linux/libc.ts";
 import { type Context, heldOf, networkReach, rewriteTable, wireOf } from "./context.ts";
-import { refreshEgress } from "./egress.ts";
+import { beginLimits } from "./egress.ts";
 import { isLimited } from "./egress-places.ts";
 import { gatewayOf } from "./gateways.ts";
 import { hostHosts, hostHostsFile, hostResolvConf, hostsFile, resolvConfFile } from "./files.ts";
@@ -31,7 +31,7 @@ export async function enter(context: Context, request: NetworkRequest): Promise<
   heldOf(context, request.containerId).fd = fd;
   try {
     context.egress.left.delete(request.containerId);
-    if (limited) await refreshEgress(context);
+    if (limited) await beginLimits(context, endpoints);
     await openPorts(context, request.containerId, endpoints);
   } catch (error) {
     closeNamespace(context, request.containerId);

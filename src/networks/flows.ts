@@ -20,3 +20,11 @@ export function forgetPortFlows(socket: Netlink, change: { add?: PortRule[]; rem
     if (address !== undefined) forgetFlows(socket, { family: address.family, protocol: UDP, answeredBy: addressBytes(address) });
   }
 }
+
+/** Forgets what addresses began: whoever has one now is not to go on with what was allowed to the last. */
+export function forgetBegun(socket: Netlink, addresses: readonly string[]): void {
+  for (const text of addresses) {
+    const address = parseAddress(text);
+    if (address !== undefined) forgetFlows(socket, { family: address.family, begunBy: addressBytes(address) });
+  }
+}

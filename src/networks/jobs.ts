@@ -102,6 +102,7 @@ export interface Jobs {
   dropTable: [string, void];
   writeEgress: [{ table: string; model: EgressModel }, void];
   allowEgress: [{ table: string; addresses: EgressAddress[] }, void];
+  forgetBegun: [addresses: string[], void];
   readEgress: [{ table: string; ports: EgressPorts[] }, EgressAddress[]];
   /** Opens the descriptor that gets readable when somebody changes the host's rules. */
   listenToRules: [undefined, number];
