@@ -1,6 +1,7 @@
 /** Published ports on a booted Debian: SCTP, which needs a kernel that has it, and the keeper of ports under systemd. Deadline: 3600 s. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { bootVm, type Vm } from "../tools/vm.ts";
+import { figure } from "./harness/figures.ts";
 
 const MINUTES_3 = 180_000;
 const MINUTES_20 = 1_200_000;
@@ -51,6 +52,7 @@ test(
     await sh("kill -9 $(pgrep -f '[l]ighter daemon')");
     expect(await sh(far)).toBe("sctp from 198.51.100.2");
     expect(await sh(`perl -e '${take}'`)).toBe("Address already in use");
+    await figure("vm", "ports: SCTP from another machine, with the daemon and with it killed", "answers, who asks is seen");
   },
   MINUTES_20,
 );

@@ -1,6 +1,7 @@
 /** Volumes on a booted Debian: project quotas, NFS that serves and NFS that does not answer, mounts that pass to and fro. Deadline: 3600 s. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { bootVm, type Vm } from "../tools/vm.ts";
+import { figure } from "./harness/figures.ts";
 
 const MINUTES_5 = 300_000;
 const MINUTES_20 = 1_200_000;
@@ -66,6 +67,11 @@ test(
     await sh("lq volume rm limited clone again free; lq volume create -o size=1m limited");
     expect(await sh("lq volume du --format '{{.Name}} {{.Limit}}'")).toBe("limited 1.05MB");
     await sh("kill $(cat /run/quota.pid)");
+    await figure(
+      "vm",
+      "volumes: 20 MB into one of 5 MB, its clone and its restored backup, on ext4 with project quotas",
+      "Disk quota exceeded",
+    );
   },
   MINUTES_20,
 );
@@ -113,6 +119,7 @@ test(
     await sh("for i in $(seq 60); do grep -q ended /root/hung.log && break; sleep 1; done");
     expect(await sh("cat /root/hung.log")).toMatch(/failed to mount local volume: .*: cancelled[^]*ended$/);
     await sh(`lighter rm hung; lighter volume rm late; ${FOUND}`);
+    await figure("vm", "volumes: NFS whose server is lost: other containers, and a kill of the one that waits", "go on, ends the wait");
   },
   MINUTES_20,
 );
