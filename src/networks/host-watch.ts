@@ -16,6 +16,8 @@ const FOREIGN_QUIET = 400;
 const POLL = 1000;
 /** Every so many looks at those, all rules are compared by the number of their last change, for notices that got lost. */
 const SELDOM = 5;
+/** So many times as long as a look took is waited before the next that no notice asks for. */
+const REST = 4;
 /** Rewrites of our own table within 10 s that are more than a reload of a firewall: somebody fights with us. */
 const FIGHT = 8;
 
@@ -28,6 +30,11 @@ export class HostWatch implements AsyncDisposable {
   #poll: ReturnType<typeof setInterval> | undefined;
   #listener = -1;
   #looking: Promise<void> | undefined;
+  #isLooking = false;
+  /** Something came while it was looked. */
+  #isOwed = false;
+  /** Until then nobody looks without a notice, so that sets with very many elements leave the network thread to others. */
+  #rest = 0;
   #since = 0;
   #polled = false;
   #putsBack = false;
@@ -68,6 +75,10 @@ export class HostWatch implements AsyncDisposable {
 
   #noticed(): void {
     if (this.#closed) return;
+    if (this.#isLooking) {
+      this.#isOwed = true;
+      return;
+    }
     const now = performance.now();
     if (this.#timer === undefined) this.#since = now;
     clearTimeout(this.#timer);
@@ -77,13 +88,18 @@ export class HostWatch implements AsyncDisposable {
   #lookAround(): void {
     const legacy = legacyState();
     const isTurn = this.#turn++ % SELDOM === 0;
-    if (legacy !== this.#legacy || legacy !== "" || this.#polled || this.#failure !== "" || isTurn) this.#noticed();
+    const isDue = this.#polled && performance.now() >= this.#rest;
+    if (legacy !== this.#legacy || legacy !== "" || isDue || this.#failure !== "" || isTurn) this.#noticed();
     this.#legacy = legacy;
   }
 
+  /** One look at a time: on a busy machine, or with very many rules, one takes longer than until the next is due. */
   async #look(): Promise<void> {
     this.#timer = undefined;
+    this.#isLooking = true;
+    this.#isOwed = false;
     const { kernel, log, options } = this.#context;
+    const begin = performance.now();
     try {
       const { ours, others, polled } = await kernel.do("lookAtRules", this.#listener);
       this.#polled = polled;
@@ -99,7 +115,11 @@ export class HostWatch implements AsyncDisposable {
         log.warn("cannot follow the host's firewall, table {table}: {error}", { table: options.table, error: failure });
       this.#failure = failure;
     }
-    if (!this.#closed) this.#source?.release();
+    this.#isLooking = false;
+    this.#rest = performance.now() + REST * (performance.now() - begin);
+    if (this.#closed) return;
+    this.#source?.release();
+    if (this.#isOwed) this.#noticed();
   }
 
   /** A chain that somebody empties to remove it must not get rules of ours in between. */
