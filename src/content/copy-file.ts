@@ -15,6 +15,7 @@ import {
   S_IFREG,
   statFd,
   truncateTo,
+  unlinkAt,
   writeAt,
 } from "../linux/files.ts";
 import { ERRNO, systemError } from "../linux/libc.ts";
@@ -25,23 +26,40 @@ import { applyMetadata, createFile, createSpecial, metadataOf } from "./make-ent
 const BUFFER = 256 << 10;
 let buffer: Uint8Array | undefined;
 
-/** Copies one entry that is not a directory, with all that belongs to it; holes stay holes. Returns its bytes on disk. The target must not exist. */
+/**
+ * Copies one entry that is not a directory, with all that belongs to it; holes stay holes. Returns its bytes on disk. The target must not exist, and does not
+ * when it fails: a half would be taken for the whole by who tries again.
+ */
 export function copyFileAt(fromDir: number, fromName: ByteString, stat: FileStat, toDir: number, toName: ByteString): number {
   const xattrs = xattrsOf(fromDir, fromName);
   if (stat.type !== S_IFREG) {
-    must(createSpecial(toDir, toName, specialEntry(fromDir, fromName, stat, xattrs)), "create", toName);
+    const entry = specialEntry(fromDir, fromName, stat, xattrs);
+    const made = wholly(toDir, toName, () => createSpecial(toDir, toName, entry));
+    must(made, "create", toName);
     return stat.blocks;
   }
   const from = openSame(fromDir, fromName, stat);
   let to = -1;
   try {
     to = must(createFile(toDir, toName), "openat", toName);
-    copyData(from, to, stat.size);
-    applyMetadata(to, metadataOf(stat, xattrs), toName);
-    return blocksOf(to);
+    return wholly(toDir, toName, () => {
+      copyData(from, to, stat.size);
+      applyMetadata(to, metadataOf(stat, xattrs), toName);
+      return blocksOf(to);
+    });
   } finally {
     close(from);
     if (to >= 0) close(to);
+  }
+}
+
+/** Makes something; what an error leaves of it is removed. */
+function wholly<T>(dir: number, name: ByteString, make: () => T): T {
+  try {
+    return make();
+  } catch (error) {
+    unlinkAt(dir, name);
+    throw error;
   }
 }
 
