@@ -191,7 +191,9 @@ export async function rewriteTable(context: Context): Promise<void> {
 /** Adds a network's rules to the table, or takes those of some away; where the table is not as it was left, it is written anew from the rows. */
 export async function changeRules(context: Context, change: { add?: NetworkRow; remove?: readonly NetworkRow[] }): Promise<void> {
   const { table } = context.options;
-  const [add, remove] = [change.add === undefined ? [] : rulesOf(change.add), (change.remove ?? []).flatMap(rulesOf)];
+  // Somebody may have removed it while its bridge was made.
+  const isThere = change.add !== undefined && networkById(context.state, change.add.id) !== undefined;
+  const [add, remove] = [change.add !== undefined && isThere ? rulesOf(change.add) : [], (change.remove ?? []).flatMap(rulesOf)];
   try {
     await context.kernel.do("changeNetworks", { table, add, remove });
   } catch (error) {

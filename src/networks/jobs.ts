@@ -77,7 +77,7 @@ export interface Jobs {
   deleteLinks: [string[], void];
   makeLink: [LinkSpec, void];
   /** Puts links back on their bridge. */
-  enslave: [{ bridge: string; links: string[] }, void];
+  enslave: [{ bridge: string; links: string[]; isolated: boolean }, void];
   /** Makes a namespace with its loopback up and the wires in it; answers its descriptor in this process. */
   sandbox: [Wire[], number];
   /** Adds a wire to a namespace given by path. */
@@ -112,8 +112,8 @@ export interface Jobs {
   lookAtRules: [number, HostChange];
   /** Opens the descriptor that gets readable when something happens to links. */
   listenToLinks: [undefined, number];
-  /** Which links went. */
-  lookAtLinks: [undefined, GoneLinks];
+  /** Reads from such a descriptor which links went. */
+  lookAtLinks: [number, GoneLinks];
   /** Lets packets of our bridges through forward chains of others where these have a place for it; answers those that drop them still. */
   openForeign: [string, ForeignDrop[]];
 }

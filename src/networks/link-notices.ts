@@ -13,24 +13,16 @@ export interface GoneLinks {
   lost: boolean;
 }
 
-/** Listens to what happens to the host's links. Lives in the network Worker. */
-export class LinkNotices {
-  #listener: Netlink | undefined;
+/** A descriptor that gets readable when something happened to links; whoever asked closes it. */
+export function listenToLinks(): number {
+  const { fd } = new Netlink(NETLINK_ROUTE);
+  subscribe(fd, RTNLGRP_LINK);
+  return fd;
+}
 
-  /** A descriptor that gets readable when something happened to links. */
-  listen(): number {
-    if (this.#listener === undefined) {
-      this.#listener = new Netlink(NETLINK_ROUTE);
-      subscribe(this.#listener.fd, RTNLGRP_LINK);
-    }
-    return this.#listener.fd;
-  }
-
-  /** Reads the notices that came. */
-  look(): GoneLinks {
-    if (this.#listener === undefined) return { names: [], lost: false };
-    const { notices, lost } = drainNotices(this.#listener.fd);
-    const gone = notices.filter(({ type }) => type === RTM_DELLINK);
-    return { names: gone.map(({ body }) => textOf(attributes(body, IFINFO_BYTES).get(IFLA_IFNAME))), lost };
-  }
+/** Reads the notices that came, and tells which links went. */
+export function goneLinks(listener: number): GoneLinks {
+  const { notices, lost } = drainNotices(listener);
+  const gone = notices.filter(({ type }) => type === RTM_DELLINK);
+  return { names: gone.map(({ body }) => textOf(attributes(body, IFINFO_BYTES).get(IFLA_IFNAME))), lost };
 }

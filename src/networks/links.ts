@@ -121,10 +121,14 @@ export function makeLink(route: Netlink, spec: LinkSpec): void {
   route.request([message, linkUp(spec.name)], what);
 }
 
-/** Puts links back on a bridge, those that still exist. */
-export function enslave(route: Netlink, bridge: string, names: string[]): void {
+/** Puts links back on a bridge, those that still exist, with what ports of it have. */
+export function enslave(route: Netlink, bridge: string, names: string[], isolated: boolean): void {
   const master = findLink(route, bridge);
-  if (master !== undefined) route.exchange(names.flatMap((name) => [setMaster(name, master.index), linkUp(name)]));
+  if (master === undefined) return;
+  const flags = { isolated, hairpin: bridgesAreFiltered() };
+  const there = names.flatMap((name) => findLink(route, name) ?? []);
+  // A port is what a port is from the beginning: no frame passes before.
+  route.exchange(there.flatMap(({ name, index }) => [setMaster(name, master.index), setPort(index, flags), linkUp(name)]));
 }
 
 /**

@@ -8,6 +8,7 @@ import { BridgeWatch } from "./bridge-watch.ts";
 import { checkRequest } from "./check.ts";
 import { clearHost } from "./clear-host.ts";
 import { connect, disconnect } from "./connect.ts";
+import { ContainerTurns } from "./container-turns.ts";
 import { type Context, type ReadySandbox, newHostName, rewriteTable, wireOf } from "./context.ts";
 import { create } from "./create.ts";
 import { closeEgress } from "./egress.ts";
@@ -39,6 +40,7 @@ export async function openNetworks(parts: { state: State; needs: NetworksNeeds; 
   const context = contextOf(parts);
   const watch = new HostWatch(context);
   const bridges = new BridgeWatch(context);
+  const turns = new ContainerTurns();
   return {
     restore: async (running) => {
       await restore(context, running);
@@ -76,14 +78,25 @@ export async function openNetworks(parts: { state: State; needs: NetworksNeeds; 
     create: (options) => create(context, options),
     remove: (reference) => remove(context, reference),
     prune: (filters) => prune(context, filters),
-    connect: (reference, container, endpoint) => connect(context, reference, container, endpoint),
-    disconnect: (reference, container, { force }) => disconnect(context, reference, container, force),
+    connect: (reference, container, endpoint) =>
+      turns.run(idOf(context, container), () => connect(context, reference, container, endpoint)),
+    disconnect: (reference, container, { force }) =>
+      turns.run(idOf(context, container), () => disconnect(context, reference, container, force)),
     [Symbol.asyncDispose]: async () => {
-      bridges[Symbol.dispose]();
+      await bridges[Symbol.asyncDispose]();
       await watch[Symbol.asyncDispose]();
       await close(context);
     },
   };
+}
+
+/** A container's id; what was asked for where there is none. */
+function idOf({ needs }: Context, container: string): string {
+  try {
+    return needs.container(container).id;
+  } catch {
+    return container;
+  }
 }
 
 function contextOf({ state, needs, options }: { state: State; needs: NetworksNeeds; options: NetworksOptions }): Context {

@@ -180,6 +180,37 @@ labSuite("options of networks and of places in them", import.meta.path, (ground)
     expect(await sh("ip -br link show hit0 2>&1 || true")).toContain("does not exist");
   });
 
+  test("containers that may not talk to each other may not after their bridge was made again", async () => {
+    const { networks } = ground.daemon;
+    await networks.create({ ...plain, name: "mute", options: { [bridge("name")]: "mute0", [bridge("enable_icc")]: "false" } });
+    const [a, b] = [await ground.daemon.run("mute-a", { mode: "mute" }), await ground.daemon.run("mute-b", { mode: "mute" })];
+    const ports = (): Promise<string> => sh("bridge -d link show | grep -A1 'master mute0' | grep -o 'isolated o[nf]*' | xargs");
+    expect(await ports()).toBe("isolated on isolated on");
+    await sh("ip link del mute0");
+    await until(async () => (await ports()).split("isolated").length === 3);
+    await until(async () => (await ports()) === "isolated on isolated on");
+    for (const one of [a, b]) await one.stop();
+    await networks.remove("mute");
+  });
+
+  test("a container that leaves its networks and joins them at once, again and again, has them in the end, and its port answers", async () => {
+    const { networks } = ground.daemon;
+    for (const name of ["ring", "rung"]) await networks.create({ ...plain, name });
+    const portBindings = { "80/tcp": [{ HostIp: "", HostPort: "8099" }] };
+    const web = await ground.daemon.run("restless", { mode: "ring", portBindings });
+    await networks.connect("rung", web.id, {});
+    await ground.lab.echo("web", ["tcp:80"], web.namespace);
+    for (let round = 0; round < 8; round++) {
+      const leaving = ["ring", "rung"].map((name) => networks.disconnect(name, web.id, { force: false }));
+      const joining = round % 2 === 0 ? ["rung", "ring"] : ["ring", "rung"];
+      await Promise.all([...leaving, ...joining.map((name) => networks.connect(name, "restless", {}))]);
+    }
+    expect(await inside(web, "ip -br -4 addr | grep -c eth")).toBe("2");
+    await until(async () => (await ask(ground.lab.outside, "tcp", HOST, 8099)) === `web ${OUTSIDE}`);
+    await web.stop();
+    for (const name of ["ring", "rung"]) await networks.remove(name);
+  });
+
   test("a configuration alone, and networks made from it", async () => {
     const { networks } = ground.daemon;
     const config = {

@@ -58,6 +58,16 @@ test("a closed pool drops all it has, also what was under way and what comes bac
   expect(pool.ready).toBe(0);
 });
 
+test("a pool that is closed while it is made anew stays closed", async () => {
+  const { pool, made } = counted(2);
+  await pool.full();
+  const anew = pool.renew();
+  await pool.close();
+  await anew;
+  await pool.full();
+  expect([pool.ready, made()]).toEqual([0, 2]);
+});
+
 test("a failure is told once, and the next take tries again", async () => {
   let works = false;
   const { pool, failures } = counted(1, () => (works ? Promise.resolve(7) : Promise.reject(new Error("no"))));

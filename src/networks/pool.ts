@@ -17,6 +17,7 @@ export class Pool<Item> {
   #narrowing: ReturnType<typeof setTimeout> | undefined;
   #filling: Promise<void> | undefined;
   #closed = false;
+  #ended = false;
 
   constructor(options: {
     size: number;
@@ -70,18 +71,24 @@ export class Pool<Item> {
 
   /** Drops what is ready and makes nothing more. */
   async close(): Promise<void> {
+    this.#ended = true;
+    await this.#empty();
+  }
+
+  /** Drops what is ready and starts again, after what items are made of has changed; a pool that was closed stays so. */
+  async renew(): Promise<void> {
+    await this.#empty();
+    if (this.#ended) return;
+    this.#target = this.#size;
+    this.#closed = false;
+    this.fill();
+  }
+
+  async #empty(): Promise<void> {
     this.#closed = true;
     clearTimeout(this.#narrowing);
     await this.#filling;
     for (const item of this.#ready.splice(0)) this.#drop(item);
-  }
-
-  /** Drops what is ready and starts again, after what items are made of has changed. */
-  async renew(): Promise<void> {
-    await this.close();
-    this.#target = this.#size;
-    this.#closed = false;
-    this.fill();
   }
 
   /** Back to the size it was made with: what is ready beyond that goes. */

@@ -106,6 +106,41 @@ labSuite("what a daemon leaves behind", import.meta.path, (ground) => {
     await ground.daemon.networks.restore([]);
   });
 
+  test("a wire that is gone at the next start is made again; a bip that another network has is refused", async () => {
+    const { dataRoot } = ground.daemon.options;
+    const ipam = { config: [{ subnet: "10.66.0.0/24" }] };
+    await ground.daemon.networks.create({ ...SIX, enableIPv4: true, enableIPv6: false, ipam, name: "extra" });
+    const wired = await ground.daemon.run("wired");
+    await ground.daemon.networks.connect("extra", wired.id, {});
+    const rows = ground.daemon.state.all<{ interface: string }>("SELECT interface FROM endpoints WHERE address4 LIKE '10.66.%'");
+    await ground.daemon.close();
+    await sh(`ip link del ${rows[0]?.interface}`);
+    const reopen = async (options: { bip?: string }): Promise<void> => {
+      ground.daemon = await LabDaemon.open(ground.lab, { dataRoot, ...options });
+    };
+    await reopen({});
+    ground.daemon.pids.set(wired.id, wired.pid);
+    await ground.daemon.networks.restore([{ containerId: wired.id, pid: wired.pid }]);
+    expect(await sh(`nsenter --net=${wired.namespace} ip -br -4 addr show eth1`)).toContain("10.66.0.2/24");
+    await ground.lab.echo("wired", ["tcp:80"], wired.namespace);
+    await until(async () => (await ask(undefined, "tcp", "10.66.0.2", 80)) === "wired 10.66.0.1");
+    process.kill(wired.pid, "SIGKILL");
+    await ground.daemon.close();
+
+    await reopen({ bip: "10.66.1.1/16" });
+    const failure = await ground.daemon.networks.restore([]).then(
+      () => "",
+      (error: unknown) => (error as Error).message,
+    );
+    expect(failure).toBe(
+      'Cannot give the default bridge 10.66.0.0/16 (bip): network "extra" has 10.66.0.0/24: give another bip, or start without it and remove that network first',
+    );
+    await ground.daemon.close();
+    await reopen({});
+    await ground.daemon.networks.restore([]);
+    await ground.daemon.networks.remove("extra");
+  });
+
   test("two daemons side by side", async () => {
     const other = await LabDaemon.open(ground.lab, { bridgeName: "lighter1", table: "lighter_1" });
     await other.networks.restore([]);

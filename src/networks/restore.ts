@@ -2,10 +2,10 @@ import { now } from "../base/clock.ts";
 import { LighterError, messageOf } from "../base/errors.ts";
 import { newId } from "../base/ids.ts";
 import type { Tx } from "../state/state.ts";
-import { formatAddress, formatSubnet, overlaps, parseInterface, parseSubnet } from "./addresses.ts";
+import { type Subnet, formatAddress, formatSubnet, overlaps, parseInterface, parseSubnet } from "./addresses.ts";
 import { makeBridge } from "./bridge.ts";
 import { type Context, HOST_NAME_PREFIX, rewriteTable } from "./context.ts";
-import { OPTION } from "./bridge-options.ts";
+import { OPTION, isOn } from "./bridge-options.ts";
 import { restoreEgress } from "./egress.ts";
 import { forgetEffect, recordEffect, effectsOf } from "./effects.ts";
 import { enableForwarding } from "./forwarding.ts";
@@ -13,6 +13,7 @@ import type { Survey } from "./jobs.ts";
 import { release } from "./leave.ts";
 import { makeParent, sweepParents } from "./parent.ts";
 import { openResolver, wantsResolver } from "./resolve.ts";
+import { rewire } from "./rewire.ts";
 import {
   type EndpointRow,
   type NetworkConfig,
@@ -54,6 +55,7 @@ export async function restore(context: Context, running: { containerId: string; 
   await writeFirstTable(context);
   await restoreEgress(context);
   await reopenResolvers(context, running);
+  await rewire(context, running, survey);
   context.bridgePool.fill();
   context.barePool.fill();
 }
@@ -108,6 +110,7 @@ function ensureDefaultBridge(context: Context, tx: Tx, survey: Survey): void {
 function bridgeSubnet(context: Context, tx: Tx, survey: Survey, found?: NetworkRow): { subnet: string; gateway: string } {
   if (context.options.bip !== undefined) {
     const { address, subnet } = parseInterface(context.options.bip);
+    checkBip(tx, subnet);
     return { subnet: formatSubnet(subnet), gateway: formatAddress(address) };
   }
   const others = allNetworks(tx).filter(({ name }) => name !== "bridge");
@@ -117,6 +120,17 @@ function bridgeSubnet(context: Context, tx: Tx, survey: Survey, found?: NetworkR
     return { subnet: kept.subnet, gateway: kept.gateway };
   const subnet = chooseSubnet(context.options.addressPools, taken);
   return { subnet: formatSubnet(subnet), gateway: formatAddress({ family: subnet.family, value: subnet.base + 1n }) };
+}
+
+/** Throws `conflict` when another network has addresses of the subnet that the default bridge is to have. */
+function checkBip(tx: Tx, bip: Subnet): void {
+  const others = allNetworks(tx).filter(({ name, config }) => name !== "bridge" && config.configOnly !== true);
+  for (const { name, config } of others) {
+    const rival = config.ipam.config.find(({ subnet }) => overlaps(parseSubnet(subnet), bip));
+    if (rival === undefined) continue;
+    const sentence = `Cannot give the default bridge ${formatSubnet(bip)} (bip): network "${name}" has ${rival.subnet}`;
+    throw new LighterError("conflict", `${sentence}: give another bip, or start without it and remove that network first`);
+  }
 }
 
 /** Deletes bridges whose network is gone: a removal that a crash cut short. */
@@ -154,7 +168,8 @@ async function restoreLinks(context: Context, network: NetworkRow, survey: Surve
     const { adopted } = await makeBridge(context, network);
     if (adopted) return;
     const links = allEndpoints(context.state).filter((endpoint) => endpoint.network === network.id && endpoint.hostName !== "");
-    await context.kernel.do("enslave", { bridge: network.bridge, links: links.map(({ hostName }) => hostName) });
+    const isolated = !isOn(network.config.options, OPTION.icc);
+    await context.kernel.do("enslave", { bridge: network.bridge, links: links.map(({ hostName }) => hostName), isolated });
   } catch (error) {
     if (network.name === "bridge") throw error;
     context.log.error("cannot restore network {name}: {error}", { name: network.name, error });
