@@ -94,13 +94,13 @@ export async function ask(from: string | undefined, protocol: "tcp" | "udp", hos
   return answer === "" ? "nothing" : answer;
 }
 
-/** Waits for a condition, at most 3 s. */
+/** Waits for a condition, at most 15 s. */
 export async function until(condition: () => boolean | Promise<boolean>): Promise<void> {
-  for (let tries = 0; tries < 300; tries++) {
+  for (let tries = 0; tries < 1500; tries++) {
     if (await condition()) return;
     await Bun.sleep(10);
   }
-  throw new Error("what was waited for did not happen within 3 s");
+  throw new Error("what was waited for did not happen within 15 s");
 }
 
 /** A container as the network sees it: a process in the namespace. */
