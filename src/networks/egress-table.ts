@@ -108,9 +108,13 @@ function writeWays(batch: NftBatch, model: EgressModel): void {
       batch.set({ name: `named${family}_${key}`, key: [ADDRESS[family], ADDRESS[family]], timeout: true, size: MOST_ADDRESSES });
     }
   }
+  batch.set({ name: "ports", key: [KEY.ifname] });
   batch.chain({ name: "judge" });
   batch.chain({ name: "ways", type: "filter", hook: HOOK.prerouting, priority: -150 });
   for (const chain of ["judge", "ways"]) batch.emptyChain(chain);
+  batch.emptySet("ports");
+  // Frames to groups that bridges keep to themselves (01:80:c2:00:00:0x) come past the bridge's own table, by the port as such.
+  batch.rule("ways", load.iifname(), lookup("ports"), verdict("drop"));
   for (const family of FAMILIES) {
     batch.rule("ways", ...isFamily(family), load.source(family), lookup(`limited${family}`), verdict({ jump: "judge" }));
     const sets = [...ports.keys()].flatMap((key) => [`to${family}_${key}`, `named${family}_${key}`]);
@@ -188,7 +192,8 @@ function writeOwn(batch: NftBatch, places: readonly EgressPlace[]): void {
 function placeElements(places: readonly EgressPlace[]): Map<string, Element[]> {
   const found = new Map<string, Element[]>();
   const put = (set: string, element: Element): void => void found.set(set, [...(found.get(set) ?? []), element]);
-  for (const { addresses, near, ranges } of places) {
+  for (const { hostName, addresses, near, ranges } of places) {
+    put("ports", { key: ifname(hostName) });
     for (const { family, bytes } of addresses.flatMap(bytesOf)) {
       put(`limited${family}`, { key: bytes });
       const reach = (set: string, text: string): void => {

@@ -49,6 +49,24 @@ labSuite("ways around egress rules", import.meta.path, (ground) => {
     await ground.daemon.networks.remove("six");
   });
 
+  test("no frame of a limited container comes to the host in another's name", async () => {
+    const free = await ground.daemon.run("free7");
+    const one = await ground.daemon.run("one7", { egress: "none" });
+    // Nobody listens: of those that come the kernel counts "no port".
+    const came = async (): Promise<number> => Number(await sh("grep ^Udp: /proc/net/snmp | tail -1 | cut -d' ' -f3"));
+    const send = async ({ namespace }: LabContainer): Promise<string> =>
+      await sh(`nsenter --net=${namespace} ${process.execPath} ${join(import.meta.dir, "lab-frame.ts")} eth0 192.0.2.77 ${HOST} 9033`);
+    const before = await came();
+    await send(free);
+    await until(async () => (await came()) > before);
+    const each = (await came()) - before;
+    await send(one);
+    await send(free);
+    await until(async () => (await came()) >= before + 2 * each);
+    expect(await came()).toBe(before + 2 * each);
+    for (const container of [one, free]) await container.stop();
+  });
+
   test("neighbour discovery carries nothing out", async () => {
     await sh(
       `ip -6 addr add 2001:db8::1/64 dev out0 nodad; nsenter --net=${ground.lab.outside} ip -6 addr add 2001:db8::2/64 dev in0 nodad`,
