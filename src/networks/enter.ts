@@ -81,7 +81,6 @@ async function openPorts(context: Context, container: string, endpoints: Endpoin
   if (ports.length === 0) return;
   const rules = portRules(ports, new Map(endpoints.map((endpoint) => [endpoint.id, endpoint])), networkReach(context));
   context.open.add(container);
-  await context.keeper.hand(container);
   try {
     await context.kernel.do("changePorts", { table: context.options.table, add: rules });
   } catch (error) {
@@ -95,6 +94,8 @@ async function openPorts(context: Context, container: string, endpoints: Endpoin
       throw again;
     }
   }
+  // The keeper answers whoever reaches it: who does is settled before.
+  await context.keeper.hand(container);
 }
 
 function hostsParts(

@@ -1,6 +1,8 @@
 import { afterEach, expect, test } from "bun:test";
-import { type LabContainer, HOST, OUTSIDE, ask, sh } from "./lab.ts";
+import { type LabContainer, HOST, OUTSIDE, ask, sh, until } from "./lab.ts";
 import { labSuite } from "./lab-suite.ts";
+import { findKept } from "./port-keeper.ts";
+import { keeperSocket } from "./port-records.ts";
 
 labSuite("the host's firewall", import.meta.path, (ground) => {
   let web: LabContainer | undefined;
@@ -174,6 +176,27 @@ labSuite("the host's firewall", import.meta.path, (ground) => {
       await becomes(reached);
     },
   );
+
+  test("a port that no gate can be set before is not handed to the keeper", async () => {
+    await start("8080");
+    await becomes(reached);
+    const { daemon } = ground;
+    const thief = ground.lab.spawn(["nft", "-i"], { stdin: "pipe" });
+    const say = thief.stdin as Bun.FileSink;
+    await say.write("delete table inet lighter; add table inet lighter { flags owner; }\n");
+    await say.flush();
+    await until(async () => (await sh("nft list table inet lighter")).includes("owner"));
+    const kept = (): number[] => (findKept(keeperSocket(daemon.options.execRoot))?.records ?? []).map(({ hostPort }) => hostPort);
+    const portBindings = { "80/tcp": [{ HostPort: "8080" }], "81/tcp": [{ HostPort: "8081" }] };
+    const request = { ...daemon.request("", { containerId: web?.id ?? "" }), portBindings };
+    const apply = daemon.state.write((tx) => daemon.networks.republish(tx, request), { durable: false });
+    expect(await apply?.().then(String, () => "refused")).toBe("refused");
+    expect(kept()).toContain(8080);
+    expect(kept()).not.toContain(8081);
+    await say.end();
+    await thief.exited;
+    await becomes(reached);
+  });
 
   test("our tables come back", async () => {
     await start("8080");

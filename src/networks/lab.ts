@@ -59,7 +59,7 @@ export class Lab {
     return `/proc/${this.outsidePid}/ns/net`;
   }
 
-  spawn(command: string[], options: { detached?: boolean } = {}): Process {
+  spawn(command: string[], options: { detached?: boolean; stdin?: "pipe" } = {}): Process {
     const child = Bun.spawn(command, { stdout: "pipe", stderr: "inherit", stdin: "ignore", ...options });
     this.#children.push(child);
     return child;

@@ -2,6 +2,7 @@ import { messageOf } from "../base/errors.ts";
 import type { Tx } from "../state/state.ts";
 import { type Binding, bindingsOf } from "./bindings.ts";
 import { type Context, heldOf, networkReach, onRollback, rewriteTable } from "./context.ts";
+import type { PortRule } from "./firewall.ts";
 import type { NetworkRequest } from "./networks.ts";
 import { portKey } from "./port-records.ts";
 import { dropPort, holdPort } from "./port-sockets.ts";
@@ -79,12 +80,16 @@ async function apply(context: Context, container: string, change: { gone: PortRo
   else context.open.delete(container);
   const stay = new Set(portsOf(context.state, container).map(portKey));
   await context.keeper.take(change.gone.filter((port) => !stay.has(portKey(port))));
-  await context.keeper.hand(container);
   const remove = portRules(change.gone, endpoints, networkReach(context));
   const add = portRules(change.added, endpoints, networkReach(context));
-  if (remove.length + add.length === 0) return;
+  if (remove.length + add.length > 0) await changeTable(context, { add, remove });
+  // The keeper answers whoever reaches it: who does is settled before.
+  await context.keeper.hand(container);
+}
+
+async function changeTable(context: Context, change: { add: PortRule[]; remove: PortRule[] }): Promise<void> {
   try {
-    await context.kernel.do("changePorts", { table: context.options.table, add, remove });
+    await context.kernel.do("changePorts", { table: context.options.table, ...change });
   } catch (error) {
     // Somebody emptied or removed the table: the rows say what belongs in it.
     context.log.warn("rewriting table {table}: {error}", { table: context.options.table, error: messageOf(error) });
