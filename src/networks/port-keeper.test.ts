@@ -245,8 +245,8 @@ test("many senders to one port do not end what others say to another", async () 
   sender.send("first", asked.hostPort, "127.0.0.1");
   await until("it is heard", () => sources.length === 1);
   // Each address of ours that is asked is another conversation.
-  for (let index = 1; index < 200; index++) {
-    sender.send("x", flooded.hostPort, `127.3.0.${index}`);
+  for (let index = 1; index <= 300; index++) {
+    sender.send("x", flooded.hostPort, `127.3.${index >> 8}.${index & 255}`);
     await until("it is heard", () => heard === index);
   }
   sender.send("second", asked.hostPort, "127.0.0.1");
