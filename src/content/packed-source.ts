@@ -77,6 +77,8 @@ async function* chain(first: Uint8Array, rest: AsyncIterator<Uint8Array>): Async
 
 async function* through(source: AsyncIterable<Uint8Array>, stream: Transform): AsyncGenerator<Uint8Array> {
   const feeding = feed(source, stream);
+  // It may fail before the stream has told: that is heard below.
+  feeding.catch(() => undefined);
   try {
     for await (const chunk of stream) yield chunk as Uint8Array;
     await feeding;

@@ -39,7 +39,8 @@ export async function* throughProgram(source: AsyncIterable<Uint8Array>, program
 async function feed(source: AsyncIterable<Uint8Array>, input: Bun.FileSink): Promise<void> {
   for await (const piece of source) {
     try {
-      void input.write(piece);
+      // What it fails of, the flush does, too; unheard it would end the thread with all of its jobs.
+      Promise.resolve(input.write(piece)).catch(() => undefined);
       await input.flush();
     } catch {
       // The program wants no more: its exit code says why.

@@ -1,12 +1,14 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { gzipSync, zstdCompressSync } from "node:zlib";
 import type { Content } from "../content/content.ts";
 import { openContent } from "../content/open.ts";
 import { hostileRegistry, type HostileRegistry } from "../distribution/hostile.suite.ts";
 import { openDistribution } from "../distribution/open.ts";
-import { MEDIA } from "../oci/image.ts";
+import { digestOf } from "../oci/digest.ts";
+import { MEDIA, type Descriptor } from "../oci/image.ts";
 import { byteString, type TarEntry } from "../oci/tar-entry.ts";
 import { TAR_END, tarHeader } from "../oci/tar-write.ts";
 import { State } from "../state/state.ts";
@@ -22,6 +24,7 @@ let registry: HostileRegistry;
 
 beforeAll(async () => {
   dataRoot = mkdtempSync(join(tmpdir(), "lighter-volume-pull-"));
+  mkdirSync(join(dataRoot, "volumes"));
   state = new State(join(dataRoot, "state.db"));
   content = await openContent({ dataRoot, state, roots: [] });
   volumes = openVolumes({ state, content, distribution, dataRoot });
@@ -34,9 +37,15 @@ afterAll(async () => {
   rmSync(dataRoot, { recursive: true, force: true });
 });
 
+const NOBODY = { user: "", group: "", uid: 0, gid: 0, size: 0, mtime: 0n, major: 0, minor: 0 };
+
+async function xz(bytes: Uint8Array): Promise<Uint8Array> {
+  const child = Bun.spawn(["xz", "-c"], { stdin: bytes, stdout: "pipe" });
+  return new Response(child.stdout).bytes();
+}
+
 function entry(type: TarEntry["type"], path: string, link = ""): Uint8Array {
-  const nobody = { user: "", group: "", uid: 0, gid: 0, size: 0, mtime: 0n, major: 0, minor: 0 };
-  return tarHeader({ ...nobody, type, path: byteString(path), link: byteString(link), mode: 0o755 });
+  return tarHeader({ ...NOBODY, type, path: byteString(path), link: byteString(link), mode: 0o755 });
 }
 
 /** A volume's artifact with an archive of these members for each layer. */
@@ -92,6 +101,20 @@ describe.skipIf(process.getuid?.() !== 0)("pulling a volume from a registry that
         /leads out of the archive's root|does not exist/,
       );
     expect(existsSync(join(dataRoot, "up"))).toBe(false);
+  });
+
+  test("an archive that ends before its blob does is no way around the digest", async () => {
+    const large = tarHeader({ ...NOBODY, type: "file", path: byteString("_data/large"), link: "", mode: 0o644, size: 4 << 20 });
+    const reference = offer("swapped", [[entry("directory", "_data/"), large, new Uint8Array(4 << 20)]]);
+    const { layers } = (await (await fetch(`http://${registry.host}/v2/volumes/manifests/swapped`)).json()) as { layers: Descriptor[] };
+    const [{ digest, size } = { digest: digestOf(""), size: 0 }] = layers;
+    const other = Buffer.concat([entry("directory", "_data/"), entry("file", "_data/other"), TAR_END]);
+    for (const packed of [gzipSync(other), zstdCompressSync(other), other, await xz(other)]) {
+      const blob = Buffer.concat([packed, Buffer.alloc(size - packed.length, "x")]);
+      registry.faults.swap = new Map([[digest, registry.addBlob(blob).digest]]);
+      expect(await refusal(reference, "swapped")).toMatch(/another digest|Cannot/);
+    }
+    registry.faults = {};
   });
 
   test("labels are a map, or the clients could show no volume any more", async () => {

@@ -10,7 +10,7 @@ import { appendEvent } from "../state/events.ts";
 import { LayerProgress } from "../wire/layer-progress.ts";
 import type { ProgressSink } from "../wire/progress.ts";
 import { noVolume, readConfig, readManifest, type Description } from "./artifact.ts";
-import { blobPieces } from "./blob-pieces.ts";
+import { blobPieces, type PiecesOptions } from "./blob-pieces.ts";
 import { makeFilled, type VolumeShop } from "./drafts.ts";
 import { isEmpty } from "./populate.ts";
 import * as rows from "./rows.ts";
@@ -65,7 +65,7 @@ export async function pullVolume(context: PullContext, text: string): Promise<ro
     await mkdir(join(directory, DATA), { mode: 0o755 });
     for (const { layer, told } of steps) {
       const counted = { ...options, progress: (done: number) => told.bytes("Downloading", done, layer.size) };
-      await unpackTree({ root: directory, path: "/" }, blobPieces(layer, counted), { signal });
+      await unpackWhole(directory, layer, counted);
       told.state("Pull complete");
     }
     await refuseOthers(directory, reference);
@@ -114,6 +114,17 @@ async function find({ distribution, credentials, signal }: PullContext, referenc
     }
   }
   throw failure;
+}
+
+/** Unpacks an archive of which every byte has been seen: one that ends before its blob does would never be held against its digest. Throws `invalid`. */
+async function unpackWhole(directory: string, layer: Descriptor, options: PiecesOptions): Promise<void> {
+  let whole = false;
+  async function* pieces(): AsyncGenerator<Uint8Array> {
+    yield* blobPieces(layer, options);
+    whole = true;
+  }
+  await unpackTree({ root: directory, path: "/" }, pieces(), { signal: options.signal });
+  if (!whole) throw new LighterError("invalid", `Cannot unpack ${layer.digest}: something comes behind the end of its archive`);
 }
 
 /** What lies beside the volume's files would lie beside those of all volumes; a link in the place of their directory would be mounted wherever it leads. */
