@@ -51,7 +51,7 @@ const endpoint: EndpointRow = {
 
 test("subnets inside of others are left out, for the same ports alone", () => {
   const rules = parseEgress("10.1.0.0/16,10.0.0.0/8,10.1.2.3,10.1.2.3:22/tcp,2001:db8::/32,2001:db8::1") ?? [];
-  expect(limitedPlace(network, endpoint, rules).ranges).toEqual([
+  expect(limitedPlace(network, endpoint, rules, undefined).ranges).toEqual([
     { subnet: "10.0.0.0/8" },
     { subnet: "10.1.2.3/32", protocol: "tcp", ports: [22, 22] },
     { subnet: "2001:db8::/32" },
@@ -59,12 +59,12 @@ test("subnets inside of others are left out, for the same ports alone", () => {
 });
 
 test("names that no server is asked about: the host's, and those of --add-host", () => {
-  const place = limitedPlace(network, endpoint, parseEgress("host.docker.internal:80/tcp *.example/udp other.org") ?? []);
+  const place = limitedPlace(network, endpoint, parseEgress("host.docker.internal:80/tcp *.example/udp other.org") ?? [], "172.17.0.1");
   const web = { protocol: "tcp" as const, ports: [80, 80] as [number, number] };
   expect(place.ranges).toEqual([
     { ...web, subnet: "172.20.0.1/32" },
     { protocol: "udp", subnet: "10.9.8.7/32" },
-    { protocol: "udp", subnet: "172.20.0.1/32" },
+    { protocol: "udp", subnet: "172.17.0.1/32" },
     { ...web, subnet: "fd00::1/128" },
     { protocol: "udp", subnet: "fd00:9::9/128" },
   ]);

@@ -27,8 +27,13 @@ export function isLimited(reader: Reader, endpoints: readonly EndpointRow[]): bo
   });
 }
 
-/** An endpoint with its rules, as tables and names see it. */
-export function limitedPlace(network: NetworkRow, endpoint: EndpointRow, rules: readonly EgressRule[]): LimitedPlace {
+/** An endpoint with its rules, as tables and names see it; `hostGateway` is what the word `host-gateway` of `--add-host` means. */
+export function limitedPlace(
+  network: NetworkRow,
+  endpoint: EndpointRow,
+  rules: readonly EgressRule[],
+  hostGateway: string | undefined,
+): LimitedPlace {
   const names = rules.flatMap((rule) => (rule.name === undefined ? [] : [rule]));
   const subnets = rules.flatMap((rule) => (rule.subnet === undefined ? [] : [rule]));
   return {
@@ -36,7 +41,7 @@ export function limitedPlace(network: NetworkRow, endpoint: EndpointRow, rules: 
     hostName: endpoint.hostName,
     addresses: [endpoint.address4, endpoint.address6].filter((address) => address !== undefined),
     near: network.config.ipam.config.map(({ subnet }) => subnet),
-    ranges: withoutDouble([...subnets, ...names.flatMap((rule) => fixedRanges(network, endpoint, rule))]),
+    ranges: withoutDouble([...subnets, ...names.flatMap((rule) => fixedRanges(network, endpoint, rule, hostGateway))]),
     named: names.map(portsOf),
     names,
   };
@@ -51,11 +56,12 @@ function fixedRanges(
   network: NetworkRow,
   { config }: EndpointRow,
   { name, ...ports }: EgressPorts & { name: string },
+  hostGateway: string | undefined,
 ): (EgressPorts & { subnet: string })[] {
   const host = HOST_NAMES.includes(name) ? [gatewayOf(network, 4), gatewayOf(network, 6)] : [];
   const given = (config.extraHosts ?? []).flatMap((entry) => {
     const [, known = "", address = ""] = /^([^:=]+)[:=]\[?([^\]]*)\]?$/.exec(entry) ?? [];
-    return namesMatch(name, known.toLowerCase()) ? [address === "host-gateway" ? gatewayOf(network, 4) : address] : [];
+    return namesMatch(name, known.toLowerCase()) ? [address === "host-gateway" ? hostGateway : address] : [];
   });
   return [...host, ...given].flatMap((address) => {
     const parsed = parseAddress(address ?? "");

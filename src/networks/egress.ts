@@ -8,6 +8,7 @@ import { namesMatch, portsKey } from "./egress-rules.ts";
 import type { EgressAddress, EgressPlace } from "./egress-table.ts";
 import { egressOf, limitedPlace } from "./egress-places.ts";
 import type { EgressState, LimitedPlace } from "./egress-state.ts";
+import { gatewayOf } from "./gateways.ts";
 import { refusedTeller } from "./egress-events.ts";
 import { type EndpointRow, allEndpoints, networkById } from "./rows.ts";
 
@@ -148,13 +149,19 @@ function collect(context: Context): void {
   egress.places = new Map();
   egress.open = new Set();
   const free = new Set<string>();
+  const bridge = networkById(state, context.bridgeId);
+  const hostGateway = bridge === undefined ? undefined : gatewayOf(bridge, 4);
   for (const endpoint of allEndpoints(state)) {
     if (endpoint.config.state !== "active" || egress.left.has(endpoint.container)) continue;
     const network = networkById(state, endpoint.network);
     if (network?.bridge === undefined) continue;
     const rules = egressOf(network, endpoint);
     if (rules === undefined) free.add(endpoint.container);
-    else egress.places.set(endpoint.container, [...(egress.places.get(endpoint.container) ?? []), limitedPlace(network, endpoint, rules)]);
+    else
+      egress.places.set(endpoint.container, [
+        ...(egress.places.get(endpoint.container) ?? []),
+        limitedPlace(network, endpoint, rules, hostGateway),
+      ]);
   }
   for (const container of free) if (egress.places.has(container)) egress.open.add(container);
   const owners = new Map([...egress.places.values()].flat().flatMap((place) => place.addresses.map((one) => [one, place] as const)));
