@@ -14,5 +14,11 @@ export async function makeBridge(context: Context, network: NetworkRow): Promise
   });
   // Neighbours are asked for from a link-local address when the packet is somebody else's (RFC 4861, 7.2.2).
   if (network.config.enableIPv6) addresses.push("fe80::1/64");
-  return context.kernel.do("bridge", { name: network.bridge ?? "", mtu: mtuOf(context, network), addresses });
+  const made = await context.kernel.do("bridge", { name: network.bridge ?? "", mtu: mtuOf(context, network), addresses });
+  if (made.outsiders.length > 0)
+    context.log.warn("bridge {bridge} carries {links}, too: all that comes from it, containers included, is from outside to the firewall", {
+      bridge: network.bridge,
+      links: made.outsiders.join(", "),
+    });
+  return made;
 }

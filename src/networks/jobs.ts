@@ -72,8 +72,8 @@ export interface ForeignDrop {
 /** What the network Worker does, by name: its argument and its answer. Everything that may wait for the kernel's network locks is here. */
 export interface Jobs {
   survey: [undefined, Survey];
-  /** Makes a bridge, or brings the one of that name into the shape asked for; answers whether it was there. */
-  bridge: [BridgeSpec, { adopted: boolean }];
+  /** Makes a bridge, or brings the one of that name into the shape asked for; answers whether it was there, and who else is on it. */
+  bridge: [BridgeSpec, { adopted: boolean; outsiders: string[] }];
   deleteLinks: [string[], void];
   makeLink: [LinkSpec, void];
   /** Puts links back on their bridge. */

@@ -34,6 +34,9 @@ import type { BridgeSpec, LinkSpec, Survey, Wire, WireParent } from "./jobs.ts";
 const DOOMED = 0x6c676874;
 const O_WRONLY_CLOEXEC = 0o2000001;
 const LOOPBACK = 1;
+const NO_GROUP = 0;
+/** Names of the host's ends of containers' wires. */
+const OUR_LINK = /^lv[0-9a-f]{12}$/;
 
 const NO_IPV6 = cstr("/proc/sys/net/ipv6/conf/default/disable_ipv6");
 const BRIDGE_FILTER = cstr("/proc/sys/net/bridge/bridge-nf-call-iptables");
@@ -56,8 +59,11 @@ export function survey(route: Netlink): Survey {
   };
 }
 
-/** Makes a bridge or brings one into shape. Throws EEXIST when the name belongs to a link of another kind. */
-export function ensureBridge(route: Netlink, spec: BridgeSpec): { adopted: boolean } {
+/**
+ * Makes a bridge or brings one into shape; `outsiders` are ports of somebody's own bridge that lead elsewhere than into containers: then what comes from it is from
+ * outside. Throws EEXIST when the name belongs to a link of another kind.
+ */
+export function ensureBridge(route: Netlink, spec: BridgeSpec): { adopted: boolean; outsiders: string[] } {
   const found = findLink(route, spec.name);
   if (found !== undefined && found.kind !== "bridge")
     throw Object.assign(new Error(`Cannot make bridge "${spec.name}": a link of that name and of kind "${found.kind}" exists`), {
@@ -73,17 +79,21 @@ export function ensureBridge(route: Netlink, spec: BridgeSpec): { adopted: boole
   const stale = addresses(route).filter(
     (one) => one.link === bridge.index && !isLinkLocal(one) && !wanted.some((other) => same(one, other)),
   );
+  const isOurs = found === undefined || Buffer.compare(found.address, bridgeMac(spec.name)) === 0;
+  const outsiders = isOurs
+    ? []
+    : links(route).flatMap(({ name, master }) => (master === bridge.index && !OUR_LINK.test(name) ? [name] : []));
   const messages: NetlinkMessage[] = [
     ...stale.map((one) => deleteAddress(bridge.index, one)),
     ...wanted.map((one) => addAddress(bridge.index, one)),
     linkUp(bridge.index),
-    setGroup(spec.name, BRIDGE_GROUP),
+    setGroup(spec.name, outsiders.length === 0 ? BRIDGE_GROUP : NO_GROUP),
   ];
   if (bridge.mtu !== spec.mtu) messages.unshift(setMtu(spec.name, spec.mtu));
   route.request(messages, `configure bridge "${spec.name}"`);
   // Where the host refuses, the keeper of ports carries what comes to 127.0.0.1, see firewall.ts.
   setInside(cstr(`/proc/sys/net/ipv4/conf/${spec.name}/route_localnet`), ONE);
-  return { adopted: found !== undefined };
+  return { adopted: found !== undefined, outsiders };
 }
 
 /** A MAC of the bridge's own that stays the same when it is made again; else it would follow its ports. */
