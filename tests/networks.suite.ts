@@ -120,7 +120,7 @@ test("containers of the bridge reach each other and have addresses of one subnet
 });
 
 test("what leaves the bridge carries the machine's address", async () => {
-  const outside = Bun.spawn(["unshare", "--net", "sleep", "60"]);
+  const outside = Bun.spawn(["unshare", "--net", "sleep", "600"]);
   await until(
     "the other network is there",
     async () => (await readlink(`/proc/${outside.pid}/ns/net`)) !== (await readlink("/proc/self/ns/net")),
@@ -136,7 +136,7 @@ test("what leaves the bridge carries the machine's address", async () => {
     "Bun.serve({ hostname: '203.0.113.2', port: 8080, fetch: (request, server) => new Response(server.requestIP(request).address + '\\n') })";
   const far = Bun.spawn([...enter, process.execPath, "-e", script]);
   await until("the far server answers", async () => (await (await fetch("http://203.0.113.2:8080/")).text()) === "203.0.113.1\n");
-  const request = "printf 'GET / HTTP/1.0\\r\\n\\r\\n' | nc -w 5 203.0.113.2 8080 | tail -n 1";
+  const request = "printf 'GET / HTTP/1.0\\r\\n\\r\\n' | nc -w 30 203.0.113.2 8080 | tail -n 1";
   const { stdout, stderr } = await ground.lighter.run(["run", "--rm", "busybox", "sh", "-c", request]);
   expect(stdout + stderr).toBe("203.0.113.1\n");
   far.kill();
