@@ -247,7 +247,7 @@ test("many senders to one port do not end what others say to another", async () 
   // Each address of ours that is asked is another conversation.
   for (let index = 1; index <= 300; index++) {
     sender.send("x", flooded.hostPort, `127.3.${index >> 8}.${index & 255}`);
-    await until("it is heard", () => heard === index);
+    if (index % 10 === 0) await until("they are heard", () => heard === index);
   }
   sender.send("second", asked.hostPort, "127.0.0.1");
   await until("it is heard again", () => sources.length === 2);
