@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import { CODE, TYPE, answerTo, encodeName, parseQuestion } from "./dns-message.ts";
-import { answers } from "./forward-dns.ts";
+import { answers, forwardUdp } from "./forward-dns.ts";
 
 function queryFor(name: string, number: number): Uint8Array {
   const head = Uint8Array.of(number >> 8, number & 255, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0);
@@ -23,4 +23,9 @@ test("a refusal may leave the question out, an answer may not", () => {
   const asked = queryFor("a.example", 1);
   expect(answers(answerTo(asked, undefined, CODE.malformed), asked)).toBe(true);
   expect(answers(answerTo(asked, undefined, CODE.ok), asked)).toBe(false);
+});
+
+test("a server that there is no way to is one that does not answer", async () => {
+  // An address of a link that is not named.
+  expect(await forwardUdp(queryFor("a.example", 1), ["fe80::1"])).toBeUndefined();
 });

@@ -63,9 +63,11 @@ function askUdp(query: Uint8Array, server: string, signal: AbortSignal): Promise
   socket.on("message", (answer) => {
     if (answers(answer, asked)) resolve(withNumber(answer, query));
   });
-  socket.connect(PORT, server, () => {
+  // Told by an event, not by a callback: that one is called where there is no way to the server, too, and sending then throws.
+  socket.on("connect", () => {
     if (!signal.aborted) socket.send(asked, () => {});
   });
+  socket.connect(PORT, server);
   signal.addEventListener("abort", () => resolve(undefined));
   return promise.finally(() => socket.close());
 }
