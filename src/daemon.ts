@@ -22,11 +22,14 @@ import { applyRegistryKey } from "./engine/registry-keys.ts";
 import { lockFile } from "./linux/flock.ts";
 import { ensureMemory, leaveMemory } from "./linux/memory-directory.ts";
 import { tellServiceManager } from "./linux/service-manager.ts";
+import { releaseStartPages } from "./linux/start-pages.ts";
 import { parseReach } from "./networks/reach.ts";
 import { openLog, parseLevel } from "./log-output.ts";
 import { parsePoolFlag } from "./networks/pools.ts";
 import { logRejections } from "./rejections.ts";
 
+/** So long after its start the daemon has done what it does only once, in milliseconds. */
+const SETTLED = 3000;
 const DEFAULT_CONFIG_FILE = "/etc/lighter/daemon.json";
 
 /** A daemon's whole set-up. */
@@ -83,7 +86,9 @@ async function serve(config: DaemonConfig, argv: string[]): Promise<number> {
   if (config.pidfile !== undefined) writeFileSync(config.pidfile, `${process.pid}\n`);
   tellManager("READY=1");
   log.info("ready on {hosts}", { hosts: config.hosts.join(" "), dataRoot: config.engine.dataRoot });
+  const settled = setTimeout(releaseStartPages, SETTLED).unref();
   const signal = await stopped;
+  clearTimeout(settled);
   tellManager("STOPPING=1");
   log.info("{signal}: closing, containers run on", { signal });
   if (config.pidfile !== undefined) rmSync(config.pidfile, { force: true });

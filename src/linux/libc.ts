@@ -67,6 +67,7 @@ const SYMBOLS = {
 
   mount: { args: ["ptr", "ptr", "ptr", ULONG, "ptr"], returns: "i32" },
   umount2: { args: ["ptr", "i32"], returns: "i32" },
+  madvise: { args: [ULONG, ULONG, "i32"], returns: "i32" },
   setns: { args: ["i32", "i32"], returns: "i32" },
   unshare: { args: ["i32"], returns: "i32" },
   fchdir: { args: ["i32"], returns: "i32" },
