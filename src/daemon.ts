@@ -18,6 +18,7 @@ import {
 import { applyContainerKey, applyDefaultUlimit, completeDefaults } from "./engine/container-keys.ts";
 import type { Engine } from "./engine/engine.ts";
 import { openEngine } from "./engine/open.ts";
+import { applyNetworkKey, NETWORK_KEYS } from "./engine/network-keys.ts";
 import { applyRegistryKey } from "./engine/registry-keys.ts";
 import { lockFile } from "./linux/flock.ts";
 import { ensureMemory, leaveMemory } from "./linux/memory-directory.ts";
@@ -161,6 +162,7 @@ function givenConfig(flags: Flags, file: FileConfig): Partial<EngineConfig> {
   if (flags.bip !== undefined) given.bip = flags.bip;
   if (flags["default-address-pool"] !== undefined) given.addressPools = flags["default-address-pool"].map(parsePoolFlag);
   if (flags["published-ports"] !== undefined) given.publishedPorts = parseReach(flags["published-ports"], "--published-ports");
+  applyNetworkFlags(given, flags);
   if (flags["default-runtime"] !== undefined) given.defaultRuntime = flags["default-runtime"];
   if (flags["own-cgroup"] !== undefined) given.ownCgroup = flags["own-cgroup"];
   if (flags.experimental !== undefined) given.experimental = flags.experimental;
@@ -177,6 +179,18 @@ function givenConfig(flags: Flags, file: FileConfig): Partial<EngineConfig> {
     given.runtimes = { ...given.runtimes, [name]: { path } };
   }
   return given;
+}
+
+/** Flags about networks in general; each is a key of daemon.json, too, but for the names of lists. */
+function applyNetworkFlags(given: Partial<EngineConfig>, flags: Flags): void {
+  const defaults = { ...given.networkDefaults };
+  const values: Record<string, unknown> = {
+    ...flags,
+    "dns-opts": flags["dns-opt"],
+    ...(flags.mtu !== undefined && { mtu: Number(flags.mtu) }),
+  };
+  for (const key of NETWORK_KEYS) if (values[key] !== undefined) applyNetworkKey(defaults, key, values[key]);
+  given.networkDefaults = defaults;
 }
 
 /** Flags about registries; each is a key of daemon.json, too. */
@@ -219,6 +233,18 @@ function parseFlags(argv: string[]) {
         bip: text,
         "default-address-pool": texts,
         "published-ports": text,
+        dns: texts,
+        "dns-search": texts,
+        "dns-opt": texts,
+        mtu: text,
+        icc: flag,
+        ip: text,
+        "ip-masq": flag,
+        "ip-forward": flag,
+        "fixed-cidr": text,
+        iptables: flag,
+        ip6tables: flag,
+        "userland-proxy": flag,
         "exec-opt": texts,
         "log-driver": text,
         "log-opt": texts,
@@ -285,11 +311,16 @@ function goBoolean(argument: string): string {
   return argument
     .replace(/^--no-new-privileges(?==|$)/, `--${FIXED_PRIVILEGES}`)
     .replace(/^--no-proxy(?==|$)/, `--${BYPASS}`)
-    .replace(
-      /^--(tls|tlsverify|debug|init|experimental|live-restore|fixed-privileges)=(true|1|false|0)$/,
-      (_, name: string, value: string) => (value === "true" || value === "1" ? `--${name}` : `--no-${name}`),
+    .replace(/^--([a-z0-9-]+)=(true|1|false|0)$/, (whole, name: string, value: string) =>
+      BOOLEANS.has(name) ? (value === "true" || value === "1" ? `--${name}` : `--no-${name}`) : whole,
     );
 }
+
+/** Flags that may be said to be false. */
+const BOOLEANS: ReadonlySet<string> = new Set([
+  ...["tls", "tlsverify", "debug", "init", "experimental", "live-restore", FIXED_PRIVILEGES],
+  ...["icc", "ip-masq", "ip-forward", "iptables", "ip6tables", "userland-proxy"],
+]);
 
 function tlsOf(flags: Flags): DaemonConfig["tls"] {
   if (!flags.tls && !flags.tlsverify) return undefined;

@@ -6,12 +6,14 @@ import { parseBytes } from "../base/units.ts";
 import type { ContainerDefaults } from "../containers/container-defaults.ts";
 import { type AddressPool, parsePools } from "../networks/pools.ts";
 import { type Reach } from "../networks/firewall.ts";
+import type { NetworkDefaults } from "../networks/networks.ts";
 import { DEFAULT_REACH, parseReach } from "../networks/reach.ts";
 import { DEFAULT_ADDRESS_POOLS } from "../networks/subnets.ts";
 import { parseAutomaticGc, type AutomaticGc } from "../images/gc-policy.ts";
 import { parseRegistryConfig, type RegistryConfig as ServedRegistry } from "../registry/config.ts";
 import { applyContainerKey, completeDefaults, isContainerKey } from "./container-keys.ts";
 import { NO_GC } from "./gc.ts";
+import { applyNetworkKey, isNetworkKey } from "./network-keys.ts";
 import { applyRegistryKey, isRegistryKey, REGISTRY_DEFAULTS, type RegistryConfig } from "./registry-keys.ts";
 
 export const DEFAULT_DATA_ROOT = "/var/lib/lighter";
@@ -24,6 +26,7 @@ export interface EngineConfig extends RegistryConfig {
   bridgeName: string;
   bip: string | undefined;
   addressPools: readonly AddressPool[];
+  networkDefaults: NetworkDefaults;
   /** Who reaches published ports from outside of the host where a network says nothing of it. */
   publishedPorts: Reach;
   /** nftables table and parent cgroup: `lighter` for the default data root, else with a suffix, so that daemons do not meet. */
@@ -85,6 +88,7 @@ export function completeConfig(given: Partial<EngineConfig>): EngineConfig {
     execRoot: DEFAULT_EXEC_ROOT,
     bip: undefined,
     addressPools: DEFAULT_ADDRESS_POOLS,
+    networkDefaults: {},
     publishedPorts: DEFAULT_REACH,
     scope,
     cgroupParent: `/${scope}`,
@@ -211,6 +215,7 @@ function fromJson(json: Record<string, unknown>, path: string): FileConfig {
       if (!(size >= 0)) throw wrong(key, 'a size ("20g"), or 0 for none');
       engine.maxLayerSize = size === 0 ? Number.MAX_SAFE_INTEGER : size;
     },
+    "storage-driver": (value, key) => checkStorageDriver(text(key, value)),
     experimental: (value) => (engine.experimental = value === true),
     init: (value) => (engine.init = value === true),
     hosts: (value, key) => (file.hosts = texts(key, value)),
@@ -231,11 +236,24 @@ function fromJson(json: Record<string, unknown>, path: string): FileConfig {
       applyRegistryKey(engine, key, value);
       continue;
     }
+    if (isNetworkKey(key)) {
+      applyNetworkKey((engine.networkDefaults ??= {}), key, value);
+      continue;
+    }
     const apply = keys[key];
     if (apply === undefined) throw new LighterError("invalid", `Cannot use the configuration file "${path}": unknown key "${key}"`);
     apply(value, key);
   }
   return file;
+}
+
+/** There is one, whose name in Docker depends on its version. */
+function checkStorageDriver(name: string): void {
+  if (["", "overlay2", "overlayfs"].includes(name)) return;
+  throw new LighterError(
+    "unsupported",
+    `Cannot use "storage-driver": "${name}": layers are mounted by overlayfs, or copied where that cannot be`,
+  );
 }
 
 /** Labels of a daemon: `key=value`, each key with one value. Throws `invalid` in Docker's words. */

@@ -197,6 +197,7 @@ function networkOptions(config: EngineConfig): NetworksOptions {
     addressPools: config.addressPools,
     reach: config.publishedPorts,
     bip: config.bip,
+    defaults: config.networkDefaults,
     poolSize: config.networkPool,
   };
 }

@@ -4,7 +4,7 @@ import { type Context, heldOf, networkReach, rewriteTable, wireOf } from "./cont
 import { beginLimits } from "./egress.ts";
 import { isLimited } from "./egress-places.ts";
 import { gatewayOf } from "./gateways.ts";
-import { hostHosts, hostHostsFile, hostResolvConf, hostsFile, resolvConfFile } from "./files.ts";
+import { hostHosts, hostHostsFile, hostResolvConf, hostsFile, resolvConfFile, withNameDefaults } from "./files.ts";
 import { HOST_NAMES } from "./names.ts";
 import type { NetworkRequest, Sandbox } from "./networks.ts";
 import { hasInterface, patientSandbox } from "./parent.ts";
@@ -24,7 +24,7 @@ export async function enter(context: Context, request: NetworkRequest): Promise<
   const endpoints = endpointsOf(context.state, request.containerId).filter(({ config }) => config.state === "active");
   if (plan.kind === "host") {
     const hosts = hostHostsFile(hostHosts(), request.extraHosts);
-    return { namespace: undefined, hosts, resolvConf: resolvConf(request, endpoints, true), entered: () => {} };
+    return { namespace: undefined, hosts, resolvConf: resolvConf(context, request, endpoints, { hostNetwork: true }), entered: () => {} };
   }
   const limited = isLimited(context.state, endpoints);
   const fd = await namespaceFor(context, request.containerId, endpoints);
@@ -45,7 +45,7 @@ export async function enter(context: Context, request: NetworkRequest): Promise<
       ...hostsParts(context, request, endpoints),
       hostNames: resolved && !limited ? [] : hostNames(context, request, endpoints),
     }),
-    resolvConf: resolvConf(request, endpoints, false, resolved),
+    resolvConf: resolvConf(context, request, endpoints, { hostNetwork: false, resolved }),
     entered: () => closeNamespace(context, request.containerId),
   };
 }
@@ -122,7 +122,13 @@ function hostNames(context: Context, { extraHosts }: NetworkRequest, endpoints: 
   return HOST_NAMES.filter((name) => !extraHosts.some((entry) => entry.startsWith(`${name}:`) || entry.startsWith(`${name}=`)));
 }
 
-function resolvConf(request: NetworkRequest, endpoints: EndpointRow[], hostNetwork: boolean, resolved = false): string {
+function resolvConf(
+  context: Context,
+  request: NetworkRequest,
+  endpoints: EndpointRow[],
+  how: { hostNetwork: boolean; resolved?: boolean },
+): string {
+  const host = withNameDefaults(hostResolvConf(), context.options.defaults ?? {});
   const ipv6 = endpoints.some(({ address6 }) => address6 !== undefined);
-  return resolvConfFile({ ...request, host: hostResolvConf(), ipv6, hostNetwork, resolver: resolved ? RESOLVER : undefined });
+  return resolvConfFile({ ...request, host, ipv6, hostNetwork: how.hostNetwork, resolver: how.resolved === true ? RESOLVER : undefined });
 }

@@ -1,5 +1,14 @@
 import { expect, test } from "bun:test";
-import { changedHosts, hostHostsFile, hostsFile, isUntouched, parseResolvConf, resolvConfFile, withResolver } from "./files.ts";
+import {
+  changedHosts,
+  hostHostsFile,
+  hostsFile,
+  isUntouched,
+  parseResolvConf,
+  resolvConfFile,
+  withNameDefaults,
+  withResolver,
+} from "./files.ts";
 
 const resolv = { host: "", dns: [], dnsSearch: [], dnsOptions: [], ipv6: false, hostNetwork: false };
 const lines = (text: string): string[] => text.split("\n").filter((line) => line !== "" && !line.startsWith("#"));
@@ -75,4 +84,11 @@ test("a resolv.conf of ours is known from one that somebody wrote to", () => {
   const resolved = withResolver(text, "127.0.0.11");
   expect(isUntouched(resolved)).toBe(true);
   expect(parseResolvConf(resolved)).toEqual({ servers: ["127.0.0.11"], search: ["a", "b"], options: ["timeout:1", "ndots:0"] });
+});
+
+test("a daemon's own name settings stand in the place of the host's", () => {
+  const host = "nameserver 10.0.0.2\nsearch a b\noptions ndots:2\n";
+  expect(withNameDefaults(host, {})).toBe(host);
+  expect(withNameDefaults(host, { dns: ["9.9.9.9"] })).toBe("nameserver 9.9.9.9\nsearch a b\noptions ndots:2\n");
+  expect(withNameDefaults(host, { dnsSearch: ["c"], dnsOptions: [] })).toBe("nameserver 10.0.0.2\nsearch c\n");
 });

@@ -163,6 +163,26 @@ export function hostResolvConf(): string {
   return upstream === "" ? usual : upstream;
 }
 
+/** A resolv.conf with a daemon's own settings in the place of the host's. */
+export function withNameDefaults(text: string, { dns, dnsSearch, dnsOptions }: NameDefaults): string {
+  if (dns === undefined && dnsSearch === undefined && dnsOptions === undefined) return text;
+  const host = parseResolvConf(text);
+  const search = dnsSearch ?? host.search;
+  const options = dnsOptions ?? host.options;
+  return [
+    ...(dns ?? host.servers).map((server) => `nameserver ${server}\n`),
+    ...(search.length > 0 ? [`search ${search.join(" ")}\n`] : []),
+    ...(options.length > 0 ? [`options ${options.join(" ")}\n`] : []),
+  ].join("");
+}
+
+/** What a daemon's configuration says of names. */
+export interface NameDefaults {
+  dns?: string[];
+  dnsSearch?: string[];
+  dnsOptions?: string[];
+}
+
 /** The host's hosts file; empty when there is none. */
 export function hostHosts(): string {
   return readSmall("/etc/hosts");

@@ -5,8 +5,9 @@ import { effectsOf, forgetEffect, recordEffect } from "./effects.ts";
 
 const SYSCTL = "/proc/sys/";
 
-/** Lets the host forward packets of a family; what it was before is recorded, so that it can be put back. */
+/** Lets the host forward packets of a family, unless the configuration says not to (`ip-forward`); what it was before is recorded, so that it can be put back. */
 export function enableForwarding(context: Context, family: 4 | 6): void {
+  if (context.options.defaults?.forward === false) return;
   const key = family === 4 ? "net/ipv4/ip_forward" : "net/ipv6/conf/all/forwarding";
   try {
     if (readFileSync(SYSCTL + key, "utf8").trim() !== "0") return;

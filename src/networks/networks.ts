@@ -140,6 +140,26 @@ export interface NetworkCreateOptions {
   configFrom?: string;
 }
 
+/** What a daemon's configuration says of the default bridge and of names, where it is not as Docker has it; names are those of NETWORK_KEYS. */
+export interface NetworkDefaults {
+  /** Name servers of containers that name none, in the place of the host's; likewise the two after it. */
+  dns?: string[];
+  dnsSearch?: string[];
+  dnsOptions?: string[];
+  /** Bytes, of the default bridge; 0 or undefined for that of the way out. */
+  mtu?: number;
+  /** Whether containers of the default bridge may talk to each other. */
+  icc?: boolean;
+  /** Whether they get the host's address on their way out. */
+  masquerade?: boolean;
+  /** Whether the host is made to forward packets. */
+  forward?: boolean;
+  /** Where ports of the default bridge are published that name no address. */
+  hostAddress?: string;
+  /** Part of the default bridge's subnet that containers get addresses of; all of it where there is no `bip`. */
+  fixedCidr?: string;
+}
+
 /** Configuration of {@link Networks}. */
 export interface NetworksOptions {
   dataRoot: string;
@@ -152,6 +172,7 @@ export interface NetworksOptions {
   addressPools: readonly AddressPool[];
   /** Fixed address of the default bridge (`--bip`), in CIDR form. */
   bip: string | undefined;
+  defaults?: NetworkDefaults;
   /** How many namespaces of the default bridge are kept ready. */
   poolSize: number;
   /** Who reaches published ports from outside of the host where nothing else is said: `firewall` if undefined. */

@@ -2,7 +2,7 @@ import { messageOf } from "../base/errors.ts";
 import type { Context } from "./context.ts";
 import { learn, mayAsk } from "./egress.ts";
 import { isLimited } from "./egress-places.ts";
-import { hostResolvConf, parseResolvConf } from "./files.ts";
+import { hostResolvConf, parseResolvConf, withNameDefaults } from "./files.ts";
 import { hasNames } from "./names.ts";
 import { startResolver } from "./resolver.ts";
 import { type EndpointRow, endpointsOf, networkById } from "./rows.ts";
@@ -36,7 +36,7 @@ function serversOf(context: Context, container: string): string[] {
   const places = endpointsOf(context.state, container).filter(({ config }) => config.state === "active");
   if (!places.some(({ network }) => networkById(context.state, network)?.config.internal === false)) return [];
   const asked = [...new Set(places.flatMap(({ config }) => config.dns ?? []))];
-  return asked.length > 0 ? asked : parseResolvConf(hostResolvConf()).servers;
+  return asked.length > 0 ? asked : parseResolvConf(withNameDefaults(hostResolvConf(), context.options.defaults ?? {})).servers;
 }
 
 /** Ends a container's resolver, if it has one. */

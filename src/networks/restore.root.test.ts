@@ -141,6 +141,39 @@ labSuite("what a daemon leaves behind", import.meta.path, (ground) => {
     await ground.daemon.networks.remove("extra");
   });
 
+  test("the default bridge is as the configuration says", async () => {
+    const { dataRoot } = ground.daemon.options;
+    await ground.daemon.close();
+    const defaults = {
+      mtu: 1400,
+      icc: false,
+      masquerade: false,
+      hostAddress: "127.0.0.1",
+      fixedCidr: "10.77.1.0/24",
+      dns: ["192.0.2.53"],
+      dnsSearch: ["lab.example"],
+    };
+    ground.daemon = await LabDaemon.open(ground.lab, { dataRoot, bip: "10.77.0.1/16", defaults });
+    await ground.daemon.networks.restore([]);
+    const { IPAM, Options } = ground.daemon.networks.inspect("bridge");
+    expect(IPAM?.Config).toEqual([{ Subnet: "10.77.0.0/16", IPRange: "10.77.1.0/24", Gateway: "10.77.0.1" }]);
+    expect(Options).toMatchObject({
+      "com.docker.network.bridge.enable_icc": "false",
+      "com.docker.network.bridge.enable_ip_masquerade": "false",
+      "com.docker.network.bridge.host_binding_ipv4": "127.0.0.1",
+      "com.docker.network.driver.mtu": "1400",
+    });
+    const one = await ground.daemon.run("one", { portBindings: { "80/tcp": [{ HostPort: "8300" }] } });
+    expect(await sh(`nsenter --net=${one.namespace} ip -o addr show eth0`)).toMatch(/inet 10\.77\.1\.\d+\/16/);
+    expect(await sh(`nsenter --net=${one.namespace} ip -o link show eth0`)).toContain("1400");
+    const ports = ground.daemon.state.all<{ host_address: string }>("SELECT host_address FROM ports WHERE container = ?", one.id);
+    expect(ports).toEqual([{ host_address: "127.0.0.1" }]);
+    process.kill(one.pid, "SIGKILL");
+    await ground.daemon.close();
+    ground.daemon = await LabDaemon.open(ground.lab, { dataRoot });
+    await ground.daemon.networks.restore([]);
+  });
+
   test("two daemons side by side", async () => {
     const other = await LabDaemon.open(ground.lab, { bridgeName: "lighter1", table: "lighter_1" });
     await other.networks.restore([]);

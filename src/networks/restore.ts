@@ -87,16 +87,17 @@ function emptyConfig(options: Record<string, string>): NetworkConfig {
 /** The default bridge keeps its subnet while nothing else of the host overlaps it, or while containers run in it. */
 function ensureDefaultBridge(context: Context, tx: Tx, survey: Survey): void {
   const { options } = context;
+  const { defaults = {} } = options;
   const found = networkByName(tx, "bridge");
   const inUse = found !== undefined && allEndpoints(tx).some(({ network, config }) => network === found.id && config.state === "active");
   const bridge = inUse ? (found.bridge ?? options.bridgeName) : options.bridgeName;
   const config = emptyConfig({
     [OPTION.defaultBridge]: "true",
-    [OPTION.icc]: "true",
-    [OPTION.masquerade]: "true",
-    [OPTION.hostBinding]: "0.0.0.0",
+    [OPTION.icc]: String(defaults.icc ?? true),
+    [OPTION.masquerade]: String(defaults.masquerade ?? true),
+    [OPTION.hostBinding]: defaults.hostAddress ?? "0.0.0.0",
     [OPTION.name]: bridge,
-    [OPTION.mtu]: String(context.mtu),
+    [OPTION.mtu]: String(defaults.mtu || context.mtu),
   });
   config.ipam.config = [
     inUse ? (found.config.ipam.config[0] ?? bridgeSubnet(context, tx, survey)) : bridgeSubnet(context, tx, survey, found),
@@ -107,11 +108,23 @@ function ensureDefaultBridge(context: Context, tx: Tx, survey: Survey): void {
   updateNetwork(tx, { ...found, bridge, config: { ...config, labels: found.config.labels } });
 }
 
-function bridgeSubnet(context: Context, tx: Tx, survey: Survey, found?: NetworkRow): { subnet: string; gateway: string } {
-  if (context.options.bip !== undefined) {
-    const { address, subnet } = parseInterface(context.options.bip);
+function bridgeSubnet(context: Context, tx: Tx, survey: Survey, found?: NetworkRow): NetworkConfig["ipam"]["config"][number] {
+  const { bip, defaults } = context.options;
+  const range = defaults?.fixedCidr === undefined ? undefined : parseSubnet(defaults.fixedCidr);
+  if (bip !== undefined) {
+    const { address, subnet } = parseInterface(bip);
     checkBip(tx, subnet);
-    return { subnet: formatSubnet(subnet), gateway: formatAddress(address) };
+    if (range !== undefined && (range.length < subnet.length || !overlaps(range, subnet)))
+      throw new LighterError(
+        "invalid",
+        `Cannot use fixed-cidr ${formatSubnet(range)}: it is no part of the default bridge's ${formatSubnet(subnet)}`,
+      );
+    return { subnet: formatSubnet(subnet), gateway: formatAddress(address), ...(range && { ipRange: formatSubnet(range) }) };
+  }
+  if (range !== undefined) {
+    checkBip(tx, range);
+    const gateway = formatAddress({ family: range.family, value: range.base + 1n });
+    return { subnet: formatSubnet(range), gateway, ipRange: formatSubnet(range) };
   }
   const others = allNetworks(tx).filter(({ name }) => name !== "bridge");
   const taken = takenSubnets(survey, others, [context.options.bridgeName, found?.bridge ?? ""]);

@@ -1,0 +1,81 @@
+import { isIP } from "node:net";
+import { LighterError, messageOf } from "../base/errors.ts";
+import { parseSubnet } from "../networks/addresses.ts";
+import type { NetworkDefaults } from "../networks/networks.ts";
+
+type Apply = (given: NetworkDefaults, value: unknown, key: string) => void;
+
+/** Keys of a user's daemon.json about the default bridge and about names, which `lighter daemon` takes as flags, too. */
+const APPLY: Record<string, Apply> = {
+  dns: (given, value, key) => (given.dns = texts(key, value).map((address) => checkedAddress(key, address))),
+  "dns-search": (given, value, key) => (given.dnsSearch = texts(key, value)),
+  "dns-opts": (given, value, key) => (given.dnsOptions = texts(key, value)),
+  mtu: (given, value, key) => (given.mtu = checkedMtu(key, value)),
+  icc: (given, value, key) => (given.icc = flag(key, value)),
+  "ip-masq": (given, value, key) => (given.masquerade = flag(key, value)),
+  "ip-forward": (given, value, key) => (given.forward = flag(key, value)),
+  ip: (given, value, key) => (given.hostAddress = checkedAddress(key, value, 4)),
+  "fixed-cidr": (given, value, key) => (given.fixedCidr = checkedSubnet(key, value)),
+  // Rules are in a table of our own that meets nobody's, and without them nothing is published: there is nothing to leave out.
+  iptables: (_given, value, key) => mustBeOn(key, value),
+  ip6tables: (_given, value, key) => mustBeOn(key, value),
+  // One process for all ports carries what no rule can, and is there only when it is needed.
+  "userland-proxy": (_given, value, key) => void flag(key, value),
+};
+
+/** The keys, in the order of Docker's documentation. */
+export const NETWORK_KEYS: readonly string[] = Object.keys(APPLY);
+
+/** Whether a key of daemon.json is about networks in general. */
+export function isNetworkKey(key: string): boolean {
+  return Object.hasOwn(APPLY, key);
+}
+
+/** Applies one key. Throws `invalid` naming the key, `unsupported` where it asks for what is not to be had. */
+export function applyNetworkKey(given: NetworkDefaults, key: string, value: unknown): void {
+  APPLY[key]?.(given, value, key);
+}
+
+function wrong(key: string, wanted: string): LighterError {
+  return new LighterError("invalid", `Cannot use "${key}": it must be ${wanted}`);
+}
+
+function texts(key: string, value: unknown): string[] {
+  if (!Array.isArray(value) || !value.every((item) => typeof item === "string")) throw wrong(key, "a list of strings");
+  return value;
+}
+
+function flag(key: string, value: unknown): boolean {
+  if (typeof value !== "boolean") throw wrong(key, "true or false");
+  return value;
+}
+
+function mustBeOn(key: string, value: unknown): void {
+  if (!flag(key, value))
+    throw new LighterError(
+      "unsupported",
+      `Cannot use "${key}": false: networks of the bridge driver are made of rules, in a table of their own; give containers "--network host" or "none" instead`,
+    );
+}
+
+function checkedAddress(key: string, value: unknown, family?: 4): string {
+  const found = typeof value === "string" ? isIP(value) : 0;
+  if (found === 0 || (family !== undefined && found !== family)) throw wrong(key, family === 4 ? "an IPv4 address" : "IP addresses");
+  return value as string;
+}
+
+function checkedMtu(key: string, value: unknown): number {
+  // 0 is Docker's word for: find it.
+  if (typeof value !== "number" || !Number.isInteger(value) || (value !== 0 && (value < 68 || value > 65_535)))
+    throw wrong(key, "0 or a number of bytes from 68 to 65535");
+  return value;
+}
+
+function checkedSubnet(key: string, value: unknown): string {
+  try {
+    if (typeof value === "string" && parseSubnet(value).family === 4) return value;
+  } catch (cause) {
+    throw new LighterError("invalid", `Cannot use "${key}": ${messageOf(cause)}`, { cause });
+  }
+  throw wrong(key, 'an IPv4 subnet like "172.17.1.0/24"');
+}
