@@ -43,7 +43,7 @@ const folder = disk.path;
   const docker = await dockerClient("bookworm");
   const blobs = await layerBlobs();
   const contestants: Contestant[] = [
-    { name: `${packing} -d | tar x of each layer, in parallel`, once: () => floor(blobs, false) },
+    { name: `${packing} -d and tar x of each layer, in parallel`, once: () => floor(blobs, false) },
     { name: "the same, synced", once: () => floor(blobs, true) },
     ...(peer === undefined ? [] : [{ name: "dockerd", once: () => pullOnce(docker, peer.host, image, peer.pid) }]),
     { name: "lighter", once: () => pullOnce(LIGHTER, `unix://${ours.socket}`, image, ours.pid) },
