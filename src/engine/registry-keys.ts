@@ -12,7 +12,7 @@ export interface RegistryConfig {
   mirrors: Record<string, string[]>;
   /** Directories of `<registry>/hosts.toml`, as containerd has them. */
   registryConfigPath: string[];
-  /** Registries that may be sent foreign layers; kept for `info` alone. */
+  /** Registries that may be sent foreign layers, which others are only told the addresses of. */
   nondistributable: string[];
   /** Instead of HTTP_PROXY, HTTPS_PROXY and NO_PROXY of the daemon's environment. */
   proxies: ProxySettings;

@@ -1,19 +1,8 @@
 import { expect, test } from "bun:test";
 import { join } from "node:path";
 import { messageOf } from "../base/errors.ts";
-import { HOST, type LabContainer, OUTSIDE, ask, sh, until } from "./lab.ts";
+import { HOST, type LabContainer, OUTSIDE, PLAIN, ask, sh, until } from "./lab.ts";
 import { labSuite } from "./lab-suite.ts";
-
-const PLAIN = {
-  driver: "bridge",
-  internal: false,
-  attachable: false,
-  enableIPv4: true,
-  enableIPv6: false,
-  options: {},
-  labels: {},
-  ipam: {},
-};
 
 /** Sends a datagram from a container's namespace, to groups of hosts, too, and returns the answer; `nothing` when none comes within 0.7 s. */
 async function datagram({ namespace }: Pick<LabContainer, "namespace">, family: 4 | 6, host: string, port: number): Promise<string> {

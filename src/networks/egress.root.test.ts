@@ -1,21 +1,10 @@
 import { expect, test } from "bun:test";
 import { join } from "node:path";
 import { eventsAfter } from "../state/events.ts";
-import { type LabContainer, HOST, LabDaemon, OUTSIDE, ask, ruleset, sh, until } from "./lab.ts";
+import { type LabContainer, HOST, LabDaemon, OUTSIDE, PLAIN, ask, ruleset, sh, until } from "./lab.ts";
 import { type Ground, labSuite } from "./lab-suite.ts";
 
 const OTHER = "203.0.113.3";
-const PLAIN = {
-  driver: "bridge",
-  internal: false,
-  attachable: false,
-  enableIPv4: true,
-  enableIPv6: false,
-  options: {},
-  labels: {},
-  ipam: {},
-};
-
 const dig = async (one: LabContainer, type: string, name: string): Promise<string> =>
   await sh(`nsenter --net=${one.namespace} ${process.execPath} ${join(import.meta.dir, "lab-dig.ts")} udp ${type} ${name}`);
 

@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { HOST, LabDaemon, OUTSIDE, ask, sh, until } from "./lab.ts";
+import { HOST, LabDaemon, OUTSIDE, ask, sh, until, PLAIN } from "./lab.ts";
 import { labSuite } from "./lab-suite.ts";
 
 labSuite("forward chains of others", import.meta.path, (ground) => {
@@ -30,17 +30,7 @@ labSuite("forward chains of others", import.meta.path, (ground) => {
     await sh("iptables -N DOCKER-USER; iptables -A FORWARD -j DOCKER-USER");
     await reached(`web ${OUTSIDE}`);
     await sh("nft 'table inet strict { chain through { type filter hook forward priority 0; policy drop; }; }'");
-    const plain = {
-      driver: "bridge",
-      internal: false,
-      attachable: false,
-      enableIPv4: true,
-      enableIPv6: false,
-      options: {},
-      labels: {},
-      ipam: {},
-    };
-    const { warning } = await ground.daemon.networks.create({ ...plain, name: "strict" });
+    const { warning } = await ground.daemon.networks.create({ ...PLAIN, name: "strict" });
     expect(warning).toContain('are dropped by chain "inet strict through" (policy drop), which is not ours: open it with: nft insert rule');
     await web.stop();
     const { dataRoot } = ground.daemon.options;

@@ -2,7 +2,7 @@
  * For the root tests: a daemon that waits to be killed. `bun lab-daemon.ts DATA_ROOT` starts two published containers and prints them as JSON;
  * with `churn` it makes and removes networks and containers without an end.
  */
-import { Lab, LabDaemon } from "./lab.ts";
+import { Lab, LabDaemon, PLAIN } from "./lab.ts";
 
 const [dataRoot = "", mode = ""] = process.argv.slice(2);
 const daemon = await LabDaemon.open(new Lab(), { dataRoot });
@@ -16,19 +16,9 @@ await Bun.sleep(60_000);
 
 async function churn(): Promise<void> {
   console.log("churning");
-  const plain = {
-    driver: "bridge",
-    internal: false,
-    attachable: false,
-    enableIPv4: true,
-    enableIPv6: false,
-    options: {},
-    labels: {},
-    ipam: {},
-  };
   for (let round = 0; ; round++) {
     const name = `n${process.pid}-${round}`;
-    await daemon.networks.create({ ...plain, name });
+    await daemon.networks.create({ ...PLAIN, name });
     const portBindings = { "80/tcp": [{ HostPort: "" }] };
     const some = await Promise.all(["default", name, "none"].map((mode) => daemon.run(`c-${name}-${mode}`, { mode, portBindings })));
     await Promise.all(some.map((one) => one.stop()));

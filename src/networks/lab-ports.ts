@@ -2,24 +2,14 @@
  * For the root tests: a daemon that waits to be killed. `bun lab-ports.ts DATA_ROOT` starts containers with IPv4, with IPv6, and with both, that publish TCP and UDP
  * ports, a neighbour of each, and one in a network of its own; prints them as JSON.
  */
-import { Lab, type LabContainer, LabDaemon } from "./lab.ts";
+import { Lab, type LabContainer, LabDaemon, PLAIN } from "./lab.ts";
 
 const [dataRoot = ""] = process.argv.slice(2);
 const daemon = await LabDaemon.open(new Lab(), { dataRoot });
 await daemon.networks.restore([]);
-const plain = {
-  driver: "bridge",
-  internal: false,
-  attachable: false,
-  enableIPv4: true,
-  enableIPv6: false,
-  options: {},
-  labels: {},
-  ipam: {},
-};
-await daemon.networks.create({ ...plain, name: "far", enableIPv6: true, ipam: { config: [{ subnet: "fd00:7::/64" }] } });
-await daemon.networks.create({ ...plain, name: "both", enableIPv6: true, ipam: { config: [{ subnet: "fd00:8::/64" }] } });
-await daemon.networks.create({ ...plain, name: "six", enableIPv4: false, enableIPv6: true, ipam: { config: [{ subnet: "fd00:9::/64" }] } });
+await daemon.networks.create({ ...PLAIN, name: "far", enableIPv6: true, ipam: { config: [{ subnet: "fd00:7::/64" }] } });
+await daemon.networks.create({ ...PLAIN, name: "both", enableIPv6: true, ipam: { config: [{ subnet: "fd00:8::/64" }] } });
+await daemon.networks.create({ ...PLAIN, name: "six", enableIPv4: false, enableIPv6: true, ipam: { config: [{ subnet: "fd00:9::/64" }] } });
 
 const made: Record<string, LabContainer> = { far: await daemon.run("far", { mode: "far" }) };
 for (const [index, [name, mode]] of [

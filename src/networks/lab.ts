@@ -15,6 +15,18 @@ import { DEFAULT_ADDRESS_POOLS } from "./subnets.ts";
 export const HOST = "203.0.113.1";
 export const OUTSIDE = "203.0.113.2";
 
+/** A bridge network without anything special, for tests to say what is. */
+export const PLAIN = {
+  driver: "bridge",
+  internal: false,
+  attachable: false,
+  enableIPv4: true,
+  enableIPv6: false,
+  options: {},
+  labels: {},
+  ipam: {},
+};
+
 /** A process that a test started; killed with {@link Lab.close}. */
 type Process = ReturnType<typeof Bun.spawn>;
 

@@ -2,19 +2,9 @@ import { expect, test } from "bun:test";
 import { mkdtemp, readFile, readdir, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { type LabContainer, LabDaemon, OUTSIDE, sh, until } from "./lab.ts";
+import { type LabContainer, LabDaemon, OUTSIDE, PLAIN, sh, until } from "./lab.ts";
 import { type Ground, labSuite } from "./lab-suite.ts";
 
-const PLAIN = {
-  driver: "bridge",
-  internal: false,
-  attachable: false,
-  enableIPv4: true,
-  enableIPv6: false,
-  options: {},
-  labels: {},
-  ipam: {},
-};
 const FULL = process.env["LIGHTER_TEST_FULL"] === "1";
 
 const dig = async (one: LabContainer, name: string, protocol = "udp", type = "A"): Promise<string> =>

@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { HOST, LabDaemon, OUTSIDE, ask, ruleset, sh, until } from "./lab.ts";
+import { HOST, LabDaemon, OUTSIDE, ask, ruleset, sh, until, PLAIN } from "./lab.ts";
 import { labSuite } from "./lab-suite.ts";
 
 labSuite("the default bridge", import.meta.path, (ground) => {
@@ -109,17 +109,7 @@ labSuite("the default bridge", import.meta.path, (ground) => {
     );
     const second = await LabDaemon.open(ground.lab, { bridgeName: "lighter2", table: "lighter_2" });
     await second.networks.restore([]);
-    const options = {
-      driver: "bridge",
-      internal: false,
-      attachable: false,
-      enableIPv4: true,
-      enableIPv6: false,
-      options: {},
-      labels: {},
-      ipam: {},
-    };
-    const { warning, id } = await second.networks.create({ ...options, name: "warned" });
+    const { warning, id } = await second.networks.create({ ...PLAIN, name: "warned" });
     expect(warning).toContain('chain "ip filter FORWARD" (policy drop)');
     const one = await second.run("one");
     expect(await ask(one.namespace, "tcp", OUTSIDE, 9000)).toBe("nothing");

@@ -1,18 +1,8 @@
 import { expect, test } from "bun:test";
-import { HOST, LabDaemon, OUTSIDE, ask, ruleset, sh, until } from "./lab.ts";
+import { HOST, LabDaemon, OUTSIDE, ask, ruleset, sh, until, PLAIN } from "./lab.ts";
 import { labSuite } from "./lab-suite.ts";
 
 labSuite("options of networks and of places in them", import.meta.path, (ground) => {
-  const plain = {
-    driver: "bridge",
-    internal: false,
-    attachable: false,
-    enableIPv4: true,
-    enableIPv6: false,
-    options: {},
-    labels: {},
-    ipam: {},
-  };
   const bridge = (name: string): string => `com.docker.network.bridge.${name}`;
   const inside = (one: { namespace: string }, command: string): Promise<string> => sh(`nsenter --net=${one.namespace} ${command}`);
   const refusal = async (made: Promise<unknown>): Promise<string> => {
@@ -32,7 +22,7 @@ labSuite("options of networks and of places in them", import.meta.path, (ground)
       ["red", "10.61.0.0/24"],
       ["blue", "10.62.0.0/24"],
     ] as const)
-      await networks.create({ ...plain, name, ipam: { config: [{ subnet }] } });
+      await networks.create({ ...PLAIN, name, ipam: { config: [{ subnet }] } });
     const options = (ifname: string, sysctls = ""): { DriverOpts: Record<string, string> } => ({
       DriverOpts: {
         "com.docker.network.endpoint.ifname": ifname,
@@ -71,7 +61,7 @@ labSuite("options of networks and of places in them", import.meta.path, (ground)
   test("masquerade off, and what may reach containers at their own addresses", async () => {
     const { networks } = ground.daemon;
     const make = async (name: string, subnet: string, options: Record<string, string>) => {
-      await networks.create({ ...plain, name, options, ipam: { config: [{ subnet }] } });
+      await networks.create({ ...PLAIN, name, options, ipam: { config: [{ subnet }] } });
       await routed(subnet);
       const one = await ground.daemon.run(`${name}-one`, { mode: name });
       await ground.lab.echo(name, ["tcp:80"], one.namespace);
@@ -94,12 +84,12 @@ labSuite("options of networks and of places in them", import.meta.path, (ground)
   test("a bridge without an address: isolated, and inhibit_ipv4", async () => {
     const { networks } = ground.daemon;
     const { id } = await networks.create({
-      ...plain,
+      ...PLAIN,
       name: "alone",
       internal: true,
       options: { [bridge("gateway_mode_ipv4")]: "isolated" },
     });
-    await networks.create({ ...plain, name: "bare", options: { [bridge("inhibit_ipv4")]: "true", [bridge("name")]: "bare0" } });
+    await networks.create({ ...PLAIN, name: "bare", options: { [bridge("inhibit_ipv4")]: "true", [bridge("name")]: "bare0" } });
     expect(await sh(`ip -4 -br addr show br-${id.slice(0, 12)}; ip -4 -br addr show bare0`)).toBe("");
     const [a, b] = [await ground.daemon.run("a", { mode: "alone" }), await ground.daemon.run("b", { mode: "alone" })];
     await ground.lab.echo("a", ["tcp:80"], a.namespace);
@@ -114,7 +104,7 @@ labSuite("options of networks and of places in them", import.meta.path, (ground)
     await sh(
       `ip -6 addr add 2001:db8::1/64 dev out0 nodad; nsenter --net=${ground.lab.outside} ip -6 addr add 2001:db8::2/64 dev in0 nodad`,
     );
-    await networks.create({ ...plain, name: "six", enableIPv4: false, enableIPv6: true });
+    await networks.create({ ...PLAIN, name: "six", enableIPv4: false, enableIPv6: true });
     expect(networks.inspect("six")).toMatchObject({
       EnableIPv4: false,
       EnableIPv6: true,
@@ -139,8 +129,8 @@ labSuite("options of networks and of places in them", import.meta.path, (ground)
     ground.daemon = await LabDaemon.open(ground.lab, { dataRoot });
     await ground.daemon.networks.restore([]);
     const { networks } = ground.daemon;
-    await networks.create({ ...plain, name: "narrow", options: { "com.docker.network.driver.mtu": "1300" } });
-    await networks.create({ ...plain, name: "wide", options: { "com.docker.network.driver.mtu": "1500" } });
+    await networks.create({ ...PLAIN, name: "narrow", options: { "com.docker.network.driver.mtu": "1300" } });
+    await networks.create({ ...PLAIN, name: "wide", options: { "com.docker.network.driver.mtu": "1500" } });
     const [usual, narrow, wide] = [
       await ground.daemon.run("usual"),
       await ground.daemon.run("narrow", { mode: "narrow" }),
@@ -160,7 +150,7 @@ labSuite("options of networks and of places in them", import.meta.path, (ground)
 
   test("a bridge that somebody removes is made again, with the containers on it", async () => {
     const { networks } = ground.daemon;
-    await networks.create({ ...plain, name: "hit", options: { [bridge("name")]: "hit0" } });
+    await networks.create({ ...PLAIN, name: "hit", options: { [bridge("name")]: "hit0" } });
     const [a, b, other] = [
       await ground.daemon.run("hit-a", { mode: "hit" }),
       await ground.daemon.run("hit-b", { mode: "hit" }),
@@ -182,7 +172,7 @@ labSuite("options of networks and of places in them", import.meta.path, (ground)
 
   test("containers that may not talk to each other may not after their bridge was made again", async () => {
     const { networks } = ground.daemon;
-    await networks.create({ ...plain, name: "mute", options: { [bridge("name")]: "mute0", [bridge("enable_icc")]: "false" } });
+    await networks.create({ ...PLAIN, name: "mute", options: { [bridge("name")]: "mute0", [bridge("enable_icc")]: "false" } });
     const [a, b] = [await ground.daemon.run("mute-a", { mode: "mute" }), await ground.daemon.run("mute-b", { mode: "mute" })];
     const ports = (): Promise<string> => sh("bridge -d link show | grep -A1 'master mute0' | grep -o 'isolated o[nf]*' | xargs");
     expect(await ports()).toBe("isolated on isolated on");
@@ -195,7 +185,7 @@ labSuite("options of networks and of places in them", import.meta.path, (ground)
 
   test("a container that leaves its networks and joins them at once, again and again, has them in the end, and its port answers", async () => {
     const { networks } = ground.daemon;
-    for (const name of ["ring", "rung"]) await networks.create({ ...plain, name });
+    for (const name of ["ring", "rung"]) await networks.create({ ...PLAIN, name });
     const portBindings = { "80/tcp": [{ HostIp: "", HostPort: "8099" }] };
     const web = await ground.daemon.run("restless", { mode: "ring", portBindings });
     await networks.connect("rung", web.id, {});
@@ -218,7 +208,7 @@ labSuite("options of networks and of places in them", import.meta.path, (ground)
       labels: { a: "b" },
       ipam: { config: [{ subnet: "10.66.0.0/24" }] },
     };
-    await networks.create({ ...plain, ...config, name: "conf", configOnly: true });
+    await networks.create({ ...PLAIN, ...config, name: "conf", configOnly: true });
     expect(networks.inspect("conf")).toMatchObject({
       Driver: "null",
       ConfigOnly: true,
@@ -226,16 +216,16 @@ labSuite("options of networks and of places in them", import.meta.path, (ground)
       IPAM: { Config: [{ Subnet: "10.66.0.0/24" }] },
     });
     expect(await refusal(ground.daemon.run("lost", { mode: "conf" }))).toContain("cannot create endpoint on configuration-only network");
-    await networks.create({ ...plain, name: "from", configFrom: "conf" });
+    await networks.create({ ...PLAIN, name: "from", configFrom: "conf" });
     expect(networks.inspect("from")).toMatchObject({ ConfigFrom: { Network: "conf" }, Options: config.options, Labels: { a: "b" } });
     const one = await ground.daemon.run("from-one", { mode: "from" });
     expect(one.address).toBe("10.66.0.2");
     await one.stop();
     expect(await refusal(networks.remove("conf"))).toBe('error while removing network: configuration network "conf" is in use');
-    expect(await refusal(networks.create({ ...plain, name: "more", configFrom: "conf", labels: { x: "y" } }))).toContain(
+    expect(await refusal(networks.create({ ...PLAIN, name: "more", configFrom: "conf", labels: { x: "y" } }))).toContain(
       "labels are not supported",
     );
-    expect(await refusal(networks.create({ ...plain, name: "more", configFrom: "from" }))).toBe(
+    expect(await refusal(networks.create({ ...PLAIN, name: "more", configFrom: "from" }))).toBe(
       'configuration network "from" does not exist',
     );
     expect(await networks.prune(new Map())).toEqual(["from"]);
@@ -255,7 +245,7 @@ labSuite("options of networks and of places in them", import.meta.path, (ground)
     [{ "com.docker.network.container_iface_prefix": "a/b" }, "container_iface_prefix"],
   ])("options %j are refused, and nothing stays", async (options, text) => {
     const before = await sh("ip -o link show type bridge | wc -l");
-    expect(await refusal(ground.daemon.networks.create({ ...plain, name: "wrong", options }))).toContain(text);
+    expect(await refusal(ground.daemon.networks.create({ ...PLAIN, name: "wrong", options }))).toContain(text);
     expect(ground.daemon.networks.list(new Map()).map(({ Name }) => Name)).not.toContain("wrong");
     expect(await sh("ip -o link show type bridge | wc -l")).toBe(before);
   });

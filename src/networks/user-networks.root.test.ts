@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { type LabContainer, HOST, LabDaemon, OUTSIDE, ask, ruleset, sh, until } from "./lab.ts";
+import { type LabContainer, HOST, LabDaemon, OUTSIDE, ask, ruleset, sh, until, PLAIN } from "./lab.ts";
 import { labSuite } from "./lab-suite.ts";
 
 labSuite("user networks", import.meta.path, (ground) => {
@@ -74,17 +74,7 @@ labSuite("user networks", import.meta.path, (ground) => {
   });
 
   test("connect and disconnect while stopped hold from the next start on", async () => {
-    const options = {
-      driver: "bridge",
-      internal: false,
-      attachable: false,
-      enableIPv4: true,
-      enableIPv6: false,
-      options: {},
-      labels: {},
-      ipam: {},
-    };
-    await ground.daemon.networks.create({ ...options, name: "later" });
+    await ground.daemon.networks.create({ ...PLAIN, name: "later" });
     const containerId = ground.daemon.row("sleeper");
     await ground.daemon.networks.connect("later", "sleeper", { Aliases: ["zz"] });
     await expect(ground.daemon.networks.connect("later", "sleeper", {})).rejects.toThrow(
