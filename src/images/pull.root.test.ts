@@ -339,12 +339,17 @@ describe.skipIf(process.getuid?.() !== 0)("pull", () => {
     registry.sent = 0;
     // What of a connection that broke had arrived is the machine's luck; it asked for the rest, so that there is some.
     const folder = join(root, "content/ingest");
-    const [here = 0] = await Promise.all((await readdir(folder)).map(async (name) => (await stat(join(folder, name))).size));
-    expect(here).toBeGreaterThan(0);
+    // The configuration may be on its way to the disk still, beside the layer: then it is one more that can be resumed.
+    const partial = await Promise.all((await readdir(folder)).map(async (name) => (await stat(join(folder, name))).size));
+    const here = Math.max(0, ...partial);
+    expect(here).toBeGreaterThan(1000);
     {
       await using shop = await workshop({ root });
-      expect(rows(shop)).toEqual({ images: 0, image_names: 0, image_manifests: 0, leases: 0, ingests: 1 });
+      const { ingests = 0, ...others } = rows(shop);
+      expect(others).toEqual({ images: 0, image_names: 0, image_manifests: 0, leases: 0 });
+      expect([1, 2]).toContain(ingests);
       await shop.images.pull(`${registry.host}/x:1`, { progress: shop.progress });
+      expect(rows(shop)).toEqual({ images: 1, image_names: 1, image_manifests: 1, leases: 0, ingests: 0 });
       expect(registry.sent).toBeLessThan(layer.bytes.length - here + 1000);
       expect((await shop.images.runnable(`${registry.host}/x:1`)).layers).toHaveLength(1);
     }
