@@ -16,9 +16,14 @@ test("passed, failed and skipped tests are told apart and named", () => {
     <testcase name="last" classname="group" time="0" file="a.test.ts" />
   </testsuite>
 </testsuites>`;
-  expect(countsOf(xml)).toEqual({ passed: 2, failed: ['group > "a < b" & more', "broken"], skipped: ["group > later"] });
+  expect(countsOf(xml)).toEqual({
+    passed: 2,
+    failed: ['group > "a < b" & more', "broken"],
+    skipped: ["group > later"],
+    files: ["a.test.ts"],
+  });
 });
 
 test("no report counts nothing", () => {
-  expect(countsOf("")).toEqual({ passed: 0, failed: [], skipped: [] });
+  expect(countsOf("")).toEqual({ passed: 0, failed: [], skipped: [], files: [] });
 });

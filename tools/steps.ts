@@ -25,6 +25,8 @@ export interface Step {
 export interface Options {
   full: boolean;
   vm: boolean;
+  /** A test that fails is not asked again. */
+  once: boolean;
   seed: number;
   pattern: string | undefined;
 }
