@@ -339,3 +339,33 @@ test("a copy of the image's content that a kill of the daemon cut short is made 
   expect(await lighter.must("run", "--rm", "-v", "half:/data", "busybox", "sh", "-c", list)).toBe(whole);
   await lighter.must("volume", "rm", "half");
 });
+
+test("what options mount stays while a container runs, whatever becomes of the daemon, and not longer", async () => {
+  const { lighter, daemon } = ground;
+  await lighter.must("volume", "create", "-o", "type=tmpfs", "-o", "device=tmpfs", "ram");
+  const data = await lighter.must("volume", "inspect", "-f", "{{.Mountpoint}}", "ram");
+  const mounted = async (): Promise<boolean> => (await Bun.file("/proc/self/mountinfo").text()).includes(` ${data} `);
+  expect(await mounted()).toBe(false);
+  await lighter.must("run", "-d", "--name", "long", "-v", "ram:/v", "busybox", "sleep", "1000");
+  await lighter.must("run", "--rm", "-v", "ram:/w", "busybox", "sh", "-c", "echo kept > /w/file");
+  await daemon.end("SIGKILL");
+  await daemon.start();
+  expect(await lighter.must("run", "--rm", "-v", "ram:/w", "busybox", "cat", "/w/file")).toBe("kept");
+  expect(await mounted()).toBe(true);
+  await lighter.must("stop", "-t", "0", "long");
+  await until("it is unmounted", async () => !(await mounted()));
+  await lighter.must("start", "long");
+  expect(await lighter.must("exec", "long", "ls", "/v")).toBe("");
+  expect(await mounted()).toBe(true);
+  // The container ends while nobody looks.
+  const pid = Number(await lighter.must("inspect", "-f", "{{.State.Pid}}", "long"));
+  await daemon.end("SIGKILL");
+  process.kill(pid, "SIGKILL");
+  await daemon.start();
+  await until("it is unmounted", async () => !(await mounted()));
+  // A copy for somebody who does not run leaves nothing behind either.
+  await lighter.must("cp", "long:/v", ground.path("copied"));
+  await until("it is unmounted", async () => !(await mounted()));
+  await lighter.must("rm", "long");
+  await lighter.must("volume", "rm", "ram");
+});

@@ -24,12 +24,13 @@ export async function clone(call: Call): Promise<Answer> {
 export async function usage(call: Call): Promise<Answer> {
   const measures = await call.engine.volumes.measure(call.query.list("name"), { signal: call.signal });
   return json(
-    measures.map(({ name, bytes, files, limit, containers }) => ({
+    measures.map(({ name, bytes, files, limit, containers, unreachable }) => ({
       Name: name,
       Size: bytes,
       Files: files,
       Limit: limit ?? null,
       Containers: containers,
+      ...(unreachable !== undefined && { Unreachable: unreachable }),
     })),
   );
 }

@@ -10,7 +10,11 @@ export const volumeDu = command({
   args: [0, MANY],
   flags: { format: string("How to show it: 'table', 'table TEMPLATE', 'json', or a Go template") },
   async run({ flags, args, app }) {
-    app.out(await renderListing(LISTING, await volumeUse(await app.connection(), args), flags.format, false));
+    const uses = await volumeUse(await app.connection(), args);
+    app.out(await renderListing(LISTING, uses, flags.format, false));
+    const unknown = uses.flatMap(({ Unreachable }) => Unreachable ?? []);
+    for (const why of unknown) app.err(`${why}\n`);
+    return unknown.length > 0 ? 1 : 0;
   },
 });
 
@@ -20,7 +24,7 @@ const LISTING: Listing<VolumeUse> = {
   type: "volumeUse",
   columns: {
     Name: { heading: "VOLUME NAME", of: ({ Name }) => Name },
-    Size: { heading: "SIZE", of: ({ Size }) => formatBytes(Size, 3) },
+    Size: { heading: "SIZE", of: ({ Size, Unreachable }) => (Unreachable === undefined ? formatBytes(Size, 3) : "unreachable") },
     Bytes: { heading: "BYTES", of: ({ Size }) => Size },
     Files: { heading: "FILES", of: ({ Files }) => Files },
     Limit: { heading: "LIMIT", of: ({ Limit }) => (Limit === null ? "-" : formatBytes(Limit, 3)) },

@@ -53,6 +53,8 @@ export interface VolumeUse {
   Files: number;
   Limit: number | null;
   Containers: number;
+  /** Why its files cannot be counted, where they cannot. */
+  Unreachable?: string;
 }
 
 /** What volumes hold (all, or those named), the largest first. */

@@ -125,7 +125,7 @@ function recordExit(context: Context, row: ContainerRow, exit: Exit, { next, oom
 async function cleanUp(context: Context, row: ContainerRow, task: Task): Promise<void> {
   dropSharedShm(context, row);
   endDebug(context, row);
-  const results = await Promise.allSettled([task.delete(), context.needs.networks.leave(row.id)]);
+  const results = await Promise.allSettled([task.delete(), context.needs.networks.leave(row.id), context.needs.volumes.release(row.id)]);
   for (const result of results)
     if (result.status === "rejected") log.warn("after the exit of {id}: {error}", { id: row.id, error: result.reason });
 }

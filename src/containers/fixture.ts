@@ -188,6 +188,8 @@ function plainVolumes(state: State, dataRoot: string): ContainerVolumes {
       source?.done();
       return data(name);
     },
+    release: () => Promise.resolve(),
+    adopt: () => Promise.resolve(),
     remove: (name) => {
       state.write((tx) => tx.run("DELETE FROM volumes WHERE name = ?", name), { durable: false });
       return rm(join(dataRoot, "volumes", name), { recursive: true });

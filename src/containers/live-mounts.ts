@@ -41,6 +41,7 @@ export async function changeMounts(
     if (outcome.mounts.some(({ destination }) => destination === mount.destination)) continue;
     await give(task, mount, sources, outcome);
   }
+  await context.needs.volumes.release(row.id, new Set(outcome.mounts.map(({ source }) => source)));
   return outcome;
 }
 

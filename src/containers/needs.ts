@@ -133,9 +133,12 @@ export interface ContainerVolumes {
     options: {
       copyFrom: (() => Promise<{ path: string; done(): void } | undefined>) | undefined;
       owners?: { from: { uid: number; gid: number }; to: { uid: number; gid: number } };
+      container?: string;
       signal?: AbortSignal;
     },
   ): Promise<string>;
+  release(container: string, keep?: ReadonlySet<string>): Promise<void>;
+  adopt(containers: ReadonlySet<string>): Promise<void>;
   remove(name: string, options: { force: boolean }): Promise<void>;
   dropAnonymous(tx: Tx, container: string): () => Promise<void>;
 }

@@ -108,6 +108,7 @@ export async function volumeSource(
   const path = await context.needs.volumes.ready(mount.source, {
     copyFrom: mount.noCopy ? undefined : copyFrom,
     ...(owners && { owners }),
+    container: row.id,
     ...(signal && { signal }),
   });
   return mount.subpath === undefined ? path : subpathOf(path, mount.subpath);

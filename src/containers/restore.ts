@@ -29,6 +29,8 @@ const log = logOf("containers");
 export async function restoreContainers(context: Context): Promise<void> {
   const rows = allRows(context.needs.state).toReversed();
   const adopted = new Set<string>();
+  // Those that ended meanwhile are released as their exits are handled.
+  void context.needs.volumes.adopt(new Set(rows.filter((row) => isRunning(row) && row.task !== undefined).map(({ id }) => id)));
   const ended: { live: Live; time: bigint }[] = [];
   for (const row of rows) {
     if (!isRunning(row) || row.task === undefined) continue;

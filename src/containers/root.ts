@@ -40,12 +40,14 @@ export async function openPlace(context: Context, row: ContainerRow, live: Live,
     return { root: `/proc/self/fd/${fd}`, path: absolute, readOnly, close: () => closeFd(fd) };
   }
   if (covering !== undefined && (covering.type === "volume" || covering.type === "bind")) {
-    const source = covering.type === "volume" ? await volumeSource(context, row, covering, layersOf(context, row)) : covering.source;
-    return {
-      ...placeBelow(typeof source === "string" ? source : source.path, absolute, covering.destination),
-      readOnly,
-      close: () => undefined,
-    };
+    const close = (): void => void context.needs.volumes.release(row.id);
+    try {
+      const source = covering.type === "volume" ? await volumeSource(context, row, covering, layersOf(context, row)) : covering.source;
+      return { ...placeBelow(typeof source === "string" ? source : source.path, absolute, covering.destination), readOnly, close };
+    } catch (error) {
+      close();
+      throw error;
+    }
   }
   refuseDebugged(context, row, "copy files of");
   await ready(context, row);

@@ -163,7 +163,7 @@ async function failStart(context: Context, row: ContainerRow, live: Live, task: 
   live.task = undefined;
   dropSharedShm(context, row);
   endDebug(context, row);
-  const undone = await Promise.allSettled([task?.delete(), context.needs.networks.leave(row.id)]);
+  const undone = await Promise.allSettled([task?.delete(), context.needs.networks.leave(row.id), context.needs.volumes.release(row.id)]);
   for (const result of undone)
     if (result.status === "rejected") log.warn("after a failed start of {id}: {error}", { id: row.id, error: result.reason });
   try {

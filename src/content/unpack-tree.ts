@@ -20,6 +20,7 @@ import { type ByteString, byteString, type TarEntry, textOf } from "../oci/tar-e
 import { TarParser, type TarSink } from "../oci/tar-read.ts";
 import { findInRoot, makeInRoot, openRoot, type PlaceInRoot, realPath } from "./in-root.ts";
 import { archiveFault } from "./archive-fault.ts";
+import { checkUnpackedSize } from "./layer-size.ts";
 import { breathe, type JobContext } from "./job.ts";
 import { applyMetadata, createFile, createSpecial } from "./make-entry.ts";
 import { decompress } from "./packed-source.ts";
@@ -35,7 +36,10 @@ export interface UnpackTreeOptions {
 }
 
 /** Where to unpack, and how. */
-export type UnpackTreeArgs = PlaceInRoot & UnpackTreeOptions;
+export interface UnpackTreeArgs extends PlaceInRoot, UnpackTreeOptions {
+  /** Of an archive that strangers made: how many bytes it has, and may unpack to ({@link checkUnpackedSize}); what it is, for the error. */
+  bound?: { packed: number; most?: number; what: string };
+}
 
 /** Docker's text for a target that is not a directory. */
 export const NOT_A_DIRECTORY = "extraction point is not a directory";
@@ -51,7 +55,12 @@ export async function unpackTreeJob(args: UnpackTreeArgs, context: JobContext): 
     const extractor = new TreeExtractor(root, target, args);
     try {
       const parser = new TarParser(extractor);
-      for await (const chunk of decompress(received(context))) parser.push(chunk);
+      let unpacked = 0;
+      for await (const chunk of decompress(received(context))) {
+        unpacked += chunk.length;
+        if (args.bound !== undefined) checkUnpackedSize(unpacked, args.bound.packed, args.bound.most, args.bound.what);
+        parser.push(chunk);
+      }
       parser.finish();
       extractor.finish();
     } catch (error) {

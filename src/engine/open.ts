@@ -95,7 +95,7 @@ export async function openEngine(given: EngineConfig): Promise<Engine> {
     },
     options: networkSettings,
   });
-  const volumes = openVolumes({ state, content, distribution, dataRoot });
+  const volumes = openVolumes({ state, content, distribution, dataRoot, maxLayerSize: config.maxLayerSize });
   config.containers = { ...config.containers, nofile: inheritedNofile(), appArmorProfile: await loadDefaultProfile() };
   const noOverlay = await trial;
   const options = { ...containersOptions(config), copies: noOverlay !== undefined };

@@ -2,13 +2,15 @@ import { lookup } from "node:dns/promises";
 import { readFileSync } from "node:fs";
 import { isIP } from "node:net";
 import { LighterError } from "../base/errors.ts";
-import { runBounded } from "../linux/run-bounded.ts";
+import { type Ended, runBounded } from "../linux/run-bounded.ts";
 import { mountText } from "./mount-text.ts";
 
 /** How long a mount may take, in milliseconds: a server that is gone never answers. */
 const PATIENCE = 60_000;
 /** How long a mounted file system may take to answer, in milliseconds. */
 const ANSWER = 10_000;
+/** How often it is seen whether an unmount has taken the name away, in milliseconds. */
+const GLANCE = 50;
 const NETWORK = /^(?:nfs4?|cifs|smb3|ceph|9p|glusterfs)$/;
 
 interface Cancellable {
@@ -71,12 +73,33 @@ export async function checkAnswers(
  * Unmounts a volume's directory; lazily when it is busy. Of a dead server's the kernel takes the name away at once and says goodbye for minutes after:
  * nobody waits for that.
  */
-export async function unmountVolume(name: string, path: string): Promise<void> {
+export async function unmountVolume(name: string, path: string, { o = "" }: Readonly<Record<string, string>>): Promise<void> {
   if (!isMounted(path)) return;
-  const ended = await runBounded(["umount", "-i", "-c", "-l", "--", path], { patience: ANSWER });
-  if (ended.kind === "done" || !isMounted(path)) return;
-  const why = ended.kind === "failed" ? ended.why.replace(/^umount: /, "") : `no answer within ${ANSWER / 1000} seconds`;
-  throw new LighterError("unavailable", `Cannot unmount volume "${name}": ${why}`);
+  // Mounts below a recursive bind may be peers of those below its source: alone it may go, and they are to stay.
+  const alone = o.split(",").includes("rbind")
+    ? await runBounded(["mount", "--make-rprivate", "--", path], { patience: ANSWER })
+    : undefined;
+  if (alone === undefined || alone.kind === "done") {
+    const ended = runBounded(["umount", "-i", "-c", "-l", "--", path], { patience: ANSWER });
+    await Promise.race([ended, nameGone(path, ended)]);
+    if (!isMounted(path)) return;
+    throw notUnmounted(name, await ended);
+  }
+  throw notUnmounted(name, alone);
+}
+
+function notUnmounted(name: string, ended: Ended): LighterError {
+  const why = ended.kind === "failed" ? ended.why.replace(/^u?mount: /, "") : `no answer within ${ANSWER / 1000} seconds`;
+  return new LighterError("unavailable", `Cannot unmount volume "${name}": ${why}`);
+}
+
+/** Resolves when nothing is mounted there any more, or the program that unmounts it has ended. */
+async function nameGone(path: string, program: Promise<Ended>): Promise<void> {
+  let over = false;
+  const end = (): void => void (over = true);
+  program.then(end, end);
+  do await Bun.sleep(GLANCE);
+  while (!over && isMounted(path));
 }
 
 /** What mount(8) says, in the kernel's words, which clients know: errno(3). */

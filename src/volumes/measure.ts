@@ -1,6 +1,8 @@
 import { join } from "node:path";
+import { messageOf } from "../base/errors.ts";
 import { limitOfTree, treeSize } from "../content/trees.ts";
-import { isMounted } from "./local-mount.ts";
+import { checkAnswers, isMounted } from "./local-mount.ts";
+import { isForeign } from "./mounts.ts";
 import type { VolumeRow } from "./rows.ts";
 
 /** What a volume holds. */
@@ -14,15 +16,37 @@ export interface VolumeMeasure {
   limit?: number;
   /** How many containers have it. */
   containers: number;
+  /** Why its files cannot be counted: their server does not answer. */
+  unreachable?: string;
 }
 
-/** Measures a volume's files in a Worker; one that is mounted from elsewhere counts while it is mounted. */
+/**
+ * Measures a volume's files in a Worker; one that is mounted from elsewhere counts while it is mounted, and says so when it cannot be reached: others are
+ * told of all the same.
+ */
 export async function measureVolume(
+  row: Pick<VolumeRow, "name" | "config">,
+  options: { root: string; containers: number; signal?: AbortSignal },
+): Promise<VolumeMeasure> {
+  if (!isForeign(row)) return await measureTree(row, options);
+  const { root, containers, signal } = options;
+  const data = join(root, row.name, "_data");
+  const none = { name: row.name, bytes: 0, files: 0, containers };
+  if (!isMounted(data)) return none;
+  try {
+    await checkAnswers(row.name, data, row.config.options ?? {}, { ...(signal && { signal }) });
+    return await measureTree(row, options);
+  } catch (error) {
+    signal?.throwIfAborted();
+    return { ...none, unreachable: messageOf(error) };
+  }
+}
+
+async function measureTree(
   { name, config }: Pick<VolumeRow, "name" | "config">,
   { root, containers, signal }: { root: string; containers: number; signal?: AbortSignal },
 ): Promise<VolumeMeasure> {
   const data = join(root, name, "_data");
-  if (config.options?.["device"] !== undefined && !isMounted(data)) return { name, bytes: 0, files: 0, containers };
   const { bytes, inodes } = await treeSize(data, { ...(signal && { signal }) });
   const limit = config.options?.["size"] === undefined ? undefined : (await limitOfTree(data))?.limit;
   return { name, bytes, files: Math.max(0, inodes - 1), ...(limit !== undefined && { limit }), containers };

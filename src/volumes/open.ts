@@ -1,4 +1,3 @@
-import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { now, toRfc3339Nano } from "../base/clock.ts";
 import { kindOf, LighterError, messageOf } from "../base/errors.ts";
@@ -15,8 +14,9 @@ import { finishMoves, finishRemoval, renameVolume, type VolumeShop } from "./dra
 import { filterVolumes } from "./list.ts";
 import { compareBackup, compareVolumes } from "./compare.ts";
 import { applyLimit, checkSize } from "./limits.ts";
-import { checkAnswers, isMounted, mountVolume, unmountVolume } from "./local-mount.ts";
+import { isMounted, unmountVolume } from "./local-mount.ts";
 import { measureVolume, type VolumeMeasure } from "./measure.ts";
+import { isForeign, makeDirectory, VolumeMounts } from "./mounts.ts";
 import { giveAway, isEmpty, populate, takeBack, type CopySource, type Owners } from "./populate.ts";
 import { pullVolume } from "./pull.ts";
 import { pushVolume } from "./push.ts";
@@ -40,10 +40,12 @@ interface VolumesOptions {
   content: Content;
   distribution: Distribution;
   dataRoot: string;
+  /** Bytes that a part of a volume in a registry may unpack to, as {@link openContent}'s. */
+  maxLayerSize?: number | undefined;
 }
 
 /** Opens the volumes below `<data-root>/volumes`, and finishes removals that an earlier daemon began. */
-export function openVolumes({ state, content, distribution, dataRoot }: VolumesOptions): Volumes {
+export function openVolumes({ state, content, distribution, dataRoot, maxLayerSize }: VolumesOptions): Volumes {
   const root = join(dataRoot, "volumes");
   const dataOf = (name: string): string => join(root, name, "_data");
   const shop: VolumeShop = { state, content, root };
@@ -103,8 +105,11 @@ export function openVolumes({ state, content, distribution, dataRoot }: VolumesO
     readers.set(name, (readers.get(name) ?? 0) + 1);
     let held = true;
     return () => {
-      if (held) readers.set(name, (readers.get(name) ?? 1) - 1);
+      if (!held) return;
       held = false;
+      readers.set(name, (readers.get(name) ?? 1) - 1);
+      // Was it mounted for this alone, it goes.
+      void mounts.settle(name);
     };
   }
 
@@ -122,7 +127,7 @@ export function openVolumes({ state, content, distribution, dataRoot }: VolumesO
     const { name } = row;
     refuseUsed(state, name);
     refuseRead(name);
-    await unmountVolume(name, dataOf(name));
+    await unmountVolume(name, dataOf(name), row.config.options ?? {});
     refuseRead(name);
     state.write(
       (tx) => {
@@ -144,28 +149,17 @@ export function openVolumes({ state, content, distribution, dataRoot }: VolumesO
     }
   }
 
-  const mounting = new Map<string, Promise<void>>();
-
-  /** Mounts a volume from elsewhere, one after the other where several ask, and sees whether what is mounted answers. A dead server's directory is not touched. */
-  async function mounted(row: rows.VolumeRow, path: string, signal: AbortSignal | undefined): Promise<void> {
-    const { name } = row;
-    const options = row.config.options ?? {};
-    const before = mounting.get(name) ?? Promise.resolve();
-    const mine = endOrAbort(before, signal).then(async () => {
-      if (isMounted(path)) return checkAnswers(name, path, options, { ...(signal && { signal }) });
-      makeDirectory(path);
-      await mountVolume(path, options, { ...(signal && { signal }) });
-    });
-    const settled: Promise<void> = Promise.allSettled([before, mine]).then(() => {
-      if (mounting.get(name) === settled) mounting.delete(name);
-    });
-    mounting.set(name, settled);
-    await mine;
-  }
+  const mounts = new VolumeMounts({
+    isRead: (name) => (readers.get(name) ?? 0) > 0,
+    find: (name) => {
+      const row = rows.findVolume(state, name);
+      return row && { row, path: dataOf(name) };
+    },
+  });
 
   /** Sees to it that a volume's directory is there: mounted from elsewhere, or its own within its limit. */
-  async function reachable(row: rows.VolumeRow, path: string, signal: AbortSignal | undefined): Promise<void> {
-    if (isForeign(row)) return mounted(row, path, signal);
+  async function reachable(row: rows.VolumeRow, path: string, use: { user?: string; signal?: AbortSignal }): Promise<void> {
+    if (isForeign(row)) return mounts.use({ row, path }, use);
     makeDirectory(path);
     await applyLimit(row, path);
   }
@@ -218,7 +212,7 @@ export function openVolumes({ state, content, distribution, dataRoot }: VolumesO
     async rename(name, to, { follow } = {}) {
       const row = find(name);
       if (follow === undefined) refuseUsed(state, name);
-      await unmountVolume(name, dataOf(name));
+      await unmountVolume(name, dataOf(name), row.config.options ?? {});
       refuseRead(name);
       renameVolume(shop, row, to, follow);
     },
@@ -256,16 +250,14 @@ export function openVolumes({ state, content, distribution, dataRoot }: VolumesO
     },
 
     async pull(reference, options) {
-      return show(await pullVolume({ ...options, shop, distribution, refuseRead }, reference));
+      return show(await pullVolume({ ...options, shop, distribution, refuseRead, mostUnpacked: maxLayerSize }, reference));
     },
 
     async measure(names, { signal } = {}) {
       const wanted = names.length === 0 ? rows.allVolumes(state) : [...new Set(names)].map(find);
       const users = rows.userCounts(state);
-      const one = async (row: rows.VolumeRow): Promise<VolumeMeasure> => {
-        if (isForeign(row) && isMounted(dataOf(row.name))) await checkAnswers(row.name, dataOf(row.name), row.config.options ?? {});
-        return await measureVolume(row, { root, containers: users.get(row.name) ?? 0, ...(signal && { signal }) });
-      };
+      const one = (row: rows.VolumeRow): Promise<VolumeMeasure> =>
+        measureVolume(row, { root, containers: users.get(row.name) ?? 0, ...(signal && { signal }) });
       return (await Promise.all(wanted.map(one))).sort((a, b) => b.bytes - a.bytes || a.name.localeCompare(b.name));
     },
 
@@ -316,9 +308,20 @@ export function openVolumes({ state, content, distribution, dataRoot }: VolumesO
       return !known;
     },
 
-    async ready(name, { copyFrom, owners, signal }) {
+    release: (container, keep) => mounts.release(container, keep),
+
+    adopt(containers) {
+      const foreign = rows.allVolumes(state).filter(isForeign);
+      const users = foreign.flatMap(({ name }) => rows.usersOf(state, name).map((container) => ({ volume: name, container })));
+      return mounts.restore(
+        users.filter(({ container }) => containers.has(container)),
+        foreign.map(({ name }) => name),
+      );
+    },
+
+    async ready(name, { copyFrom, owners, container, signal }) {
       const path = dataOf(name);
-      await reachable(find(name), path, signal);
+      await reachable(find(name), path, { ...(container !== undefined && { user: container }), ...(signal && { signal }) });
       // As it is now: a copy that was under way may have ended meanwhile.
       const row = find(name);
       if (copyFrom === undefined && owners === undefined && row.populated !== rows.POPULATED.copying) return path;
@@ -372,29 +375,4 @@ export function openVolumes({ state, content, distribution, dataRoot }: VolumesO
   finishMoves(shop);
   for (const name of rows.openRemovals(state)) void finishRemoval(shop, name);
   return volumes;
-}
-
-/** Whether a volume's files are somewhere else, mounted at its place. */
-function isForeign(row: rows.VolumeRow): boolean {
-  return row.config.options?.["device"] !== undefined;
-}
-
-/** Resolves when something is over that never fails, or the signal comes: who does not want it any more does not wait for others. */
-function endOrAbort(work: Promise<void>, signal: AbortSignal | undefined): Promise<void> {
-  return new Promise((resolve) => {
-    const over = (): void => {
-      signal?.removeEventListener("abort", over);
-      resolve();
-    };
-    signal?.addEventListener("abort", over);
-    if (signal?.aborted === true) over();
-    void work.then(over);
-  });
-}
-
-/** Others may pass through to a volume's data, but not list the volumes. */
-function makeDirectory(data: string): void {
-  mkdirSync(join(data, "../.."), { recursive: true, mode: 0o701 });
-  mkdirSync(join(data, ".."), { recursive: true, mode: 0o701 });
-  mkdirSync(data, { recursive: true, mode: 0o755 });
 }

@@ -117,6 +117,22 @@ describe.skipIf(process.getuid?.() !== 0)("pulling a volume from a registry that
     registry.faults = {};
   });
 
+  test("what unpacks to more than is allowed stops there, and leaves nothing", async () => {
+    const bounded = openVolumes({ state, content, distribution, dataRoot, maxLayerSize: 1 << 20 });
+    const zeros = (bytes: number): Uint8Array[] => [
+      entry("directory", "_data/"),
+      tarHeader({ ...NOBODY, type: "file", path: byteString("_data/zeros"), link: "", mode: 0o644, size: bytes }),
+      new Uint8Array(bytes),
+    ];
+    const [bomb, small] = [offer("bomb", [zeros(4 << 20)]), offer("small", [zeros(1 << 19)])];
+    const failed: unknown = await bounded.pull(bomb, { name: "bomb", progress: () => undefined }).catch((error: unknown) => error);
+    expect((failed as Error).message).toBe(
+      `Cannot unpack the volume's part: it unpacks to more than 1.049MB; where that is right, set "max-layer-size" in the daemon's configuration`,
+    );
+    expect(readdirSync(join(dataRoot, "volumes"))).not.toContain("bomb");
+    expect(await bounded.pull(small, { name: "small", progress: () => undefined })).toMatchObject({ Name: "small" });
+  });
+
   test("labels are a map, or the clients could show no volume any more", async () => {
     const reference = offer("labels", [[entry("directory", "_data/")]], { labels: ["a"] });
     expect(await refusal(reference, "labelled")).toContain("its configuration says nothing known");

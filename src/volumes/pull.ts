@@ -29,6 +29,8 @@ export interface PullOptions {
 interface PullContext extends PullOptions {
   shop: VolumeShop;
   distribution: Distribution;
+  /** Bytes that one part may unpack to; undefined: only what is out of proportion is refused. */
+  mostUnpacked: number | undefined;
   /** Throws `conflict` while somebody reads the volume's files. */
   refuseRead: (name: string) => void;
 }
@@ -65,7 +67,7 @@ export async function pullVolume(context: PullContext, text: string): Promise<ro
     await mkdir(join(directory, DATA), { mode: 0o755 });
     for (const { layer, told } of steps) {
       const counted = { ...options, progress: (done: number) => told.bytes("Downloading", done, layer.size) };
-      await unpackWhole(directory, layer, counted);
+      await unpackWhole(directory, layer, { ...counted, most: context.mostUnpacked });
       told.state("Pull complete");
     }
     await refuseOthers(directory, reference);
@@ -117,13 +119,18 @@ async function find({ distribution, credentials, signal }: PullContext, referenc
 }
 
 /** Unpacks an archive of which every byte has been seen: one that ends before its blob does would never be held against its digest. Throws `invalid`. */
-async function unpackWhole(directory: string, layer: Descriptor, options: PiecesOptions): Promise<void> {
+async function unpackWhole(
+  directory: string,
+  layer: Descriptor,
+  { most, ...options }: PiecesOptions & { most: number | undefined },
+): Promise<void> {
   let whole = false;
   async function* pieces(): AsyncGenerator<Uint8Array> {
     yield* blobPieces(layer, options);
     whole = true;
   }
-  await unpackTree({ root: directory, path: "/" }, pieces(), { signal: options.signal });
+  const bound = { packed: layer.size, what: "volume's part", ...(most !== undefined && { most }) };
+  await unpackTree({ root: directory, path: "/", bound }, pieces(), { signal: options.signal });
   if (!whole) throw new LighterError("invalid", `Cannot unpack ${layer.digest}: something comes behind the end of its archive`);
 }
 

@@ -70,9 +70,15 @@ export interface Volumes {
     options: {
       copyFrom: (() => Promise<{ path: string; done(): void } | undefined>) | undefined;
       owners?: { from: { uid: number; gid: number }; to: { uid: number; gid: number } };
+      /** What is mounted from elsewhere stays until this container is released. */
+      container?: string;
       signal?: AbortSignal;
     },
   ): Promise<string>;
+  /** A container has ended, or uses no others than `keep` any more: what was mounted for it alone is unmounted. Never fails. */
+  release(container: string, keep?: ReadonlySet<string>): Promise<void>;
+  /** These containers run, and use what they refer to: what is mounted for nobody is unmounted. Never fails. */
+  adopt(containers: ReadonlySet<string>): Promise<void>;
   /** All volumes with `UsageData` filled in: bytes and number of containers. */
   usage(): Promise<Volume[]>;
   /**
