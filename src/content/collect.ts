@@ -1,5 +1,5 @@
 import type { Digest } from "../oci/image.ts";
-import type { Reader, Tx } from "../state/state.ts";
+import type { Reader } from "../state/state.ts";
 import type { RootsSql } from "./content.ts";
 
 /** What nothing reaches any more. */
@@ -44,7 +44,6 @@ function layerRoots(keep: Keep): string[] {
 /** Finds blobs and layers that no root reaches: one walk over the graph in SQL. */
 export function findUnreached(state: Reader, roots: readonly RootsSql[], keep: Keep = "all images"): Unreached {
   const wantedBlobs = [...blobRoots(keep), ...roots.flatMap(({ blobs }) => (blobs === undefined ? [] : [blobs]))];
-  const wantedLayers = [...layerRoots(keep), ...roots.flatMap(({ layers }) => (layers === undefined ? [] : [layers]))];
   const blobs = state.all<{ digest: Digest; size: number }>(
     `WITH RECURSIVE reached(digest) AS (
        SELECT * FROM (${wantedBlobs.join(" UNION ")})
@@ -53,8 +52,19 @@ export function findUnreached(state: Reader, roots: readonly RootsSql[], keep: K
      )
      SELECT digest, size FROM blobs WHERE digest NOT IN (SELECT digest FROM reached WHERE digest IS NOT NULL)`,
   );
-  // Children come before their parents: rows refer to the parent's row.
-  const layers = state.all<{ chain_id: Digest; size: number }>(
+  const layers = findUnreachedLayers(state, roots, keep);
+  const bytes = [...blobs, ...layers].reduce((sum, { size }) => sum + size, 0);
+  return { bytes, blobs: blobs.map(({ digest }) => digest), layers: layers.map(({ chain_id }) => chain_id) };
+}
+
+/** The layers alone. Children come before their parents: rows refer to the parent's row. */
+export function findUnreachedLayers(
+  state: Reader,
+  roots: readonly RootsSql[],
+  keep: Keep = "all images",
+): { chain_id: Digest; size: number }[] {
+  const wantedLayers = [...layerRoots(keep), ...roots.flatMap(({ layers }) => (layers === undefined ? [] : [layers]))];
+  return state.all<{ chain_id: Digest; size: number }>(
     `WITH RECURSIVE reached(chain_id) AS (
        SELECT * FROM (${wantedLayers.join(" UNION ")})
        UNION
@@ -68,12 +78,4 @@ export function findUnreached(state: Reader, roots: readonly RootsSql[], keep: K
      )
      SELECT chain_id, size FROM ordered ORDER BY depth DESC`,
   );
-  const bytes = [...blobs, ...layers].reduce((sum, { size }) => sum + size, 0);
-  return { bytes, blobs: blobs.map(({ digest }) => digest), layers: layers.map(({ chain_id }) => chain_id) };
-}
-
-/** Forgets rows; the files are the caller's, once this is committed. */
-export function deleteUnreached(tx: Tx, unreached: Unreached): void {
-  for (const digest of unreached.blobs) tx.run("DELETE FROM blobs WHERE digest = ?", digest);
-  for (const chainId of unreached.layers) tx.run("DELETE FROM layers WHERE chain_id = ?", chainId);
 }

@@ -143,6 +143,8 @@ export interface Content {
 /** Further roots of the content graph, contributed by parts that keep rows of their own: an SQL that selects digests. */
 export interface RootsSql {
   blobs?: string;
+  /** The same as `blobs`, as a condition on `blobs.digest` that indexes answer; left out, the list is gone through for each slice of a collection. */
+  holds?: string;
   layers?: string;
 }
 

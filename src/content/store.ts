@@ -7,7 +7,7 @@ import { newId } from "../base/ids.ts";
 import { digestOf, hexOf } from "../oci/digest.ts";
 import type { Digest } from "../oci/image.ts";
 import type { Tx } from "../state/state.ts";
-import { deleteUnreached, findUnreached } from "./collect.ts";
+import { findUnreached, findUnreachedLayers } from "./collect.ts";
 import type { Blob, Content, ContentOptions, Ingest, Layer, Lease } from "./content.ts";
 import { findFreed, type Freed } from "./freed.ts";
 import { FileIngest, storeBlob, UNREPEATED } from "./ingest.ts";
@@ -15,6 +15,7 @@ import { RowLease } from "./lease.ts";
 import { packLayer, type PackOptions } from "./pack-layer.ts";
 import { blobFile, ingestFile, layerDirectory, type Places, placesOf } from "./places.ts";
 import { allIngests, deleteIngest, findBlob, findLayer, findStack, insertBlob, insertEdges, type LayerRow, touchStack } from "./rows.ts";
+import { sweepBlobs } from "./sweep.ts";
 import { Trash } from "./trash.ts";
 import { Unpacker, type UnpackOptions } from "./unpack.ts";
 
@@ -146,13 +147,16 @@ export class ContentStore implements Content {
     const { state, roots = [] } = this.#options;
     if (options.dryRun === true) return findUnreached(state, roots);
     // Found, forgotten and moved away without a turn of the event loop between: whoever finds content here and takes a lease at once, keeps it.
-    const unreached = findUnreached(state, roots);
+    const layers = findUnreachedLayers(state, roots);
+    const chainIds = layers.map(({ chain_id }) => chain_id);
     // On disk before the files go: after a power cut no row may name what is not there.
-    if (unreached.blobs.length + unreached.layers.length > 0) state.write((tx) => deleteUnreached(tx, unreached), { durable: true });
-    for (const digest of unreached.blobs) this.#trash.take(this.blobPath(digest));
-    for (const chainId of unreached.layers) this.#trash.take(layerDirectory(this.#places, chainId));
+    if (layers.length > 0)
+      state.write((tx) => chainIds.forEach((chainId) => tx.run("DELETE FROM layers WHERE chain_id = ?", chainId)), { durable: true });
+    for (const chainId of chainIds) this.#trash.take(layerDirectory(this.#places, chainId));
+    const forgotten = (digests: readonly Digest[]): void => digests.forEach((digest) => this.#trash.take(this.blobPath(digest)));
+    const { bytes, blobs } = await sweepBlobs({ state, roots, forgotten });
     await this.#trash.emptied();
-    return unreached;
+    return { bytes: layers.reduce((sum, { size }) => sum + size, bytes), blobs, layers: chainIds };
   }
 
   usage(): { blobs: number; layers: number; partial: number } {

@@ -3,10 +3,15 @@ import type { RootsSql } from "../content/content.ts";
 import type { Digest } from "../oci/image.ts";
 import type { Reader, Tx } from "../state/state.ts";
 
+/** Links that keep what they mean. */
+const KEEPING = `(kind = 'manifest' OR MAX(created, seen) >
+      (unixepoch('subsec') - COALESCE((SELECT value_json FROM settings WHERE key = 'registry.grace'), 86400)) * 1000000000)`;
+
 /** What the registry keeps alive: all manifests with what they refer to, and for a day blobs that no manifest refers to yet. */
 export const REGISTRY_ROOTS: RootsSql = {
-  blobs: `SELECT COALESCE(content, digest) AS digest FROM registry_links WHERE kind = 'manifest' OR MAX(created, seen) >
-      (unixepoch('subsec') - COALESCE((SELECT value_json FROM settings WHERE key = 'registry.grace'), 86400)) * 1000000000`,
+  blobs: `SELECT COALESCE(content, digest) AS digest FROM registry_links WHERE ${KEEPING}`,
+  holds: `EXISTS (SELECT 1 FROM registry_links WHERE registry_links.digest = blobs.digest AND content IS NULL AND ${KEEPING})
+    OR EXISTS (SELECT 1 FROM registry_links WHERE content = blobs.digest AND ${KEEPING})`,
 };
 
 /** A manifest or blob that a repository shows. */

@@ -1,7 +1,8 @@
 import { kindOf, LighterError, messageOf } from "../base/errors.ts";
 import { logOf } from "../base/log.ts";
 import type { Blob, Ingest, Lease } from "../content/content.ts";
-import { deleteUnreached, findUnreached } from "../content/collect.ts";
+import { findUnreached } from "../content/collect.ts";
+import { sweepBlobs } from "../content/sweep.ts";
 import { insertBlob, insertLeaseItem } from "../content/rows.ts";
 import { digestOf, hexOf } from "../oci/digest.ts";
 import type { Digest } from "../oci/image.ts";
@@ -164,17 +165,13 @@ class S3Storage implements Storage {
   }
 
   async collect(options: { dryRun?: boolean } = {}): Promise<{ bytes: number; blobs: Digest[] }> {
-    const unreached = findUnreached(this.#state, [REGISTRY_ROOTS]);
-    if (options.dryRun === true) return unreached;
-    this.#state.write(
-      (tx) => {
-        deleteUnreached(tx, unreached);
-        for (const digest of unreached.blobs) tx.run("INSERT OR IGNORE INTO registry_garbage (digest) VALUES (?)", digest);
-      },
-      { durable: true },
-    );
+    const [state, roots] = [this.#state, [REGISTRY_ROOTS]];
+    if (options.dryRun === true) return findUnreached(state, roots);
+    const forget = (tx: Tx, digests: readonly Digest[]): void =>
+      digests.forEach((digest) => tx.run("INSERT OR IGNORE INTO registry_garbage (digest) VALUES (?)", digest));
+    const swept = await sweepBlobs({ state, roots, forget });
     await this.#sweep();
-    return unreached;
+    return swept;
   }
 
   async sweepUploads(age: number): Promise<void> {

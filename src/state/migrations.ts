@@ -308,4 +308,8 @@ export const MIGRATIONS: readonly string[] = [
   -- Runs of a partial download that are there (\`start-end,...\`), where some lie apart; else its file has no gap.
   ALTER TABLE ingests ADD COLUMN extents TEXT;
   `,
+  `
+  -- By what the bytes are called that a link means by another algorithm's digest: asked for each blob of a collection.
+  CREATE INDEX registry_links_content ON registry_links(content) WHERE content IS NOT NULL;
+  `,
 ];
