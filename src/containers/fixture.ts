@@ -87,6 +87,8 @@ export async function openFixture(directory = mkdtempSync("/tmp/lighter-containe
         await containers.remove(Id, { force: true, volumes: true, link: false });
       await runtime.sweep(new Set());
       await close();
+      // What containers leave is deleted in the background: two that delete the same tree stop each other.
+      await content.settled();
       await removeCgroups(cgroupParent);
       rmSync(directory, { recursive: true, force: true });
     },

@@ -62,6 +62,8 @@ export async function workshop(
     progress: (message) => void messages.push(message),
     async [Symbol.asyncDispose]() {
       images.exchange.close();
+      // What is deleted in the background is not deleted by two at once.
+      await content.settled();
       state.close();
       if (options.root === undefined) await rm(root, { recursive: true, force: true });
     },

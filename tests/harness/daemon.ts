@@ -142,13 +142,18 @@ export class Daemon {
         console.error(`The daemon had ended with ${this.#child.exitCode}. Its log:\n${(await this.log).slice(-4000)}`);
     } finally {
       await this.end();
+      // A daemon that was told to end while a container still ran leaves its exec root mounted.
+      const script = 'grep -o " $0/[^ ]*" /proc/self/mounts | sort -r | xargs -r umount -l';
+      await Bun.spawn(["sh", "-c", script, this.folder], { stdio: ["ignore", "ignore", "ignore"] }).exited;
       await rm(this.folder, { recursive: true, force: true });
     }
   }
 
   async #removeContainers(): Promise<void> {
-    const response = await this.api("GET", "/containers/json?all=1");
-    const containers = (await response.json()) as { Id: string }[];
-    await Promise.all(containers.map(({ Id }) => this.api("DELETE", `/containers/${Id}?force=1&v=1`)));
+    const containers = async (): Promise<{ Id: string }[]> =>
+      (await (await this.api("GET", "/containers/json?all=1")).json()) as { Id: string }[];
+    await Promise.all((await containers()).map(({ Id }) => this.api("DELETE", `/containers/${Id}?force=1&v=1`)));
+    // One whose removal was under way already, for --rm, goes a moment later.
+    await until("no container is left", async () => (await containers()).length === 0, { timeout: 10_000 }).catch(() => undefined);
   }
 }
