@@ -1,37 +1,43 @@
 import { describe, expect, test } from "bun:test";
 import { createHash } from "node:crypto";
-import { readdirSync, statSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type Fixture, openFixture } from "./fixture.ts";
 
 const root = process.getuid?.() === 0;
 const NUMBERS = 400_000;
 
-/** A daemon of containers alone, in a process of its own: starts two programs that write, says so, and is killed. */
+/** A daemon of containers alone, in a process of its own: starts two programs that write, and is killed. They stop twice, until a file lets them go on. */
 const DAEMON = `
 const { openFixture } = await import(${JSON.stringify(join(import.meta.dir, "fixture.ts"))});
 const fixture = await openFixture(process.argv[1]);
 const start = async (name, cmd, options) => {
-  const { id } = await fixture.containers.create(name, { Image: "busybox", Cmd: ["sh", "-c", cmd], HostConfig: { NetworkMode: "host", LogConfig: { Type: "json-file", Config: options } } }, {});
+  const { id } = await fixture.containers.create(name, { Image: "busybox", Cmd: ["sh", "-c", cmd], HostConfig: { NetworkMode: "host", Binds: [go + ":/go"], LogConfig: { Type: "json-file", Config: options } } }, {});
   await fixture.containers.start(id);
 };
-const count = "i=0; while [ $i -lt 400 ]; do seq $((i*1000+1)) $((i*1000+1000)); i=$((i+1)); sleep 0.005; done";
-await start("whole", count, { "max-size": "200k", "max-file": "400" });
-await start("small", count, { "max-size": "20k", "max-file": "3" });
-console.log("ready");
+const go = process.argv[1] + "/go";
+const after = (file) => "while ! test -e /go/" + file + "; do sleep 0.02; done; ";
+const count = (to) => "while [ $i -lt " + to + " ]; do seq $((i*1000+1)) $((i*1000+1000)); i=$((i+1)); sleep 0.005; done; ";
+const all = (name) => "i=0; " + count(100) + "touch /go/" + name + "-began; " + count(250) + after("killed") + count(300) + "touch /go/" + name + "-went-on; " + after("opened") + count(400);
+await start("whole", all("whole"), { "max-size": "200k", "max-file": "400" });
+await start("small", all("small"), { "max-size": "20k", "max-file": "3" });
 `;
 
 describe.skipIf(!root)("logs when the daemon is killed", () => {
   test("no byte is lost or told twice where there is room; what grew meanwhile is cut where there is none", async () => {
     const directory = (await Bun.$`mktemp -d /tmp/lighter-containers-XXXXXX`.text()).trim();
+    const go = (file: string): string => join(directory, "go", file);
+    mkdirSync(go(""));
     const child = Bun.spawn([process.execPath, "-e", DAEMON, directory], { stdout: "pipe", stderr: "inherit" });
-    await child.stdout.getReader().read();
-    await Bun.sleep(800);
+    await until(() => existsSync(go("whole-began")) && existsSync(go("small-began")));
     child.kill("SIGKILL");
     await child.exited;
-    await Bun.sleep(700);
+    writeFileSync(go("killed"), "");
+    await until(() => existsSync(go("whole-went-on")) && existsSync(go("small-went-on")));
     const fixture = await openFixture(directory);
     try {
+      expect((await fixture.containers.inspect("small")).State?.Running).toBe(true);
+      writeFileSync(go("opened"), "");
       await check(fixture);
     } finally {
       await fixture.remove();
@@ -40,11 +46,9 @@ describe.skipIf(!root)("logs when the daemon is killed", () => {
 });
 
 async function check(fixture: Fixture): Promise<void> {
-  expect((await fixture.containers.inspect("small")).State?.Running).toBe(true);
   const small = await logsOf(fixture, "small");
   // One read of the monitor is 8 KiB of output, 62 kB of log with lines as short as these: three files of that, and one that is on its way.
-  for (let tries = 0; tries < 100 && total(small) > 250_000; tries++) await Bun.sleep(20);
-  expect(total(small)).toBeLessThan(250_000);
+  await until(() => total(small) < 250_000);
   const followed = await hashOfLogs(fixture, "whole", true);
   const all = createHash("sha256");
   for (let number = 1; number <= NUMBERS; number++) all.update(`${number}\n`);
@@ -74,4 +78,11 @@ async function hashOfLogs(fixture: Fixture, name: string, follow: boolean): Prom
   const hash = createHash("sha256");
   for await (const { data } of fixture.containers.logs(name, { stdout: true, stderr: true, follow })) hash.update(data);
   return hash.digest("hex");
+}
+
+async function until(condition: () => boolean): Promise<void> {
+  for (let tries = 0; !condition(); tries++) {
+    if (tries > 1500) throw new Error("waited in vain");
+    await Bun.sleep(20);
+  }
 }
