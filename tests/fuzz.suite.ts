@@ -183,6 +183,9 @@ async function clean(): Promise<void> {
   await until("no container is left", async () => (await daemon.json<unknown[]>("GET", "/containers/json?all=1")).length === 0);
   await daemon.json("POST", `/volumes/prune?filters=${encodeURIComponent('{"all":["true"]}')}`);
   await daemon.json("POST", "/networks/prune");
+  // As Docker's, prune leaves networks that only hold settings for others.
+  for (const { Id, ConfigOnly } of await daemon.json<{ Id: string; ConfigOnly: boolean }[]>("GET", "/networks"))
+    if (ConfigOnly) await daemon.api("DELETE", `/networks/${Id}`);
 }
 
 /** Rows by table, without events, which are kept, and what images there are: commits were among the requests. */
