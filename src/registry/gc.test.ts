@@ -4,13 +4,15 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { now } from "../base/clock.ts";
 import { openContent } from "../content/open.ts";
+import { insertBlob, insertEdges } from "../content/rows.ts";
 import { digestOf } from "../oci/digest.ts";
-import { MEDIA } from "../oci/image.ts";
+import { type Digest, MEDIA } from "../oci/image.ts";
 import { State } from "../state/state.ts";
 import { openStorage } from "./open-storage.ts";
 import { openRegistry } from "./open.ts";
 import { expiredTags, type TagTimes } from "./retention.ts";
-import { REGISTRY_ROOTS } from "./rows.ts";
+import type { GcReport } from "./gc.ts";
+import { putLink, putTag, REGISTRY_ROOTS } from "./rows.ts";
 import { parseSettings } from "./settings.ts";
 
 const HOUR = 3_600_000_000_000n;
@@ -110,6 +112,44 @@ test("a dry run says what a run then does", async () => {
   expect(await gc(false)).toEqual({ ...dry, dryRun: false });
   expect(tags(shop)).toEqual(["app:2", "other:1"]);
   expect(await gc(false)).toMatchObject({ tags: [], manifests: [], blobs: 0, bytes: 0 });
+});
+
+test("a dry run of a large store, in a thread of its own, says the same as a run in steps", async () => {
+  const shop = await open({ retention: [{ repositories: ["bulk"], tags: ["old*"], "keep-younger": "1h" }], gc: { untagged: "1h" } });
+  // Manifests with a tag that stays, one that goes, or none; of the last every other one below an index.
+  const rows = 1200;
+  const kinds = ["new", "old", undefined] as const;
+  const digests = Array.from({ length: rows }, (_, at) => ({ manifest: digestOf(`m${at}`), layer: digestOf(`l${at}`) }));
+  const index = digestOf("index");
+  shop.state.write(
+    (tx) => {
+      const blob = (digest: Digest): void => insertBlob(tx, { digest, size: 10, mediaType: "x" });
+      blob(index);
+      for (const [at, { manifest, layer }] of digests.entries()) {
+        const kind = kinds[at % 3];
+        blob(manifest);
+        blob(layer);
+        insertEdges(tx, manifest, [layer]);
+        putLink(tx, { repository: "bulk", digest: manifest, kind: "manifest", media_type: "x" });
+        putLink(tx, { repository: "bulk", digest: layer, kind: "blob", media_type: "x" });
+        if (kind !== undefined) putTag(tx, "bulk", `${kind}${at}`, manifest);
+        else if (at % 2 === 0) insertEdges(tx, index, [manifest]);
+      }
+      putLink(tx, { repository: "bulk", digest: index, kind: "manifest", media_type: "x" });
+    },
+    { durable: false },
+  );
+  shop.age(30);
+  const dry = await shop.registry.collect({ dryRun: true });
+  expect(dry).toMatchObject({ tags: { length: rows / 3 }, manifests: { length: (rows / 3) * 2 + 1 }, blobs: (rows / 3) * 4 + 1 });
+  const byName = ({ tags, manifests, ...report }: GcReport): object => {
+    const names = [...tags.map(({ tag }) => tag), ...manifests.map(({ digest }) => digest)].toSorted();
+    return { ...report, names };
+  };
+  expect(byName(await shop.registry.collect())).toEqual({ ...byName(dry), dryRun: false });
+  expect(shop.state.all("SELECT 1 FROM blobs")).toHaveLength((rows / 3) * 2);
+  expect(shop.state.all("SELECT 1 FROM registry_links")).toHaveLength((rows / 3) * 2);
+  expect(await shop.registry.collect({ dryRun: true })).toMatchObject({ tags: [], manifests: [], blobs: 0, bytes: 0 });
 });
 
 test("manifests without a tag: those of an index and referrers of what is kept stay", async () => {

@@ -19,7 +19,7 @@ export function localStorage(content: Content, state: State): Storage {
     lease: (purpose) => content.lease(purpose),
     ingest: (ref) => content.ingest(ref),
     isIngesting: (ref) => state.get("SELECT 1 FROM ingests WHERE ref = ?", ref) !== undefined,
-    collect: (options) => content.collect(options),
+    collect: () => content.collect(),
     // In the daemon the store has partial pulls as well, which are not the registry's to judge.
     sweepUploads: (age) => content.sweepPartials(age, OWN),
     usage: () => content.usage(),

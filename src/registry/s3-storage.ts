@@ -1,7 +1,6 @@
 import { kindOf, LighterError, messageOf } from "../base/errors.ts";
 import { logOf } from "../base/log.ts";
 import type { Blob, Ingest, Lease } from "../content/content.ts";
-import { findUnreached } from "../content/collect.ts";
 import { sweepBlobs } from "../content/sweep.ts";
 import { insertBlob, insertLeaseItem } from "../content/rows.ts";
 import { digestOf, hexOf } from "../oci/digest.ts";
@@ -164,12 +163,10 @@ class S3Storage implements Storage {
     return this.#local.isIngesting(ref);
   }
 
-  async collect(options: { dryRun?: boolean } = {}): Promise<{ bytes: number; blobs: Digest[] }> {
-    const [state, roots] = [this.#state, [REGISTRY_ROOTS]];
-    if (options.dryRun === true) return findUnreached(state, roots);
+  async collect(): Promise<{ bytes: number; blobs: Digest[] }> {
     const forget = (tx: Tx, digests: readonly Digest[]): void =>
       digests.forEach((digest) => tx.run("INSERT OR IGNORE INTO registry_garbage (digest) VALUES (?)", digest));
-    const swept = await sweepBlobs({ state, roots, forget });
+    const swept = await sweepBlobs({ state: this.#state, roots: [REGISTRY_ROOTS], forget });
     await this.#sweep();
     return swept;
   }

@@ -32,7 +32,7 @@ export interface Storage {
   /** Whether there is an upload of this name. */
   isIngesting(ref: string): boolean;
   /** Removes what nothing reaches any more; safe beside pushes and pulls. Bytes freed, and what went. */
-  collect(options?: { dryRun?: boolean }): Promise<{ bytes: number; blobs: Digest[] }>;
+  collect(): Promise<{ bytes: number; blobs: Digest[] }>;
   /** Gives up uploads that nobody went on with for `age` milliseconds. */
   sweepUploads(age: number): Promise<void>;
   /** Bytes of whole blobs and of uploads under way. */

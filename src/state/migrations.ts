@@ -312,4 +312,8 @@ export const MIGRATIONS: readonly string[] = [
   -- By what the bytes are called that a link means by another algorithm's digest: asked for each blob of a collection.
   CREATE INDEX registry_links_content ON registry_links(content) WHERE content IS NOT NULL;
   `,
+  `
+  -- Which tags mean a manifest: asked for each one that a collection may remove.
+  CREATE INDEX registry_tags_digest ON registry_tags(repository, digest);
+  `,
 ];

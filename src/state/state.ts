@@ -34,6 +34,8 @@ export interface WriteOptions {
  * Reads through `state` see all committed writes.
  */
 export class State implements Reader {
+  /** The file. */
+  readonly path: string;
   readonly #db: Database;
   readonly #reserve: Reserve;
   readonly #statements = new Map<string, Statement>();
@@ -42,6 +44,7 @@ export class State implements Reader {
 
   /** Opens or makes the database and brings its schema up to date. A database of a newer Lighter is refused with `conflict`. */
   constructor(path: string) {
+    this.path = path;
     mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
     this.#db = new Database(path, { create: true, strict: true });
     // Environments of containers are in it; SQLite gives its log the same mode.
