@@ -115,7 +115,7 @@ describe.skipIf(!root)("exec", () => {
     expect((await fixture.containers.inspect(other)).ExecIDs).toEqual([id]);
     expect(fixture.containers.inspectExec(id)).toMatchObject({ Running: true, ExitCode: null });
     await fixture.containers.kill(other, "KILL");
-    for (let tries = 0; tries < 50 && fixture.containers.inspectExec(id).Running; tries++) await Bun.sleep(10);
+    for (let tries = 0; tries < 1500 && fixture.containers.inspectExec(id).Running; tries++) await Bun.sleep(20);
     expect(fixture.containers.inspectExec(id).Running).toBe(false);
     expect((await failure(fixture.containers.createExec(other, { Cmd: ["true"] }))).message).toBe(`container ${other} is not running`);
     await fixture.containers.remove(other, { force: true, volumes: false, link: false });

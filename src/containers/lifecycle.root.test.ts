@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { existsSync, readdirSync } from "node:fs";
+import { existsSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { HostConfig } from "../wire/engine-api.ts";
 import type { CreateBody } from "./containers.ts";
@@ -49,6 +49,13 @@ async function logsOf(id: string, more: object = {}): Promise<string> {
   const pieces: Uint8Array[] = [];
   for await (const { data } of fixture.containers.logs(id, { stdout: true, stderr: true, follow: false, ...more })) pieces.push(data);
   return Buffer.concat(pieces).toString();
+}
+
+async function until(what: string, condition: () => Promise<boolean>): Promise<void> {
+  for (let tries = 0; !(await condition()); tries++) {
+    if (tries > 1000) throw new Error(`waited in vain until ${what}`);
+    await Bun.sleep(20);
+  }
 }
 
 async function exited(id: string): Promise<number> {
@@ -198,18 +205,19 @@ describe.skipIf(!root)("a container's life", () => {
   });
 
   test("attach with logs replays and goes on, each byte once", async () => {
-    const id = await started(["sh", "-c", "for i in 1 2 3 4 5 6; do echo $i; sleep 0.05; done"]);
-    await Bun.sleep(120);
+    const id = await started(["sh", "-c", "for i in 1 2 3; do echo $i; done; while ! test -e /tmp/go; do sleep 0.02; done; seq 4 6"]);
+    await until("something is in the log", async () => (await logsOf(id)) !== "");
     const sink = new Collected();
     await fixture.containers.attach(id, sink, { logs: true, stream: true, stdin: false, stdout: true, stderr: true });
+    writeFileSync(`/proc/${(await fixture.containers.inspect(id)).State?.Pid}/root/tmp/go`, "");
     await sink.ended;
     expect(sink.text()).toBe("1\n2\n3\n4\n5\n6\n");
     await fixture.containers.remove(id, { force: true, volumes: false, link: false });
   });
 
   test("stop lets the program end by itself, kills it after the timeout, and says 304 when it does not run", async () => {
-    const polite = await started(["sh", "-c", "trap 'exit 7' TERM; while :; do sleep 0.05; done"]);
-    await Bun.sleep(100);
+    const polite = await started(["sh", "-c", "trap 'exit 7' TERM; echo ready; while :; do sleep 0.05; done"]);
+    await until("it is ready", async () => (await logsOf(polite)) === "ready\n");
     const before = fixture.actions().length;
     await fixture.containers.stop(polite, {});
     expect(fixture.actions().slice(before)).toEqual(["kill", "die", "stop"]);
@@ -246,11 +254,10 @@ describe.skipIf(!root)("a container's life", () => {
 
   test("restart policy on-failure: as many times as asked, then rest", async () => {
     const id = await started(["sh", "-c", "echo x; exit 2"], { RestartPolicy: { Name: "on-failure", MaximumRetryCount: 2 } });
-    for (let tries = 0; tries < 100; tries++) {
+    await until("it has been started twice more", async () => {
       const { State, RestartCount } = await fixture.containers.inspect(id);
-      if (State?.Status === "exited" && RestartCount === 2) break;
-      await Bun.sleep(20);
-    }
+      return State?.Status === "exited" && RestartCount === 2;
+    });
     expect(await fixture.containers.inspect(id)).toMatchObject({ RestartCount: 2, State: { Status: "exited", ExitCode: 2 } });
     expect(await logsOf(id)).toBe("x\nx\nx\n");
     await fixture.containers.remove(id, { force: true, volumes: false, link: false });

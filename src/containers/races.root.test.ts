@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { readdirSync } from "node:fs";
+import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { type ErrorKind, kindOf, messageOf } from "../base/errors.ts";
 import { Collected, type Fixture, openFixture } from "./fixture.ts";
@@ -53,9 +53,8 @@ describe.skipIf(!root)("many callers", () => {
       await Promise.all(Array.from({ length: 6 }, caller));
       expect(unfair).toEqual([]);
       for (const { Id = "", State } of await fixture.containers.list({ all: true, size: false, filters: new Map() })) {
-        const { State: now } = await fixture.containers.inspect(Id);
-        expect(State).toBe(now?.Status);
-        if (now?.Running) expect(readdirSync(`/proc/${now.Pid}/ns`).length).toBeGreaterThan(5);
+        // What was killed last may end between the two questions.
+        await until(`the state of ${Id} is true, not ${State}`, () => isTrue(fixture, Id));
         await fixture.containers.remove(Id, { force: true, volumes: true, link: false });
       }
       expect(readdirSync(join(fixture.directory, "data/containers"))).toEqual([]);
@@ -65,6 +64,20 @@ describe.skipIf(!root)("many callers", () => {
     }
   }, 60_000);
 });
+
+/** Whether the list, the container itself and the kernel say the same. */
+async function isTrue({ containers }: Fixture, id: string): Promise<boolean> {
+  const listed = (await containers.list({ all: true, size: false, filters: new Map() })).find(({ Id }) => Id === id);
+  const { State } = await containers.inspect(id);
+  return listed?.State === State?.Status && (State?.Running !== true || existsSync(`/proc/${State.Pid}/ns/net`));
+}
+
+async function until(what: string, condition: () => Promise<boolean>): Promise<void> {
+  for (let tries = 0; !(await condition()); tries++) {
+    if (tries > 1000) throw new Error(`waited in vain until ${what}`);
+    await Bun.sleep(20);
+  }
+}
 
 const acts: ((fixture: Fixture, name: string) => Promise<unknown>)[] = [
   create,
