@@ -57,9 +57,10 @@ export const registryGc = command({
 /** Asks the process that serves the registry; undefined where none does. */
 async function askRunning(unix: string, { dryRun, untagged }: RegistryGcCall): Promise<RegistryGcReport | undefined> {
   const query = new URLSearchParams({ dryRun: dryRun ? "1" : "0", ...(untagged === undefined ? {} : { untagged: String(untagged) }) });
+  const init: BunFetchRequestInit & { timeout: false } = { method: "POST", unix, timeout: false };
   let response: Response;
   try {
-    response = await fetch(`http://registry/_lighter/gc?${query}`, { method: "POST", unix });
+    response = await fetch(`http://registry/_lighter/gc?${query}`, init);
   } catch {
     return undefined;
   }

@@ -55,7 +55,8 @@ export function listenTcp(
 
 /** Opens a unix socket; one that a dead process left must be gone. */
 export function listenUnix(path: string, serve: Serve): RegistryListener {
-  const server = Bun.serve({ ...served(serve), unix: path });
+  // Bun does not take a request's own timeout here, and ends a long collection after ten seconds: only the registry's owner gets in.
+  const server = Bun.serve({ ...served(serve), unix: path, idleTimeout: 0 });
   return { address: path, stop: (grace) => stop(server, grace) };
 }
 
