@@ -53,10 +53,12 @@ export function listenTcp(
   return { address: `${tls === undefined ? "http" : "https"}://${host}:${server.port}`, stop: (grace) => stop(server, grace) };
 }
 
+/** On a unix socket Bun does not take a request's own timeout, and would end a long collection after ten seconds; its types know of neither. */
+const PATIENT: object = { idleTimeout: 0 };
+
 /** Opens a unix socket; one that a dead process left must be gone. */
 export function listenUnix(path: string, serve: Serve): RegistryListener {
-  // Bun does not take a request's own timeout here, and ends a long collection after ten seconds: only the registry's owner gets in.
-  const server = Bun.serve({ ...served(serve), unix: path, idleTimeout: 0 });
+  const server = Bun.serve({ ...served(serve), ...PATIENT, unix: path });
   return { address: path, stop: (grace) => stop(server, grace) };
 }
 
