@@ -21,7 +21,7 @@ if (protocol === "udp") {
     if (message !== undefined) resolve(message);
   });
 }
-const answer = await Promise.race([promise, Bun.sleep(2000).then(() => undefined)]);
+const answer = await Promise.race([promise, Bun.sleep(8000).then(() => undefined)]);
 if (answer === undefined) console.log("nothing");
 else {
   const view = new DataView(answer.buffer, answer.byteOffset, answer.byteLength);

@@ -16,7 +16,7 @@ const PRIVATE = ["--net", "--pid", "--fork", "--kill-child", "--mount", "--mount
  */
 export function labSuite(title: string, file: string, define: (ground: Ground) => void): void {
   if (process.env["LIGHTER_LAB"] === undefined) return runInChild(title, file);
-  setDefaultTimeout(30_000);
+  setDefaultTimeout(60_000);
   describe(title, () => {
     const ground = {} as Ground;
     beforeAll(async () => {
@@ -47,5 +47,5 @@ function runInChild(title: string, file: string): void {
     expect(code === 0 ? "" : `${output}${errors}`).toBe("");
     expect(errors).toMatch(/\n +[1-9]\d* pass\n/);
   };
-  test.if(process.getuid?.() === 0)(`${title}, in a network namespace that plays the host`, run, 120_000);
+  test.if(process.getuid?.() === 0)(`${title}, in a network namespace that plays the host`, run, 300_000);
 }

@@ -98,12 +98,18 @@ export class Lab {
   }
 }
 
-/** Connects or sends from a namespace (the host's without one) and returns the answer; `nothing` when none comes within 0.7 s. */
-export async function ask(from: string | undefined, protocol: "tcp" | "udp", host: string, port: number): Promise<string> {
+/** Connects or sends from a namespace (the host's without one) and returns the answer; `nothing` when none comes within some seconds (0.7). */
+export async function ask(from: string | undefined, protocol: "tcp" | "udp", host: string, port: number, seconds = 0.7): Promise<string> {
   const enter = from === undefined ? "" : `nsenter --net=${from} `;
   const script = `exec 3<>/dev/${protocol}/${host}/${port} && echo hello >&3 && head -n1 <&3`;
-  const answer = await sh(`${enter}timeout 0.7 bash -c '${script}' 2>/dev/null || true`);
+  const answer = await sh(`${enter}timeout ${seconds} bash -c '${script}' 2>/dev/null || true`);
   return answer === "" ? "nothing" : answer;
+}
+
+/** As {@link ask}, for what is to answer at once: on a busy machine the answer may take its time. */
+export async function reach(from: string | undefined, protocol: "tcp" | "udp", host: string, port: number): Promise<string> {
+  const answer = await ask(from, protocol, host, port, 10);
+  return answer === "nothing" ? await ask(from, protocol, host, port, 10) : answer;
 }
 
 /** Waits for a condition, at most 15 s. */

@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { HOST, LabDaemon, OUTSIDE, ask, ruleset, sh, until, PLAIN } from "./lab.ts";
+import { HOST, LabDaemon, OUTSIDE, ask, ruleset, sh, until, PLAIN, reach } from "./lab.ts";
 import { labSuite } from "./lab-suite.ts";
 
 labSuite("the default bridge", import.meta.path, (ground) => {
@@ -11,8 +11,8 @@ labSuite("the default bridge", import.meta.path, (ground) => {
   test("a container reaches the outside with the host's address", async () => {
     const one = await ground.daemon.run("one");
     expect(one.address).toStartWith("172.18.0.");
-    expect(await ask(one.namespace, "tcp", OUTSIDE, 9000)).toBe(`outside ${HOST}`);
-    expect(await ask(one.namespace, "udp", OUTSIDE, 9000)).toBe(`outside ${HOST}`);
+    expect(await reach(one.namespace, "tcp", OUTSIDE, 9000)).toBe(`outside ${HOST}`);
+    expect(await reach(one.namespace, "udp", OUTSIDE, 9000)).toBe(`outside ${HOST}`);
     await one.stop();
   });
 
@@ -25,16 +25,16 @@ labSuite("the default bridge", import.meta.path, (ground) => {
     const web = await ground.daemon.run("web", { portBindings });
     const other = await ground.daemon.run("other");
     await ground.lab.echo("web", ["tcp:80", "udp:53", "tcp:81"], web.namespace);
-    expect(await ask(ground.lab.outside, "tcp", HOST, 8080)).toBe(`web ${OUTSIDE}`);
-    expect(await ask(ground.lab.outside, "udp", HOST, 5353)).toBe(`web ${OUTSIDE}`);
-    expect(await ask(undefined, "tcp", HOST, 8080)).toStartWith("web ");
-    expect(await ask(undefined, "tcp", "127.0.0.1", 8080)).toStartWith("web ");
-    expect(await ask(undefined, "udp", "127.0.0.1", 5353)).toStartWith("web ");
-    expect(await ask(undefined, "tcp", "127.0.0.1", 8081)).toStartWith("web ");
+    expect(await reach(ground.lab.outside, "tcp", HOST, 8080)).toBe(`web ${OUTSIDE}`);
+    expect(await reach(ground.lab.outside, "udp", HOST, 5353)).toBe(`web ${OUTSIDE}`);
+    expect(await reach(undefined, "tcp", HOST, 8080)).toStartWith("web ");
+    expect(await reach(undefined, "tcp", "127.0.0.1", 8080)).toStartWith("web ");
+    expect(await reach(undefined, "udp", "127.0.0.1", 5353)).toStartWith("web ");
+    expect(await reach(undefined, "tcp", "127.0.0.1", 8081)).toStartWith("web ");
     expect(await ask(ground.lab.outside, "tcp", HOST, 8081)).toBe("nothing");
-    expect(await ask(other.namespace, "tcp", HOST, 8080)).toStartWith("web ");
-    expect(await ask(web.namespace, "tcp", HOST, 8080)).toStartWith("web ");
-    expect(await ask(other.namespace, "tcp", web.address, 80)).toBe(`web ${other.address}`);
+    expect(await reach(other.namespace, "tcp", HOST, 8080)).toStartWith("web ");
+    expect(await reach(web.namespace, "tcp", HOST, 8080)).toStartWith("web ");
+    expect(await reach(other.namespace, "tcp", web.address, 80)).toBe(`web ${other.address}`);
     expect(ground.daemon.networks.settings(ground.daemon.state, web.id).ports["80/tcp"]).toEqual(
       ["0.0.0.0", "::"].map((HostIp) => ({ HostIp, HostPort: "8080" })),
     );
@@ -47,7 +47,7 @@ labSuite("the default bridge", import.meta.path, (ground) => {
     const web = await ground.daemon.run("closed");
     await ground.lab.echo("web", ["tcp:80"], web.namespace);
     await ground.lab.echo("host", ["tcp:7000"]);
-    expect(await ask(undefined, "tcp", web.address, 80)).toStartWith("web ");
+    expect(await reach(undefined, "tcp", web.address, 80)).toStartWith("web ");
     await sh(`nsenter --net=${web.namespace} ip route add 127.0.0.2 via 172.18.0.1 table local 2>/dev/null; true`);
     await sh(`nsenter --net=${ground.lab.outside} ip route add 172.18.0.0/16 via ${HOST}`);
     expect(await ask(ground.lab.outside, "tcp", web.address, 80)).toBe("nothing");
@@ -55,7 +55,7 @@ labSuite("the default bridge", import.meta.path, (ground) => {
     // A packet for the host's own 127.0.0.1 that comes over the bridge, as only a forger would send it.
     const forged = "ip addr del 127.0.0.1/8 dev lo; ip route add 127.0.0.1 via 172.18.0.1 src " + web.address;
     await sh(`nsenter --net=${web.namespace} sh -c 'sysctl -qw net.ipv4.conf.all.route_localnet=1; ${forged}'`);
-    expect(await ask(web.namespace, "tcp", HOST, 7000)).toStartWith("host ");
+    expect(await reach(web.namespace, "tcp", HOST, 7000)).toStartWith("host ");
     expect(await ask(web.namespace, "tcp", "127.0.0.1", 7000)).toBe("nothing");
     await web.stop();
   });
@@ -115,7 +115,7 @@ labSuite("the default bridge", import.meta.path, (ground) => {
     expect(await ask(one.namespace, "tcp", OUTSIDE, 9000)).toBe("nothing");
     const command = /open it with: (.*)$/.exec(warning)?.[1]?.replaceAll(`br-${id.slice(0, 12)}`, "lighter2") ?? "false";
     await sh(command);
-    expect(await ask(one.namespace, "tcp", OUTSIDE, 9000)).toBe(`outside ${HOST}`);
+    expect(await reach(one.namespace, "tcp", OUTSIDE, 9000)).toBe(`outside ${HOST}`);
     expect(
       await sh(
         `nsenter --net=${one.namespace} cat /sys/class/net/eth0/mtu 2>/dev/null || nsenter --net=${one.namespace} ip -o link show eth0`,

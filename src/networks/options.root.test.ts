@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { HOST, LabDaemon, OUTSIDE, ask, ruleset, sh, until, PLAIN } from "./lab.ts";
+import { HOST, LabDaemon, OUTSIDE, ask, ruleset, sh, until, PLAIN, reach } from "./lab.ts";
 import { labSuite } from "./lab-suite.ts";
 
 labSuite("options of networks and of places in them", import.meta.path, (ground) => {
@@ -70,11 +70,11 @@ labSuite("options of networks and of places in them", import.meta.path, (ground)
     const shut = await make("shut", "10.63.0.0/24", { [bridge("enable_ip_masquerade")]: "false" });
     const trusting = await make("trusting", "10.64.0.0/24", { [bridge("trusted_host_interfaces")]: "lo:out0" });
     const open = await make("open", "10.65.0.0/24", { [bridge("gateway_mode_ipv4")]: "nat-unprotected" });
-    expect(await ask(shut.namespace, "tcp", OUTSIDE, 9000)).toBe(`outside ${shut.address}`);
-    expect(await ask(open.namespace, "tcp", OUTSIDE, 9000)).toBe(`outside ${HOST}`);
+    expect(await reach(shut.namespace, "tcp", OUTSIDE, 9000)).toBe(`outside ${shut.address}`);
+    expect(await reach(open.namespace, "tcp", OUTSIDE, 9000)).toBe(`outside ${HOST}`);
     expect(await ask(ground.lab.outside, "tcp", shut.address, 80)).toBe("nothing");
-    expect(await ask(ground.lab.outside, "tcp", trusting.address, 80)).toBe(`trusting ${OUTSIDE}`);
-    expect(await ask(ground.lab.outside, "tcp", open.address, 80)).toBe(`open ${OUTSIDE}`);
+    expect(await reach(ground.lab.outside, "tcp", trusting.address, 80)).toBe(`trusting ${OUTSIDE}`);
+    expect(await reach(ground.lab.outside, "tcp", open.address, 80)).toBe(`open ${OUTSIDE}`);
     expect(await ask(shut.namespace, "tcp", trusting.address, 80)).toBe("nothing");
     for (const one of [shut, trusting, open]) await one.stop();
     for (const name of ["shut", "trusting", "open"]) await networks.remove(name);
@@ -93,7 +93,7 @@ labSuite("options of networks and of places in them", import.meta.path, (ground)
     expect(await sh(`ip -4 -br addr show br-${id.slice(0, 12)}; ip -4 -br addr show bare0`)).toBe("");
     const [a, b] = [await ground.daemon.run("a", { mode: "alone" }), await ground.daemon.run("b", { mode: "alone" })];
     await ground.lab.echo("a", ["tcp:80"], a.namespace);
-    expect(await ask(b.namespace, "tcp", a.address, 80)).toBe(`a ${b.address}`);
+    expect(await reach(b.namespace, "tcp", a.address, 80)).toBe(`a ${b.address}`);
     expect(await ask(undefined, "tcp", a.address, 80)).toBe("nothing");
     for (const one of [a, b]) await one.stop();
     for (const name of ["alone", "bare"]) await networks.remove(name);
@@ -116,8 +116,8 @@ labSuite("options of networks and of places in them", import.meta.path, (ground)
     await ground.lab.echo("a6", ["tcp:80"], a.namespace);
     await ground.lab.echo("out6", ["tcp:9006"], ground.lab.outside);
     expect(await inside(a, "ip -4 -br addr show eth0")).not.toContain(".");
-    expect(await ask(b.namespace, "tcp", settings?.GlobalIPv6Address ?? "", 80)).toStartWith("a6 fd");
-    expect(await ask(b.namespace, "tcp", "2001:db8::2", 9006)).toBe("out6 2001:db8::1");
+    expect(await reach(b.namespace, "tcp", settings?.GlobalIPv6Address ?? "", 80)).toStartWith("a6 fd");
+    expect(await reach(b.namespace, "tcp", "2001:db8::2", 9006)).toBe("out6 2001:db8::1");
     for (const one of [a, b]) await one.stop();
     await networks.remove("six");
   });

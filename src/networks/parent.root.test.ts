@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { HOST, OUTSIDE, ask, sh } from "./lab.ts";
+import { HOST, OUTSIDE, sh, reach } from "./lab.ts";
 import { labSuite } from "./lab-suite.ts";
 
 labSuite("networks on a link of the host", import.meta.path, (ground) => {
@@ -25,9 +25,9 @@ labSuite("networks on a link of the host", import.meta.path, (ground) => {
     const echo = await ground.lab.echo("fixed", ["tcp:80"], fixed.namespace);
     expect(await sh(`nsenter --net=${fixed.namespace} ip -br link show eth0`)).toContain("02:42:00:aa:bb:cc");
     expect(await sh(`nsenter --net=${other.namespace} ip route`)).toContain(`default via ${OUTSIDE}`);
-    expect(await ask(other.namespace, "tcp", OUTSIDE, 9000)).toBe(`outside ${other.address}`);
-    expect(await ask(other.namespace, "tcp", fixed.address, 80)).toBe(`fixed ${other.address}`);
-    expect(await ask(ground.lab.outside, "tcp", fixed.address, 80)).toBe(`fixed ${OUTSIDE}`);
+    expect(await reach(other.namespace, "tcp", OUTSIDE, 9000)).toBe(`outside ${other.address}`);
+    expect(await reach(other.namespace, "tcp", fixed.address, 80)).toBe(`fixed ${other.address}`);
+    expect(await reach(ground.lab.outside, "tcp", fixed.address, 80)).toBe(`fixed ${OUTSIDE}`);
     const dig = `nsenter --net=${other.namespace} ${process.execPath} ${import.meta.dir}/lab-dig.ts udp A fixed`;
     expect(await sh(dig)).toBe(`0 ${fixed.address}`);
     expect(
@@ -39,14 +39,14 @@ labSuite("networks on a link of the host", import.meta.path, (ground) => {
     await echo.exited;
     await fixed.stop();
     const second = await ground.daemon.run("fixed", { containerId: fixed.id, mode: "lan", endpoints: { lan: place } });
-    expect(await ask(second.namespace, "tcp", OUTSIDE, 9000)).toBe(`outside ${second.address}`);
+    expect(await reach(second.namespace, "tcp", OUTSIDE, 9000)).toBe(`outside ${second.address}`);
     const both = await ground.daemon.run("both");
     await networks.connect("lan", "both", {});
     expect(await sh(`nsenter --net=${both.namespace} ip -br -4 addr show eth1`)).toContain("203.0.113.");
-    expect(await ask(both.namespace, "tcp", OUTSIDE, 9000)).toMatch(/^outside 203\.0\.113\./);
+    expect(await reach(both.namespace, "tcp", OUTSIDE, 9000)).toMatch(/^outside 203\.0\.113\./);
     await networks.disconnect("lan", "both", { force: false });
     expect(await sh(`nsenter --net=${both.namespace} ip -br link`)).not.toContain("eth1");
-    expect(await ask(both.namespace, "tcp", OUTSIDE, 9000)).toBe(`outside ${HOST}`);
+    expect(await reach(both.namespace, "tcp", OUTSIDE, 9000)).toBe(`outside ${HOST}`);
     for (const one of [second, other, both]) await one.stop();
     await networks.remove("lan");
   });

@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { HOST, LabDaemon, OUTSIDE, ask, links, ruleset, sh, until } from "./lab.ts";
+import { HOST, LabDaemon, OUTSIDE, ask, links, ruleset, sh, until, reach } from "./lab.ts";
 import { labSuite } from "./lab-suite.ts";
 
 /** Ends the processes that a killed daemon's containers were made of; in this namespace of processes nobody else has any. */
@@ -43,25 +43,25 @@ labSuite("what a daemon leaves behind", import.meta.path, (ground) => {
       { id: string; pid: number; address: string }
     >;
     const server = await ground.lab.echo("web", ["tcp:80"], `/proc/${web.pid}/ns/net`);
-    expect(await ask(ground.lab.outside, "tcp", HOST, 8080)).toBe(`web ${OUTSIDE}`);
+    expect(await reach(ground.lab.outside, "tcp", HOST, 8080)).toBe(`web ${OUTSIDE}`);
     const wide = await links();
     child.kill("SIGKILL");
     await child.exited;
     process.kill(gone.pid, "SIGKILL");
-    expect(await ask(ground.lab.outside, "tcp", HOST, 8080)).toBe(`web ${OUTSIDE}`);
+    expect(await reach(ground.lab.outside, "tcp", HOST, 8080)).toBe(`web ${OUTSIDE}`);
     await until(async () => (await links()) === 1);
     expect(wide).toBeGreaterThan(3);
 
     ground.daemon = await LabDaemon.open(ground.lab, { dataRoot });
     ground.daemon.pids.set(web.id, web.pid);
     await ground.daemon.networks.restore([{ containerId: web.id, pid: web.pid }]);
-    expect(await ask(ground.lab.outside, "tcp", HOST, 8080)).toBe(`web ${OUTSIDE}`);
+    expect(await reach(ground.lab.outside, "tcp", HOST, 8080)).toBe(`web ${OUTSIDE}`);
     expect(await ruleset()).not.toContain("8081");
     expect(ground.daemon.state.all("SELECT container FROM endpoints")).toEqual([{ container: web.id }]);
     expect(() => Bun.listen({ hostname: "0.0.0.0", port: 8080, socket: { data() {} } })).toThrow();
     const next = await ground.daemon.run("next");
     expect(next.address).not.toBe(web.address);
-    expect(await ask(next.namespace, "tcp", web.address, 80)).toBe(`web ${next.address}`);
+    expect(await reach(next.namespace, "tcp", web.address, 80)).toBe(`web ${next.address}`);
     await next.stop();
 
     await sh("ip link del lighter0; nft flush ruleset");
@@ -183,12 +183,12 @@ labSuite("what a daemon leaves behind", import.meta.path, (ground) => {
     const theirs = await other.run("theirs", { portBindings: { "80/tcp": [{ HostPort: "8201" }] } });
     await ground.lab.echo("mine", ["tcp:80"], mine.namespace);
     await ground.lab.echo("theirs", ["tcp:80"], theirs.namespace);
-    expect(await ask(ground.lab.outside, "tcp", HOST, 8200)).toStartWith("mine ");
-    expect(await ask(ground.lab.outside, "tcp", HOST, 8201)).toStartWith("theirs ");
+    expect(await reach(ground.lab.outside, "tcp", HOST, 8200)).toStartWith("mine ");
+    expect(await reach(ground.lab.outside, "tcp", HOST, 8201)).toStartWith("theirs ");
     await theirs.stop();
     await other.close();
     other.forget();
-    expect(await ask(ground.lab.outside, "tcp", HOST, 8200)).toStartWith("mine ");
+    expect(await reach(ground.lab.outside, "tcp", HOST, 8200)).toStartWith("mine ");
     await mine.stop();
   });
 });

@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { type LabContainer, HOST, LabDaemon, OUTSIDE, ask, ruleset, sh, until, PLAIN } from "./lab.ts";
+import { type LabContainer, HOST, LabDaemon, OUTSIDE, ask, ruleset, sh, until, PLAIN, reach } from "./lab.ts";
 import { labSuite } from "./lab-suite.ts";
 
 labSuite("user networks", import.meta.path, (ground) => {
@@ -22,13 +22,13 @@ labSuite("user networks", import.meta.path, (ground) => {
     const [d, e] = [await ground.daemon.run("d", { mode: "strangers" }), await ground.daemon.run("e", { mode: "strangers" })];
     for (const [tag, one] of Object.entries({ a, b, c, d, e })) await ground.lab.echo(tag, ["tcp:80"], one.namespace);
     expect(a.address).toBe("172.19.0.9");
-    expect(await ask(a.namespace, "tcp", OUTSIDE, 9000)).toBe(`outside ${HOST}`);
+    expect(await reach(a.namespace, "tcp", OUTSIDE, 9000)).toBe(`outside ${HOST}`);
     expect(await ask(a.namespace, "tcp", b.address, 80)).toBe("nothing");
     expect(await ask(b.namespace, "tcp", a.address, 80)).toBe("nothing");
     expect(await ask(c.namespace, "tcp", OUTSIDE, 9000)).toBe("nothing");
     expect(await ask(d.namespace, "tcp", e.address, 80)).toBe("nothing");
-    expect(await ask(d.namespace, "tcp", OUTSIDE, 9000)).toBe(`outside ${HOST}`);
-    expect(await ask(undefined, "tcp", c.address, 80)).toStartWith("c ");
+    expect(await reach(d.namespace, "tcp", OUTSIDE, 9000)).toBe(`outside ${HOST}`);
+    expect(await reach(undefined, "tcp", c.address, 80)).toStartWith("c ");
     expect(ground.daemon.networks.settings(ground.daemon.state, a.id).networks["apart"]?.DNSNames).toEqual([
       "a",
       "alpha",
@@ -36,9 +36,9 @@ labSuite("user networks", import.meta.path, (ground) => {
     ]);
     expect(ground.daemon.networks.inspect(id.slice(0, 10)).Containers?.[a.id]?.IPv4Address).toBe("172.19.0.9/16");
     await ground.daemon.networks.connect("bridge", a.id, {});
-    expect(await ask(a.namespace, "tcp", b.address, 80)).toStartWith("b ");
+    expect(await reach(a.namespace, "tcp", b.address, 80)).toStartWith("b ");
     await ground.daemon.networks.disconnect("apart", a.id, { force: false });
-    expect(await ask(a.namespace, "tcp", OUTSIDE, 9000)).toBe(`outside ${HOST}`);
+    expect(await reach(a.namespace, "tcp", OUTSIDE, 9000)).toBe(`outside ${HOST}`);
     expect(Object.keys(ground.daemon.networks.settings(ground.daemon.state, a.id).networks)).toEqual(["bridge"]);
     await expect(ground.daemon.networks.remove("inner")).rejects.toThrow(
       'error while removing network: network inner has active endpoints (name:"c"',
@@ -65,10 +65,10 @@ labSuite("user networks", import.meta.path, (ground) => {
     expect(place?.GlobalIPv6Address).toBe("fd00:5::2");
     expect(place?.IPv6Gateway).toBe("fd00:5::1");
     expect(settings.ports["80/tcp"]).toEqual(["0.0.0.0", "::"].map((HostIp) => ({ HostIp, HostPort: "8300" })));
-    expect(await ask(b.namespace, "tcp", place?.GlobalIPv6Address ?? "", 80)).toBe("a6 fd00:5::3");
-    expect(await ask(b.namespace, "tcp", "2001:db8::2", 9006)).toBe("out6 2001:db8::1");
-    expect(await ask(ground.lab.outside, "tcp", "2001:db8::1", 8300)).toBe("a6 2001:db8::2");
-    expect(await ask(ground.lab.outside, "tcp", HOST, 8300)).toBe(`a6 ${OUTSIDE}`);
+    expect(await reach(b.namespace, "tcp", place?.GlobalIPv6Address ?? "", 80)).toBe("a6 fd00:5::3");
+    expect(await reach(b.namespace, "tcp", "2001:db8::2", 9006)).toBe("out6 2001:db8::1");
+    expect(await reach(ground.lab.outside, "tcp", "2001:db8::1", 8300)).toBe("a6 2001:db8::2");
+    expect(await reach(ground.lab.outside, "tcp", HOST, 8300)).toBe(`a6 ${OUTSIDE}`);
     for (const one of [a, b]) await one.stop();
     await ground.daemon.networks.remove("six");
   });
@@ -102,7 +102,7 @@ labSuite("user networks", import.meta.path, (ground) => {
     await ground.daemon.networks.disconnect("bridge", "sleeper", { force: false });
     const alone = await ground.daemon.run("sleeper", { containerId });
     expect(Object.keys(ground.daemon.networks.settings(ground.daemon.state, containerId).networks)).toEqual(["later"]);
-    expect(await ask(alone.namespace, "tcp", OUTSIDE, 9000)).toBe(`outside ${HOST}`);
+    expect(await reach(alone.namespace, "tcp", OUTSIDE, 9000)).toBe(`outside ${HOST}`);
     await alone.stop();
     const events = ground.daemon.state.all<{ action: string }>(
       "SELECT action FROM events WHERE attributes_json LIKE ?",
