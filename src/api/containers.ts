@@ -41,6 +41,11 @@ const LIST_FILTERS = [
 
 /** Makes a container; 201 with its id and warnings. */
 export async function create(call: Call): Promise<Answer> {
+  return json(await makeContainer(call), 201);
+}
+
+/** Makes the container of a create's query and body. */
+export async function makeContainer(call: Call): Promise<{ Id: string; Warnings: string[] }> {
   const body = await readJson<CreateBody & { MacAddress?: string }>(call, createBody);
   if (body === undefined || Object.keys(body).length === 0) {
     throw new LighterError("invalid", "config cannot be empty in order to create a container");
@@ -50,7 +55,7 @@ export async function create(call: Call): Promise<Answer> {
   const { query, signal } = call;
   const platform = query.text("platform");
   const { id, warnings } = await call.engine.containers.create(query.text("name"), body, { signal, ...(platform && { platform }) });
-  return json({ Id: id, Warnings: [...warnings, ...call.warnings] }, 201);
+  return { Id: id, Warnings: [...warnings, ...call.warnings] };
 }
 
 /** A port without bindings is not published; a binding is shown with both of its fields. */

@@ -14,9 +14,11 @@ import * as gc from "./gc.ts";
 import * as images from "./images.ts";
 import { clearLogs, logs } from "./logs.ts";
 import * as mirrors from "./mirrors.ts";
+import { NEWEST } from "./negotiate.ts";
 import * as networks from "./networks.ts";
 import { reachablePorts } from "./reachable-ports.ts";
 import type { Route } from "./router.ts";
+import { run } from "./run.ts";
 import { allStats, stats } from "./stats.ts";
 import * as system from "./system.ts";
 import { update } from "./update.ts";
@@ -40,6 +42,7 @@ export const ROUTES: readonly Route[] = [
   route("POST", "/auth", system.auth),
   route("GET", "/system/df", system.diskUsage, 25),
   // Ours; no object of Docker's is called so.
+  route("POST", "/lighter/run", run, NEWEST),
   route("GET", "/lighter/stats", allStats),
   route("GET", "/lighter/volumes/:name/archive", volumeFiles.backup),
   route("PUT", "/lighter/volumes/:name/archive", volumeFiles.restore),

@@ -1,6 +1,6 @@
 import { kindOf, messageOf } from "../base/errors.ts";
 import type { Connection } from "../client/connection.ts";
-import { configFolder, readConfig, type ConfigFile } from "./config-file.ts";
+import { configFolder, readConfig, readConfigSoon, type ConfigFile } from "./config-file.ts";
 import { print } from "./output.ts";
 import type { RegistryGcCall, RegistryGcReport } from "./registry-gc.ts";
 import type { RegistryServeCall } from "./registry-serve.ts";
@@ -47,6 +47,11 @@ export class App {
 
   get config(): ConfigFile {
     return (this.#config ??= this.#readConfig());
+  }
+
+  /** Reads the configuration while a command is loaded. */
+  async prepare(): Promise<void> {
+    this.#config ??= await readConfigSoon(this.folder);
   }
 
   /** As docker, what cannot be understood is as if it were not there; it is not written over, though. */

@@ -1,4 +1,3 @@
-import { basename } from "node:path";
 import { LighterError, messageOf } from "../base/errors.ts";
 import { App, type Globals, type Programs } from "./app.ts";
 import type { Command } from "./command.ts";
@@ -33,7 +32,7 @@ const LOG_LEVELS = new Set(["panic", "fatal", "error", "warn", "warning", "info"
  * @returns the exit code
  */
 export async function runCli(argv0: string, words: string[], programs: Programs = {}): Promise<number> {
-  const program = basename(argv0) === "docker" ? "docker" : "lighter";
+  const program = argv0.slice(argv0.lastIndexOf("/") + 1) === "docker" ? "docker" : "lighter";
   if (words[0] === "__complete" || words[0] === "__completeNoDesc") {
     const { runComplete } = await import("./complete.ts");
     return runComplete(program, words.slice(1), words[0] === "__complete");
@@ -113,7 +112,7 @@ async function group(app: App, name: string, args: string[]): Promise<number> {
 }
 
 async function invoke(app: App, path: string, words: string, args: string[]): Promise<number> {
-  const command = await TABLE[path]?.load();
+  const [command] = await Promise.all([TABLE[path]?.load(), app.prepare()]);
   if (!command) throw new LighterError("internal", `command "${path}" has no code`);
   const called = `${app.program} ${words}`;
   const spec = { ...command.flags, help: bool("Print usage") };

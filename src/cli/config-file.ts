@@ -1,7 +1,5 @@
-import { chmodSync, mkdirSync, readFileSync, realpathSync, renameSync, writeFileSync } from "node:fs";
-import { homedir } from "node:os";
-import { join } from "node:path";
-import { LighterError, messageOf } from "../base/errors.ts";
+import { kindOf, LighterError, messageOf } from "../base/errors.ts";
+import { node } from "./node.ts";
 
 /** What `auths` of the config file keeps for a registry. */
 export interface StoredAuth {
@@ -38,19 +36,36 @@ export interface ConfigFile {
 /** The folder of docker's client configuration: `--config`, DOCKER_CONFIG or `~/.docker`. */
 export function configFolder(flag: string | undefined, env: NodeJS.ProcessEnv): string {
   if (flag !== undefined && flag !== "") return flag;
-  return env["DOCKER_CONFIG"] || join(env["HOME"] || homedir(), ".docker");
+  return env["DOCKER_CONFIG"] || `${(env["HOME"] || node.os.homedir()).replace(/\/+$/, "")}/.docker`;
+}
+
+/** As {@link readConfig}, beside what else a command has to load; undefined for a file that something is wrong with: who needs it reads it again, and tells. */
+export async function readConfigSoon(folder: string): Promise<ConfigFile | undefined> {
+  const path = `${folder}/config.json`;
+  try {
+    return parseConfig(await Bun.file(path).text(), path);
+  } catch (error) {
+    return isAbsent(error) ? {} : undefined;
+  }
 }
 
 /** Reads `config.json`; an absent file is an empty configuration. Throws `invalid` for one that is not JSON. */
 export function readConfig(folder: string): ConfigFile {
-  const path = join(folder, "config.json");
-  let text: string;
+  const path = node.path.join(folder, "config.json");
   try {
-    text = readFileSync(path, "utf8");
+    return parseConfig(node.fs.readFileSync(path, "utf8"), path);
   } catch (error) {
-    if ((error as { code?: string }).code === "ENOENT" || (error as { code?: string }).code === "ENOTDIR") return {};
+    if (isAbsent(error)) return {};
+    if (kindOf(error) === "invalid") throw error;
     throw new LighterError("internal", `Error loading config file: ${path}: ${messageOf(error)}`, { cause: error });
   }
+}
+
+function isAbsent(error: unknown): boolean {
+  return ["ENOENT", "ENOTDIR"].includes(String((error as { code?: string }).code));
+}
+
+function parseConfig(text: string, path: string): ConfigFile {
   try {
     const parsed: unknown = JSON.parse(text);
     if (typeof parsed !== "object" || parsed === null || Array.isArray(parsed)) throw new LighterError("invalid", "expected an object");
@@ -65,18 +80,19 @@ export function readConfig(folder: string): ConfigFile {
  * Throws `invalid` for a file that is there and cannot be understood: what it holds would be lost.
  */
 export function saveConfig(folder: string, config: ConfigFile): void {
-  mkdirSync(folder, { recursive: true, mode: 0o700 });
+  const { fs, path: paths } = node;
+  fs.mkdirSync(folder, { recursive: true, mode: 0o700 });
   readConfig(folder);
-  const path = targetOf(join(folder, "config.json"));
+  const path = targetOf(paths.join(folder, "config.json"));
   const draft = `${path}.${process.pid}`;
-  writeFileSync(draft, JSON.stringify(config, null, "\t"), { mode: 0o600 });
-  chmodSync(draft, 0o600);
-  renameSync(draft, path);
+  fs.writeFileSync(draft, JSON.stringify(config, null, "\t"), { mode: 0o600 });
+  fs.chmodSync(draft, 0o600);
+  fs.renameSync(draft, path);
 }
 
 function targetOf(path: string): string {
   try {
-    return realpathSync(path);
+    return node.fs.realpathSync(path);
   } catch {
     // Not there yet.
     return path;

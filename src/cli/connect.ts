@@ -1,9 +1,8 @@
-import { readFileSync } from "node:fs";
-import { join } from "node:path";
 import { LighterError } from "../base/errors.ts";
 import { Connection, type ConnectionOptions } from "../client/connection.ts";
 import { parseEndpoint, type Endpoint, type TlsOptions } from "../client/endpoint.ts";
 import type { App, Globals } from "./app.ts";
+import { node } from "./node.ts";
 
 /** Where our own daemon listens. */
 export const DEFAULT_SOCKET = "/run/lighter/lighter.sock";
@@ -79,10 +78,10 @@ function tlsFromFlags(globals: Globals, folder: string): TlsOptions | undefined 
   const verify = globals.tlsverify || Boolean(process.env["DOCKER_TLS_VERIFY"]);
   if (!verify && !globals.tls && !process.env["DOCKER_TLS"]) return undefined;
   const certs = process.env["DOCKER_CERT_PATH"] || folder;
-  const file = (flag: string, name: string): string | undefined => readIfThere(flag || join(certs, name), flag !== "");
+  const file = (flag: string, name: string): string | undefined => readIfThere(flag || node.path.join(certs, name), flag !== "");
   const ca = file(globals.tlscacert, "ca.pem");
   // To verify without a CA of one's own is not what docker does.
-  if (verify && ca === undefined) throw unresolved(`open ${join(certs, "ca.pem")}: no such file or directory`);
+  if (verify && ca === undefined) throw unresolved(`open ${node.path.join(certs, "ca.pem")}: no such file or directory`);
   const cert = file(globals.tlscert, "cert.pem");
   const key = file(globals.tlskey, "key.pem");
   return { verify, ...(ca !== undefined && { ca }), ...(cert !== undefined && { cert }), ...(key !== undefined && { key }) };
@@ -90,7 +89,7 @@ function tlsFromFlags(globals: Globals, folder: string): TlsOptions | undefined 
 
 function readIfThere(path: string, required: boolean): string | undefined {
   try {
-    return readFileSync(path, "utf8");
+    return node.fs.readFileSync(path, "utf8");
   } catch (error) {
     if (!required) return undefined;
     throw unresolved(`open ${path}: no such file or directory`, error);

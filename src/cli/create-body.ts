@@ -1,5 +1,3 @@
-import { readFileSync } from "node:fs";
-import { resolve } from "node:path";
 import { LighterError } from "../base/errors.ts";
 import { parseExactly } from "../base/exact-json.ts";
 import type { CreateBody } from "../client/containers.ts";
@@ -11,6 +9,7 @@ import { egressLabel } from "./egress-flags.ts";
 import { readKeyValueFile } from "./env-file.ts";
 import { keyValue, type Values } from "./flags.ts";
 import { attachmentTo, endpointOf, hasEndpoint, isUserDefined, type NetworkAttachment } from "./network-flag.ts";
+import { node } from "./node.ts";
 import { parsePorts } from "./ports.ts";
 
 /** The values of the flags that `run` and `create` share. */
@@ -208,7 +207,7 @@ function splitVolumes(specs: readonly string[]): [Record<string, Record<string, 
     if (parts.length > 3) throw new LighterError("invalid", `invalid spec: ${spec}: too many colons`);
     const [source = "", ...rest] = parts;
     if (rest.length === 0) anonymous[source] = {};
-    else binds.push([isRelative(source) ? resolve(source) : source, ...rest].join(":"));
+    else binds.push([isRelative(source) ? node.path.resolve(source) : source, ...rest].join(":"));
   }
   return [anonymous, binds];
 }
@@ -312,7 +311,7 @@ function securityOptions(given: readonly string[]): { options: string[]; unconfi
 function seccompProfile(path: string): string {
   let text: string;
   try {
-    text = readFileSync(path, "utf8");
+    text = node.fs.readFileSync(path, "utf8");
   } catch (error) {
     throw new LighterError("invalid", `opening seccomp profile (${path}) failed: open ${path}: no such file or directory`, {
       cause: error,

@@ -1,8 +1,8 @@
-import { closeSync, existsSync, openSync, unlinkSync, writeSync } from "node:fs";
 import { LighterError, kindOf, messageOf } from "../base/errors.ts";
 import { familiarReference, parseReference, type Reference } from "../base/reference.ts";
 import { createContainer, type CreateBody } from "../client/containers.ts";
 import type { App } from "./app.ts";
+import { node } from "./node.ts";
 
 export interface CreateOptions {
   name: string;
@@ -75,23 +75,24 @@ function openFailure(error: unknown): string {
 
 function openCidfile(path: string): { write: (id: string) => void; drop: () => void } {
   if (path === "") return { write: () => {}, drop: () => {} };
-  if (existsSync(path)) {
+  const { fs } = node;
+  if (fs.existsSync(path)) {
     throw new LighterError("conflict", `container ID file found, make sure the other container isn't running or delete ${path}`);
   }
   let fd: number;
   try {
-    fd = openSync(path, "wx", 0o644);
+    fd = fs.openSync(path, "wx", 0o644);
   } catch (error) {
     throw new LighterError("invalid", `failed to create the container ID file: open ${path}: ${openFailure(error)}`, { cause: error });
   }
   return {
     write: (id) => {
-      writeSync(fd, id);
-      closeSync(fd);
+      fs.writeSync(fd, id);
+      fs.closeSync(fd);
     },
     drop: () => {
-      closeSync(fd);
-      unlinkSync(path);
+      fs.closeSync(fd);
+      fs.unlinkSync(path);
     },
   };
 }

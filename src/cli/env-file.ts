@@ -1,5 +1,5 @@
-import { readFileSync } from "node:fs";
 import { LighterError } from "../base/errors.ts";
+import { node } from "./node.ts";
 
 /**
  * Reads `KEY=VALUE` lines: comments and empty lines are left out, white space before a key too, a key alone takes its
@@ -27,7 +27,7 @@ export function readKeyValueFile(path: string, lookup: (key: string) => string |
 
 function readText(path: string): string {
   try {
-    return readFileSync(path, "utf8");
+    return node.fs.readFileSync(path, "utf8");
   } catch (error) {
     const reason = (error as { code?: string }).code === "ENOENT" ? "no such file or directory" : String((error as Error).message);
     throw new LighterError("invalid", `open ${path}: ${reason}`, { cause: error });

@@ -1,10 +1,10 @@
-import { resolve } from "node:path";
 import { LighterError, messageOf } from "../base/errors.ts";
 import { parseBytes } from "../base/units.ts";
 import type { Mount } from "../wire/engine-api.ts";
 import { type OwnMount, parseIdMap } from "../wire/id-map.ts";
 import { csvFields } from "./csv.ts";
 import { keyValue } from "./flags.ts";
+import { node } from "./node.ts";
 import { splitOnce } from "./ports.ts";
 
 type Bind = NonNullable<Mount["BindOptions"]>;
@@ -31,7 +31,8 @@ export function parseMount(text: string): OwnMount {
         break;
       case "source":
       case "src":
-        mount.Source = value === "." || value.startsWith("./") || value.startsWith("../") || value === ".." ? resolve(value) : value;
+        mount.Source =
+          value === "." || value.startsWith("./") || value.startsWith("../") || value === ".." ? node.path.resolve(value) : value;
         break;
       case "target":
       case "dst":

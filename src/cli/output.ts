@@ -1,4 +1,4 @@
-import { write as writeCallback, writeSync } from "node:fs";
+import { node } from "./node.ts";
 
 /** Exit code of a program whose reader has gone, as the shell shows death by SIGPIPE. */
 const READER_GONE = 141;
@@ -8,7 +8,7 @@ export function print(fd: 1 | 2, text: string | Uint8Array): void {
   let rest = typeof text === "string" ? Buffer.from(text) : text;
   while (rest.length > 0) {
     try {
-      rest = rest.subarray(writeSync(fd, rest));
+      rest = rest.subarray(node.fs.writeSync(fd, rest));
     } catch (error) {
       onWriteError(error);
     }
@@ -20,7 +20,7 @@ export async function write(fd: number, bytes: Uint8Array): Promise<void> {
   let at = 0;
   while (at < bytes.length) {
     at += await new Promise<number>((resolve, reject) => {
-      writeCallback(fd, bytes, at, bytes.length - at, null, (error, written) => {
+      node.fs.write(fd, bytes, at, bytes.length - at, null, (error, written) => {
         if (!error) return resolve(written);
         try {
           onWriteError(error);

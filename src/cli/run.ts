@@ -17,6 +17,7 @@ import { createBody, windowsOnly } from "./create-body.ts";
 import { DEFAULT_DETACH_KEYS, parseDetachKeys } from "./detach-keys.ts";
 import { bool, string } from "./flags.ts";
 import { proxyVariables } from "./proxies.ts";
+import { canRunAtOnce, runAtOnce } from "./run-at-once.ts";
 import { EXIT, runFailure, startFailureCode } from "./run-failure.ts";
 import { followSize, inputIsTerminal, terminalSize } from "./terminal.ts";
 
@@ -65,6 +66,10 @@ function requestOf({ flags, given, args, app }: RunCall): CreateBody {
 
 async function runContainer(call: RunCall, body: CreateBody): Promise<number> {
   const { flags, app, called } = call;
+  if (canRunAtOnce(flags, body)) {
+    const code = await atOnce(call, body);
+    if (code !== undefined) return code;
+  }
   const attaches = body.AttachStdin || body.AttachStdout || body.AttachStderr;
   let id: string;
   try {
@@ -93,6 +98,18 @@ async function runContainer(call: RunCall, body: CreateBody): Promise<number> {
     waitContainer(connection, id, removed),
   ]);
   return foreground({ call, connection, id, stream, waiting, body, detachKeys, endProxy });
+}
+
+/** The exit code of a run by one request; undefined where the requests have to be made one by one. */
+async function atOnce({ flags, app, called }: RunCall, body: CreateBody): Promise<number | undefined> {
+  try {
+    const end = await runAtOnce(app, flags, body);
+    if (end === undefined) return undefined;
+    if ("failure" in end) return runFailure(app, called, end.failure, startFailureCode(end.failure));
+    return await exitCode(app, { result: Promise.resolve(end.ended) });
+  } catch (error) {
+    return runFailure(app, called, error);
+  }
 }
 
 interface Foreground {

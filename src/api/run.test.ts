@@ -1,0 +1,96 @@
+import { expect, test } from "bun:test";
+import { LighterError } from "../base/errors.ts";
+import type { ByteStream } from "../transport/byte-stream.ts";
+import { FrameDecoder, STREAM } from "../wire/stdcopy.ts";
+import type { OutputSink } from "../wire/stream.ts";
+import { engineWith, request } from "./api.fixture.ts";
+
+/** What a client of a run is told: output as it is, messages as JSON. */
+function listener(): { stream: ByteStream; said: unknown[]; leave: () => void } {
+  const said: unknown[] = [];
+  const closed = Promise.withResolvers<void>();
+  const decoder = new FrameDecoder((frame, bytes) => {
+    const text = Buffer.from(bytes).toString();
+    said.push(frame === STREAM.system ? JSON.parse(text) : `${frame}:${text}`);
+  });
+  const stream: ByteStream = {
+    read: () => closed.promise.then(() => "closed" as const),
+    write: (bytes) => (decoder.push(bytes), true),
+    drained: () => Promise.resolve(),
+    end: () => undefined,
+    destroy: () => undefined,
+    closed: closed.promise,
+  };
+  return { stream, said, leave: closed.resolve };
+}
+
+/** An engine in which one container runs; `steps` is what was asked of it. */
+function engineOf(start: (sink: OutputSink) => Promise<void>, result: Promise<{ statusCode: number }>) {
+  const steps: string[] = [];
+  let sink: OutputSink | undefined;
+  const ended = Promise.withResolvers<void>();
+  const engine = engineWith({
+    containers: {
+      create: (name) => (steps.push(`create ${name}`), Promise.resolve({ id: "c1", warnings: [] })),
+      attach: (id, given) => {
+        sink = given;
+        steps.push(`attach ${id}`);
+        return Promise.resolve({
+          write: () => Promise.resolve(),
+          closeInput: () => undefined,
+          detach: () => void steps.push("detach"),
+          ended: ended.promise,
+        });
+      },
+      wait: (_id, condition) => (steps.push(`wait ${condition}`), { result, cancel: () => void steps.push("cancel") }),
+      start: async (id) => {
+        steps.push(`start ${id}`);
+        if (sink) await start(sink);
+      },
+    },
+  });
+  return { engine, steps, end: ended.resolve };
+}
+
+const LINE = "POST /v1.56/lighter/run?name=web&stdout=1&removed=1";
+const body = JSON.stringify({ Image: "busybox" });
+
+test("one request creates, attaches, waits and starts, and tells the output and the end", async () => {
+  const { engine, steps, end } = engineOf(
+    async (sink) => {
+      sink.write(STREAM.stdout, Buffer.from("hello"));
+      end();
+    },
+    Promise.resolve({ statusCode: 7 }),
+  );
+  const { answer, headers } = await request(engine, LINE, { body });
+  expect(headers).toEqual({ "Content-Type": "application/vnd.lighter.run-stream" });
+  if (!("hijack" in answer)) throw new Error("not hijacked");
+  const { stream, said } = listener();
+  await answer.run(stream);
+  expect(said).toEqual([{ created: { Id: "c1", Warnings: [] } }, "1:hello", { ended: { StatusCode: 7 } }]);
+  expect(steps).toEqual(["create web", "attach c1", "wait removed", "start c1", "detach", "cancel"]);
+});
+
+test("a start that fails is told with its status; a client that leaves is waited for no more", async () => {
+  const never = new Promise<{ statusCode: number }>(() => {});
+  const failing = engineOf(() => Promise.reject(new LighterError("conflict", "in use")), never);
+  const first = (await request(failing.engine, LINE, { body })).answer;
+  const { stream, said } = listener();
+  if ("hijack" in first) await first.run(stream);
+  expect(said).toEqual([{ created: { Id: "c1", Warnings: [] } }, { failed: { status: 409, message: "in use" } }]);
+
+  const leaving = listener();
+  const running = engineOf(async () => leaving.leave(), never);
+  const second = (await request(running.engine, LINE, { body })).answer;
+  if ("hijack" in second) await second.run(leaving.stream);
+  expect(leaving.said).toEqual([{ created: { Id: "c1", Warnings: [] } }]);
+  expect(running.steps.slice(-2)).toEqual(["detach", "cancel"]);
+});
+
+test("older clients and refused creates get an answer, and nothing is made", async () => {
+  const { engine, steps } = engineOf(() => Promise.resolve(), Promise.resolve({ statusCode: 0 }));
+  expect((await request(engine, LINE.replace("1.56", "1.55"), { body })).status).toBe(400);
+  expect((await request(engine, LINE, { body: "{}" })).status).toBe(400);
+  expect(steps).toEqual([]);
+});

@@ -1,0 +1,70 @@
+import { messageOf } from "../base/errors.ts";
+import { logOf } from "../base/log.ts";
+import type { ByteStream } from "../transport/byte-stream.ts";
+import type { ContainerCreateResponse, ContainerWaitResponse } from "../wire/engine-api.ts";
+import { RUN_STREAM, type RunMessage } from "../wire/run-messages.ts";
+import { encodeFrame, STREAM } from "../wire/stdcopy.ts";
+import type { Attachment } from "../wire/stream.ts";
+import type { Answer, Call } from "./call.ts";
+import { makeContainer } from "./containers.ts";
+import { errorAnswer } from "./errors.ts";
+import { ClientSink } from "./output-sink.ts";
+
+/** What a run holds between its answer and its end. */
+interface Run {
+  created: ContainerCreateResponse;
+  sink: ClientSink;
+  attachment: Attachment;
+  waiting: { result: Promise<ContainerWaitResponse>; cancel(): void };
+}
+
+/**
+ * Ours: what a client's `run` does in four requests (create, attach, wait, start), in one: `POST /lighter/run?name=&platform=&stdout=&stderr=&removed=`, with a create's body.
+ * It is refused as that create is, and nothing is made then; afterwards the stream tells all (`wire/run-messages.ts`). `removed` waits for the removal of a `--rm` container.
+ */
+export async function run(call: Call): Promise<Answer> {
+  const { query, engine } = call;
+  const created = await makeContainer(call);
+  const sink = new ClientSink({ framed: true });
+  const streams = { stdin: false, stdout: query.flag("stdout"), stderr: query.flag("stderr") };
+  const attachment = await engine.containers.attach(created.Id, sink, { logs: false, stream: true, ...streams });
+  const { result, cancel } = engine.containers.wait(created.Id, query.flag("removed") ? "removed" : "next-exit");
+  const answered = result.then(
+    ({ statusCode, error }) => ({ StatusCode: statusCode, ...(error !== undefined && { Error: { Message: error } }) }),
+    (error: unknown) => ({ StatusCode: -1, Error: { Message: messageOf(error) } }),
+  );
+  return {
+    hijack: { "Content-Type": RUN_STREAM },
+    run: (stream) => follow(call, stream, { created, sink, attachment, waiting: { result: answered, cancel } }),
+  };
+}
+
+/** From the start to the end of the container, or until the client leaves: the container stays then, as it does when an attached client goes. */
+async function follow(call: Call, stream: ByteStream, { created, sink, attachment, waiting }: Run): Promise<void> {
+  const left = stream.closed.then(() => "left" as const);
+  // What a client sends here means nothing; reading is how its end is seen.
+  stream.read(() => {}).catch((error: unknown) => logOf("api").debug("{id}: {error}", { id: created.Id, error }));
+  tell(stream, { created });
+  sink.bind(stream);
+  try {
+    await call.engine.containers.start(created.Id, {});
+    await Promise.race([attachment.ended, sink.ended, left]);
+    const ended = await Promise.race([waiting.result, left]);
+    if (ended !== "left") tell(stream, { ended });
+  } catch (error) {
+    tell(stream, { failed: failureOf(error) });
+  } finally {
+    attachment.detach();
+    waiting.cancel();
+  }
+}
+
+function tell(stream: ByteStream, message: RunMessage): void {
+  stream.write(encodeFrame(STREAM.system, Buffer.from(`${JSON.stringify(message)}\n`)));
+}
+
+/** What the start of a container would have answered. */
+function failureOf(error: unknown): { status: number; message: string } {
+  const answer = errorAnswer(error);
+  return { status: "status" in answer ? answer.status : 500, message: messageOf(error) };
+}

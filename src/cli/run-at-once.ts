@@ -1,0 +1,70 @@
+import { killContainer, type CreateBody } from "../client/containers.ts";
+import type { Connection } from "../client/connection.ts";
+import { followRun, openRun, type RunEnd, type RunPiece } from "../client/run.ts";
+import type { App } from "./app.ts";
+
+/** The flags of a run that say how it is asked for. */
+export interface RunFlags {
+  name: string;
+  platform: string;
+  rm: boolean;
+  pull: string;
+  tty: boolean;
+  cidfile: string;
+  "sig-proxy": boolean;
+  "use-api-socket"?: boolean;
+}
+
+/** Whether one request can stand for all: output that is shown, and nothing that has to happen before the create or before the start. */
+export function canRunAtOnce(flags: RunFlags, body: CreateBody): boolean {
+  if (flags.tty || body.OpenStdin || body.AttachStdin || !(body.AttachStdout || body.AttachStderr)) return false;
+  return flags.pull !== "always" && flags.cidfile === "" && !flags["use-api-socket"];
+}
+
+/**
+ * Runs a container by one request to our daemon and shows its output. Resolves with undefined when the daemon refused it before anything was made (see {@link openRun}).
+ * Signals that come before the container is made wait for it.
+ */
+export async function runAtOnce(app: App, flags: RunFlags, body: CreateBody): Promise<RunEnd | undefined> {
+  const connection = await app.connection();
+  const opening = openRun(connection, body, { name: flags.name, platform: flags.platform, removed: flags.rm });
+  opening.catch(() => {});
+  const made = Promise.withResolvers<string>();
+  // Loaded while the daemon makes the container.
+  const endProxy = flags["sig-proxy"] ? await passSignals(connection, made.promise) : () => {};
+  try {
+    const { write } = await import("./output.ts");
+    const stream = await opening;
+    if (stream === undefined) return undefined;
+    return await followRun(stream, {
+      created: ({ Id, Warnings }) => {
+        for (const warning of Warnings ?? []) app.err(`WARNING: ${warning}\n`);
+        made.resolve(Id);
+      },
+      output: async (pieces) => {
+        for (const { fd, bytes } of joined(pieces)) await write(fd, bytes);
+      },
+    });
+  } finally {
+    endProxy();
+  }
+}
+
+async function passSignals(connection: Connection, made: Promise<string>): Promise<() => void> {
+  const { proxySignals } = await import("./signals.ts");
+  return proxySignals(async (signal) => killContainer(connection, await made, signal));
+}
+
+/** Neighbouring pieces of the same stream as one: fewer writes. */
+function joined(pieces: readonly RunPiece[]): { fd: 1 | 2; bytes: Uint8Array }[] {
+  const runs: { to: RunPiece["to"]; parts: Uint8Array[] }[] = [];
+  for (const { to, bytes } of pieces) {
+    const last = runs.at(-1);
+    if (last?.to === to) last.parts.push(bytes);
+    else runs.push({ to, parts: [bytes] });
+  }
+  return runs.map(({ to, parts }) => ({
+    fd: to === "stderr" ? 2 : 1,
+    bytes: parts[0] !== undefined && parts.length === 1 ? parts[0] : Buffer.concat(parts),
+  }));
+}
