@@ -74,6 +74,17 @@ export function changePorts(
   batch.commit(socket);
 }
 
+/** Takes every published port out of the table, so that what comes for them meets the host's own rules and the keeper's sockets. Nothing is done where there is no table. */
+export function emptyPorts(socket: Netlink, table: string): void {
+  const batch = new NftBatch(table);
+  for (const family of FAMILIES) for (const kind of ["any", "at"]) batch.emptySet(`ports${family}_${kind}`);
+  try {
+    batch.commit(socket);
+  } catch (error) {
+    if ((error as { code?: string }).code !== "ENOENT") throw error;
+  }
+}
+
 function declare(batch: NftBatch): void {
   declareNetworks(batch);
   for (const family of FAMILIES) {

@@ -1,13 +1,15 @@
 import { messageOf } from "../base/errors.ts";
 import { type Netlink, type NetlinkAnswer, type NetlinkMessage, NLM_F, attribute, be32, nest, text } from "../linux/netlink.ts";
 import { NFPROTO, NftBatch, sendBatch } from "../linux/nft.ts";
+import type { RawRule } from "../linux/nft-read.ts";
 import type { PortRule } from "./firewall.ts";
-import { declareGate, gate, gatePorts } from "./host-gate.ts";
-import { judgedRule, ruleAttributes } from "./host-rule.ts";
+import { declareGate, declareMarked, gate, gatePorts, markPorts } from "./host-gate.ts";
+import type { HostMarks } from "./host-marks.ts";
+import { type JudgedRule, judgedRule, ruleAttributes, withProtocol } from "./host-rule.ts";
 import type { HostSet, HostTable } from "./host-snapshot.ts";
 
 /** After marks are set (mangle, -150; firewalld's, -140) and before dstnat (-100), in the order of the originals. */
-const FIRST_PRIORITY = -139;
+export const FIRST_PRIORITY = -139;
 const MOST_CHAINS = 36;
 const ANONYMOUS = 1;
 const OBJECT = 64;
@@ -30,6 +32,10 @@ export interface Unclear {
   /** A rule's number as `nft -a` shows it; undefined where nothing of the host's rules can be asked. */
   handle?: number;
   why: string;
+  /** The place of the expression in the rule. */
+  at: number;
+  /** Only for ports whose packets may get marks of that kind later. */
+  kind?: number;
 }
 
 /** What stands in the kernel after {@link writeCopies}. */
@@ -39,6 +45,8 @@ export interface Copies {
   closed: Copy;
   hasClosed: boolean;
   unclear: Unclear[];
+  /** The kinds of marks that packets to a port may get later and that the rules ask for. */
+  kindsOf(port: PortRule): readonly number[];
   /** Why nothing can be judged, so that all stands closed. */
   shut?: string;
 }
@@ -67,7 +75,13 @@ interface Doubts {
  * Writes copies of the host's tables beside our own, in one atomic batch together with the removal of `stale` ones. What the kernel does not take
  * there is asked again without: a set, a rule, `reject`, and at last all of it, which leaves the ports closed.
  */
-export function writeCopies(socket: Netlink, own: string, tables: HostTable[], stale: Copy[], model: GateModel): Copies {
+export function writeCopies(
+  socket: Netlink,
+  own: string,
+  { tables, marks }: { tables: HostTable[]; marks: HostMarks },
+  stale: Copy[],
+  model: GateModel,
+): Copies {
   const closed = { family: NFPROTO.inet, table: copyName(own, CLOSED) };
   const doubts: Doubts = { sets: new Set(), rules: new Map(), reject: true };
   let why = "";
@@ -75,14 +89,21 @@ export function writeCopies(socket: Netlink, own: string, tables: HostTable[], s
     const plan = new Plan(own, doubts);
     for (const copy of stale) plan.drop(copy);
     plan.close(closed, model.closed);
-    plan.copy(tables, model.asked);
+    plan.copy(tables, marks, model);
     const answers = answersTo(socket, plan.messages);
     if (typeof answers === "string") {
       why = answers;
       break;
     }
     const failed = answers.flatMap((answer, index) => (answer.errno === 0 ? [] : [{ answer, about: plan.about.get(index) }]));
-    if (failed.length === 0) return { tables: plan.copies, closed, hasClosed: model.closed.length > 0, unclear: plan.unclear };
+    if (failed.length === 0)
+      return {
+        tables: plan.copies,
+        closed,
+        hasClosed: model.closed.length > 0,
+        unclear: plan.unclear,
+        kindsOf: (port) => marks.kindsOf(port),
+      };
     why = failed[0]?.answer.text ?? "";
     if (!learn(doubts, failed)) break;
   }
@@ -119,7 +140,7 @@ export function shutAll(socket: Netlink, own: string, stale: Copy[], model: Gate
   const failed = sendBatch(socket, plan.messages).find(({ errno }) => errno !== 0);
   if (failed !== undefined)
     throw new Error(`Cannot close published ports: the kernel refuses the table "${closed.table}" (${failed.errno})`);
-  return { tables: [], closed, hasClosed: model.asked.length + model.closed.length > 0, unclear: [], shut };
+  return { tables: [], closed, hasClosed: model.asked.length + model.closed.length > 0, unclear: [], kindsOf: () => [], shut };
 }
 
 /** Takes from the kernel's answers what it will not have; false where nothing is left to try. */
@@ -165,7 +186,7 @@ class Plan {
     if (ports.length > 0) this.#take(closedTable(closed, ports));
   }
 
-  copy(tables: HostTable[], ports: PortRule[]): void {
+  copy(tables: HostTable[], marks: HostMarks, { asked }: GateModel): void {
     const bases = tables.flatMap((host) => host.bases.map((base) => ({ host, base })));
     const sorted = bases.toSorted((one, other) => (one.base.hook?.priority ?? 0) - (other.base.hook?.priority ?? 0));
     const places = new Map(sorted.map(({ base }, index) => [base, FIRST_PRIORITY + 1 + Math.min(index, MOST_CHAINS)]));
@@ -175,14 +196,16 @@ class Plan {
       batch.replaceTable();
       for (const name of host.chains.keys()) batch.chain({ name });
       declareGate(batch, host.family);
+      declareMarked(batch, marks.kinds);
       this.#take(batch);
       this.#sets(host, table);
-      this.#rules(host, table);
+      this.#rules(host, table, marks);
       const gates = new NftBatch(table, host.family);
       for (const base of host.bases) {
         gate(gates, host.family, { body: base.name, priority: places.get(base) ?? 0, policy: base.hook?.policy ?? "drop" });
       }
-      gatePorts(gates, host.family, "add", ports);
+      gatePorts(gates, host.family, "add", asked);
+      markPorts(gates, asked, (port) => marks.kindsOf(port));
       this.#take(gates);
       this.copies.push({ family: host.family, table });
     }
@@ -202,21 +225,28 @@ class Plan {
     }
   }
 
-  #rules(host: HostTable, table: string): void {
+  #rules(host: HostTable, table: string, marks: HostMarks): void {
     const unclearSets = new Set([...host.sets.values()].filter((set) => this.doubts.sets.has(keyOfSet(set))).map(({ name }) => name));
     for (const rule of [...host.chains.values()].flat()) {
-      const key = `${host.family} ${host.table} ${rule.handle}`;
-      const refused = this.doubts.rules.get(key);
+      const refused = this.doubts.rules.get(keyOfRule(rule));
       const judged = judgedRule(rule, unclearSets, { reject: this.doubts.reject, refused });
-      if (judged.unclear !== undefined) {
-        const where = `${FAMILY_NAMES[host.family]} ${host.table}`;
-        this.unclear.push({ table: where, chain: rule.chain, handle: rule.handle, why: judged.unclear });
-      }
-      if (judged.expressions.length === 0) continue;
-      const batch = new NftBatch(table, host.family);
-      batch.raw("newRule", NLM_F.create | NLM_F.append, ...ruleAttributes(rule.chain, judged));
-      this.#take(batch, { rule: key });
+      const doubt = marks.doubt(rule);
+      // A rule that ends before it comes to the mark drops what comes so far.
+      if (doubt !== undefined && doubt.at < (judged.at ?? rule.expressions.length) && judged.expressions.length > 0)
+        this.#rule(table, rule, withProtocol(rule, marks.guard(doubt, rule)), doubt.kind);
+      this.#rule(table, rule, judged);
     }
+  }
+
+  #rule(copy: string, rule: RawRule, judged: JudgedRule, kind?: number): void {
+    const { family, table, chain, handle } = rule;
+    const { unclear: why, at = 0 } = judged;
+    if (why !== undefined)
+      this.unclear.push({ table: `${FAMILY_NAMES[family]} ${table}`, chain, handle, why, at, ...(kind !== undefined && { kind }) });
+    if (judged.expressions.length === 0) return;
+    const batch = new NftBatch(copy, family);
+    batch.raw("newRule", NLM_F.create | NLM_F.append, ...ruleAttributes(chain, judged));
+    this.#take(batch, { rule: keyOfRule(rule) });
   }
 
   #take({ messages }: NftBatch, about?: About): void {
@@ -225,6 +255,10 @@ class Plan {
       this.messages.push(message);
     }
   }
+}
+
+function keyOfRule({ family, table, handle }: RawRule): string {
+  return `${family} ${table} ${handle}`;
 }
 
 function keyOfSet({ family, table, name }: HostSet): string {

@@ -28,6 +28,11 @@ const ACCEPT = verdict("accept");
 /** What the names of our own chains and sets in copied tables begin with. */
 const OWN = "lighter-";
 
+/** The name of the set of ports whose packets may get marks later, of one kind (a group of bits). */
+export function markedSet(kind: number): string {
+  return `${OWN}marked${kind}`;
+}
+
 /** The families that packets in tables of a family can have. */
 export function familiesOf(family: number): (4 | 6)[] {
   return family === NFPROTO.inet ? [4, 6] : family === NFPROTO.ipv4 ? [4] : [6];
@@ -84,4 +89,22 @@ export function gatePorts(batch: NftBatch, family: number, change: "add" | "remo
     if (change === "add") batch.elements(set, elements);
     else batch.deleteElements(set, elements);
   }
+}
+
+/** Declares the sets of ports that get marks later. */
+export function declareMarked(batch: NftBatch, kinds: number): void {
+  for (let kind = 0; kind < kinds; kind++) batch.set({ name: markedSet(kind), key: [KEY.protocol, KEY.port] });
+}
+
+/** Puts ports into those sets, where they stay for as long as the copy stands. */
+export function markPorts(batch: NftBatch, ports: readonly PortRule[], kindsOf: (port: PortRule) => readonly number[]): void {
+  const found = new Map<number, Map<string, Element>>();
+  for (const port of ports) {
+    const key = fields(Uint8Array.of(PROTOCOL[port.protocol]), portBytes(port.hostPort));
+    for (const kind of kindsOf(port)) {
+      const elements = found.get(kind) ?? new Map<string, Element>();
+      found.set(kind, elements.set(`${port.protocol} ${port.hostPort}`, { key }));
+    }
+  }
+  for (const [kind, elements] of found) batch.elements(markedSet(kind), [...elements.values()]);
 }

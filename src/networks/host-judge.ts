@@ -3,7 +3,7 @@ import { type RawRule, verdictOf } from "../linux/nft-read.ts";
 import type { PortVerdict } from "../wire/port-reach.ts";
 import { addressBytes, parseAddress } from "./addresses.ts";
 import { type PortRule, PROTOCOL } from "./firewall.ts";
-import { type Copies, FAMILY_NAMES } from "./host-copy.ts";
+import { type Copies, FAMILY_NAMES, type Unclear } from "./host-copy.ts";
 import { familiesOf } from "./host-gate.ts";
 import { type Asking, type Knock, ask, looked } from "./host-match.ts";
 import type { HostTable } from "./host-snapshot.ts";
@@ -41,17 +41,13 @@ const DEEPEST = 16;
 /** What the host's own rules say about new connections from outside to a port. */
 export function judge(copies: Copies, tables: readonly HostTable[], port: PortRule): Judgement {
   if (copies.shut !== undefined) return { reach: "unclear", exceptions: [], unclear: copies.shut };
-  const host = parseAddress(port.hostAddress);
-  if (host === undefined) return { reach: "closed", exceptions: [] };
-  const knock: Knock = {
-    family: host.family,
-    protocol: PROTOCOL[port.protocol],
-    port: port.hostPort,
-    address: host.value === 0n ? undefined : addressBytes(host),
-  };
+  const knock = knockAt(port);
+  if (knock === undefined) return { reach: "closed", exceptions: [] };
+  const kinds = copies.kindsOf(port);
+  const doubts = copies.unclear.filter(({ kind }) => kind === undefined || kinds.includes(kind));
   const judgements = tables
-    .filter(({ family }) => familiesOf(family).includes(host.family))
-    .flatMap((table) => table.bases.map((base) => new Judge(copies, table, knock).base(base.name, base.hook?.policy ?? "drop")));
+    .filter(({ family }) => familiesOf(family).includes(knock.family))
+    .flatMap((table) => table.bases.map((base) => new Judge(doubts, table, knock).base(base.name, base.hook?.policy ?? "drop")));
   const worst = ["closed", "unclear", "restricted"] as const;
   for (const reach of worst) {
     const found = judgements.find((one) => one.reach === reach);
@@ -61,15 +57,25 @@ export function judge(copies: Copies, tables: readonly HostTable[], port: PortRu
   return judgements.find(({ by }) => by?.handle !== undefined) ?? judgements[0] ?? { reach: "open", exceptions: [] };
 }
 
+/** A new connection to a published port; undefined where its address is none. */
+function knockAt(port: PortRule): Knock | undefined {
+  const host = parseAddress(port.hostAddress);
+  if (host === undefined) return undefined;
+  const address = host.value === 0n ? undefined : addressBytes(host);
+  return { family: host.family, protocol: PROTOCOL[port.protocol], port: port.hostPort, address };
+}
+
 class Judge {
-  readonly #copies: Copies;
+  readonly #doubts: ReadonlyMap<string, Unclear>;
   readonly #table: HostTable;
   readonly #knock: Knock;
   readonly #exceptions: Judgement["exceptions"] = [];
   #unclear = "";
 
-  constructor(copies: Copies, table: HostTable, knock: Knock) {
-    this.#copies = copies;
+  constructor(doubts: readonly Unclear[], table: HostTable, knock: Knock) {
+    // Of a rule's two, the one that is met first.
+    const nearest = doubts.toSorted((one, other) => other.at - one.at);
+    this.#doubts = new Map(nearest.map((one) => [`${one.table} ${one.handle}`, one]));
     this.#table = table;
     this.#knock = knock;
   }
@@ -111,12 +117,12 @@ class Judge {
 
   #rule(rule: RawRule, asking: Asking, depth: number): End | "return" | undefined {
     const by = this.#place(rule.chain, rule.handle);
-    const doubt = this.#copies.unclear.find(({ table, handle }) => handle === rule.handle && table === `${by.family} ${by.table}`);
-    for (const expression of rule.expressions) {
+    const doubt = this.#doubts.get(`${by.family} ${by.table} ${rule.handle}`);
+    for (const [index, expression] of rule.expressions.entries()) {
       const found = attributes(expression.data);
+      if (doubt !== undefined && index >= doubt.at) return { verdict: "unclear", by, why: doubt.why };
       const isVerdictMap = expression.name === "lookup" && beNumberOf(found.get(3)) === 0 && found.has(3);
       if (isVerdictMap) return this.#map(found, asking, by, depth);
-      if (doubt !== undefined && !KNOWN.has(expression.name)) return { verdict: "unclear", by, why: doubt.why };
       if (ask(expression, asking) === "no") return undefined;
       if (expression.name === "reject" || (expression.name === "target" && textOf(found.get(1)) === "REJECT"))
         return { verdict: "drop", by };
@@ -124,7 +130,7 @@ class Judge {
       const verdict = expression.name === "immediate" ? verdictOf(found.get(2)) : undefined;
       if (verdict !== undefined) return this.#follow(verdict, asking, by, depth);
     }
-    return doubt === undefined ? undefined : { verdict: "unclear", by, why: doubt.why };
+    return undefined;
   }
 
   #follow({ code, chain }: { code: number; chain: string }, asking: Asking, by: Place, depth: number): End | "return" | undefined {
@@ -153,6 +159,3 @@ class Judge {
     return { family: FAMILY_NAMES[family] ?? "", table, chain, ...(handle !== undefined && { handle }) };
   }
 }
-
-/** Expressions that can be asked whatever else stands in the rule. */
-const KNOWN = new Set(["cmp", "payload", "bitwise", "lookup", "counter", "range", "immediate", "limit", "log", "ct"]);

@@ -7,6 +7,8 @@ export interface JudgedRule {
   expressions: RawExpression[];
   /** What nothing can answer there; packets that come so far in the rule are dropped. */
   unclear?: string;
+  /** The place of the expression that nothing can answer. */
+  at?: number;
   /** Protocol that old matches are bound to, `NFTA_RULE_COMPAT`. */
   protocol?: { number: number; inverted: boolean };
 }
@@ -18,7 +20,8 @@ const LATER = new Set(["socket", "rt", "synproxy", "tproxy", "nat", "masq", "red
 const XT_LATER = new Set(["owner", "socket", "cgroup", "realm", "policy"]);
 /** What only counts or notes: not needed for the answer. */
 const ASIDE = new Set(["counter", "notrack", "last", "dup"]);
-const DECIDING = new Set(["immediate", "reject", "target", "lookup", "dynset", "queue", ...LATER]);
+/** What ends a rule, or changes where packets go. */
+export const DECIDING: ReadonlySet<string> = new Set(["immediate", "reject", "target", "lookup", "dynset", "queue", ...LATER]);
 /** Objects (`NFT_OBJECT_*`) that do not decide: counters, helpers, time-outs and expectations of connections, security marks. */
 const OBJECTS_ASIDE = new Set([1, 3, 7, 8, 9]);
 const FIB_OIF = 16;
@@ -30,14 +33,14 @@ export function judgedRule(
   unclearSets: ReadonlySet<string>,
   options: { reject: boolean; refused?: string | undefined },
 ): JudgedRule {
-  if (options.refused !== undefined) return { expressions: [DROP], unclear: options.refused };
+  if (options.refused !== undefined) return { expressions: [DROP], unclear: options.refused, at: 0 };
   const expressions: RawExpression[] = [];
   for (const [index, raw] of rule.expressions.entries()) {
     if (ASIDE.has(raw.name)) continue;
     const unclear = whyUnclear(raw, unclearSets);
     if (unclear === "") continue;
     if (unclear !== undefined && !rule.expressions.slice(index).some(({ name }) => DECIDING.has(name))) return { expressions: [] };
-    if (unclear !== undefined) return withProtocol(rule, { expressions: [...expressions, DROP], unclear });
+    if (unclear !== undefined) return withProtocol(rule, { expressions: [...expressions, DROP], unclear, at: index });
     expressions.push(...translated(raw, rule.family, options));
   }
   return withProtocol(rule, { expressions });
@@ -82,7 +85,7 @@ function withoutTimeout({ name, data }: RawExpression): RawExpression {
 }
 
 /** Old matches check which protocol the rule is for: it stands in the expressions before them. */
-function withProtocol(rule: RawRule, judged: JudgedRule): JudgedRule {
+export function withProtocol(rule: RawRule, judged: JudgedRule): JudgedRule {
   if (!judged.expressions.some(({ name }) => name === "match" || name === "target")) return judged;
   let asked = false;
   for (const { name, data } of rule.expressions) {

@@ -1,5 +1,5 @@
 import { afterEach, expect, test } from "bun:test";
-import { type LabContainer, HOST, OUTSIDE, ask, sh, until } from "./lab.ts";
+import { type LabContainer, HOST, OUTSIDE, ask, reach, sh, until } from "./lab.ts";
 import { labSuite } from "./lab-suite.ts";
 import { findKept } from "./port-keeper.ts";
 import { keeperSocket } from "./port-records.ts";
@@ -37,6 +37,7 @@ labSuite("the host's firewall", import.meta.path, (ground) => {
   afterEach(async () => {
     await web?.stop();
     web = undefined;
+    await ground.daemon.networks.reconfigure({ reach: "firewall" });
     await sh("nft list tables | grep -v lighter | while read -r line; do nft delete $line; done");
   });
 
@@ -46,8 +47,8 @@ labSuite("the host's firewall", import.meta.path, (ground) => {
     );
     await start("8080");
     await becomes("nothing");
-    expect(await ask(undefined, "tcp", HOST, 8080)).toStartWith("web ");
-    expect(await ask(undefined, "tcp", "127.0.0.1", 8080)).toStartWith("web ");
+    expect(await reach(undefined, "tcp", HOST, 8080)).toStartWith("web ");
+    expect(await reach(undefined, "tcp", "127.0.0.1", 8080)).toStartWith("web ");
     await sh("nft add rule inet mine in tcp dport 8080 accept");
     await becomes(reached);
     await sh("nft flush chain inet mine in");
@@ -129,6 +130,45 @@ labSuite("the host's firewall", import.meta.path, (ground) => {
     await Promise.all([8080, 8081].map((port) => becomes("nothing", port)));
   });
 
+  test("marks that are set only later cannot be judged: ports that may get them are closed, others are not", async () => {
+    await sh(`nft '
+      table inet mine {
+        map doors { type inet_service : verdict; elements = { 8081 : goto marking }; }
+        chain marking { meta mark set meta mark or 0x8; }
+        chain late { type nat hook prerouting priority dstnat; tcp dport vmap @doors; tcp dport 8082 ct mark set 0x10; tcp dport 8080 meta mark set meta mark or 0x4; }
+        chain in { type filter hook input priority 0; policy drop; iifname lo accept; tcp dport 9 meta mark 0x1 accept
+          meta mark and 0x8 == 0x8 drop; ct mark 0x10 drop; tcp dport 8080-8083 accept; }
+      }'`);
+    await start("8080", "8081", "8082", "8083");
+    await Promise.all([8080, 8083].map((port) => becomes(reached, port)));
+    await Promise.all([8081, 8082].map((port) => becomes("nothing", port)));
+    expect(await told()).toEqual([
+      ["0.0.0.0:8080", "restricted", expect.stringContaining("not by the packet's marks; by its connection")],
+      ["0.0.0.0:8081", "unclear", expect.stringContaining('a mark that "mine marking" sets only later')],
+      ["0.0.0.0:8082", "unclear", expect.stringContaining('a mark that "mine late" sets only later')],
+      ["0.0.0.0:8083", "restricted", expect.stringContaining("not by the packet's marks; by its connection")],
+    ]);
+    await sh("nft flush chain inet mine late");
+    await Promise.all([8081, 8082].map((port) => becomes(reached, port)));
+    await sh("nft add rule inet mine late tcp dport 8080-8081 ct mark set 0x10");
+    await Promise.all([8080, 8081].map((port) => becomes("nothing", port)));
+    await becomes(reached, 8082);
+  });
+
+  test("the marks of a cluster's proxy close nothing that they do not concern", async () => {
+    await sh(`iptables -N KUBE-FIREWALL; iptables -A INPUT -j KUBE-FIREWALL; iptables -A KUBE-FIREWALL -m mark --mark 0x8000/0x8000 -j DROP
+      iptables -t nat -N KUBE-MARK-MASQ; iptables -t nat -A KUBE-MARK-MASQ -j MARK --or-mark 0x4000
+      iptables -t nat -N KUBE-MARK-DROP; iptables -t nat -A KUBE-MARK-DROP -j MARK --or-mark 0x8000
+      iptables -t nat -N KUBE-SERVICES; iptables -t nat -A PREROUTING -j KUBE-SERVICES
+      iptables -t nat -A KUBE-SERVICES -d 10.96.0.10/32 -p tcp --dport 53 -j KUBE-MARK-MASQ
+      iptables -t nat -A KUBE-SERVICES -m addrtype --dst-type LOCAL -p tcp -m multiport --dports 8080 -j KUBE-MARK-MASQ
+      iptables -t nat -A KUBE-SERVICES -d 192.0.2.9/32 -p tcp --dport 8081 -j KUBE-MARK-DROP`);
+    await start("8080", "8081", "8082");
+    await Promise.all([8080, 8082].map((port) => becomes(reached, port)));
+    await becomes("nothing", 8081);
+    expect((await told()).map(([, reach]) => reach)).toEqual(["restricted", "unclear", "restricted"]);
+  });
+
   test("policies: open asks nobody, loopback lets nobody in", async () => {
     await sh("nft 'table inet mine { chain in { type filter hook input priority 0; policy drop; }; }'");
     await start("8080");
@@ -138,7 +178,7 @@ labSuite("the host's firewall", import.meta.path, (ground) => {
     await sh("nft delete table inet mine");
     await ground.daemon.networks.reconfigure({ reach: "loopback" });
     await becomes("nothing");
-    expect(await ask(undefined, "tcp", HOST, 8080)).toStartWith("web ");
+    expect(await reach(undefined, "tcp", HOST, 8080)).toStartWith("web ");
     expect(await told()).toEqual([["0.0.0.0:8080", "closed", expect.stringContaining("loopback")]]);
     await ground.daemon.networks.reconfigure({ reach: "firewall" });
     await becomes(reached);
@@ -148,7 +188,7 @@ labSuite("the host's firewall", import.meta.path, (ground) => {
     web = await ground.daemon.run("hidden", { mode: "hidden", portBindings: { "80/tcp": [{ HostPort: "8080" }] } });
     await ground.lab.echo("web", ["tcp:80"], web.namespace);
     await becomes("nothing");
-    expect(await ask(undefined, "tcp", HOST, 8080)).toStartWith("web ");
+    expect(await reach(undefined, "tcp", HOST, 8080)).toStartWith("web ");
   });
 
   test("sets that packets fill are followed, too", async () => {
@@ -193,6 +233,28 @@ labSuite("the host's firewall", import.meta.path, (ground) => {
     expect(await apply?.().then(String, () => "refused")).toBe("refused");
     expect(kept()).toContain(8080);
     expect(kept()).not.toContain(8081);
+    await say.end();
+    await thief.exited;
+    await becomes(reached);
+  });
+
+  test("where the host's rules cannot be copied any more, ports are carried by the keeper alone, whom they judge themselves", async () => {
+    await sh("nft 'table inet mine { chain in { type filter hook input priority 0; ct state established accept; }; }'");
+    await start("8080");
+    await becomes(reached);
+    const thief = ground.lab.spawn(["nft", "-i"], { stdin: "pipe" });
+    const say = thief.stdin as Bun.FileSink;
+    await say.write(
+      "add table inet lighter..closed { flags owner; }; delete table inet lighter.mine; add table inet lighter.mine { flags owner; }\n",
+    );
+    await say.flush();
+    const relayed = `web ${(await sh("ip -4 -o addr show dev lighter0")).replace(/.* inet ([0-9.]+).*/s, "$1")}`;
+    await becomes(relayed);
+    expect(await sh("nft list map inet lighter ports4_any")).not.toContain("8080");
+    await sh("nft add rule inet mine in tcp dport 8080 drop");
+    await becomes("nothing");
+    await sh("nft flush chain inet mine in");
+    await becomes(relayed);
     await say.end();
     await thief.exited;
     await becomes(reached);

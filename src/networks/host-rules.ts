@@ -1,15 +1,16 @@
 import { NETLINK_NETFILTER, type Netlink, type NetlinkMessage, attributes, openNetlink, textOf } from "../linux/netlink.ts";
 import { NftBatch } from "../linux/nft.ts";
 import { drainNotices, portIdOf, subscribe } from "../linux/netlink-notices.ts";
-import { readRuleset, rulesetGeneration } from "../linux/nft-read.ts";
+import { type Ruleset, readRuleset, rulesetGeneration } from "../linux/nft-read.ts";
 import { legacyInputTables, legacyTables } from "../linux/xtables-legacy.ts";
-import type { FirewallModel, PortRule, Reach } from "./firewall.ts";
-import { type Copies, type Copy, type GateModel, closedTable, copyName, shutAll, writeCopies } from "./host-copy.ts";
+import { type FirewallModel, type PortRule, type Reach, emptyPorts } from "./firewall.ts";
+import { type Copies, type Copy, FIRST_PRIORITY, type GateModel, closedTable, copyName, shutAll, writeCopies } from "./host-copy.ts";
 import { type Judgement, judge } from "./host-judge.ts";
+import { HostMarks, asksForMarks } from "./host-marks.ts";
 import { type Ends, endsOf, isPutOff } from "./host-ends.ts";
-import { gatePorts } from "./host-gate.ts";
+import { gatePorts, markPorts } from "./host-gate.ts";
 import { fingerprint } from "./host-fingerprint.ts";
-import { type HostTable, hostTables } from "./host-snapshot.ts";
+import { type HostTable, hostTables, laterTables } from "./host-snapshot.ts";
 
 const NFNLGRP_NFTABLES = 7;
 const SET_IS_DYNAMIC = 32;
@@ -27,6 +28,11 @@ export interface HostChange {
 /** The host's rules; `stale` are the copies of ours that stand. */
 interface Found {
   tables: HostTable[];
+  /** What marks packets too late for the copies; left out where no rule asks for marks. */
+  later: HostTable[];
+  /** What may mark them and cannot be read. */
+  unread: string;
+  marks: HostMarks;
   legacy: string[];
   stale: Copy[];
 }
@@ -44,6 +50,8 @@ export class HostRules {
   #seen = "";
   #ends: Ends = new Map();
   #generation = 0;
+  /** The host's rules could not be asked: no port is translated until they are. */
+  #emptied = false;
 
   constructor(socket: Netlink) {
     this.#socket = socket;
@@ -63,6 +71,7 @@ export class HostRules {
     this.#leaving = [...this.#ports.entries()].flatMap(([key, port]) => (ports.has(key) ? [] : [port]));
     this.#ports = new Map([...this.#ports, ...ports]);
     this.#copy();
+    this.#emptied = false;
   }
 
   /** Ends the asking about ports that the last {@link write} was told no more of: to be called when they are translated no longer. */
@@ -82,7 +91,7 @@ export class HostRules {
   /** The messages that put ports under the host's rules, or take them out; to be sent in the batch that opens or closes them. */
   portMessages(change: { add?: PortRule[]; remove?: PortRule[] }): NetlinkMessage[] {
     const copies = this.#copies;
-    if (copies === undefined) throw new Error("the host's rules were not read yet");
+    if (copies === undefined || this.#emptied) throw new Error("the host's rules could not be asked");
     const remove = (change.remove ?? []).flatMap((port) => this.#ports.get(keyOf(port)) ?? []);
     const add = change.add ?? [];
     for (const port of remove) this.#ports.delete(keyOf(port));
@@ -119,7 +128,7 @@ export class HostRules {
     if (!isNew && !ours && this.#mayDiffer(others)) this.#copyIfChanged();
     // Whoever puts our tables back writes these, too; where that fails, the next look does.
     if (ours) this.#seen = "";
-    return { ours: ours || isNew, others, polled: this.#isPolled() };
+    return { ours: ours || isNew || this.#emptied, others, polled: this.#isPolled() };
   }
 
   #notices(listener: number): { ours: boolean; others: boolean } {
@@ -149,8 +158,8 @@ export class HostRules {
   #copyIfChanged(): void {
     const seen = this.#seen;
     this.#seen = "";
-    const { tables, legacy } = this.#read();
-    if (fingerprint(tables, legacy) === seen && !isPutOff(tables, this.#ends)) this.#seen = seen;
+    const found = this.#read();
+    if (fingerprintOf(found) === seen && !isPutOff(found.tables, this.#ends)) this.#seen = seen;
     else this.#copy();
   }
 
@@ -175,21 +184,49 @@ export class HostRules {
     const legacy = ([4, 6] as const).flatMap((family) =>
       legacyInputTables(family).map((table) => `${family === 4 ? "iptables" : "ip6tables"}-legacy ${table}`),
     );
-    return { tables, legacy, stale: [...stale.values()] };
+    return { tables, ...this.#marks(ruleset, tables), legacy, stale: [...stale.values()] };
   }
 
-  /** While `#seen` is empty, a copy is owed: what fails is done by the next look. */
+  #marks(ruleset: Ruleset, tables: HostTable[]): Pick<Found, "later" | "unread" | "marks"> {
+    if (!asksForMarks(tables)) return { later: [], unread: "", marks: new HostMarks(tables, []) };
+    const later = laterTables(this.#socket, ruleset, (table) => this.#isOurs(table), FIRST_PRIORITY);
+    const unread = ([4, 6] as const).some((family) => legacyTables(family).includes("nat")) ? "iptables-legacy nat" : "";
+    return { later, unread, marks: new HostMarks(tables, later, unread) };
+  }
+
+  /** While `#seen` is empty, a copy is owed: what fails is done by the next look, and until then nothing is open by rules that may be old. */
   #copy(): void {
     this.#seen = "";
-    const { tables, legacy, stale } = this.#read();
+    try {
+      this.#copyNow();
+    } catch (error) {
+      this.#emptied = true;
+      this.#letHostJudge();
+      throw error;
+    }
+  }
+
+  /** Without translation ports are carried by the keeper, whom the host's rules judge themselves. */
+  #letHostJudge(): void {
+    try {
+      emptyPorts(this.#socket, this.#own);
+      this.#tables = this.#read().tables;
+    } catch {
+      // The next look tries again, all of it.
+    }
+  }
+
+  #copyNow(): void {
+    const found = this.#read();
+    const { tables, marks, legacy, stale } = found;
     const model = this.#gateModel();
     this.#copies =
       legacy.length > 0
         ? shutAll(this.#socket, this.#own, stale, model, `rules of ${legacy.join(", ")} cannot be read`)
-        : writeCopies(this.#socket, this.#own, tables, stale, model);
+        : writeCopies(this.#socket, this.#own, { tables, marks }, stale, model);
     this.#tables = tables;
     this.#ends = endsOf(tables);
-    this.#seen = fingerprint(tables, legacy);
+    this.#seen = fingerprintOf(found);
   }
 
   #gateModel(): GateModel {
@@ -205,6 +242,7 @@ export class HostRules {
     const one = ({ family, table }: Copy, some: PortRule[]): readonly NetlinkMessage[] => {
       const batch = new NftBatch(table, family);
       gatePorts(batch, family, change, some);
+      if (change === "add") markPorts(batch, some, (port) => copies.kindsOf(port));
       return batch.messages;
     };
     const asked = copies.tables.flatMap((copy) => one(copy, of("firewall")));
@@ -217,6 +255,10 @@ export class HostRules {
     this.#own = own;
     return this.#read().stale;
   }
+}
+
+function fingerprintOf({ tables, later, unread, legacy }: Found): string {
+  return fingerprint([...tables, ...later], [...legacy, unread]);
 }
 
 function keyOf({ protocol, hostAddress, hostPort }: PortRule): string {

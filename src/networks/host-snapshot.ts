@@ -25,9 +25,21 @@ const FAMILIES: ReadonlySet<number> = new Set([NFPROTO.inet, NFPROTO.ipv4, NFPRO
 
 /** The host's own rules for packets to itself; `ours` tells tables that are ours by name. */
 export function hostTables(socket: Netlink, ruleset: Ruleset, ours: (table: string) => boolean): HostTable[] {
-  const bases = ruleset.chains.filter(
-    ({ family, table, hook }) => hook?.hook === HOOK.input && hook.type === "filter" && FAMILIES.has(family) && !ours(table),
-  );
+  return tablesOf(socket, ruleset, ({ family, table, hook }) => {
+    return hook?.hook === HOOK.input && hook.type === "filter" && FAMILIES.has(family) && !ours(table);
+  });
+}
+
+/** What the host's rules do with packets to itself from a priority on, before these are sent on to containers or given to programs: not copied, since it comes too late. */
+export function laterTables(socket: Netlink, ruleset: Ruleset, ours: (table: string) => boolean, priority: number): HostTable[] {
+  return tablesOf(socket, ruleset, ({ family, table, hook }) => {
+    const isLater = hook?.hook === HOOK.prerouting ? hook.priority >= priority : hook?.hook === HOOK.input && hook.type === "nat";
+    return isLater && FAMILIES.has(family) && !ours(table);
+  });
+}
+
+function tablesOf(socket: Netlink, ruleset: Ruleset, isBase: (chain: RawChain) => boolean): HostTable[] {
+  const bases = ruleset.chains.filter(isBase);
   const tables = new Map(bases.map((base) => [`${base.family} ${base.table}`, base]));
   return [...tables.values()].map(({ family, table }) => tableOf(socket, ruleset, family, table, bases));
 }
