@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import { createServer } from "node:net";
 import { readFileSync } from "node:fs";
-import { HOST, LabDaemon, OUTSIDE, ask, sh, until } from "./lab.ts";
+import { HOST, LabDaemon, OUTSIDE, ask, sh, until, reach } from "./lab.ts";
 import { labSuite } from "./lab-suite.ts";
 import { findKept } from "./port-keeper.ts";
 import { keeperSocket } from "./port-records.ts";
@@ -161,7 +161,7 @@ labSuite("published ports with and without a daemon", import.meta.path, (ground)
     await ground.lab.echo("unrouted", ["tcp:80"], web.namespace);
     for (const host of ["127.0.0.1", HOST, "::1"])
       await until(async () => (await ask(undefined, "tcp", host, 8099)).startsWith("unrouted "));
-    expect(await ask(ground.lab.outside, "tcp", HOST, 8099)).toBe(`unrouted ${OUTSIDE}`);
+    expect(await reach(ground.lab.outside, "tcp", HOST, 8099)).toBe(`unrouted ${OUTSIDE}`);
     await sh("umount /proc/sys");
     await web.stop();
     await second.close();
@@ -188,12 +188,32 @@ labSuite("published ports with and without a daemon", import.meta.path, (ground)
 
     const third = await LabDaemon.open(ground.lab, { bridgeName: "lighter9", table: "lighter_9", reach: "loopback" });
     await third.networks.restore([]);
-    const own = await third.run("own", { portBindings: { "80/tcp": [{ HostPort: "8098" }] } });
-    await ground.lab.echo("own", ["tcp:80"], own.namespace);
-    for (const to of ["127.0.0.1", "::1", HOST, HOST6]) await until(async () => (await ask(undefined, "tcp", to, 8098)).startsWith("own "));
-    for (const to of [HOST, HOST6]) expect(await outside(to)).toBe("nothing");
-    await own.stop();
+    const ports = [{ HostPort: "8098" }];
+    const own = await third.run("own", { portBindings: { "80/tcp": ports, "80/udp": ports } });
+    await ground.lab.echo("own", ["tcp:80", "udp:80"], own.namespace);
+    const everyWayGets = async (from: string | undefined, answer: string, addresses: string[]): Promise<void> => {
+      const ways = addresses.flatMap((to) => (["tcp", "udp"] as const).map((protocol) => ({ to, protocol })));
+      await Promise.all(ways.map(({ to, protocol }) => until(async () => (await ask(from, protocol, to, 8098)).startsWith(answer))));
+    };
+    const hostReaches = async (): Promise<void> => await everyWayGets(undefined, "own ", ["127.0.0.1", "::1", HOST, HOST6]);
+    const outsideGets = async (answer: string): Promise<void> => await everyWayGets(ground.lab.outside, answer, [HOST, HOST6]);
+    await hostReaches();
+    await outsideGets("nothing");
     await third.close();
-    third.forget();
+    // Whatever the rules are while there is no daemon.
+    await sh("nft delete table inet lighter_9; nft delete table inet lighter_9..closed");
+    await hostReaches();
+    await outsideGets("nothing");
+    const fourth = await LabDaemon.open(ground.lab, { ...third.options, reach: "loopback" });
+    fourth.pids.set(own.id, own.pid);
+    await fourth.networks.restore([{ containerId: own.id, pid: own.pid }]);
+    await outsideGets("nothing");
+    await fourth.networks.reconfigure({ reach: "open" });
+    await outsideGets("own ");
+    process.kill(own.pid, "SIGKILL");
+    await fourth.networks.leave(own.id);
+    fourth.state.write((tx) => fourth.networks.release(tx, own.id), { durable: false });
+    await fourth.close();
+    fourth.forget();
   });
 });

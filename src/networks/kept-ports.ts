@@ -2,7 +2,7 @@ import { messageOf } from "../base/errors.ts";
 import { closeFd } from "../linux/fd.ts";
 import { poller, type Source } from "../linux/epoll.ts";
 import { openPidfd } from "../linux/pidfd.ts";
-import { type Context, heldOf } from "./context.ts";
+import { type Context, heldOf, networkReach } from "./context.ts";
 import { type KeeperAnswer, type KeptPort, keeperSocket, portKey } from "./port-records.ts";
 import { type HostPort, dropPort, holdPort } from "./port-sockets.ts";
 import { type PortRow, allPorts, endpointsOf, portRules, portsOf } from "./rows.ts";
@@ -50,6 +50,12 @@ export class KeptPorts {
   async hand(container: string): Promise<void> {
     const ports = portsOf(this.#context.state, container);
     if (ports.length > 0) await this.#change(this.#leading(container, ports), []);
+  }
+
+  /** Tells the keeper anew where all ports lead, and whom they are for. */
+  async handAll(): Promise<void> {
+    const rows = allPorts(this.#context.state).filter((port) => this.#context.open.has(port.container));
+    if (rows.length > 0) await this.#change(this.#ofContainers(rows), []);
   }
 
   /** Takes ports from the keeper; they are free afterwards. */
@@ -151,6 +157,7 @@ export class KeptPorts {
         hostAddress: port.hostAddress,
         hostPort: port.hostPort,
         socket,
+        local: isLocal(this.#context, endpoints.get(port.endpoint ?? "")?.network),
         target: rule === undefined || port.protocol === "sctp" ? undefined : { address: rule.address, port: rule.port },
       };
     });
@@ -225,4 +232,9 @@ export class KeptPorts {
   #ofContainers(rows: readonly PortRow[]): KeptPort[] {
     return [...Map.groupBy(rows, ({ container }) => container)].flatMap(([container, ports]) => this.#leading(container, ports));
   }
+}
+
+/** Whether the policy for a network's ports lets in nobody from outside. */
+function isLocal(context: Context, network: string | undefined): boolean {
+  return ((network === undefined ? undefined : networkReach(context)(network)) ?? context.options.reach) === "loopback";
 }

@@ -65,6 +65,7 @@ export async function openNetworks(parts: { state: State; needs: NetworksNeeds; 
       context.options.reach = reach;
       try {
         await rewriteTable(context);
+        await context.keeper.handAll();
       } catch (error) {
         // Asked for again, it is tried again.
         if (before === undefined) delete context.options.reach;

@@ -25,6 +25,7 @@ typedef unsigned long u64;
 #define NR_SOCKET 41
 #define NR_CONNECT 42
 #define NR_LISTEN 50
+#define NR_GETSOCKNAME 51
 #define NR_SETSOCKOPT 54
 #define NR_GETSOCKOPT 55
 #define NR_CLONE 56
@@ -54,6 +55,7 @@ typedef unsigned long u64;
 #define NR_SOCKET 198
 #define NR_LISTEN 201
 #define NR_CONNECT 203
+#define NR_GETSOCKNAME 204
 #define NR_SENDTO 206
 #define NR_RECVFROM 207
 #define NR_SETSOCKOPT 208
@@ -120,7 +122,8 @@ struct Record {
   u8 targetFamily, hasSocket;
   u16 targetPort;
   u8 target[16];
-  u32 place, pad; /* in a list: where the next one is looked for */
+  u32 place; /* in a list: where the next one is looked for */
+  u32 local; /* whether what comes by other links than the loopback device is dropped, whatever the host's rules say */
 };
 /* A question for a list says in `version` from which place on. */
 struct Message {
@@ -627,6 +630,38 @@ static u32 findPort(struct All *s, struct Record *what)
   return index;
 }
 
+/* Packets that came by another link than the loopback device never reach the socket (linux/filter.h: SKF_AD_IFINDEX), or do again. */
+static void judgeLink(struct All *s, int fd, u32 local)
+{
+  u32 program[8];
+  struct Vector all;
+  program[0] = 0x20; /* load the word */
+  program[1] = 0xfffff008u;
+  program[2] = 0x15 | 1u << 24; /* is it 1? else skip one */
+  program[3] = 1;
+  program[4] = program[6] = 0x06; /* end, with so many bytes */
+  program[5] = 0xffffffffu;
+  program[7] = 0;
+  all.base = (void *)4;
+  all.length = (u64)program;
+  if (local) s->call(NR_SETSOCKOPT, fd, 1, 26, &all, 16, 0);
+  else option(s, fd, 1, 27, 0);
+}
+
+/* Connections that came before anybody judged: from this host itself they are sent from the address that they are sent to. */
+static void dropStrangers(struct All *s, struct Port *p, u32 port)
+{
+  struct Address peer, own;
+  u32 offset = p->what.family == 4 ? 2 : 6, size = p->what.family == 4 ? 4 : 16;
+  for (;;) {
+    u32 length = 28, ownLength = 28;
+    long fd = s->call(NR_ACCEPT4, p->fd, &peer, &length, SOCK_FLAGS, 0, 0);
+    if (fd < 0) return;
+    if (s->call(NR_GETSOCKNAME, fd, &own, &ownLength, 0, 0, 0) == 0 && same(peer.rest + offset, own.rest + offset, size)) newConn(s, port, fd);
+    else s->call(NR_CLOSE, fd, 0, 0, 0, 0, 0);
+  }
+}
+
 static void endFlows(struct All *s, u32 port)
 {
   while (s->port[port].ages.oldest != NONE) endFlow(s, s->port[port].ages.oldest);
@@ -643,6 +678,8 @@ static int addPort(struct All *s, struct Record *what, int fd)
     p->what.targetFamily = what->targetFamily;
     p->what.targetPort = what->targetPort;
     copy(p->what.target, what->target, 16);
+    if (p->what.local != what->local) judgeLink(s, p->fd, what->local);
+    p->what.local = what->local;
     if (fd >= 0) s->call(NR_CLOSE, fd, 0, 0, 0, 0, 0);
     return 1;
   }
@@ -666,6 +703,8 @@ static int addPort(struct All *s, struct Record *what, int fd)
   s->portHeads[head] = index;
   s->ports++;
   s->call(NR_FCNTL, fd, 4, 04002, 0, 0, 0); /* F_SETFL O_NONBLOCK | O_RDWR */
+  if (what->local) judgeLink(s, fd, 1);
+  if (what->local && what->protocol == TCP) dropStrangers(s, p, index);
   if (what->protocol == UDP) {
     if (what->family == 4) option(s, fd, 0, 8, 1);
     else option(s, fd, 41, 49, 1);

@@ -18,6 +18,8 @@ export interface KeptPort extends HostPort {
   /** Undefined while there is nowhere to lead to, or where it is only to be kept from others. */
   target?: { address: string; port: number } | undefined;
   socket?: number | undefined;
+  /** Whether only this host itself reaches the socket, by its loopback device, whatever rules there are. */
+  local?: boolean | undefined;
 }
 
 /** What the keeper says with each answer. */
@@ -46,6 +48,7 @@ export function keeperMessage(operation: number, ports: readonly KeptPort[], fro
     message.set([PROTOCOL[port.protocol], family], at);
     view.setUint16(at + 2, port.hostPort, true);
     message.set(bytes, at + 4);
+    view.setUint32(at + 44, port.local === true ? 1 : 0, true);
     message[at + 21] = port.socket === undefined ? 0 : 1;
     if (port.target === undefined) return;
     const target = addressOf(port.target.address);
