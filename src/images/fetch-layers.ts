@@ -32,9 +32,14 @@ interface Layer {
   begun: PromiseWithResolvers<void>;
   /** Settles with the layer. */
   done: Promise<void>;
+  /** The download and the unpacking that was begun beside it: a layer may be settled before both are. */
+  underWay: Promise<unknown>[];
 }
 
-/** Fetches all layers of a platform, several at once, and unpacks each while it arrives. The first failure stops the others; what they have stays for resuming. */
+/**
+ * Fetches all layers of a platform, several at once, and unpacks each while it arrives. The first failure stops the others; what they have stays for
+ * resuming. Once this has settled, nothing of it is under way any more.
+ */
 export async function fetchLayers(context: LayersContext, { manifest, config }: PresentManifest): Promise<void> {
   const chain = chainIds(config.rootfs.diff_ids);
   const seen = new Set<Digest>();
@@ -44,7 +49,16 @@ export async function fetchLayers(context: LayersContext, { manifest, config }: 
     seen.add(blob.digest);
     // Both lists have the same length, which was checked when the documents came.
     const [diffId, chainId] = [config.rootfs.diff_ids[index] as Digest, chain[index] as Digest];
-    layers.push({ blob, progress, diffId, chainId, below: layers.at(-1), begun: Promise.withResolvers(), done: Promise.resolve() });
+    layers.push({
+      blob,
+      progress,
+      diffId,
+      chainId,
+      below: layers.at(-1),
+      begun: Promise.withResolvers(),
+      done: Promise.resolve(),
+      underWay: [],
+    });
   }
   const missing = layers.filter((layer) => !pinPresent(context, layer));
   if (missing.length === 0 && context.known) return;
@@ -58,6 +72,7 @@ export async function fetchLayers(context: LayersContext, { manifest, config }: 
   } catch (error) {
     stop.abort();
     await Promise.allSettled(work);
+    await Promise.allSettled(layers.flatMap(({ underWay }) => underWay));
     throw error;
   }
 }
@@ -101,6 +116,7 @@ async function obtain(context: LayersContext, layer: Layer): Promise<void> {
     const { started, finished } = context.downloads.fetch(blob, { repositories, lease, signal, listener: listenerOf(layer) });
     const source = started.then((ingest) => ({ ingest, finished }));
     early = unpackEarly(layer, source, unpack, signal);
+    layer.underWay.push(finished, early);
     // What is found out while it arrives need not arrive to its end.
     await Promise.race([finished, early.then(() => finished)]);
     downloaded = true;
