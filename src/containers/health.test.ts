@@ -94,11 +94,12 @@ test("the clock rings once for each that is due, in no case for one that was tak
   clock.set("early", 1);
   clock.clear("out");
   await all.promise;
-  expect(rung).toEqual(["early", "late"]);
+  // A thread that stood still rings both in one round.
+  expect(rung.toSorted()).toEqual(["early", "late"]);
   clock.set("never", 1);
   clock.close();
   await Bun.sleep(30);
-  expect(rung).toEqual(["early", "late"]);
+  expect(rung.toSorted()).toEqual(["early", "late"]);
 });
 
 test("the gate lets in as many as it is wide, in their order", async () => {

@@ -29,7 +29,7 @@ function runsOf(event: PollEvent): string[] {
 }
 
 async function until(condition: () => boolean): Promise<void> {
-  for (let i = 0; i < 400 && !condition(); i++) await Bun.sleep(5);
+  for (let i = 0; i < 4000 && !condition(); i++) await Bun.sleep(5);
   expect(condition()).toBe(true);
 }
 

@@ -12,12 +12,12 @@ test("each watcher hears of its own file, until it is closed", async () => {
     const heard: string[] = [];
     const watches = [watchFile(one, () => heard.push("one")), watchFile(two, () => heard.push("two"))];
     appendFileSync(two, "x");
-    for (let tries = 0; heard.length === 0 && tries < 500; tries++) await Bun.sleep(2);
+    for (let tries = 0; heard.length === 0 && tries < 2000; tries++) await Bun.sleep(10);
     expect(heard).toEqual(["two"]);
     watches[1]?.[Symbol.dispose]();
     appendFileSync(two, "y");
     appendFileSync(one, "y");
-    for (let tries = 0; heard.length === 1 && tries < 500; tries++) await Bun.sleep(2);
+    for (let tries = 0; heard.length === 1 && tries < 2000; tries++) await Bun.sleep(10);
     expect(heard).toEqual(["two", "one"]);
     rmSync(one);
     watches[0]?.[Symbol.dispose]();
@@ -27,7 +27,7 @@ test("each watcher hears of its own file, until it is closed", async () => {
     writeFileSync(again, "");
     using _ = watchFile(again, () => heard.push("again"));
     appendFileSync(again, "z");
-    for (let tries = 0; heard.length === 2 && tries < 500; tries++) await Bun.sleep(2);
+    for (let tries = 0; heard.length === 2 && tries < 2000; tries++) await Bun.sleep(10);
     expect(heard).toEqual(["two", "one", "again"]);
   } finally {
     rmSync(folder, { recursive: true, force: true });

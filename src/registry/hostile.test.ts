@@ -189,7 +189,7 @@ test("a registry that is closed in the middle of an upload goes on with it when 
 });
 
 async function until(holds: () => Promise<boolean>): Promise<void> {
-  for (let tries = 0; tries < 500; tries++) {
+  for (let tries = 0; tries < 3000; tries++) {
     if (await holds()) return;
     await Bun.sleep(10);
   }

@@ -8,7 +8,7 @@ import type { Exchange } from "./exchange.ts";
 
 const dir = mkdtempSync(join(tmpdir(), "lighter-serve-"));
 const path = join(dir, "s.sock");
-const seen: { aborted: string[] } = { aborted: [] };
+const seen: { came: string[]; aborted: string[] } = { came: [], aborted: [] };
 
 async function handle(exchange: Exchange): Promise<void> {
   const { target } = exchange.head;
@@ -38,6 +38,7 @@ async function handle(exchange: Exchange): Promise<void> {
     return out.end();
   }
   if (target === "/wait") {
+    seen.came.push(target);
     exchange.signal.addEventListener("abort", () => seen.aborted.push(target));
     return;
   }
@@ -61,7 +62,7 @@ afterAll(async () => {
 const get = (target: string, init: RequestInit = {}): Promise<Response> => fetch(`http://x${target}`, { ...init, unix: path });
 
 /** A bare client: what is sent, and all that came back until the end. */
-async function raw(send: (socket: Socket) => void | Promise<void>): Promise<string> {
+async function raw(send: (socket: Socket, back: () => string) => void | Promise<void>): Promise<string> {
   const { promise, resolve } = Promise.withResolvers<string>();
   let text = "";
   const socket = await Bun.connect({
@@ -76,7 +77,7 @@ async function raw(send: (socket: Socket) => void | Promise<void>): Promise<stri
       close: () => resolve(text),
     },
   });
-  await send(socket);
+  await send(socket, () => text);
   return promise;
 }
 
@@ -126,9 +127,9 @@ test("a request that comes byte by byte is understood", async () => {
 });
 
 test("100-continue is said when the body is read", async () => {
-  const text = await raw(async (s) => {
+  const text = await raw(async (s, back) => {
     s.write("POST /echo HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 2\r\nConnection: close\r\n\r\n");
-    await Bun.sleep(20);
+    while (!back().includes("Continue")) await Bun.sleep(5);
     s.write("hi");
   });
   expect(text.startsWith("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n")).toBe(true);
@@ -204,10 +205,10 @@ test("a client that leaves aborts what it started", async () => {
   seen.aborted.length = 0;
   const controller = new AbortController();
   const gone = get("/wait", { signal: controller.signal }).catch(() => "gone");
-  await Bun.sleep(20);
+  while (seen.came.length === 0) await Bun.sleep(5);
   controller.abort();
   expect(await gone).toBe("gone");
-  for (let n = 0; n < 100 && seen.aborted.length === 0; n++) await Bun.sleep(5);
+  for (let n = 0; n < 2000 && seen.aborted.length === 0; n++) await Bun.sleep(5);
   expect(seen.aborted).toEqual(["/wait"]);
 });
 

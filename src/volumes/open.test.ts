@@ -185,9 +185,8 @@ test("a copy and a removal that a crash cut short are finished", async () => {
   mkdirSync(join(dataRoot, "volumes/gone/_data"), { recursive: true });
   state.write((tx) => tx.run("INSERT INTO effects VALUES ('volume-removal', 'gone', 'gone', '{}')"), { durable: false });
   openVolumes({ state, content, distribution, dataRoot });
-  await Bun.sleep(1);
+  while (state.all("SELECT * FROM effects").length > 0) await Bun.sleep(1);
   expect(existsSync(join(dataRoot, "volumes/gone"))).toBe(false);
-  expect(state.all("SELECT * FROM effects")).toEqual([]);
 });
 
 test("events tell of create, destroy and prune", async () => {
