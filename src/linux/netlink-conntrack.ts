@@ -10,10 +10,19 @@ const FILTER = { source: 1, protocol: 8, destinationPort: 32 } as const;
 const AF_INET = 2;
 const AF_INET6 = 10;
 
-/** Which tracked connections are meant: those that were sent to some ports, those that an address answers, or all that it began. */
+/** Which tracked connections are meant: those that were sent to some ports, those that an address answers, or those that it began. */
 export type FlowFilter = { family: 4 | 6 } & (
-  { protocol: number; toPorts: ReadonlySet<number> } | { protocol: number; answeredBy: Uint8Array } | { begunBy: Uint8Array }
+  | { protocol: number; toPorts: ReadonlySet<number> }
+  | { protocol: number; answeredBy: Uint8Array }
+  | { begunBy: Uint8Array; unless?: (target: FlowTarget) => boolean }
 );
+
+/** Whom a tracked connection was begun with, before anything was translated; port 0 where there are none. */
+export interface FlowTarget {
+  address: Uint8Array;
+  protocol: number;
+  port: number;
+}
 
 /**
  * Makes the kernel forget tracked connections, so that their next packet meets the rules anew: only a connection's first packet does, and with UDP a
@@ -55,7 +64,7 @@ function filterOf(filter: FlowFilter): Uint8Array[] {
 function matches(flow: Map<number, Uint8Array>, filter: FlowFilter): boolean {
   const tuple = attributes(flow.get("answeredBy" in filter ? CTA.reply : CTA.original) ?? new Uint8Array());
   const source = attributes(tuple.get(TUPLE.ip) ?? new Uint8Array()).get(filter.family === 4 ? 1 : 3) ?? new Uint8Array();
-  if ("begunBy" in filter) return Buffer.compare(source, filter.begunBy) === 0;
+  if ("begunBy" in filter) return Buffer.compare(source, filter.begunBy) === 0 && filter.unless?.(targetOf(tuple, filter.family)) !== true;
   const protocol = attributes(tuple.get(TUPLE.protocol) ?? new Uint8Array());
   if (protocol.get(1)?.[0] !== filter.protocol) return false;
   if ("toPorts" in filter) {
@@ -63,6 +72,13 @@ function matches(flow: Map<number, Uint8Array>, filter: FlowFilter): boolean {
     return filter.toPorts.has((high << 8) | low);
   }
   return Buffer.compare(source, filter.answeredBy) === 0;
+}
+
+function targetOf(tuple: Map<number, Uint8Array>, family: 4 | 6): FlowTarget {
+  const addresses = attributes(tuple.get(TUPLE.ip) ?? new Uint8Array());
+  const protocol = attributes(tuple.get(TUPLE.protocol) ?? new Uint8Array());
+  const [high = 0, low = 0] = protocol.get(3) ?? [];
+  return { address: addresses.get(family === 4 ? 2 : 4) ?? new Uint8Array(), protocol: protocol.get(1)?.[0] ?? 0, port: (high << 8) | low };
 }
 
 function portBytes(port: number): Uint8Array {

@@ -1,3 +1,4 @@
+import { messageOf } from "../base/errors.ts";
 import { EGRESS_LABEL } from "../wire/labels.ts";
 import type { Reader } from "../state/state.ts";
 import { parseAddress, parseSubnet } from "./addresses.ts";
@@ -23,8 +24,20 @@ export function egressOf(network: NetworkRow, endpoint: Pick<EndpointRow, "confi
 export function isLimited(reader: Reader, endpoints: readonly EndpointRow[]): boolean {
   return endpoints.some((endpoint) => {
     const network = networkById(reader, endpoint.network);
-    return network?.bridge !== undefined && egressOf(network, endpoint) !== undefined;
+    return network?.bridge !== undefined && readEgress(network, endpoint).rules !== undefined;
   });
+}
+
+/** As {@link egressOf}, for places that are there already: what cannot be understood allows nothing, and `failure` says why. */
+export function readEgress(
+  network: NetworkRow,
+  endpoint: Pick<EndpointRow, "config">,
+): { rules: EgressRule[] | undefined; failure?: string } {
+  try {
+    return { rules: egressOf(network, endpoint) };
+  } catch (error) {
+    return { rules: [], failure: messageOf(error) };
+  }
 }
 
 /** An endpoint with its rules, as tables and names see it; `hostGateway` is what the word `host-gateway` of `--add-host` means. */

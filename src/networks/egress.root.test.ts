@@ -136,6 +136,55 @@ labSuite("egress rules", import.meta.path, (ground) => {
     await ground.daemon.networks.remove("shut");
   });
 
+  test("what is open ends when the rules do not allow it any more, and nothing else does", async () => {
+    const chat = join(import.meta.dir, "lab-chat.ts");
+    const run = (space: string, ...words: string[]): Bun.Subprocess =>
+      ground.lab.spawn(["nsenter", `--net=${space}`, process.execPath, chat, ...words]);
+    const dns = ground.lab.spawn([
+      "nsenter",
+      `--net=${ground.lab.outside}`,
+      process.execPath,
+      join(import.meta.dir, "lab-dns.ts"),
+      OUTSIDE,
+    ]);
+    const server = run(ground.lab.outside, "serve", "9300", "9301", "9302");
+    await until(async () => (await sh(`nsenter --net=${ground.lab.outside} ss -ltn | grep -c :930 || true`)) === "3");
+    await until(async () => (await sh(`nsenter --net=${ground.lab.outside} ss -lun sport = :53 | wc -l`)) === "2");
+    const one = await ground.daemon.run("chatty", {
+      egress: `${OUTSIDE}:9300-9301,www.example.org:9302,ftp.example.org:9302`,
+      dns: [OUTSIDE],
+    });
+    const limit = async (egress: string): Promise<void> =>
+      await ground.daemon.state.write((tx) => ground.daemon.networks.limitWays(tx, { ...one.request, egress }), { durable: false })?.();
+    expect(await dig(one, "A", "www.example.org")).toBe(`0 ${OUTSIDE}`);
+    expect(await dig(one, "A", "ftp.example.org")).toBe(`0 ${OUTSIDE}`);
+    const lines: string[] = [];
+    const client = run(one.namespace, "talk", OUTSIDE, "9300", "9301", "9302");
+    const reading = (async () => {
+      for await (const part of client.stdout as ReadableStream<Uint8Array>) lines.push(...Buffer.from(part).toString().trim().split("\n"));
+    })();
+    /** Waits until answers come from these ports alone. */
+    const onlyFrom = async (...ports: string[]): Promise<void> =>
+      await until(() => {
+        const last = lines.slice(-30);
+        return last.length === 30 && [...new Set(last)].toSorted().join(" ") === ports.join(" ");
+      });
+    await onlyFrom("9300", "9301", "9302");
+    await limit(`203.0.113.0/24:9301,www.example.org:9302`);
+    await onlyFrom("9301", "9302");
+    await limit(`203.0.113.0/24:9301,other.example.org:9302`);
+    await onlyFrom("9301");
+    await limit("none");
+    await until(async () => {
+      const before = lines.length;
+      await Bun.sleep(500);
+      return lines.length === before;
+    });
+    for (const process of [client, server, dns]) process.kill("SIGKILL");
+    await reading;
+    await one.stop();
+  });
+
   test("rules and what names were allowed outlive the daemon", async () => {
     const server = ground.lab.spawn([
       "nsenter",
@@ -168,6 +217,14 @@ labSuite("egress rules", import.meta.path, (ground) => {
     );
     expect(await reach(one.namespace, "tcp", OUTSIDE, 9000)).toBe(`outside ${HOST}`);
     expect(await ask(one.namespace, "tcp", OTHER, 9000)).toBe("nothing");
+    // Rules that the next daemon does not understand allow nothing, and keep nothing else from being restored.
+    await ground.daemon.close();
+    ground.daemon = await LabDaemon.open(ground.lab, { dataRoot });
+    ground.daemon.pids.set(one.id, one.pid);
+    const damage = "UPDATE endpoints SET config_json = replace(config_json, '*.example.org:9000', 'example.org:many')";
+    ground.daemon.state.write((tx) => tx.run(damage), { durable: false });
+    await ground.daemon.networks.restore([{ containerId: one.id, pid: one.pid }]);
+    expect(await ask(one.namespace, "tcp", OUTSIDE, 9000)).toBe("nothing");
     process.kill(one.pid, "SIGKILL");
     await ground.daemon.networks.leave(one.id);
     ground.daemon.state.write((tx) => ground.daemon.networks.release(tx, one.id), { durable: false });

@@ -4,10 +4,10 @@ import type { Context } from "./context.ts";
 import { addressesOf } from "./dns-addresses.ts";
 import { reverseAddress } from "./dns-message.ts";
 import { type EgressLog, listenToRefused } from "./egress-log.ts";
-import { namesMatch, portsKey } from "./egress-rules.ts";
+import { type EgressPorts, namesMatch, portsKey } from "./egress-rules.ts";
 import type { EgressAddress, EgressPlace } from "./egress-table.ts";
-import { egressOf, limitedPlace } from "./egress-places.ts";
-import type { EgressState, LimitedPlace } from "./egress-state.ts";
+import { limitedPlace, readEgress } from "./egress-places.ts";
+import type { EgressState, LimitedPlace, NamedAddress } from "./egress-state.ts";
 import { gatewayOf } from "./gateways.ts";
 import { refusedTeller } from "./egress-events.ts";
 import { type EndpointRow, allEndpoints, networkById } from "./rows.ts";
@@ -41,6 +41,21 @@ export async function refreshEgress(context: Context): Promise<void> {
   }
 }
 
+/** Brings the tables to a container's new rules, and ends what it has open to where it may not go any more. Of addresses whose names nobody knows any more none is allowed. */
+export async function narrowEgress(context: Context, container: string, addresses: readonly string[]): Promise<void> {
+  const { egress, kernel } = context;
+  for (const address of addresses) {
+    const some = egress.addresses.get(address);
+    for (const [key, { names }] of some ?? []) if (names.length === 0) some?.delete(key);
+  }
+  await refreshEgress(context);
+  const places = egress.places.get(container) ?? [];
+  // Whether their records have ended or not.
+  const namedBy = (from: string): EgressAddress[] => [...(egress.addresses.get(from)?.values() ?? [])];
+  const ways = places.map(({ addresses: own, near, ranges }) => ({ addresses: own, near, ranges, named: own.flatMap(namedBy) }));
+  if (ways.length > 0) await kernel.do("cutWays", ways);
+}
+
 /** Limits new places before their first packet: the tables, and connections that somebody else began with their addresses are known no more. */
 export async function beginLimits(context: Context, endpoints: readonly EndpointRow[]): Promise<void> {
   await refreshEgress(context);
@@ -51,10 +66,10 @@ export async function beginLimits(context: Context, endpoints: readonly Endpoint
 /** At the daemon's start: what names were allowed stays so for the time that is left. */
 export async function restoreEgress(context: Context): Promise<void> {
   collect(context);
-  const { egress, kernel, options } = context;
+  const { egress } = context;
   const ports = [...egress.places.values()].flat().flatMap(({ named }) => named);
-  const found = ports.length === 0 ? [] : await kernel.do("readEgress", { table: `${options.table}_egress`, ports });
-  for (const one of found) remember(egress, one);
+  const found = ports.length === 0 ? [] : await readNamed(context, ports);
+  for (const one of found) remember(egress, one, []);
   egress.written = true;
   try {
     await refreshEgress(context);
@@ -62,6 +77,20 @@ export async function restoreEgress(context: Context): Promise<void> {
     // Where nothing is limited there is nothing to remove either on a kernel that has no such tables.
     if (egress.places.size > 0) context.log.error("{error}", { error: messageOf(error) });
     egress.written = egress.places.size > 0;
+  }
+}
+
+/** What cannot be read is allowed no more: names are to be asked for again. */
+async function readNamed({ kernel, options, log }: Context, ports: EgressPorts[]): Promise<EgressAddress[]> {
+  const table = `${options.table}_egress`;
+  try {
+    return await kernel.do("readEgress", { table, ports });
+  } catch (error) {
+    log.error("addresses of names that containers may reach are forgotten, as table {table} cannot be read: {error}", {
+      table,
+      error: messageOf(error),
+    });
+    return [];
   }
 }
 
@@ -94,7 +123,8 @@ export async function learn(context: Context, container: string, name: string, a
       for (const from of place.addresses) {
         if (parseAddress(from)?.family !== parseAddress(address)?.family) continue;
         const one = { ...ports, from, address, timeout };
-        if (isNew(context.egress, one, ttl) && remember(context.egress, one)) added.push(one);
+        noteName(context.egress, one, name);
+        if (isNew(context.egress, one, ttl) && remember(context.egress, one, [name])) added.push(one);
       }
     }
   }
@@ -125,22 +155,35 @@ function isNew({ addresses }: EgressState, one: EgressAddress, ttl: number): boo
   return until < Date.now() + (Math.min(ttl, LONGEST) + LONGER / 2) * 1000;
 }
 
-function remember({ addresses }: EgressState, one: EgressAddress): boolean {
-  const some = addresses.get(one.from) ?? new Map<string, EgressAddress & { until: number }>();
+function noteName({ addresses }: EgressState, one: EgressAddress, name: string): void {
+  const known = addresses.get(one.from)?.get(keyOf(one))?.names;
+  if (known?.includes(name) === false) known.push(name);
+}
+
+function remember({ addresses }: EgressState, one: EgressAddress, names: string[]): boolean {
+  const some = addresses.get(one.from) ?? new Map<string, NamedAddress>();
   addresses.set(one.from, some);
   if (some.size >= MOST) for (const [key, { until }] of some) if (until < Date.now()) some.delete(key);
   if (some.size >= MOST && !some.has(keyOf(one))) return false;
-  some.set(keyOf(one), { ...one, until: Date.now() + one.timeout });
+  const known = some.get(keyOf(one))?.names ?? [];
+  some.set(keyOf(one), { ...one, until: Date.now() + one.timeout, names: [...new Set([...known, ...names])] });
   return true;
 }
 
-function stillOpen({ until, ...one }: EgressAddress & { until: number }): EgressAddress[] {
+function stillOpen({ until, ...one }: NamedAddress): EgressAddress[] {
   const timeout = until - Date.now();
   return timeout > 0 ? [{ ...one, timeout }] : [];
 }
 
 function placeOf({ hostName, addresses, near, ranges, named }: LimitedPlace): EgressPlace {
   return { hostName, addresses, near, ranges, named };
+}
+
+/** Once for each container. */
+function tellShut({ egress, log }: Context, { container, config }: EndpointRow, failure: string): void {
+  if (egress.unread.has(container)) return;
+  egress.unread.add(container);
+  log.error("container {name} reaches nothing: {failure}", { name: config.containerName, failure });
 }
 
 /** Reads the limited places from the rows; what was allowed to addresses that are limited no more, or otherwise, is forgotten. */
@@ -150,12 +193,13 @@ function collect(context: Context): void {
   egress.open = new Set();
   const free = new Set<string>();
   const bridge = networkById(state, context.bridgeId);
-  const hostGateway = bridge === undefined ? undefined : gatewayOf(bridge, 4);
+  const hostGateway = context.options.defaults?.hostGateway ?? (bridge && gatewayOf(bridge, 4));
   for (const endpoint of allEndpoints(state)) {
     if (endpoint.config.state !== "active" || egress.left.has(endpoint.container)) continue;
     const network = networkById(state, endpoint.network);
     if (network?.bridge === undefined) continue;
-    const rules = egressOf(network, endpoint);
+    const { rules, failure } = readEgress(network, endpoint);
+    if (failure !== undefined) tellShut(context, endpoint, failure);
     if (rules === undefined) free.add(endpoint.container);
     else
       egress.places.set(endpoint.container, [
@@ -168,11 +212,17 @@ function collect(context: Context): void {
   for (const [from, some] of egress.addresses) {
     const owner = owners.get(from);
     // An address may have gone to another container, and what was allowed to the last one with it.
-    const kinds = new Set(owner?.hostName === egress.owners.get(from) ? owner?.named.map(portsKey) : []);
-    for (const [key, one] of some) if (!kinds.has(portsKey(one))) some.delete(key);
+    const rules = owner?.hostName === egress.owners.get(from) ? (owner?.names ?? []) : [];
+    for (const [key, one] of some) if (!isStillNamed(one, rules)) some.delete(key);
     if (some.size === 0) egress.addresses.delete(from);
   }
   egress.owners = new Map([...owners].map(([from, { hostName }]) => [from, hostName]));
+}
+
+function isStillNamed(one: NamedAddress, rules: LimitedPlace["names"]): boolean {
+  const kind = portsKey(one);
+  const isKnown = one.names.length > 0;
+  return rules.some((rule) => portsKey(rule) === kind && (!isKnown || one.names.some((name) => namesMatch(rule.name, name))));
 }
 
 /** Where nothing is told, nothing is open either: refused packets are then refused in silence. */

@@ -1,3 +1,4 @@
+import type { Ways } from "./flows.ts";
 import type { EgressPorts } from "./egress-rules.ts";
 import type { EgressAddress, EgressModel } from "./egress-table.ts";
 import type { FirewallModel, PortRule } from "./firewall.ts";
@@ -103,6 +104,7 @@ export interface Jobs {
   writeEgress: [{ table: string; model: EgressModel }, void];
   allowEgress: [{ table: string; addresses: EgressAddress[] }, void];
   forgetBegun: [addresses: string[], void];
+  cutWays: [Ways[], void];
   readEgress: [{ table: string; ports: EgressPorts[] }, EgressAddress[]];
   /** Opens the descriptor that gets readable when somebody changes the host's rules. */
   listenToRules: [undefined, number];

@@ -11,7 +11,7 @@ import { changeNetworks } from "./network-rules.ts";
 import { readAddresses } from "./egress-read.ts";
 import { allowAddresses, writeEgress } from "./egress-table.ts";
 import { openConntrack } from "../linux/netlink-conntrack.ts";
-import { forgetBegun, forgetPortFlows } from "./flows.ts";
+import { cutWays, forgetBegun, forgetPortFlows } from "./flows.ts";
 import { openForeign } from "./foreign.ts";
 import { leavePlaces } from "./foreign-places.ts";
 import { goneLinks, listenToLinks } from "./link-notices.ts";
@@ -65,6 +65,7 @@ const does: { [Name in keyof Jobs]: (argument: Jobs[Name][0]) => Jobs[Name][1] }
   writeEgress: ({ table, model }) => writeEgress(nft, table, model),
   allowEgress: ({ table, addresses }) => allowAddresses(nft, table, addresses),
   forgetBegun: (addresses) => forgetBegun(conntrack, addresses),
+  cutWays: (places) => cutWays(conntrack, places),
   readEgress: ({ table, ports }) => readAddresses(nft, table, ports),
   listenToLinks: () => listenToLinks(),
   lookAtLinks: (listener) => goneLinks(listener),
