@@ -1,13 +1,14 @@
-import { mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { parseArgs } from "node:util";
 import type { LogLevel } from "@logtape/logtape";
 import { openApi } from "./api/open.ts";
+import { versionLine } from "./cli/version-line.ts";
 import { kindOf, LighterError, messageOf } from "./base/errors.ts";
 import { logOf } from "./base/log.ts";
 import { parseBytes } from "./base/units.ts";
 import {
   applyExecOption,
+  applyKeys,
   applyLogOption,
   completeConfig,
   daemonLabels,
@@ -15,6 +16,7 @@ import {
   type EngineConfig,
   type FileConfig,
 } from "./engine/config.ts";
+import { BYPASS, FIXED_PRIVILEGES, type Flags, isKeyFlag, keysOfFlags, parseFlags } from "./daemon-flags.ts";
 import { applyContainerKey, applyDefaultUlimit, completeDefaults } from "./engine/container-keys.ts";
 import type { Engine } from "./engine/engine.ts";
 import { openEngine } from "./engine/open.ts";
@@ -25,7 +27,7 @@ import { ensureMemory, leaveMemory } from "./linux/memory-directory.ts";
 import { tellServiceManager } from "./linux/service-manager.ts";
 import { releaseStartPages } from "./linux/start-pages.ts";
 import { parseReach } from "./networks/reach.ts";
-import { openLog, parseLevel } from "./log-output.ts";
+import { type LogFormat, openLog, parseFormat, parseLevel } from "./log-output.ts";
 import { parsePoolFlag } from "./networks/pools.ts";
 import { logRejections } from "./rejections.ts";
 
@@ -38,7 +40,11 @@ interface DaemonConfig {
   engine: EngineConfig;
   hosts: string[];
   pidfile: string | undefined;
-  logLevel: LogLevel;
+  log: { level: LogLevel; format: LogFormat };
+  /** Group of the unix sockets. */
+  group: string | undefined;
+  /** What is to be told of keys that have no effect. */
+  notes: readonly string[];
   tls: { verify: boolean; ca?: string; cert?: string; key?: string } | undefined;
   /** `--tls=false`: the user knows that a TCP socket without TLS gives root to everyone who reaches it. */
   allowPlainTcp: boolean;
@@ -50,12 +56,17 @@ interface DaemonConfig {
  */
 export async function runDaemon(argv: string[]): Promise<number> {
   try {
-    const config = daemonConfig(argv);
+    const flags = parseFlags(argv);
+    if (flags.version === true) return say(process.stdout, versionLine("lighter"));
+    const config = daemonConfig(flags);
+    if (flags.validate === true) return say(process.stderr, [...config.notes, "configuration OK", ""].join("\n"));
     // Modes are meant as they are written, whoever starts the daemon: containers look at some of them.
     process.umask(0o022);
-    await openLog(config.logLevel);
+    await openLog(config.log);
+    tellNotes(config.notes);
     using _rejections = logRejections();
     surviveStrayErrors();
+    refuseOthersRoot(config.engine.dataRoot);
     mkdirSync(config.engine.dataRoot, { recursive: true, mode: 0o710 });
     using _root = lockRoot(config.engine.dataRoot);
     ensureMemory(config.engine.execRoot);
@@ -67,6 +78,17 @@ export async function runDaemon(argv: string[]): Promise<number> {
     if (kindOf(error) === "internal" && error instanceof Error && error.stack) process.stderr.write(`${error.stack}\n`);
     return 1;
   }
+}
+
+/** Says what has no effect; braces are the log's own. */
+function tellNotes(notes: readonly string[]): void {
+  for (const note of notes) logOf("daemon").warn(note.replace(/[{}]/g, "$&$&"));
+}
+
+/** Prints the answer of a daemon that is not to start. */
+function say(to: NodeJS.WriteStream, text: string): number {
+  to.write(text);
+  return 0;
 }
 
 /** An error that nobody awaited belongs to one client's request: it must not end the daemon for all others. */
@@ -83,7 +105,7 @@ async function serve(config: DaemonConfig, argv: string[]): Promise<number> {
   const stopped = nextSignal();
   await using engine = await openEngine(config.engine);
   using _reload = reloadOnHangUp(argv, engine);
-  await using _door = await openApi(engine, { hosts: config.hosts, tls: config.tls, allowPlainTcp: config.allowPlainTcp });
+  await using _door = await openApi(engine, config);
   if (config.pidfile !== undefined) writeFileSync(config.pidfile, `${process.pid}\n`);
   tellManager("READY=1");
   log.info("ready on {hosts}", { hosts: config.hosts.join(" "), dataRoot: config.engine.dataRoot });
@@ -121,10 +143,13 @@ async function reloadFile(argv: string[], engine: Engine): Promise<void> {
     const path = configFileOf(flags);
     log.info("Got signal to reload configuration, reloading from: {path}", { path });
     const file = readConfigFile(path, { required: true });
-    const level = logLevelOf(flags, file);
+    const saysLevel = file.engine.debug !== undefined || file.logLevel !== undefined;
+    applyFlags(file, flags);
+    const output = logOutputOf(flags, file);
     await engine.reload(givenConfig(flags, file));
     // Where the file says nothing of it any more, the level stays.
-    if (file.engine.debug !== undefined || file.logLevel !== undefined) await openLog(level);
+    if (saysLevel) await openLog(output);
+    tellNotes(file.notes);
     log.info("reloaded the configuration from {path}", { path });
   } catch (error) {
     log.error("unable to configure the daemon, nothing is changed: {error}", { error: messageOf(error) });
@@ -135,17 +160,24 @@ function configFileOf(flags: Flags): string {
   return flags["config-file"] ?? DEFAULT_CONFIG_FILE;
 }
 
-function daemonConfig(argv: string[]): DaemonConfig {
-  const flags = parseFlags(argv);
+/** Flags that are keys of the file go over those. */
+function applyFlags(file: FileConfig, flags: Flags): void {
+  applyKeys(file, keysOfFlags(flags), { where: "the command line", path: "" });
+}
+
+function daemonConfig(flags: Flags): DaemonConfig {
   const file = readConfigFile(configFileOf(flags), { required: flags["config-file"] !== undefined });
+  applyFlags(file, flags);
   const engine = completeConfig(givenConfig(flags, file));
   return {
     engine,
     hosts: flags.host ?? file.hosts ?? [`unix://${join(engine.execRoot, "lighter.sock")}`],
     pidfile: flags.pidfile ?? file.pidfile,
-    logLevel: logLevelOf(flags, file),
-    tls: tlsOf(flags),
-    allowPlainTcp: flags.tls === false,
+    log: logOutputOf(flags, file),
+    group: file.group,
+    notes: file.notes,
+    tls: tlsOf(flags, file),
+    allowPlainTcp: (flags.tls ?? file.tls.tls) === false,
   };
 }
 
@@ -189,7 +221,7 @@ function applyNetworkFlags(given: Partial<EngineConfig>, flags: Flags): void {
     "dns-opts": flags["dns-opt"],
     ...(flags.mtu !== undefined && { mtu: Number(flags.mtu) }),
   };
-  for (const key of NETWORK_KEYS) if (values[key] !== undefined) applyNetworkKey(defaults, key, values[key]);
+  for (const key of NETWORK_KEYS) if (!isKeyFlag(key) && values[key] !== undefined) applyNetworkKey(defaults, key, values[key]);
   given.networkDefaults = defaults;
 }
 
@@ -206,85 +238,9 @@ function applyRegistryFlags(given: Partial<EngineConfig>, flags: Flags): void {
     given.proxies = { ...given.proxies, ...(http && { http }), ...(https && { https }), ...(none && { none }) };
 }
 
-function logLevelOf(flags: Flags, file: FileConfig): LogLevel {
+function logOutputOf(flags: Flags, file: FileConfig): DaemonConfig["log"] {
   const asked = (flags.debug ?? file.engine.debug) ? "debug" : (flags["log-level"] ?? file.logLevel ?? "info");
-  return parseLevel(asked);
-}
-
-type Flags = ReturnType<typeof parseFlags>;
-
-function parseFlags(argv: string[]) {
-  const text = { type: "string" } as const;
-  const texts = { type: "string", multiple: true } as const;
-  const flag = { type: "boolean" } as const;
-  try {
-    return parseArgs({
-      args: argv.map(goBoolean),
-      allowNegative: true,
-      options: {
-        "data-root": text,
-        "exec-root": text,
-        host: { ...texts, short: "H" },
-        pidfile: { ...text, short: "p" },
-        "log-level": { ...text, short: "l" },
-        debug: { ...flag, short: "D" },
-        "config-file": text,
-        "bridge-name": text,
-        bip: text,
-        "default-address-pool": texts,
-        "published-ports": text,
-        dns: texts,
-        "dns-search": texts,
-        "dns-opt": texts,
-        mtu: text,
-        icc: flag,
-        ip: text,
-        "ip-masq": flag,
-        "ip-forward": flag,
-        "fixed-cidr": text,
-        iptables: flag,
-        ip6tables: flag,
-        "userland-proxy": flag,
-        "exec-opt": texts,
-        "log-driver": text,
-        "log-opt": texts,
-        "own-cgroup": flag,
-        "default-ulimit": texts,
-        "default-shm-size": text,
-        "default-ipc-mode": text,
-        "default-cgroupns-mode": text,
-        [FIXED_PRIVILEGES]: flag,
-        "seccomp-profile": text,
-        "cgroup-parent": text,
-        "cdi-spec-dir": texts,
-        "init-path": text,
-        init: flag,
-        experimental: flag,
-        "userns-remap": text,
-        "add-runtime": texts,
-        "default-runtime": text,
-        "registry-mirror": texts,
-        "insecure-registry": texts,
-        "allow-nondistributable-artifacts": texts,
-        "http-proxy": text,
-        "https-proxy": text,
-        [BYPASS]: text,
-        label: texts,
-        "live-restore": flag,
-        "shutdown-timeout": text,
-        "max-concurrent-downloads": text,
-        "max-concurrent-uploads": text,
-        "max-download-attempts": text,
-        tls: flag,
-        tlsverify: flag,
-        tlscacert: text,
-        tlscert: text,
-        tlskey: text,
-      },
-    }).values;
-  } catch (cause) {
-    throw new LighterError("invalid", `Cannot start the daemon: ${messageOf(cause)}`, { cause });
-  }
+  return { level: parseLevel(asked), format: parseFormat(file.logFormat ?? "text") };
 }
 
 /** Flags about containers that say nothing themselves; each is a key of daemon.json, too. */
@@ -301,35 +257,31 @@ function applyContainerFlags(given: Partial<EngineConfig>, flags: Flags): void {
   if (flags.init !== undefined) given.init = flags.init;
 }
 
-/** parseArgs takes `--no-new-privileges` for the opposite of another flag: it goes by this name. */
-const FIXED_PRIVILEGES = "fixed-privileges";
-/** `--no-proxy`, likewise. */
-const BYPASS = "bypass-proxy";
-
-/** Go's `--flag=false` in the form that parseArgs takes. */
-function goBoolean(argument: string): string {
-  return argument
-    .replace(/^--no-new-privileges(?==|$)/, `--${FIXED_PRIVILEGES}`)
-    .replace(/^--no-proxy(?==|$)/, `--${BYPASS}`)
-    .replace(/^--([a-z0-9-]+)=(true|1|false|0)$/, (whole, name: string, value: string) =>
-      BOOLEANS.has(name) ? (value === "true" || value === "1" ? `--${name}` : `--no-${name}`) : whole,
-    );
+function tlsOf(flags: Flags, file: FileConfig): DaemonConfig["tls"] {
+  const { tls = file.tls.tls, tlsverify = file.tls.tlsverify } = flags;
+  if (tls !== true && tlsverify !== true) return undefined;
+  const { tlscacert: ca = file.tls.ca, tlscert: cert = file.tls.cert, tlskey: key = file.tls.key } = flags;
+  return {
+    verify: tlsverify === true,
+    ...(ca !== undefined && { ca }),
+    ...(cert !== undefined && { cert }),
+    ...(key !== undefined && { key }),
+  };
 }
 
-/** Flags that may be said to be false. */
-const BOOLEANS: ReadonlySet<string> = new Set([
-  ...["tls", "tlsverify", "debug", "init", "experimental", "live-restore", FIXED_PRIVILEGES],
-  ...["icc", "ip-masq", "ip-forward", "iptables", "ip6tables", "userland-proxy"],
-]);
+/** What dockerd's data roots have, and ours have not. */
+const DOCKER_MARKS = ["engine-id", "image", "overlay2", "buildkit", "containerd"];
 
-function tlsOf(flags: Flags): DaemonConfig["tls"] {
-  if (!flags.tls && !flags.tlsverify) return undefined;
-  return {
-    verify: flags.tlsverify === true,
-    ...(flags.tlscacert === undefined ? {} : { ca: flags.tlscacert }),
-    ...(flags.tlscert === undefined ? {} : { cert: flags.tlscert }),
-    ...(flags.tlskey === undefined ? {} : { key: flags.tlskey }),
-  };
+/** Two engines in one directory would take each other's files for their own. */
+function refuseOthersRoot(dataRoot: string): void {
+  const has = (name: string): boolean => existsSync(join(dataRoot, name));
+  const mark = has("state.db") ? undefined : DOCKER_MARKS.find(has);
+  if (mark === undefined) return;
+  const sentence = `Cannot use data root "${dataRoot}": it is another engine's (it has "${mark}")`;
+  throw new LighterError(
+    "conflict",
+    `${sentence}; give Lighter a directory of its own by "data-root" or --data-root, Docker's stays as it is`,
+  );
 }
 
 /** One daemon a data root: whoever holds the lock. It goes with the process, however that ends. */

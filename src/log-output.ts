@@ -1,4 +1,4 @@
-import { configure, getLogfmtFormatter, getStreamSink, isLogLevel, type LogLevel } from "@logtape/logtape";
+import { configure, getJsonLinesFormatter, getLogfmtFormatter, getStreamSink, isLogLevel, type LogLevel } from "@logtape/logtape";
 import { LighterError } from "./base/errors.ts";
 
 /** A level by its name, docker's words included. Throws `invalid`. */
@@ -8,11 +8,21 @@ export function parseLevel(text: string): LogLevel {
   return level;
 }
 
-/** Sends the log of this process to standard error, a line (logfmt) each; again to change the level. */
-export async function openLog(level: LogLevel): Promise<void> {
+/** How a line of the log looks: logfmt, or a JSON object. */
+export type LogFormat = "text" | "json";
+
+/** A format by docker's name. Throws `invalid`. */
+export function parseFormat(text: string): LogFormat {
+  if (text === "text" || text === "json") return text;
+  throw new LighterError("invalid", `Cannot log in format "${text}": expected text or json`);
+}
+
+/** Sends the log of this process to standard error, a line each; again to change the level. */
+export async function openLog({ level, format = "text" }: { level: LogLevel; format?: LogFormat }): Promise<void> {
+  const formatter = format === "json" ? getJsonLinesFormatter() : getLogfmtFormatter();
   await configure({
     reset: true,
-    sinks: { stderr: getStreamSink(stderrStream(), { formatter: getLogfmtFormatter() }) },
+    sinks: { stderr: getStreamSink(stderrStream(), { formatter }) },
     loggers: [
       { category: ["lighter"], lowestLevel: level, sinks: ["stderr"] },
       { category: ["logtape", "meta"], lowestLevel: "warning", sinks: ["stderr"] },

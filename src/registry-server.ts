@@ -23,7 +23,7 @@ export async function runRegistry(call: RegistryServeCall): Promise<number> {
   const config = configOf(call);
   const settings = withFlags(parseSettings(config.rest), flags);
   process.umask(0o077);
-  await openLog(parseLevel(flags["log-level"]));
+  await openLog({ level: parseLevel(flags["log-level"]) });
   using _rejections = logRejections();
   const tell = (error: unknown): void => logOf("registry").error("an error that nobody took: {error}", { error: messageOf(error) });
   process.on("unhandledRejection", tell);

@@ -1,7 +1,7 @@
 import { LighterError } from "../base/errors.ts";
 import type { Engine } from "../engine/engine.ts";
 import { parseAddress, type TlsOptions } from "../transport/address.ts";
-import { listen, type Listener } from "../transport/listen.ts";
+import { groupId, listen, type Listener } from "../transport/listen.ts";
 import { engineApi } from "./door.ts";
 
 /** Where the Engine API listens. */
@@ -10,6 +10,8 @@ export interface ApiOptions {
   hosts: readonly string[];
   /** Paths of PEM files; `verify` asks clients for a certificate of `ca`. */
   tls: { verify: boolean; ca?: string; cert?: string; key?: string } | undefined;
+  /** Group of the unix sockets; must exist. Left out, it is `docker` where there is that. */
+  group?: string | undefined;
   /** TCP without TLS is allowed on any address. */
   allowPlainTcp: boolean;
 }
@@ -23,11 +25,14 @@ export interface Api extends AsyncDisposable {
 export async function openApi(engine: Engine, options: ApiOptions): Promise<Api> {
   const tls = options.tls && (await readTls(options.tls));
   const addresses = options.hosts.map((host) => parseAddress(host, { ...(tls && { tls }), plainTcp: options.allowPlainTcp }));
+  const { group } = options;
+  if (group !== undefined && groupId(group) === undefined)
+    throw new LighterError("invalid", `Cannot give the socket to group "${group}": group ${group} not found`);
   const handler = engineApi(engine);
   const listeners: Listener[] = [];
   const close = async (): Promise<void> => void (await Promise.all(listeners.map((listener) => listener.close())));
   try {
-    for (const address of addresses) listeners.push(await listen(address, { handler }));
+    for (const address of addresses) listeners.push(await listen(address, { handler, ...(group !== undefined && { group }) }));
   } catch (error) {
     await close();
     throw error;

@@ -18,6 +18,8 @@ export interface ContainerDefaults {
   cdiSpecDirs: string[];
   /** `init-path`: the program of `--init`. */
   initPath: string | undefined;
+  /** `overlay2.size` of `storage-opts`: bytes that a container may write; 0 for as many as fit. */
+  storageSize: number;
   /** The AppArmor profile of containers that ask for none; undefined where none is loaded. */
   appArmorProfile: string | undefined;
   /** Limits of open files as the daemon was started with them, where the daemon has raised its own. */
@@ -34,6 +36,7 @@ export const CONTAINER_DEFAULTS: ContainerDefaults = {
   cgroupParent: "",
   cdiSpecDirs: ["/etc/cdi", "/var/run/cdi"],
   initPath: undefined,
+  storageSize: 0,
   appArmorProfile: undefined,
   nofile: undefined,
 };

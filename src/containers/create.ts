@@ -27,6 +27,7 @@ import { refuseNul } from "./strings.ts";
 import { traceOf } from "./trace.ts";
 import { rlimitsOf } from "./ulimits.ts";
 import { thisMachine, validateResources } from "./validate-resources.ts";
+import { checkStorageSize } from "./storage-size.ts";
 import { validateConfig, validateName } from "./validate.ts";
 import { referenceVolumes } from "./volume-references.ts";
 
@@ -94,6 +95,7 @@ function planContainer(
   });
   const config = mergeConfig(askedConfig, image.config.config ?? {});
   validateConfig(config, host);
+  checkStorageSize(host, options);
   const record = runtime.record(host.Runtime ?? "");
   host.Runtime ||= record.name;
   checkCgroupParent(host, runtime.cgroup.driver);

@@ -3,6 +3,7 @@ import { copyStack, removeTree } from "../content/trees.ts";
 import type { Context } from "./context.ts";
 import { makeInitFiles } from "./init-files.ts";
 import { type ContainerPaths, pathsOf } from "./paths.ts";
+import { limitStorage, unlimitStorage } from "./storage-size.ts";
 
 /**
  * Makes a container's directories and files (a writable layer whose root looks as the image's, the log's directory, the files that are mounted
@@ -13,6 +14,17 @@ export function makeDirectories(context: Context, id: string, layers: readonly s
   const paths = makePlaces(context, id, layers);
   // Last: it stands for all of them.
   makeUpper(paths.upper, layers);
+}
+
+/** The same for a container that may write so many bytes and no more: their limit is set before anything is written. */
+export async function makeLimited(context: Context, id: string, layers: readonly string[], bytes: number): Promise<void> {
+  const paths = makePlaces(context, id, layers);
+  const fresh = `${paths.upper}.new`;
+  if (existsSync(fresh)) unlimitStorage({ upper: fresh });
+  rmSync(fresh, { recursive: true, force: true });
+  makeFresh(fresh, layers);
+  await limitStorage(fresh, paths, bytes);
+  renameSync(fresh, paths.upper);
 }
 
 /**

@@ -1,16 +1,19 @@
-import { hasDirectories, makeCopies, makeDirectories } from "./directories.ts";
+import { hasDirectories, makeCopies, makeDirectories, makeLimited } from "./directories.ts";
 import type { Context } from "./context.ts";
 import { stackOf } from "./prepare.ts";
 import { type ContainerRow, rowById } from "./rows.ts";
+import { storageSizeOf } from "./storage-size.ts";
 
 /**
  * Makes the container's directories where that has not happened yet: after a create, or a crash. Called under the container's lock.
- * Done when it returns, but where roots are copies: then done when the promise is.
+ * Done when it returns, but where roots are copies or limited: then done when the promise is.
  */
 export function ready(context: Context, row: ContainerRow): Promise<void> | undefined {
   if (hasDirectories(context, row.id)) return undefined;
   const layers = row.chainId === undefined ? [] : stackOf(context, row);
   if (context.needs.options.copies === true) return makeCopies(context, row.id, layers);
+  const size = storageSizeOf(row.desired.hostConfig, context.needs.options.defaults);
+  if (size !== undefined) return makeLimited(context, row.id, layers, size);
   makeDirectories(context, row.id, layers);
   return undefined;
 }
@@ -21,7 +24,8 @@ export function readySoon(context: Context, id: string): void {
   if (context.needs.options.copies === true) return;
   setImmediate(() => {
     const row = context.closing ? undefined : rowById(context.needs.state, id);
-    if (row?.status !== "created") return;
+    // A limit, too, is set under the lock of who needs it.
+    if (row?.status !== "created" || storageSizeOf(row.desired.hostConfig, context.needs.options.defaults) !== undefined) return;
     try {
       void ready(context, row);
     } catch {

@@ -9,6 +9,7 @@ import { sendSignal } from "./send-signal.ts";
 import { dropSharedShm } from "./shared-shm.ts";
 import { endStartWait } from "./start-wait.ts";
 import { removeLink } from "./unlink.ts";
+import { unlimitStorage } from "./storage-size.ts";
 import { tellVolumes } from "./volume-events.ts";
 import { stopTransfers } from "./transfers.ts";
 
@@ -98,6 +99,7 @@ export async function removeLocked(context: Context, row: ContainerRow, live: Li
   const { directory } = pathsOf(paths, row.id);
   try {
     await context.shipping.finish(row.id, SHIPPING_MILLISECONDS);
+    unlimitStorage(pathsOf(paths, row.id));
     await content.discard(directory);
     dropSharedShm(context, row);
   } catch (error) {

@@ -15,10 +15,12 @@ import { restoreHealth } from "./health-restore.ts";
 import type { Live } from "./live.ts";
 import { boundLog } from "./log-bound.ts";
 import { removeLocked } from "./remove.ts";
+import { pathsOf } from "./paths.ts";
 import { shouldRestart } from "./restart-policy.ts";
 import { allRows, type ContainerRow, rowById, setStatus } from "./rows.ts";
 import { sweepSharedShm } from "./shared-shm.ts";
 import { startLocked } from "./start.ts";
+import { unlimitStorage } from "./storage-size.ts";
 
 const log = logOf("containers");
 
@@ -120,8 +122,10 @@ async function sweepDirectories(context: Context): Promise<void> {
   const parent = join(context.needs.options.dataRoot, "containers");
   const names = await readdir(parent).catch(() => []);
   for (const name of names) {
-    if (/^[0-9a-f]{64}$/.test(name) && rowById(context.needs.state, name) === undefined)
+    if (/^[0-9a-f]{64}$/.test(name) && rowById(context.needs.state, name) === undefined) {
+      unlimitStorage(pathsOf(context.needs.options, name));
       await context.needs.content.discard(join(parent, name));
+    }
   }
 }
 

@@ -49,10 +49,6 @@ export function validateConfig(config: ContainerConfig, host: HostConfig): void 
   for (const [name] of Object.entries(host.Sysctls ?? {})) {
     if (name.startsWith("net.") && host.NetworkMode === "host") throw invalid(`sysctl '${name}' is not allowed in host network mode`);
   }
-  const storage = Object.keys(host.StorageOpt ?? {});
-  const unknown = storage.find((option) => option !== "size");
-  if (unknown !== undefined) throw invalid(`Unknown option ${unknown}`);
-  if (storage.length > 0) throw invalid("--storage-opt is supported only for overlay over xfs with 'pquota' mount option");
 }
 
 function checkPort(spec: string): void {

@@ -13,8 +13,11 @@ import { parseAutomaticGc, type AutomaticGc } from "../images/gc-policy.ts";
 import { parseRegistryConfig, type RegistryConfig as ServedRegistry } from "../registry/config.ts";
 import { applyContainerKey, completeDefaults, isContainerKey } from "./container-keys.ts";
 import { NO_GC } from "./gc.ts";
+import { applyDockerKey, DOCKER_KEYS } from "./docker-keys.ts";
 import { applyNetworkKey, isNetworkKey } from "./network-keys.ts";
 import { applyRegistryKey, isRegistryKey, REGISTRY_DEFAULTS, type RegistryConfig } from "./registry-keys.ts";
+import { parseRuntimes } from "./runtime-keys.ts";
+import { applyStorageOption } from "./storage-keys.ts";
 
 export const DEFAULT_DATA_ROOT = "/var/lib/lighter";
 export const DEFAULT_EXEC_ROOT = "/run/lighter";
@@ -136,19 +139,30 @@ export interface FileConfig {
   hosts: string[] | undefined;
   pidfile: string | undefined;
   logLevel: string | undefined;
+  logFormat: string | undefined;
+  /** Group of the unix sockets, by name or number. */
+  group: string | undefined;
+  tls: { tls?: boolean; tlsverify?: boolean; ca?: string; cert?: string; key?: string };
+  /** What is to be told of keys that have no effect. */
+  notes: string[];
+}
+
+/** What an empty file says. */
+function emptyFile(): FileConfig {
+  const unknown = { hosts: undefined, pidfile: undefined, logLevel: undefined, logFormat: undefined, group: undefined };
+  return { engine: {}, ...unknown, tls: {}, notes: [] };
 }
 
 /** Reads a daemon.json; a missing file is empty unless it was asked for by name. Throws `invalid` naming the key that is wrong. */
 export function readConfigFile(path: string, options: { required: boolean }): FileConfig {
-  const empty: FileConfig = { engine: {}, hosts: undefined, pidfile: undefined, logLevel: undefined };
   let text: string;
   try {
     text = readFileSync(path, "utf8");
   } catch (cause) {
-    if (!options.required) return empty;
+    if (!options.required) return emptyFile();
     throw new LighterError("invalid", `Cannot read the configuration file "${path}": ${(cause as Error).message}`, { cause });
   }
-  if (text.trim() === "") return empty;
+  if (text.trim() === "") return emptyFile();
   let json: unknown;
   try {
     json = JSON.parse(text);
@@ -157,14 +171,16 @@ export function readConfigFile(path: string, options: { required: boolean }): Fi
   }
   if (typeof json !== "object" || json === null || Array.isArray(json))
     throw new LighterError("invalid", `Cannot read the configuration file "${path}": it is not a JSON object`);
-  return fromJson(json as Record<string, unknown>, path);
+  const file = emptyFile();
+  applyKeys(file, json as Record<string, unknown>, { where: `the configuration file "${path}"`, path });
+  return file;
 }
 
-function fromJson(json: Record<string, unknown>, path: string): FileConfig {
-  const engine: Partial<EngineConfig> = {};
-  const file: FileConfig = { engine, hosts: undefined, pidfile: undefined, logLevel: undefined };
+/** Applies keys as a daemon.json has them, which may come from elsewhere (`where`, for errors). Throws `invalid` naming the key that is wrong. */
+export function applyKeys(file: FileConfig, json: Record<string, unknown>, { where, path }: { where: string; path: string }): void {
+  const { engine, notes } = file;
   const wrong = (key: string, wanted: string): LighterError =>
-    new LighterError("invalid", `Cannot use the configuration file "${path}": "${key}" must be ${wanted}`);
+    new LighterError("invalid", `Cannot use ${where}: "${key}" must be ${wanted}`);
   const text = (key: string, value: unknown): string => {
     if (typeof value !== "string") throw wrong(key, "a string");
     return value;
@@ -194,30 +210,38 @@ function fromJson(json: Record<string, unknown>, path: string): FileConfig {
   const keys: Record<string, (value: unknown, key: string) => void> = {
     "data-root": (value, key) => (engine.dataRoot = text(key, value)),
     "exec-root": (value, key) => (engine.execRoot = text(key, value)),
-    bridge: (value, key) => (engine.bridgeName = text(key, value)),
+    bridge: (value, key) => applyBridge(engine, text(key, value)),
     bip: (value, key) => (engine.bip = text(key, value)),
     "published-ports": (value, key) => (engine.publishedPorts = parseReach(text(key, value), key)),
     "default-address-pools": (value) => (engine.addressPools = parsePools(value)),
     "exec-opts": (value, key) => texts(key, value).forEach((option) => applyExecOption(engine, option)),
-    runtimes: (value) => (engine.runtimes = value as EngineConfig["runtimes"]),
+    runtimes: (value) => (engine.runtimes = parseRuntimes(value, notes)),
     "default-runtime": (value, key) => (engine.defaultRuntime = text(key, value)),
     labels: (value, key) => (engine.labels = daemonLabels(texts(key, value))),
     features: (value, key) => (engine.features = flagMap(key, value)),
     debug: (value, key) => (engine.debug = flag(key, value)),
-    // Containers outlive the daemon always.
-    "live-restore": (value, key) => void flag(key, value),
     "log-driver": (value, key) => (engine.logDriver = text(key, value)),
     "log-opts": (value, key) => (engine.logOptions = textMap(key, value)),
     "shutdown-timeout": (value, key) => (engine.shutdownTimeout = number(key, value)),
-    "default-shm-size": (value) => (engine.shmSize = typeof value === "number" ? value : parseBytes(String(value))),
+    "default-shm-size": (value, key) => (engine.shmSize = typeof value === "number" ? number(key, value) : parseBytes(text(key, value))),
     "max-layer-size": (value, key) => {
       const size = typeof value === "number" ? value : parseBytes(text(key, value));
       if (!(size >= 0)) throw wrong(key, 'a size ("20g"), or 0 for none');
       engine.maxLayerSize = size === 0 ? Number.MAX_SAFE_INTEGER : size;
     },
-    "storage-driver": (value, key) => checkStorageDriver(text(key, value)),
-    experimental: (value) => (engine.experimental = value === true),
-    init: (value) => (engine.init = value === true),
+    "storage-driver": (value, key) => checkStorageDriver(text(key, value), notes),
+    "storage-opts": (value, key) => texts(key, value).forEach((option) => applyStorageOption(engine, option)),
+    "default-stop-timeout": (value, key) => (engine.stopTimeout = number(key, value)),
+    "default-init": (value, key) => ((engine.containers ??= completeDefaults({})).initPath ??= text(key, value) || undefined),
+    group: (value, key) => (file.group = text(key, value) || undefined),
+    tls: (value, key) => (file.tls.tls = flag(key, value)),
+    tlsverify: (value, key) => (file.tls.tlsverify = flag(key, value)),
+    tlscacert: (value, key) => (file.tls.ca = text(key, value)),
+    tlscert: (value, key) => (file.tls.cert = text(key, value)),
+    tlskey: (value, key) => (file.tls.key = text(key, value)),
+    "log-format": (value, key) => (file.logFormat = text(key, value)),
+    experimental: (value, key) => (engine.experimental = flag(key, value)),
+    init: (value, key) => (engine.init = flag(key, value)),
     hosts: (value, key) => (file.hosts = texts(key, value)),
     pidfile: (value, key) => (file.pidfile = text(key, value)),
     "log-level": (value, key) => (file.logLevel = text(key, value)),
@@ -228,6 +252,8 @@ function fromJson(json: Record<string, unknown>, path: string): FileConfig {
     registry: (value) => (engine.registry = parseRegistryConfig(value, path)),
   };
   for (const [key, value] of Object.entries(json)) {
+    // As in whole files that name every key: nothing is asked for.
+    if (value === "" && Object.hasOwn(DOCKER_KEYS, key)) continue;
     if (isContainerKey(key)) {
       applyContainerKey((engine.containers ??= completeDefaults({})), key, value);
       continue;
@@ -240,16 +266,28 @@ function fromJson(json: Record<string, unknown>, path: string): FileConfig {
       applyNetworkKey((engine.networkDefaults ??= {}), key, value);
       continue;
     }
-    const apply = keys[key];
-    if (apply === undefined) throw new LighterError("invalid", `Cannot use the configuration file "${path}": unknown key "${key}"`);
+    if (applyDockerKey(notes, key, value)) continue;
+    const apply = Object.hasOwn(keys, key) ? keys[key] : undefined;
+    if (apply === undefined) throw new LighterError("invalid", `Cannot use ${where}: unknown key "${key}"`);
     apply(value, key);
   }
-  return file;
 }
 
-/** There is one, whose name in Docker depends on its version. */
-function checkStorageDriver(name: string): void {
+/** The default bridge's name; Docker's word for none would leave containers with a network that they should not have. */
+function applyBridge(engine: Partial<EngineConfig>, name: string): void {
+  if (name === "none")
+    throw new LighterError(
+      "unsupported",
+      `Cannot use "bridge": "none": there is a default bridge always; run containers with "--network none" instead`,
+    );
+  if (name !== "") engine.bridgeName = name;
+}
+
+/** There is one, whose name in Docker depends on its version; who used another one gets it, too. */
+function checkStorageDriver(name: string, notes: string[]): void {
   if (["", "overlay2", "overlayfs"].includes(name)) return;
+  if (["aufs", "btrfs", "devicemapper", "fuse-overlayfs", "native", "overlay", "vfs", "zfs"].includes(name))
+    return void notes.push(`"storage-driver": "${name}" has no effect: layers are mounted by overlayfs, or copied where that cannot be`);
   throw new LighterError(
     "unsupported",
     `Cannot use "storage-driver": "${name}": layers are mounted by overlayfs, or copied where that cannot be`,

@@ -1,6 +1,6 @@
 import { isIP } from "node:net";
 import { LighterError, messageOf } from "../base/errors.ts";
-import { parseSubnet } from "../networks/addresses.ts";
+import { parseInterface, parseSubnet } from "../networks/addresses.ts";
 import type { NetworkDefaults } from "../networks/networks.ts";
 
 type Apply = (given: NetworkDefaults, value: unknown, key: string) => void;
@@ -16,6 +16,14 @@ const APPLY: Record<string, Apply> = {
   "ip-forward": (given, value, key) => (given.forward = flag(key, value)),
   ip: (given, value, key) => (given.hostAddress = checkedAddress(key, value, 4)),
   "fixed-cidr": (given, value, key) => (given.fixedCidr = checkedSubnet(key, value)),
+  "default-network-opts": (given, value, key) => (given.networkOptions = optionsByDriver(key, value)),
+  ipv6: (given, value, key) => (given.ipv6 = flag(key, value)),
+  "fixed-cidr-v6": (given, value, key) => (given.fixedCidr6 = checkedSubnet(key, value, 6)),
+  bip6: (given, value, key) => (given.bip6 = checkedInterface(key, value)),
+  "default-gateway": (given, value, key) => (given.gateway4 = checkedAddress(key, value, 4)),
+  "default-gateway-v6": (given, value, key) => (given.gateway6 = checkedAddress(key, value, 6)),
+  "host-gateway-ip": (given, value, key) => (given.hostGateway = checkedAddress(key, value)),
+  "host-gateway-ips": (given, value, key) => (given.hostGateway = hostGateway(key, value)),
   // Rules are in a table of our own that meets nobody's, and without them nothing is published: there is nothing to leave out.
   iptables: (_given, value, key) => mustBeOn(key, value),
   ip6tables: (_given, value, key) => mustBeOn(key, value),
@@ -58,9 +66,10 @@ function mustBeOn(key: string, value: unknown): void {
     );
 }
 
-function checkedAddress(key: string, value: unknown, family?: 4): string {
+function checkedAddress(key: string, value: unknown, family?: 4 | 6): string {
   const found = typeof value === "string" ? isIP(value) : 0;
-  if (found === 0 || (family !== undefined && found !== family)) throw wrong(key, family === 4 ? "an IPv4 address" : "IP addresses");
+  if (found === 0 || (family !== undefined && found !== family))
+    throw wrong(key, family === undefined ? "IP addresses" : `an IPv${family} address`);
   return value as string;
 }
 
@@ -71,11 +80,35 @@ function checkedMtu(key: string, value: unknown): number {
   return value;
 }
 
-function checkedSubnet(key: string, value: unknown): string {
+function checkedSubnet(key: string, value: unknown, family: 4 | 6 = 4): string {
   try {
-    if (typeof value === "string" && parseSubnet(value).family === 4) return value;
+    if (typeof value === "string" && parseSubnet(value).family === family) return value;
   } catch (cause) {
     throw new LighterError("invalid", `Cannot use "${key}": ${messageOf(cause)}`, { cause });
   }
-  throw wrong(key, 'an IPv4 subnet like "172.17.1.0/24"');
+  throw wrong(key, family === 4 ? 'an IPv4 subnet like "172.17.1.0/24"' : 'an IPv6 subnet like "fd00:17::/64"');
+}
+
+function checkedInterface(key: string, value: unknown): string {
+  try {
+    if (typeof value === "string" && parseInterface(value).subnet.family === 6) return value;
+  } catch (cause) {
+    throw new LighterError("invalid", `Cannot use "${key}": ${messageOf(cause)}`, { cause });
+  }
+  throw wrong(key, 'an IPv6 address in its subnet like "fd00:17::1/64"');
+}
+
+/** One of each family at most, of which IPv4 goes first. */
+function hostGateway(key: string, value: unknown): string {
+  const addresses = texts(key, value).map((address) => checkedAddress(key, address));
+  return addresses.find((address) => isIP(address) === 4) ?? addresses[0] ?? "";
+}
+
+function optionsByDriver(key: string, value: unknown): Record<string, Record<string, string>> {
+  const wanted = 'an object like {"bridge": {"com.docker.network.driver.mtu": "1450"}}';
+  const isObject = (item: unknown): item is Record<string, unknown> => typeof item === "object" && item !== null && !Array.isArray(item);
+  if (!isObject(value)) throw wrong(key, wanted);
+  for (const options of Object.values(value))
+    if (!isObject(options) || !Object.values(options).every((item) => typeof item === "string")) throw wrong(key, wanted);
+  return value as Record<string, Record<string, string>>;
 }

@@ -31,6 +31,7 @@ import { startGc } from "./gc.ts";
 import { systemInfo } from "./info.ts";
 import { openMirrors } from "./mirrors.ts";
 import { distributionOptions, reloadConfig, reloadMirrors } from "./reload.ts";
+import { checkStorageSize } from "./storage-keys.ts";
 import { trimEventsRegularly } from "./trim-events.ts";
 import { tryOverlay } from "./trial-overlay.ts";
 import { diskUsage } from "./usage.ts";
@@ -48,6 +49,7 @@ export async function openEngine(given: EngineConfig): Promise<Engine> {
   // Changed in place by a reload.
   const config = { ...given };
   const { dataRoot, execRoot } = config;
+  checkStorageSize(config);
   const state = new State(join(dataRoot, "state.db"));
   const endTrimming = trimEventsRegularly(state);
   const [content, runtime] = await Promise.all([

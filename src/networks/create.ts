@@ -23,7 +23,7 @@ const NAME = /^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/;
 /** Makes a network: its row, then its bridge and rules; the row goes again when the kernel refuses. */
 export async function create(context: Context, asked: NetworkCreateOptions): Promise<{ id: string; warning: string }> {
   checkOptions(context, asked);
-  const options = withConfiguration(context.state, asked);
+  const options = withDefaultOptions(context, withConfiguration(context.state, asked));
   checkNetworkEgress(options);
   const id = newId();
   if (options.configOnly === true) return keepConfiguration(context, options, id);
@@ -53,6 +53,16 @@ export async function create(context: Context, asked: NetworkCreateOptions): Pro
   const warnings = (await context.kernel.do("openForeign", context.options.table)).map((drop) => foreignDropWarning(drop, bridge));
   const overlap = routeWarning(network.config.ipam.config, survey.taken, bridge);
   return { id, warning: [...(overlap === undefined ? [] : [overlap]), ...warnings].join("; ") };
+}
+
+/** The daemon's options for networks of a driver, but for those that the network has itself. */
+function withDefaultOptions({ options: { defaults } }: Context, asked: NetworkCreateOptions): NetworkCreateOptions {
+  const driver = ["", "default"].includes(asked.driver) ? "bridge" : asked.driver;
+  const given = defaults?.networkOptions?.[driver];
+  if (given === undefined || asked.configOnly === true) return asked;
+  const options = { ...given, ...asked.options };
+  if (driver === "bridge") checkBridgeOptions(options, asked);
+  return { ...asked, options };
 }
 
 /** A configuration alone: a row, and nothing in the kernel. */

@@ -106,7 +106,7 @@ function hostsParts(
   const bridge = networkById(context.state, context.bridgeId);
   return {
     addresses: endpoints.flatMap(({ address4, address6 }) => [address4, address6].filter((address) => address !== undefined)),
-    hostGateway: (bridge === undefined ? undefined : gatewayOf(bridge, 4)) ?? "127.0.0.1",
+    hostGateway: context.options.defaults?.hostGateway ?? (bridge && gatewayOf(bridge, 4)) ?? "127.0.0.1",
     links: request.links.flatMap((link) => {
       const [reference = "", alias = reference] = link.split(":");
       const target = context.needs.container(reference.replace(/^\//, ""));

@@ -158,6 +158,18 @@ export interface NetworkDefaults {
   hostAddress?: string;
   /** Part of the default bridge's subnet that containers get addresses of; all of it where there is no `bip`. */
   fixedCidr?: string;
+  /** The default bridge has IPv6, too. */
+  ipv6?: boolean;
+  /** As `bip` and `fixedCidr`; a subnet of unique local addresses without either. */
+  bip6?: string;
+  fixedCidr6?: string;
+  /** Addresses in the default bridge's subnets that its containers send what goes elsewhere to, in the place of the bridge. */
+  gateway4?: string;
+  gateway6?: string;
+  /** Options of new networks that do not say otherwise, by driver. */
+  networkOptions?: Record<string, Record<string, string>>;
+  /** What `host-gateway` means, in the place of the default bridge's address. */
+  hostGateway?: string;
 }
 
 /** Configuration of {@link Networks}. */

@@ -2,12 +2,12 @@ import { now } from "../base/clock.ts";
 import { LighterError, messageOf } from "../base/errors.ts";
 import { newId } from "../base/ids.ts";
 import type { Tx } from "../state/state.ts";
-import { type Subnet, formatAddress, formatSubnet, overlaps, parseInterface, parseSubnet } from "./addresses.ts";
 import { makeBridge } from "./bridge.ts";
 import { type Context, HOST_NAME_PREFIX, rewriteTable } from "./context.ts";
+import { emptyConfig, ensureDefaultBridge } from "./default-bridge.ts";
 import { OPTION, isOn } from "./bridge-options.ts";
 import { restoreEgress } from "./egress.ts";
-import { forgetEffect, recordEffect, effectsOf } from "./effects.ts";
+import { effectsOf, forgetEffect } from "./effects.ts";
 import { enableForwarding } from "./forwarding.ts";
 import type { Survey } from "./jobs.ts";
 import { release } from "./leave.ts";
@@ -16,7 +16,6 @@ import { openResolver, wantsResolver } from "./resolve.ts";
 import { rewire } from "./rewire.ts";
 import {
   type EndpointRow,
-  type NetworkConfig,
   type NetworkRow,
   allEndpoints,
   allNetworks,
@@ -24,9 +23,8 @@ import {
   endpointsOf,
   insertNetwork,
   networkByName,
-  updateNetwork,
 } from "./rows.ts";
-import { chooseSubnet, egressMtu, takenSubnets } from "./subnets.ts";
+import { egressMtu } from "./subnets.ts";
 
 /** Brings rows and kernel together at the daemon's start; what belongs to running containers is never interrupted. */
 export async function restore(context: Context, running: { containerId: string; pid: number }[]): Promise<void> {
@@ -56,7 +54,8 @@ export async function restore(context: Context, running: { containerId: string; 
   await restoreEgress(context);
   await reopenResolvers(context, running);
   await rewire(context, running, survey);
-  context.bridgePool.fill();
+  // What is ready there has an IPv4 address alone.
+  if (bridge?.config.enableIPv6 !== true) context.bridgePool.fill();
   context.barePool.fill();
 }
 
@@ -68,81 +67,6 @@ function ensureSpecials(tx: Tx): void {
     if (networkByName(tx, name) !== undefined) continue;
     const config = emptyConfig({});
     insertNetwork(tx, { id: newId(), name, driver, created: now(), bridge: undefined, config });
-  }
-}
-
-function emptyConfig(options: Record<string, string>): NetworkConfig {
-  return {
-    v: 1,
-    internal: false,
-    attachable: false,
-    enableIPv4: true,
-    enableIPv6: false,
-    ipam: { driver: "default", options: {}, config: [] },
-    options,
-    labels: {},
-  };
-}
-
-/** The default bridge keeps its subnet while nothing else of the host overlaps it, or while containers run in it. */
-function ensureDefaultBridge(context: Context, tx: Tx, survey: Survey): void {
-  const { options } = context;
-  const { defaults = {} } = options;
-  const found = networkByName(tx, "bridge");
-  const inUse = found !== undefined && allEndpoints(tx).some(({ network, config }) => network === found.id && config.state === "active");
-  const bridge = inUse ? (found.bridge ?? options.bridgeName) : options.bridgeName;
-  const config = emptyConfig({
-    [OPTION.defaultBridge]: "true",
-    [OPTION.icc]: String(defaults.icc ?? true),
-    [OPTION.masquerade]: String(defaults.masquerade ?? true),
-    [OPTION.hostBinding]: defaults.hostAddress ?? "0.0.0.0",
-    [OPTION.name]: bridge,
-    [OPTION.mtu]: String(defaults.mtu || context.mtu),
-  });
-  config.ipam.config = [
-    inUse ? (found.config.ipam.config[0] ?? bridgeSubnet(context, tx, survey)) : bridgeSubnet(context, tx, survey, found),
-  ];
-  if (found === undefined) return insertNetwork(tx, { id: newId(), name: "bridge", driver: "bridge", created: now(), bridge, config });
-  if (found.bridge !== undefined && found.bridge !== bridge) recordEffect(tx, { kind: "bridge", key: found.bridge, data: {} });
-  context.book.forget(found.id);
-  updateNetwork(tx, { ...found, bridge, config: { ...config, labels: found.config.labels } });
-}
-
-function bridgeSubnet(context: Context, tx: Tx, survey: Survey, found?: NetworkRow): NetworkConfig["ipam"]["config"][number] {
-  const { bip, defaults } = context.options;
-  const range = defaults?.fixedCidr === undefined ? undefined : parseSubnet(defaults.fixedCidr);
-  if (bip !== undefined) {
-    const { address, subnet } = parseInterface(bip);
-    checkBip(tx, subnet);
-    if (range !== undefined && (range.length < subnet.length || !overlaps(range, subnet)))
-      throw new LighterError(
-        "invalid",
-        `Cannot use fixed-cidr ${formatSubnet(range)}: it is no part of the default bridge's ${formatSubnet(subnet)}`,
-      );
-    return { subnet: formatSubnet(subnet), gateway: formatAddress(address), ...(range && { ipRange: formatSubnet(range) }) };
-  }
-  if (range !== undefined) {
-    checkBip(tx, range);
-    const gateway = formatAddress({ family: range.family, value: range.base + 1n });
-    return { subnet: formatSubnet(range), gateway, ipRange: formatSubnet(range) };
-  }
-  const others = allNetworks(tx).filter(({ name }) => name !== "bridge");
-  const taken = takenSubnets(survey, others, [context.options.bridgeName, found?.bridge ?? ""]);
-  const kept = found?.config.ipam.config[0];
-  if (kept?.gateway !== undefined && !taken.some((other) => overlaps(other, parseSubnet(kept.subnet))))
-    return { subnet: kept.subnet, gateway: kept.gateway };
-  const subnet = chooseSubnet(context.options.addressPools, taken);
-  return { subnet: formatSubnet(subnet), gateway: formatAddress({ family: subnet.family, value: subnet.base + 1n }) };
-}
-
-/** Throws `conflict` when another network has addresses of the subnet that the default bridge is to have. */
-function checkBip(tx: Tx, bip: Subnet): void {
-  const others = allNetworks(tx).filter(({ name, config }) => name !== "bridge" && config.configOnly !== true);
-  for (const { name, config } of others) {
-    const rival = config.ipam.config.find(({ subnet }) => overlaps(parseSubnet(subnet), bip));
-    if (rival === undefined) continue;
-    const sentence = `Cannot give the default bridge ${formatSubnet(bip)} (bip): network "${name}" has ${rival.subnet}`;
-    throw new LighterError("conflict", `${sentence}: give another bip, or start without it and remove that network first`);
   }
 }
 

@@ -3,7 +3,7 @@ import { rememberingReader } from "../state/remember.ts";
 import type { Reader } from "../state/state.ts";
 import type { EndpointSettings, PortMap } from "../wire/engine-api.ts";
 import { type Context, prefixOf } from "./context.ts";
-import { gatewayOf } from "./gateways.ts";
+import { routeOf } from "./gateways.ts";
 import { dnsNames, hasNames } from "./names.ts";
 import type { NetworkRequest } from "./networks.ts";
 import { planOf } from "./plan.ts";
@@ -106,10 +106,10 @@ function endpointSettings(network: NetworkRow, endpoint: EndpointRow): EndpointS
     GwPriority: asked.GwPriority ?? 0,
     NetworkID: network.id,
     EndpointID: active ? endpoint.id : "",
-    Gateway: endpoint.address4 === undefined || network.config.internal ? "" : (gatewayOf(network, 4) ?? ""),
+    Gateway: endpoint.address4 === undefined || network.config.internal ? "" : (routeOf(network, 4) ?? ""),
     IPAddress: endpoint.address4 ?? "",
     IPPrefixLen: endpoint.address4 === undefined ? 0 : prefixOf(network, 4),
-    IPv6Gateway: endpoint.address6 === undefined || network.config.internal ? "" : (gatewayOf(network, 6) ?? ""),
+    IPv6Gateway: endpoint.address6 === undefined || network.config.internal ? "" : (routeOf(network, 6) ?? ""),
     GlobalIPv6Address: endpoint.address6 ?? "",
     GlobalIPv6PrefixLen: endpoint.address6 === undefined ? 0 : prefixOf(network, 6),
     DNSNames: hasNames(network) ? dnsNames(endpoint) : (NIL as unknown as string[]),

@@ -115,7 +115,8 @@ function inodeOf(path: string): number | undefined {
   return lstatSync(path, { throwIfNoEntry: false })?.ino;
 }
 
-function groupId(name: string): number | undefined {
+/** A group's number by its name or number; undefined for one that this host has not. */
+export function groupId(name: string): number | undefined {
   if (/^\d+$/.test(name)) return Number(name);
   let groups: string;
   try {
