@@ -45,7 +45,7 @@ export async function allSteps({ full, vm }: Options): Promise<Step[]> {
   };
   const steps: Step[] = [
     { name: "check", command: [process.execPath, "tools/check.ts"], deadline: 3 * MINUTE * SLOW, isolated: false },
-    { name: "unit", files: ["./src", "./shipped", "./tools"], deadline: 8 * MINUTE * SLOW, isolated: true },
+    { name: "unit", files: ["./src", "./shipped", "./tools"], deadline: 8 * MINUTE * (full ? 10 : 1) * SLOW, isolated: true },
   ];
   for (const file of suites("suite")) steps.push(await suite(file, true));
   if (full) for (const file of suites("full")) steps.push(await suite(file, false));
