@@ -44,6 +44,7 @@ async function prepare(steps: Step[], full: boolean): Promise<void> {
     await shells();
     await mandoc();
   }
+  if (has("networks")) await testImage("dnsmasq");
   if (has("checkpoint")) await criuFolder();
   if (has("logs")) {
     await dockerDaemon();
@@ -122,8 +123,13 @@ async function main(): Promise<number> {
     if (options.full && good) await Bun.write(progress, JSON.stringify(Object.assign(done, { [step.name]: counts.passed })));
   }
   if (options.full)
-    await writeProof(join(root, "docs/proof"), figures, { commit, seed, command: ["./test", ...process.argv.slice(2)].join(" ") });
-  else if (options.vm) await writeProof(join(root, "docs/proof"), figures, { commit, seed, command: "./test --vm" }, ["vm"]);
+    await writeProof(
+      join(root, "docs/proof"),
+      figures,
+      { commit, seed, command: ["./test", ...process.argv.slice(2)].join(" ") },
+      { keep: positionals.length > 0 },
+    );
+  else if (options.vm) await writeProof(join(root, "docs/proof"), figures, { commit, seed, command: "./test --vm" }, { only: ["vm"] });
   if (options.full && total.failed.length === 0) await rm(progress, { force: true });
   for (const name of total.failed) console.log(`failed: ${name}`);
   for (const name of look.unsteady)
