@@ -55,7 +55,7 @@ afterEach(async () => {
   };
   const { containers, cgroups, processes, files, mounts } = clean;
   const before = { containers, cgroups, processes, files, mounts };
-  await until("nothing is left", async () => Bun.deepEquals(await look(), before), { timeout: 5000 }).catch(() => undefined);
+  await until("nothing is left", async () => Bun.deepEquals(await look(), before), { timeout: 20_000 }).catch(() => undefined);
   expect(await look()).toEqual(before);
 });
 

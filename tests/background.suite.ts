@@ -62,7 +62,7 @@ test("the first command starts it, in a session of its own, and it stays", async
 test("of many clients at once one starts it, and all are served", async () => {
   const all = await Promise.all(Array.from({ length: 8 }, async () => await lighter("version", "--format", "{{.Server.Version}}")));
   expect(all.map(({ code }) => code)).toEqual(Array.from({ length: 8 }, () => 0));
-  await until("the others have gone", async () => (await daemons()).length === 1, { timeout: 2000 });
+  await until("the others have gone", async () => (await daemons()).length === 1);
 });
 
 test("its socket is the user's own: mode 660, root", async () => {
@@ -97,6 +97,6 @@ test("hello-world as a newcomer's first command", async () => {
   const begin = performance.now();
   const { code, stdout } = await lighter("run", "hello-world");
   expect({ code, hello: stdout.split("\n")[1] }).toEqual({ code: 0, hello: "Hello from Lighter!" });
-  expect(performance.now() - begin).toBeLessThan(8000);
+  expect(performance.now() - begin).toBeLessThan(20_000);
   expect((await lighter("ps", "-a", "--format", "{{.Status}}")).stdout).toMatch(/^Exited \(0\)/);
 });

@@ -15,7 +15,7 @@ for (const name of CLIENTS) {
     const begin = performance.now();
     const { code, stdout, stderr } = await client.run(["run", "hello-world"]);
     expect({ code, stdout }).toEqual({ code: 0, stdout: GREETING });
-    expect(performance.now() - begin).toBeLessThan(8000);
+    expect(performance.now() - begin).toBeLessThan(20_000);
     const lines = stderr.trimEnd().split("\n");
     const order = [
       /^Unable to find image 'hello-world:latest' locally$/,
