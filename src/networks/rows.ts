@@ -246,9 +246,10 @@ export function movePorts(tx: Tx, container: string, endpoint: string | undefine
 export function portHolder(reader: Reader, port: { protocol: string; hostAddress: string; hostPort: number }): string | undefined {
   const wildcard = port.hostAddress.includes(":") ? "::" : "0.0.0.0";
   const rows = reader.all<{ container: string; host_address: string }>(
-    "SELECT container, host_address FROM ports WHERE protocol = ? AND host_port = ?",
-    port.protocol,
+    // With the plus the planner does not go through all ports of the protocol.
+    "SELECT container, host_address FROM ports WHERE host_port = ? AND +protocol = ?",
     port.hostPort,
+    port.protocol,
   );
   return rows.find(
     ({ host_address: held }) =>

@@ -316,4 +316,8 @@ export const MIGRATIONS: readonly string[] = [
   -- Which tags mean a manifest: asked for each one that a collection may remove.
   CREATE INDEX registry_tags_digest ON registry_tags(repository, digest);
   `,
+  `
+  -- Who holds a host port, on whatever address: asked for each port of a container that starts.
+  CREATE INDEX ports_number ON ports(host_port);
+  `,
 ];
