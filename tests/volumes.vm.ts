@@ -66,6 +66,7 @@ test(
     ).toBe("unlimited\nnull");
     await sh("lq volume rm limited clone again free; lq volume create -o size=1m limited");
     expect(await sh("lq volume du --format '{{.Name}} {{.Limit}}'")).toBe("limited 1.05MB");
+    await writable();
     await sh("kill $(cat /run/quota.pid)");
     await figure(
       "vm",
@@ -75,6 +76,34 @@ test(
   },
   MINUTES_20,
 );
+
+/** What containers write outside of volumes, by `--storage-opt` and by the daemon's own default. */
+async function writable(): Promise<void> {
+  const fill = (count: number): string => `sh -c 'mkdir -p /d && dd if=/dev/zero of=/d/x bs=1M count=${count}'`;
+  expect(await fails("lighter run --rm --storage-opt size=5m busybox true")).toContain(
+    "--storage-opt is supported only for overlay over xfs with 'pquota' mount option",
+  );
+  expect(await fails("lq run --rm --storage-opt foo=5m busybox true")).toContain("Unknown option foo");
+  expect(await fails("lq run --rm --storage-opt size=x busybox true")).toContain("invalid size: 'x'");
+  expect(await fails(`lq run --rm --storage-opt size=5m busybox ${fill(20)}`)).toContain("Disk quota exceeded");
+  await sh(`lq run --name wide --storage-opt size=40m busybox ${fill(20)}; lq run --rm busybox ${fill(50)}`);
+  // What it has written counts at its next start, too; what is copied up, moved and removed stays within its limit.
+  await sh("lq create --name kept --storage-opt size=5m busybox sh -c 'head -c 3000000 /dev/zero >> /x'; lq start -a kept");
+  expect(await fails("lq start -a kept")).toMatch(/quota exceeded|write error/i);
+  const turn = "echo >> /etc/passwd && rm /etc/passwd && mkdir /a && echo moved > /a/f && mv /a /b && cat /b/f";
+  expect(await sh(`lq run --rm --storage-opt size=5m busybox sh -c '${turn}'`)).toBe("moved");
+  await sh("lq rm wide kept");
+  await sh(
+    "kill $(cat /run/quota.pid); while test -e /run/quota.pid; do sleep 1; done; " +
+      "(setsid lighter daemon --storage-opt overlay2.size=8m --data-root /quota/lighter --exec-root /run/quota -H unix:///run/quota.sock --pidfile /run/quota.pid " +
+      "> /root/quota.log 2>&1 < /dev/null &); for i in $(seq 120); do test -e /run/quota.pid && break; sleep 1; done",
+  );
+  expect(await fails(`lq run --rm busybox ${fill(20)}`)).toContain("Disk quota exceeded");
+  await sh(`lq run --rm --storage-opt size=40m busybox ${fill(20)}`);
+  expect(
+    await fails("lighter daemon --storage-opt overlay2.size=8m --data-root /root/plain --exec-root /run/plain -H unix:///run/plain.sock"),
+  ).toContain("Cannot use storage option overlay2.size");
+}
 
 test(
   "NFS: a volume by address and by name, written and read, unmounted with its volume",
@@ -100,14 +129,15 @@ test(
   "NFS that does not answer keeps its own containers only, and not for ever; a kill ends the wait",
   async () => {
     await sh(`${EXPORT}; lighter volume create -o type=nfs -o device=:/ -o o=addr=127.0.0.1,vers=4.2 dead`);
-    await sh("lighter run --rm -v dead:/v busybox cat /v/f");
+    await sh("lighter run -d --name holder -v dead:/v busybox sleep 100000; lighter volume create near");
     await sh(LOST);
     expect(await fails("lighter run --rm -v dead:/v busybox cat /v/f")).toContain(`Cannot use volume "dead": :/: no answer within`);
     expect(await fails("lighter run --rm -v /var/lib/lighter/volumes/dead/_data/d:/v busybox true")).toContain(
       "its server does not answer",
     );
     expect(await sh("lighter run --rm busybox echo others")).toBe("others");
-    await sh(`lighter volume rm dead; ${UNMOUNTED}`);
+    expect(await fails("lighter volume du dead near --format '{{.Name}} {{.Size}}'")).toMatch(/^near [^]*^dead unreachable$/m);
+    await sh(`lighter rm -f holder; lighter volume rm dead near; ${UNMOUNTED}`);
 
     await sh("lighter volume create -o type=nfs -o device=:/ -o o=addr=127.0.0.1,vers=4.2 late");
     await sh(

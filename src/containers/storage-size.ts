@@ -8,20 +8,20 @@ import type { ContainerPaths } from "./paths.ts";
 
 /** Bytes that a container may write (`--storage-opt size=`, or the daemon's own default); undefined for as many as fit. Throws `invalid`. */
 export function storageSizeOf(host: Pick<HostConfig, "StorageOpt">, { storageSize }: { storageSize: number }): number | undefined {
-  const options = host.StorageOpt ?? {};
-  const unknown = Object.keys(options).find((option) => option.toLowerCase() !== "size");
-  if (unknown !== undefined) throw new LighterError("invalid", `Unknown option ${unknown}`);
-  const [size] = Object.values(options);
+  const [size] = Object.values(host.StorageOpt ?? {});
   const bytes = size === undefined ? storageSize : parseBytes(size);
   return bytes > 0 ? bytes : undefined;
 }
 
 /** Refuses a size where nothing would keep it. Throws `invalid` with Docker's text. */
 export function checkStorageSize(host: Pick<HostConfig, "StorageOpt">, { dataRoot, copies }: ContainersOptions): void {
-  if (Object.keys(host.StorageOpt ?? {}).length === 0) return;
-  storageSizeOf(host, { storageSize: 0 });
+  const names = Object.keys(host.StorageOpt ?? {});
+  if (names.length === 0) return;
+  const unknown = names.find((option) => option.toLowerCase() !== "size");
+  if (unknown !== undefined) throw new LighterError("invalid", `Unknown option ${unknown}`);
   if (copies === true || !canLimitTrees(dataRoot))
     throw new LighterError("invalid", "--storage-opt is supported only for overlay over xfs with 'pquota' mount option");
+  storageSizeOf(host, { storageSize: 0 });
 }
 
 /** Limits a writable layer with the overlay's own directory, between which the kernel moves files. `upper` is where it is made. */
