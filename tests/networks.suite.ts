@@ -11,7 +11,7 @@ import { until } from "./harness/until.ts";
 const SIX = existsSync("/proc/net/if_inet6") && readFileSync("/proc/net/if_inet6", "utf8") !== "";
 
 let ground: Ground;
-beforeAll(async () => void (ground = await Ground.lay(["busybox", "debian"])));
+beforeAll(async () => void (ground = await Ground.lay(["busybox", "debian", "dnsmasq"])));
 afterAll(async () => await ground?.[Symbol.asyncDispose]());
 
 /** A container with a web server that serves one word. */
@@ -293,4 +293,25 @@ test.each(CLIENTS)("%s: --link: names, hosts, another address, rename, rm --link
   expect(await links()).toBeNull();
   await client.must("start", parent);
   await client.must("rm", "-f", parent);
+});
+
+test("a name server of the container's own has port 53 of every address, of both families, and our names go on", async () => {
+  const [network, dns, asker] = [ground.name(), ground.name(), ground.name()];
+  await ground.lighter.must("network", "create", network);
+  await ground.lighter.must("run", "-d", "--name", asker, "--network", network, "busybox", "sleep", "600");
+  const flags = ["--keep-in-foreground", "--user=root", "--no-hosts", "--no-resolv", "--address=/example.test/192.0.2.7"];
+  await ground.lighter.must("run", "-d", "--name", dns, "--network", network, "dnsmasq", ...flags, "--address=/example.test/2001:db8::7");
+  const socketsOn53 = async (): Promise<string[]> => {
+    const tables = await ground.lighter.must("exec", dns, "sh", "-c", "cd /proc/net; grep -H '' tcp tcp6 udp udp6");
+    return [...tables.matchAll(/^(\w+): *\d+: 0+:0035 /gm)].map(([, table = ""]) => table);
+  };
+  await until("port 53 is bound", async () => (await socketsOn53()).join(" ") === "tcp tcp6 udp udp6");
+  const server = await address(dns);
+  const says = async (...command: string[]): Promise<string> => (await ground.lighter.run(["exec", ...command])).stdout;
+  await until("it answers others", async () => /192\.0\.2\.7[^]*2001:db8::7/.test(await says(asker, "nslookup", "example.test", server)));
+  const known = await address(asker);
+  await until("it has our names itself", async () => (await says(dns, "getent", "ahosts", asker)).startsWith(`${known} `));
+  expect(await ground.lighter.must("exec", asker, "nslookup", dns)).toContain(server);
+  await ground.lighter.must("rm", "-f", dns, asker);
+  await ground.lighter.must("network", "rm", network);
 });

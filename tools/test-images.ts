@@ -6,7 +6,7 @@ import { chmod, copyFile, mkdir, mkdtemp, rename, rm, symlink } from "node:fs/pr
 import { join } from "node:path";
 import type { RunConfig } from "../src/oci/image.ts";
 import { cacheFolder } from "./cache.ts";
-import { sourceLine } from "./debian.ts";
+import { sourceLine, unpackedPackages } from "./debian.ts";
 import { writeLayout } from "./oci-layout.ts";
 import { staticBusybox } from "./programs.ts";
 import { must } from "./shell.ts";
@@ -15,7 +15,7 @@ const RECIPES = "1";
 const PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 const TIME = "@1767225600";
 
-export type TestImageName = "busybox" | "debian" | "layered" | "postgres" | "ryuk";
+export type TestImageName = "busybox" | "debian" | "layered" | "postgres" | "ryuk" | "dnsmasq";
 
 /** An image on disk: an OCI layout (a folder) and the same as `docker save` writes it (a tar archive); both name it `<name>:latest`. */
 export interface TestImage {
@@ -34,6 +34,24 @@ const POSTGRES: RunConfig = {
   StopSignal: "SIGINT",
 };
 const RYUK: RunConfig = { Cmd: ["/usr/local/bin/ryuk"], Env: [PATH], ExposedPorts: { "8080/tcp": {} } };
+/** Debian's dnsmasq with the libraries that a small root lacks, in one folder. */
+const DNSMASQ: RunConfig = { Entrypoint: ["/opt/dnsmasq/dnsmasq"], Env: [PATH, "LD_LIBRARY_PATH=/opt/dnsmasq"] };
+const DNSMASQ_PACKAGES = [
+  "dnsmasq-base",
+  "libdbus-1-3",
+  "libgmp10",
+  "libhogweed6",
+  "libidn2-0",
+  "libjansson4",
+  "libmnl0",
+  "libnetfilter-conntrack3",
+  "libnettle8",
+  "libnfnetlink0",
+  "libnftables1",
+  "libnftnl11",
+  "libunistring2",
+  "libxtables12",
+];
 
 type Layers = (work: string) => Promise<Uint8Array<ArrayBuffer>[]>;
 
@@ -42,6 +60,7 @@ const IMAGES: Record<TestImageName, { layers: Layers; config: RunConfig }> = {
   debian: { layers: async (work) => [await debian(work)], config: { Cmd: ["bash"], Env: [PATH] } },
   layered: { layers: layered, config: { Cmd: ["sh"], Env: [PATH, "LAYERED=yes"], WorkingDir: "/data", Volumes: { "/volume": {} } } },
   postgres: { layers: postgres, config: POSTGRES },
+  dnsmasq: { layers: async (work) => [await kept("debian", () => debian(work)), await dnsmasq(work)], config: DNSMASQ },
   ryuk: { layers: async (work) => [await kept("debian", () => debian(work)), await programLayer(work, "ryuk")], config: RYUK },
 };
 
@@ -194,6 +213,33 @@ async function postgresRoot(work: string): Promise<Uint8Array<ArrayBuffer>> {
     { env: { SOURCE_DATE_EPOCH: TIME.slice(1) } },
   );
   return await Bun.file(out).bytes();
+}
+
+/** Packages put a folder where the root has a link (`/lib`): so only what is needed, beside the program. */
+async function dnsmasq(work: string): Promise<Uint8Array<ArrayBuffer>> {
+  const packages = await unpackedPackages("bookworm", "dnsmasq", DNSMASQ_PACKAGES);
+  const root = join(work, "layer-dnsmasq");
+  const folder = join(root, "opt/dnsmasq");
+  await mkdir(folder, { recursive: true });
+  await must([
+    "find",
+    packages,
+    "(",
+    "-name",
+    "*.so.*",
+    "-o",
+    "-path",
+    "*/sbin/dnsmasq",
+    ")",
+    "-exec",
+    "cp",
+    "-a",
+    "-t",
+    folder,
+    "{}",
+    "+",
+  ]);
+  return await archiveOf(root);
 }
 
 /** A layer with one program of `tests/images/` in `/usr/local/bin`. */
