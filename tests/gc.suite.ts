@@ -4,8 +4,9 @@ import { mkdir } from "node:fs/promises";
 import type { GcReport } from "../src/wire/gc-report.ts";
 import { must } from "../tools/shell.ts";
 import { count, randomOf, SEED } from "./harness/counts.ts";
+import { figure } from "./harness/figures.ts";
 import { Ground } from "./harness/ground.ts";
-import { until } from "./harness/until.ts";
+import { SLOW, until } from "./harness/until.ts";
 
 let ground: Ground;
 beforeAll(async () => {
@@ -206,126 +207,137 @@ async function save(name: string): Promise<void> {
   await must(["sh", "-c", script, archive]);
 }
 
-test(`a collection in a loop beside pulls, runs, saves, pushes and removals: nothing needed goes (seed ${SEED})`, async () => {
-  const random = randomOf();
-  const pick = <T>(list: readonly T[]): T => list[Math.floor(random() * list.length)] as T;
-  // One shares its layer with the image that is pinned, the other has all its layers for itself.
-  const remote = ["layered", "variant"];
-  const { host } = ground.registry;
-  await ground.lighter.must("run", "--name", "varied", "--network", "none", "busybox", "sh", "-c", "echo more > /more");
-  await ground.lighter.must("commit", "varied", `${host}/variant`);
-  await ground.lighter.must("rm", "varied");
-  await ground.lighter.must("push", "-q", `${host}/variant`);
-  await ground.lighter.must("image", "pin", "busybox");
-  await ground.lighter.run(["image", "unpin", "layered"]);
-  const held: string[] = [];
-  let ended = false;
-  let collections = 0;
-  async function collecting(): Promise<void> {
-    while (!ended) {
-      await collect(ALL);
-      collections++;
+test(
+  `a collection in a loop beside pulls, runs, saves, pushes and removals: nothing needed goes (seed ${SEED})`,
+  async () => {
+    const random = randomOf();
+    const pick = <T>(list: readonly T[]): T => list[Math.floor(random() * list.length)] as T;
+    // One shares its layer with the image that is pinned, the other has all its layers for itself.
+    const remote = ["layered", "variant"];
+    const { host } = ground.registry;
+    await ground.lighter.must("run", "--name", "varied", "--network", "none", "busybox", "sh", "-c", "echo more > /more");
+    await ground.lighter.must("commit", "varied", `${host}/variant`);
+    await ground.lighter.must("rm", "varied");
+    await ground.lighter.must("push", "-q", `${host}/variant`);
+    await ground.lighter.must("image", "pin", "busybox");
+    await ground.lighter.run(["image", "unpin", "layered"]);
+    const held: string[] = [];
+    let ended = false;
+    let collections = 0;
+    async function collecting(): Promise<void> {
+      while (!ended) {
+        await collect(ALL);
+        collections++;
+      }
     }
-  }
-  const expected: Record<string, [string[], string]> = {
-    layered: [["cat", "/data/changed"], "two\n"],
-    variant: [["cat", "/more"], "more\n"],
-  };
-  async function step(): Promise<void> {
-    const name = pick(remote);
-    const reference = `${ground.registry.host}/${name}:latest`;
-    const [command, output] = expected[name] ?? [[], ""];
-    const act = random();
-    if (act < 0.3) await pull(name);
-    else if (act < 0.5) {
-      const ran = await runOnce(reference, command);
-      if (ran !== undefined) expect(ran).toBe(output);
-    } else if (act < 0.6) expect(await runOnce("busybox", ["echo", "pinned"])).toBe("pinned\n");
-    else if (act < 0.7) await save(name);
-    else if (act < 0.8) {
-      const tagged = await ground.daemon.api("POST", `/images/${reference}/tag?repo=${ground.registry.host}/copy-${name}&tag=latest`);
-      expect([201, 404]).toContain(tagged.status);
-      const pushed = await ground.daemon.api("POST", `/images/${ground.registry.host}/copy-${name}/push?tag=latest`, {
-        headers: { "x-registry-auth": "e30=" },
-      });
-      const text = await pushed.text();
-      if (text.includes('"error"')) expect(text).toMatch(/does not exist|removed in the meantime/);
-    } else if (act < 0.9) expect([200, 404, 409]).toContain((await ground.daemon.api("DELETE", `/images/${reference}?force=1`)).status);
-    else {
-      const body = { Image: reference, Cmd: command, HostConfig: { NetworkMode: "none" } };
-      const made = await ground.daemon.api("POST", "/containers/create", { body });
-      const { Id } = (await made.json()) as { Id?: string };
-      if (Id !== undefined) held.push(Id);
+    const expected: Record<string, [string[], string]> = {
+      layered: [["cat", "/data/changed"], "two\n"],
+      variant: [["cat", "/more"], "more\n"],
+    };
+    async function step(): Promise<void> {
+      const name = pick(remote);
+      const reference = `${ground.registry.host}/${name}:latest`;
+      const [command, output] = expected[name] ?? [[], ""];
+      const act = random();
+      if (act < 0.3) await pull(name);
+      else if (act < 0.5) {
+        const ran = await runOnce(reference, command);
+        if (ran !== undefined) expect(ran).toBe(output);
+      } else if (act < 0.6) expect(await runOnce("busybox", ["echo", "pinned"])).toBe("pinned\n");
+      else if (act < 0.7) await save(name);
+      else if (act < 0.8) {
+        const tagged = await ground.daemon.api("POST", `/images/${reference}/tag?repo=${ground.registry.host}/copy-${name}&tag=latest`);
+        expect([201, 404]).toContain(tagged.status);
+        const pushed = await ground.daemon.api("POST", `/images/${ground.registry.host}/copy-${name}/push?tag=latest`, {
+          headers: { "x-registry-auth": "e30=" },
+        });
+        const text = await pushed.text();
+        if (text.includes('"error"')) expect(text).toMatch(/does not exist|removed in the meantime/);
+      } else if (act < 0.9) expect([200, 404, 409]).toContain((await ground.daemon.api("DELETE", `/images/${reference}?force=1`)).status);
+      else {
+        const body = { Image: reference, Cmd: command, HostConfig: { NetworkMode: "none" } };
+        const made = await ground.daemon.api("POST", "/containers/create", { body });
+        const { Id } = (await made.json()) as { Id?: string };
+        if (Id !== undefined) held.push(Id);
+      }
     }
-  }
-  const loops = collecting();
-  loops.catch(() => undefined);
-  const steps = count(25, 300);
-  const workers = [0, 1, 2].map(async () => {
-    for (let at = 0; at < steps; at++) await step();
-  });
-  try {
-    await Promise.all(workers);
-  } finally {
-    ended = true;
-    await loops;
-  }
-  expect(collections).toBeGreaterThan(3);
-  await collect(ALL);
-  // What containers need is here: each starts.
-  for (const id of held) {
-    await ground.daemon.json("POST", `/containers/${id}/start`);
-    const { StatusCode } = await ground.daemon.json<{ StatusCode: number }>("POST", `/containers/${id}/wait`);
-    expect(StatusCode).toBe(0);
-    await ground.daemon.json("DELETE", `/containers/${id}`);
-  }
-  expect(await runOnce("busybox", ["echo", "pinned"])).toBe("pinned\n");
-  await until("everything else has gone", async () => {
+    const loops = collecting();
+    loops.catch(() => undefined);
+    const steps = count(25, 300);
+    const workers = [0, 1, 2].map(async () => {
+      for (let at = 0; at < steps; at++) await step();
+    });
+    try {
+      await Promise.all(workers);
+    } finally {
+      ended = true;
+      await loops;
+    }
+    expect(collections).toBeGreaterThan(3);
     await collect(ALL);
-    return (await ground.lighter.must("images", "--format", "{{.Repository}}")) === "busybox";
-  });
-  const { fullness } = await collect({}, true);
-  const disk = await onDisk();
-  expect(Math.abs(disk - fullness.images) / disk).toBeLessThan(0.01);
-  expect((await ground.daemon.log).match(/level=(error|fatal).*/g) ?? []).toEqual([]);
-});
-
-test(`kill -9 at random points of pulls, pushes and collections: what is listed is whole (seed ${SEED})`, async () => {
-  const random = randomOf(SEED + 1);
-  const { host } = ground.registry;
-  await ground.lighter.must("image", "pin", "busybox");
-  const quietly = (answer: Promise<Response>): Promise<unknown> => answer.then((response) => response.arrayBuffer()).catch(() => undefined);
-  for (let round = 0; round < count(4, 60); round++) {
-    const { daemon } = ground;
-    const noAuth = { headers: { "x-registry-auth": "e30=" } };
-    const under = [
-      quietly(daemon.api("POST", `/images/create?fromImage=${host}/layered&tag=latest`)),
-      quietly(daemon.api("POST", `/images/busybox/tag?repo=${host}/pushed-${round}&tag=latest`)).then(() =>
-        quietly(daemon.api("POST", `/images/${host}/pushed-${round}/push?tag=latest`, noAuth)),
-      ),
-      Bun.sleep(random() * 200).then(() => quietly(daemon.api("POST", "/lighter/gc", { body: ALL }))),
-    ];
-    await Bun.sleep(random() * 500);
-    await daemon.end("SIGKILL");
-    await Promise.all(under);
-    await daemon.start();
+    // What containers need is here: each starts.
+    for (const id of held) {
+      await ground.daemon.json("POST", `/containers/${id}/start`);
+      const { StatusCode } = await ground.daemon.json<{ StatusCode: number }>("POST", `/containers/${id}/wait`);
+      expect(StatusCode).toBe(0);
+      await ground.daemon.json("DELETE", `/containers/${id}`);
+    }
     expect(await runOnce("busybox", ["echo", "pinned"])).toBe("pinned\n");
-    for (const image of await daemon.json<{ RepoTags: string[] }[]>("GET", "/images/json"))
-      for (const name of image.RepoTags)
-        if (name.includes("/layered:")) expect(await runOnce(name, ["cat", "/data/changed"])).toBe("two\n");
-    await save("layered");
-    await pull("layered");
-    expect(await runOnce(`${host}/layered:latest`, ["cat", "/data/changed"])).toBe("two\n");
-    if (random() < 0.5) await collect(ALL);
-  }
-  // What a removal left behind goes on another thread.
-  await collect(ALL);
-  await until("the disk holds what is told", async () => {
+    await until("everything else has gone", async () => {
+      await collect(ALL);
+      return (await ground.lighter.must("images", "--format", "{{.Repository}}")) === "busybox";
+    });
     const { fullness } = await collect({}, true);
     const disk = await onDisk();
-    return Math.abs(disk - fullness.images) / disk < 0.01;
-  });
-});
+    expect(Math.abs(disk - fullness.images) / disk).toBeLessThan(0.01);
+    expect((await ground.daemon.log).match(/level=(error|fatal).*/g) ?? []).toEqual([]);
+    await figure("images", "operations beside collections in a loop, nothing needed gone", steps * workers.length);
+  },
+  (60_000 + count(25, 300) * 4000) * SLOW,
+);
+
+test(
+  `kill -9 at random points of pulls, pushes and collections: what is listed is whole (seed ${SEED})`,
+  async () => {
+    const random = randomOf(SEED + 1);
+    const { host } = ground.registry;
+    await ground.lighter.must("image", "pin", "busybox");
+    const quietly = (answer: Promise<Response>): Promise<unknown> =>
+      answer.then((response) => response.arrayBuffer()).catch(() => undefined);
+    for (let round = 0; round < count(4, 60); round++) {
+      const { daemon } = ground;
+      const noAuth = { headers: { "x-registry-auth": "e30=" } };
+      const under = [
+        quietly(daemon.api("POST", `/images/create?fromImage=${host}/layered&tag=latest`)),
+        quietly(daemon.api("POST", `/images/busybox/tag?repo=${host}/pushed-${round}&tag=latest`)).then(() =>
+          quietly(daemon.api("POST", `/images/${host}/pushed-${round}/push?tag=latest`, noAuth)),
+        ),
+        Bun.sleep(random() * 200).then(() => quietly(daemon.api("POST", "/lighter/gc", { body: ALL }))),
+      ];
+      await Bun.sleep(random() * 500);
+      await daemon.end("SIGKILL");
+      await Promise.all(under);
+      await daemon.start();
+      expect(await runOnce("busybox", ["echo", "pinned"])).toBe("pinned\n");
+      for (const image of await daemon.json<{ RepoTags: string[] }[]>("GET", "/images/json"))
+        for (const name of image.RepoTags)
+          if (name.includes("/layered:")) expect(await runOnce(name, ["cat", "/data/changed"])).toBe("two\n");
+      await save("layered");
+      await pull("layered");
+      expect(await runOnce(`${host}/layered:latest`, ["cat", "/data/changed"])).toBe("two\n");
+      if (random() < 0.5) await collect(ALL);
+    }
+    // What a removal left behind goes on another thread.
+    await collect(ALL);
+    await until("the disk holds what is told", async () => {
+      const { fullness } = await collect({}, true);
+      const disk = await onDisk();
+      return Math.abs(disk - fullness.images) / disk < 0.01;
+    });
+    await figure("images", "kill -9 of the daemon at random points of pulls, pushes and collections, nothing lost", count(4, 60));
+  },
+  (60_000 + count(4, 60) * 15_000) * SLOW,
+);
 
 test("by itself, where the configuration says so", async () => {
   await make("soon/gone:1");
