@@ -92,6 +92,8 @@ try {
     // One figure for both clients: the API alone is asked.
     rows.push({ what, figures: [theirs, mine, { ...mine, name: names[2] ?? "" }] });
   };
+  // What a load needed goes when nothing has come after it for some seconds.
+  await Bun.sleep(15_000);
   weigh(sides, "idle");
   await overApi(`create + start, one of ${count} in a row, API`, createAndStart, count - 1);
   await Bun.sleep(2000);

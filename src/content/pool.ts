@@ -5,8 +5,8 @@ import { reasonOf } from "../linux/lasting-worker.ts";
 import { fromPlain, JobPort, type Message } from "./job.ts";
 import type { JobArgs, JobName, JobResult } from "./jobs.ts";
 
-/** A Worker without work is ended after this many milliseconds: it holds some 13 MB. */
-const IDLE = 30_000;
+/** A Worker without work is ended after this many milliseconds: it holds some 13 MB, and a new one is there in 20 ms. */
+const IDLE = 8000;
 
 interface Running {
   port: JobPort;
