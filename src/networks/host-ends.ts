@@ -1,6 +1,5 @@
 import { attributes } from "../linux/netlink.ts";
-import { elementsIn } from "../linux/nft-read.ts";
-import type { HostSet, HostTable } from "./host-snapshot.ts";
+import { type HostSet, type HostTable, elementsOf } from "./host-snapshot.ts";
 
 /** `NFTA_SET_ELEM_EXPIRATION`: milliseconds that are left of an element's time. */
 const EXPIRATION = 5;
@@ -36,12 +35,14 @@ function timed({ sets }: HostTable): HostSet[] {
   return [...sets.values()].filter(({ flags }) => (flags & HAS_TIMEOUTS) !== 0);
 }
 
-function ends({ family, table }: HostTable, { name, elements }: HostSet, now: number): [string, number][] {
-  return elements.flatMap(elementsIn).flatMap((element): [string, number][] => {
+function ends({ family, table }: HostTable, set: HostSet, now: number): [string, number][] {
+  return elementsOf(set).flatMap((element): [string, number][] => {
     const left = element.get(EXPIRATION);
     if (left === undefined) return [];
     const key = attributes(element.get(1) ?? new Uint8Array()).get(1) ?? new Uint8Array();
     const milliseconds = Number(new DataView(left.buffer, left.byteOffset).getBigUint64(0));
-    return [[`${family} ${table} ${name} ${Buffer.from(key).toString("latin1")} ${element.get(3)?.join("") ?? ""}`, now + milliseconds]];
+    return [
+      [`${family} ${table} ${set.name} ${Buffer.from(key).toString("latin1")} ${element.get(3)?.join("") ?? ""}`, now + milliseconds],
+    ];
   });
 }

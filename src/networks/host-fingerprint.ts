@@ -1,5 +1,4 @@
-import { elementsIn } from "../linux/nft-read.ts";
-import type { HostTable } from "./host-snapshot.ts";
+import { type HostTable, elementsOf } from "./host-snapshot.ts";
 
 /** Attributes of an element that change by themselves: what is left of its time, and its counters. */
 const EXPIRATION = 5;
@@ -24,14 +23,15 @@ export function fingerprint(tables: readonly HostTable[], legacy: readonly strin
         if (!COUNTING.has(name)) hash.update(data);
       }
     }
-    for (const { name, flags, elements, attributes: own } of sets.values()) {
+    for (const set of sets.values()) {
+      const { name, flags, elements, attributes: own } = set;
       hash.update(`\n${name} ${flags}`);
       // What only lists values changes with them alone.
       if ((flags & CHANGING) === 0 && !own.some(([type]) => type === EXPRESSION || type === EXPRESSIONS)) {
         for (const list of elements) hash.update(list);
         continue;
       }
-      for (const element of elements.flatMap(elementsIn)) {
+      for (const element of elementsOf(set)) {
         for (const [type, value] of element) if (type !== EXPIRATION && type !== STATE && type !== STATES) hash.update(value);
       }
     }

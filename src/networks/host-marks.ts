@@ -1,11 +1,11 @@
 import { attributes, beNumberOf, eachAttribute, numberOf, textOf } from "../linux/netlink.ts";
 import { type Expression, load, lookup, verdict } from "../linux/nft.ts";
-import { type RawExpression, type RawRule, elementsIn, verdictOf } from "../linux/nft-read.ts";
+import { type RawExpression, type RawRule, verdictOf } from "../linux/nft-read.ts";
 import { type PortRule, PROTOCOL } from "./firewall.ts";
 import { familiesOf, markedSet } from "./host-gate.ts";
 import { type Asking, type Knock, ask, looked } from "./host-match.ts";
 import { DECIDING, type JudgedRule } from "./host-rule.ts";
-import type { HostTable } from "./host-snapshot.ts";
+import { type HostTable, elementsOf } from "./host-snapshot.ts";
 
 /** Bits of a packet's mark and of its connection's. */
 interface Marks {
@@ -211,8 +211,8 @@ function leadsTo({ expressions }: RawRule, { sets }: HostTable): string[] {
     const found = attributes(data);
     if (name === "immediate") return chainOf(found.get(2));
     if (name !== "lookup" || !found.has(3)) return [];
-    const elements = sets.get(textOf(found.get(1)))?.elements.flatMap(elementsIn) ?? [];
-    return elements.flatMap((element) => chainOf(element.get(2)));
+    const set = sets.get(textOf(found.get(1)));
+    return (set === undefined ? [] : elementsOf(set)).flatMap((element) => chainOf(element.get(2)));
   });
 }
 

@@ -1,7 +1,7 @@
 import { attributes, beNumberOf, textOf } from "../linux/netlink.ts";
-import { elementsIn, type RawElement, type RawExpression } from "../linux/nft-read.ts";
+import type { RawElement, RawExpression } from "../linux/nft-read.ts";
 import { formatAddress } from "./addresses.ts";
-import type { HostSet } from "./host-snapshot.ts";
+import { type HostSet, elementsOf } from "./host-snapshot.ts";
 
 /** A new connection from outside to a published port, of which the sender is not known. */
 export interface Knock {
@@ -168,16 +168,19 @@ function inRange(known: Value | undefined, found: Map<number, Uint8Array>, askin
 export function looked(found: Map<number, Uint8Array>, asking: Asking): { match: Match; elements: RawElement[] } {
   const name = textOf(found.get(1));
   const set = asking.sets.get(name);
-  const elements = set?.elements.flatMap(elementsIn) ?? [];
+  const isMap = found.has(3);
   const inverted = (beNumberOf(found.get(5)) & 1) === 1;
   const size = beNumberOf(set?.attributes.find(([type]) => type === 5)?.[1]);
   const key = keyAt(wordOf(beNumberOf(found.get(2))), size, asking.registers);
   if (set === undefined || typeof key === "string") {
     const plain = name.startsWith("__") ? "one of several values" : `set "${name}"`;
     const what = typeof key === "string" ? `${key} ` : "";
-    return { match: depends(asking, `${inverted ? "not " : ""}${what}${plain}`), elements };
+    return {
+      match: depends(asking, `${inverted ? "not " : ""}${what}${plain}`),
+      elements: isMap && set !== undefined ? elementsOf(set) : [],
+    };
   }
-  const hit = elementOf(elements, key, (set.flags & INTERVAL) !== 0);
+  const hit = elementOf(elementsOf(set), key, (set.flags & INTERVAL) !== 0);
   const matched = (hit !== undefined) !== inverted;
   return { match: matched ? "yes" : "no", elements: hit === undefined ? [] : [hit] };
 }
@@ -206,10 +209,16 @@ function elementOf(elements: readonly RawElement[], key: Uint8Array, ranges: boo
   const plain = elements.filter((element) => element !== all);
   if (!ranges) return plain.find((element) => Buffer.compare(keyOf(element, 1) ?? NOTHING, key) === 0) ?? all;
   if (plain.some((element) => element.has(10))) return plain.find((element) => isInside(key, keyOf(element, 1), keyOf(element, 10))) ?? all;
-  const below = plain.filter((element) => Buffer.compare(keyOf(element, 1) ?? NOTHING, key) <= 0);
-  const last = below
-    .toSorted((one, other) => Buffer.compare(keyOf(one, 1) ?? NOTHING, keyOf(other, 1) ?? NOTHING) || flags(other) - flags(one))
-    .at(-1);
+  let last: RawElement | undefined;
+  let from: Uint8Array = NOTHING;
+  for (const element of plain) {
+    const start = keyOf(element, 1) ?? NOTHING;
+    if (Buffer.compare(start, key) > 0) continue;
+    const order = last === undefined ? 1 : Buffer.compare(start, from) || flags(last) - flags(element);
+    if (order < 0) continue;
+    last = element;
+    from = start;
+  }
   return last === undefined || (flags(last) & INTERVAL_END) !== 0 ? all : last;
 }
 

@@ -1,7 +1,16 @@
 import type { Netlink } from "../linux/netlink.ts";
 import { attributes, beNumberOf, textOf } from "../linux/netlink.ts";
 import { HOOK, NFPROTO } from "../linux/nft.ts";
-import { type RawChain, type RawRule, type RawSet, type Ruleset, elementsIn, readElements, verdictOf } from "../linux/nft-read.ts";
+import {
+  type RawChain,
+  type RawElement,
+  type RawRule,
+  type RawSet,
+  type Ruleset,
+  elementsIn,
+  readElements,
+  verdictOf,
+} from "../linux/nft-read.ts";
 
 /** A table of somebody else's with what of it decides about packets to this host. */
 export interface HostTable {
@@ -19,6 +28,17 @@ export interface HostSet extends RawSet {
   elements: Uint8Array[];
   /** When they were asked for and when they were read, in ms. */
   read: [from: number, to: number];
+}
+
+const parsed = new WeakMap<HostSet, RawElement[]>();
+
+/** The elements of a set, parsed once: there may be ten thousands. */
+export function elementsOf(set: HostSet): RawElement[] {
+  const known = parsed.get(set);
+  if (known !== undefined) return known;
+  const elements = set.elements.flatMap(elementsIn);
+  parsed.set(set, elements);
+  return elements;
 }
 
 const FAMILIES: ReadonlySet<number> = new Set([NFPROTO.inet, NFPROTO.ipv4, NFPROTO.ipv6]);
@@ -62,9 +82,9 @@ function tableOf(socket: Netlink, ruleset: Ruleset, family: number, table: strin
         const set = name === "lookup" || name === "dynset" ? known.get(textOf(parts.get(1))) : undefined;
         if (set === undefined || found.sets.has(set.name)) continue;
         const from = performance.now();
-        const elements = readElements(socket, set);
-        found.sets.set(set.name, { ...set, elements, read: [from, performance.now()] });
-        if (leadsOn(set)) open.push(...elements.flatMap(elementsIn).flatMap((element) => targets(element.get(2))));
+        const one: HostSet = { ...set, elements: readElements(socket, set), read: [from, performance.now()] };
+        found.sets.set(set.name, one);
+        if (leadsOn(set)) open.push(...elementsOf(one).flatMap((element) => targets(element.get(2))));
       }
     }
   }
