@@ -46,6 +46,76 @@ const AS_KEYS = {
   "userland-proxy-path": text,
 } as const;
 
+/** parseArgs takes `--no-new-privileges` for the opposite of another flag: it goes by this name. */
+export const FIXED_PRIVILEGES = "fixed-privileges";
+/** `--no-proxy`, likewise. */
+export const BYPASS = "bypass-proxy";
+
+/** All flags of `lighter daemon`. */
+export const FLAGS = {
+  ...AS_KEYS,
+  help: flag,
+  validate: flag,
+  version: { ...flag, short: "v" },
+  "data-root": text,
+  "exec-root": text,
+  host: { ...texts, short: "H" },
+  pidfile: { ...text, short: "p" },
+  "log-level": { ...text, short: "l" },
+  debug: { ...flag, short: "D" },
+  "config-file": text,
+  "bridge-name": text,
+  bip: text,
+  "default-address-pool": texts,
+  "published-ports": text,
+  dns: texts,
+  "dns-search": texts,
+  "dns-opt": texts,
+  mtu: text,
+  icc: flag,
+  ip: text,
+  "ip-masq": flag,
+  "ip-forward": flag,
+  "fixed-cidr": text,
+  iptables: flag,
+  ip6tables: flag,
+  "userland-proxy": flag,
+  "exec-opt": texts,
+  "log-driver": text,
+  "log-opt": texts,
+  "own-cgroup": flag,
+  "default-ulimit": texts,
+  "default-shm-size": text,
+  "default-ipc-mode": text,
+  "default-cgroupns-mode": text,
+  [FIXED_PRIVILEGES]: flag,
+  "seccomp-profile": text,
+  "cgroup-parent": text,
+  "cdi-spec-dir": texts,
+  "init-path": text,
+  init: flag,
+  experimental: flag,
+  "userns-remap": text,
+  "add-runtime": texts,
+  "default-runtime": text,
+  "registry-mirror": texts,
+  "insecure-registry": texts,
+  "allow-nondistributable-artifacts": texts,
+  "http-proxy": text,
+  "https-proxy": text,
+  [BYPASS]: text,
+  label: texts,
+  "shutdown-timeout": text,
+  "max-concurrent-downloads": text,
+  "max-concurrent-uploads": text,
+  "max-download-attempts": text,
+  tls: flag,
+  tlsverify: flag,
+  tlscacert: text,
+  tlscert: text,
+  tlskey: text,
+} as const;
+
 /** What the command line of `lighter daemon` says. */
 export type Flags = ReturnType<typeof parseFlags>;
 
@@ -55,68 +125,7 @@ export function parseFlags(argv: string[]) {
     return parseArgs({
       args: argv.map(goBoolean),
       allowNegative: true,
-      options: {
-        ...AS_KEYS,
-        validate: flag,
-        version: { ...flag, short: "v" },
-        "data-root": text,
-        "exec-root": text,
-        host: { ...texts, short: "H" },
-        pidfile: { ...text, short: "p" },
-        "log-level": { ...text, short: "l" },
-        debug: { ...flag, short: "D" },
-        "config-file": text,
-        "bridge-name": text,
-        bip: text,
-        "default-address-pool": texts,
-        "published-ports": text,
-        dns: texts,
-        "dns-search": texts,
-        "dns-opt": texts,
-        mtu: text,
-        icc: flag,
-        ip: text,
-        "ip-masq": flag,
-        "ip-forward": flag,
-        "fixed-cidr": text,
-        iptables: flag,
-        ip6tables: flag,
-        "userland-proxy": flag,
-        "exec-opt": texts,
-        "log-driver": text,
-        "log-opt": texts,
-        "own-cgroup": flag,
-        "default-ulimit": texts,
-        "default-shm-size": text,
-        "default-ipc-mode": text,
-        "default-cgroupns-mode": text,
-        [FIXED_PRIVILEGES]: flag,
-        "seccomp-profile": text,
-        "cgroup-parent": text,
-        "cdi-spec-dir": texts,
-        "init-path": text,
-        init: flag,
-        experimental: flag,
-        "userns-remap": text,
-        "add-runtime": texts,
-        "default-runtime": text,
-        "registry-mirror": texts,
-        "insecure-registry": texts,
-        "allow-nondistributable-artifacts": texts,
-        "http-proxy": text,
-        "https-proxy": text,
-        [BYPASS]: text,
-        label: texts,
-        "shutdown-timeout": text,
-        "max-concurrent-downloads": text,
-        "max-concurrent-uploads": text,
-        "max-download-attempts": text,
-        tls: flag,
-        tlsverify: flag,
-        tlscacert: text,
-        tlscert: text,
-        tlskey: text,
-      },
+      options: FLAGS,
     }).values;
   } catch (cause) {
     throw new LighterError("invalid", `Cannot start the daemon: ${messageOf(cause)}`, { cause });
@@ -180,11 +189,6 @@ function optionsByDriver(words: readonly string[]): Record<string, Record<string
   }
   return found;
 }
-
-/** parseArgs takes `--no-new-privileges` for the opposite of another flag: it goes by this name. */
-export const FIXED_PRIVILEGES = "fixed-privileges";
-/** `--no-proxy`, likewise. */
-export const BYPASS = "bypass-proxy";
 
 /** Go's `--flag=false` in the form that parseArgs takes. */
 function goBoolean(argument: string): string {

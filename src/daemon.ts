@@ -16,6 +16,7 @@ import {
   type EngineConfig,
   type FileConfig,
 } from "./engine/config.ts";
+import { daemonHelp } from "./daemon-help.ts";
 import { BYPASS, FIXED_PRIVILEGES, type Flags, isKeyFlag, keysOfFlags, parseFlags } from "./daemon-flags.ts";
 import { applyContainerKey, applyDefaultUlimit, completeDefaults } from "./engine/container-keys.ts";
 import type { Engine } from "./engine/engine.ts";
@@ -57,6 +58,7 @@ interface DaemonConfig {
 export async function runDaemon(argv: string[]): Promise<number> {
   try {
     const flags = parseFlags(argv);
+    if (flags.help === true) return say(process.stdout, daemonHelp());
     if (flags.version === true) return say(process.stdout, versionLine("lighter"));
     const config = daemonConfig(flags);
     if (flags.validate === true) return say(process.stderr, [...config.notes, "configuration OK", ""].join("\n"));

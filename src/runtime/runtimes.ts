@@ -1,6 +1,7 @@
 import { existsSync } from "node:fs";
 import { basename } from "node:path";
 import { LighterError } from "../base/errors.ts";
+import { logOf } from "../base/log.ts";
 import type { RuntimeRecord } from "./runtime.ts";
 import { searchPath } from "./search-path.ts";
 
@@ -17,6 +18,7 @@ export async function findRuntimes(configured: Record<string, { path: string }>)
   for (const [name, { path }] of Object.entries(configured)) {
     const found = path.startsWith("/") ? path : Bun.which(path);
     if (found !== null && existsSync(found)) paths.set(name, found);
+    else logOf("runtime").warn('runtime "{name}" is left out: there is no program {path}', { name, path });
   }
   const records = await Promise.all([...paths].map(([name, path]) => examine(name, path)));
   return new Map(records.map((record) => [record.name, record]));
