@@ -135,6 +135,21 @@ test("many clients share one fetch of a manifest and of a blob, and get it while
   expect(upstream.seen.filter((line) => line.includes(image.layer))).toEqual([`GET /v2/library/app/blobs/${image.layer}`]);
 });
 
+test('Warnings, as the specification has them: code 299, agent "-", no date, few bytes; on manifests, tags and referrers that may be stale', async () => {
+  const upstream = await openUpstream();
+  const { manifest } = await push(upstream, "library/app", "1", "one");
+  const cache = await open(proxies(upstream.url, { ttl: "0" }));
+  const paths = ["manifests/1", "tags/list", `referrers/${manifest}`];
+  const get = (path: string): Promise<Response> => cache.call("GET", `/v2/docker.io/library/app/${path}`);
+  for (const path of paths) expect((await get(path)).headers.get("warning")).toBeNull();
+  upstream.instead = () => new Response(null, { status: 503 });
+  for (const path of paths) {
+    const warning = (await get(path)).headers.get("warning") ?? "";
+    expect([path, warning.replace(/^299 - "[^"]*"$/, "well formed")]).toEqual([path, "well formed"]);
+    expect(warning.length).toBeLessThan(4096);
+  }
+});
+
 test("a tag is compared with its upstream after its time, and served stale when that is away or has had enough", async () => {
   const upstream = await openUpstream();
   const first = await push(upstream, "library/app", "1", "one");

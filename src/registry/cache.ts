@@ -329,14 +329,17 @@ class Cache implements PullThrough {
   /** What refers to a manifest there (signatures); what was known before, where that cannot be asked. */
   async #referrers(upstream: Upstream, call: Call): Promise<Response> {
     const { context, distribution } = this.#options;
-    if (/^sha256:[0-9a-f]{64}$/.test(call.target) && !this.#rests(upstream.proxy.url)) {
-      const subject = call.target as Digest;
-      const found = await repositoryOf(distribution, upstream)
-        .referrers(subject)
-        .catch((error: unknown) => logOf("registry").warn("referrers of {subject}: {why}", { subject, why: messageOf(error) }));
-      if (found !== undefined) context.state.write((tx) => replaceReferrers(tx, upstream.local, subject, found), { durable: false });
-    }
-    return getReferrers(context, call);
+    if (!/^sha256:[0-9a-f]{64}$/.test(call.target)) return getReferrers(context, call);
+    const subject = call.target as Digest;
+    const found = this.#rests(upstream.proxy.url)
+      ? undefined
+      : await repositoryOf(distribution, upstream)
+          .referrers(subject)
+          .catch((error: unknown) => void logOf("registry").warn("referrers of {subject}: {why}", { subject, why: messageOf(error) }));
+    if (found !== undefined) context.state.write((tx) => replaceReferrers(tx, upstream.local, subject, found), { durable: false });
+    const answer = getReferrers(context, call);
+    if (found === undefined) answer.headers.set("warning", STALE.warning);
+    return answer;
   }
 
   #rests(url: string): boolean {

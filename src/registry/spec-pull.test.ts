@@ -38,6 +38,23 @@ describe("Pulling manifests", () => {
     }
   });
 
+  test("the type is the one that it was pushed with", async () => {
+    const config = await registry.pushBlob("pull/types", "{}", MEDIA.ociConfig);
+    const image = { schemaVersion: 2, config, layers: [] };
+    const lists = { schemaVersion: 2, manifests: [] };
+    for (const [type, fields] of [
+      [MEDIA.ociManifest, image],
+      [MEDIA.dockerManifest, image],
+      [MEDIA.ociIndex, lists],
+      [MEDIA.dockerIndex, lists],
+    ] as const) {
+      const body = JSON.stringify({ ...fields, mediaType: type });
+      await must(registry.call("PUT", "/v2/pull/types/manifests/x", { body, headers: { "content-type": type } }), 201);
+      for (const method of ["GET", "HEAD"])
+        expect((await must(registry.call(method, "/v2/pull/types/manifests/x"), 200)).headers.get("content-type")).toBe(type);
+    }
+  });
+
   test("what is not in the repository is 404", async () => {
     const { digest } = await registry.pushImage("pull/manifests", "v1");
     expect(await codesOf(await must(registry.call("GET", "/v2/pull/manifests/manifests/v9"), 404))).toEqual(["MANIFEST_UNKNOWN"]);
@@ -217,6 +234,10 @@ describe("Listing Referrers", () => {
     expect(filtered.headers.get("oci-filters-applied")).toBe("artifactType");
     expect(filtered.index.manifests.map(({ digest }) => digest)).toEqual([before.digest]);
     expect((await list(subject.digest, "?artifactType=application/none")).index.manifests).toEqual([]);
+
+    const empty = await registry.pushImage("refer", "empty", { subject, artifactType: "" });
+    const { manifests } = (await list(subject.digest, `?artifactType=${encodeURIComponent(MEDIA.ociConfig)}`)).index;
+    expect(manifests.map(({ digest }) => digest).toSorted()).toEqual([after.digest, empty.digest].toSorted());
 
     await must(registry.call("DELETE", `/v2/refer/manifests/${before.digest}`), 202);
     expect((await list(subject.digest, "?artifactType=application/sbom")).index.manifests).toEqual([]);

@@ -84,10 +84,15 @@ describe("Pushing a blob in chunks", () => {
     expect([done.status, await (await registry.call("GET", done.headers.get("location") ?? "")).text()]).toEqual([201, "hello wide world"]);
   });
 
-  test("the last chunk may come by PATCH, the session is closed by a PUT without a body", async () => {
+  test("the last chunk may come by PATCH; the session is closed by a PUT, which names the digest of the whole, and not before it", async () => {
     const location = await registry.begin("chunks");
-    await must(patch(location, "all", "0-2"), 202);
-    await must(registry.call("PUT", `${location}?digest=${digestOf("all")}`), 201);
+    const { headers } = await must(patch(location, "all", "0-2"), 202);
+    expect(new URL(headers.get("location") ?? "", registry.address).pathname).toBe(new URL(location, registry.address).pathname);
+    await must(registry.call("HEAD", `/v2/chunks/blobs/${digestOf("all")}`), 404);
+    expect(await codesOf(await must(registry.call("PUT", location), 400))).toEqual(["DIGEST_INVALID"]);
+    const done = await must(registry.call("PUT", `${location}?digest=${digestOf("all")}`), 201);
+    expect(await (await registry.call("GET", done.headers.get("location") ?? "")).text()).toBe("all");
+    await must(registry.call("HEAD", `/v2/chunks/blobs/${digestOf("all")}`), 200);
   });
 
   test("out of order is 416, in the closing PUT as well, and the upload goes on from where it was", async () => {
