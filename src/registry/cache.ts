@@ -335,7 +335,9 @@ class Cache implements PullThrough {
       ? undefined
       : await repositoryOf(distribution, upstream)
           .referrers(subject)
-          .catch((error: unknown) => void logOf("registry").warn("referrers of {subject}: {why}", { subject, why: messageOf(error) }));
+          .catch((error: unknown) => {
+            logOf("registry").warn("referrers of {subject}: {why}", { subject, why: messageOf(error) });
+          });
     if (found !== undefined) context.state.write((tx) => replaceReferrers(tx, upstream.local, subject, found), { durable: false });
     const answer = getReferrers(context, call);
     if (found === undefined) answer.headers.set("warning", STALE.warning);
