@@ -10,6 +10,8 @@ export interface Signature {
   signatures: Uint8Array[];
   /** What is signed for. */
   subjects: SignedSubject[];
+  /** It came with a certificate (of Fulcio, or of somebody's own authority), which says who signed in the place of a known key. */
+  certified: boolean;
 }
 
 /** Content that a signature is for. */
@@ -28,6 +30,7 @@ export interface FoundSignatures {
 /** https://github.com/sigstore/cosign/blob/main/specs/SIGNATURE_SPEC.md */
 const SIMPLE_SIGNING = "application/vnd.dev.cosign.simplesigning.v1+json";
 const SIGNATURE = "dev.cosignproject.cosign/signature";
+const CERTIFICATE = "dev.sigstore.cosign/certificate";
 const SIMPLE_TYPES: ReadonlySet<unknown> = new Set(["cosign container image signature", "atomic container signature"]);
 /** https://github.com/sigstore/cosign/blob/main/specs/BUNDLE_SPEC.md; any version. */
 const BUNDLE = /^application\/vnd\.dev\.sigstore\.bundle[.+]/;
@@ -124,10 +127,12 @@ function readSimple(bytes: Uint8Array, layer: Descriptor): Signature {
     signed: bytes,
     signatures: [Buffer.from(layer.annotations?.[SIGNATURE] ?? "", "base64")],
     subjects: [{ digest: String(critical?.image?.["docker-manifest-digest"]), name: textOf(name) }],
+    certified: textOf(layer.annotations?.[CERTIFICATE]) !== undefined,
   };
 }
 
 interface Bundle {
+  verificationMaterial?: { certificate?: unknown; x509CertificateChain?: unknown };
   dsseEnvelope?: { payload?: unknown; payloadType?: unknown; signatures?: { sig?: unknown }[] };
 }
 
@@ -138,7 +143,7 @@ interface Statement {
 
 /** A statement in an envelope; undefined where it is not one that signs an image. */
 function readBundle(bytes: Uint8Array): Signature | undefined {
-  const { dsseEnvelope: envelope } = JSON.parse(new TextDecoder().decode(bytes)) as Bundle;
+  const { dsseEnvelope: envelope, verificationMaterial: material } = JSON.parse(new TextDecoder().decode(bytes)) as Bundle;
   if (envelope?.payloadType !== STATEMENT) return undefined;
   const payload = Buffer.from(String(envelope.payload), "base64");
   const { predicateType, subject } = JSON.parse(payload.toString()) as Statement;
@@ -148,6 +153,7 @@ function readBundle(bytes: Uint8Array): Signature | undefined {
     signed: paddedForSigning(STATEMENT, payload),
     signatures: (Array.isArray(envelope.signatures) ? envelope.signatures : []).map(({ sig }) => Buffer.from(String(sig), "base64")),
     subjects: subjects.map(({ name, digest }) => ({ digest: `sha256:${String(digest?.sha256)}`, name: textOf(name) })),
+    certified: (material?.certificate ?? material?.x509CertificateChain) !== undefined,
   };
 }
 

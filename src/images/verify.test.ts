@@ -238,6 +238,30 @@ test("a statement about an image is no signature of it", async () => {
   expect(await refusal(registry, target, { keys: [KEYS["P-256"].publicKey] })).toContain("no signature");
 });
 
+test("a keyless signature is refused as one, unless a known key made it", async () => {
+  await using registry = new MemoryRegistry();
+  const annotated = (key: KeyObject, digest: string): ReturnType<typeof simple> => {
+    const layer = simple(key, digest);
+    return { ...layer, annotations: { ...layer.annotations, "dev.sigstore.cosign/certificate": "-----BEGIN CERTIFICATE-----" } };
+  };
+  const bundled = (key: KeyObject, digest: string): ReturnType<typeof bundle> => {
+    const { mediaType, bytes } = bundle(key, digest);
+    const document = JSON.parse(new TextDecoder().decode(bytes)) as object;
+    const verificationMaterial = { certificate: { rawBytes: "MIIB" }, tlogEntries: [] };
+    return { mediaType, bytes: Buffer.from(JSON.stringify({ ...document, verificationMaterial })) };
+  };
+  for (const [index, made] of [annotated, bundled].entries()) {
+    const target = registry.put([{ mediaType: MEDIA.ociLayer, bytes: Buffer.from(`keyless ${index}`) }]);
+    registry.refer(target.digest, registry.put([made(STRANGER.privateKey, target.digest)]));
+    const { publicKey, privateKey } = KEYS.ed25519;
+    expect(await refusal(registry, target, { keys: [publicKey] })).toContain(
+      `a signature of ${target.digest} is by a certificate (keyless), and only known keys count here`,
+    );
+    registry.refer(target.digest, registry.put([made(privateKey, target.digest)]));
+    expect(await verify(registry, target, { keys: [publicKey] })).toHaveLength(1);
+  }
+});
+
 test("a policy looks at what it names: required, warn, off, and the name that was signed", async () => {
   await using registry = new MemoryRegistry();
   const target = image(registry);

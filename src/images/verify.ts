@@ -108,12 +108,16 @@ function firstSigner(
   problems.push(...found.problems);
   for (const signature of found.signatures) {
     const key = rule.keys.find((each) => signature.signatures.some((bytes) => isSignedBy(each, signature.signed, bytes)));
-    const problem =
-      key === undefined ? `a signature of ${digest} is by none of the known keys` : contradiction(rule, reference, digest, signature);
+    const problem = key === undefined ? stranger(digest, signature) : contradiction(rule, reference, digest, signature);
     if (problem === undefined) return key;
     if (!problems.includes(problem)) problems.push(problem);
   }
   return undefined;
+}
+
+function stranger(digest: Digest, { certified }: Signature): string {
+  if (certified) return `a signature of ${digest} is by a certificate (keyless), and only known keys count here`;
+  return `a signature of ${digest} is by none of the known keys`;
 }
 
 /** Why a genuine signature does not count for this image. */
