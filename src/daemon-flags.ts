@@ -30,6 +30,7 @@ const AS_KEYS = {
   group: { ...text, short: "G" },
   "host-gateway-ip": texts,
   "ip-forward-no-drop": flag,
+  ip6tables: flag,
   ipv6: flag,
   "live-restore": flag,
   "log-format": text,
@@ -78,7 +79,6 @@ export const FLAGS = {
   "ip-forward": flag,
   "fixed-cidr": text,
   iptables: flag,
-  ip6tables: flag,
   "userland-proxy": flag,
   "exec-opt": texts,
   "log-driver": text,
@@ -204,5 +204,5 @@ function goBoolean(argument: string): string {
 const BOOLEANS: ReadonlySet<string> = new Set([
   ...Object.entries(AS_KEYS).flatMap(([name, { type }]) => (type === "boolean" ? [name] : [])),
   ...["tls", "tlsverify", "debug", "init", "experimental", "own-cgroup", FIXED_PRIVILEGES],
-  ...["icc", "ip-masq", "ip-forward", "iptables", "ip6tables", "userland-proxy"],
+  ...["icc", "ip-masq", "ip-forward", "iptables", "userland-proxy"],
 ]);

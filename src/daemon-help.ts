@@ -58,7 +58,7 @@ const ABOUT: Readonly<Record<keyof typeof FLAGS, string>> = {
   "ip-forward": "Make the host forward packets (default true)",
   "ip-forward-no-drop": "No effect: never done",
   "ip-masq": "The host's address for what leaves the default bridge (default true)",
-  ip6tables: "Can only be true",
+  ip6tables: "No effect: rules are always there",
   iptables: "Can only be true",
   ipv6: "The default bridge has IPv6, too",
   label: "Label of the daemon: KEY=VALUE",

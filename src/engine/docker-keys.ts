@@ -170,7 +170,12 @@ export const DOCKER_KEYS: Readonly<Record<string, DockerKey>> = {
     takes: "flag",
     why: "`false` is refused: networks are made of rules, in a table of their own; give containers `--network host` or `none` instead",
   },
-  ip6tables: { verdict: "honoured", takes: "flag", why: "`false` is refused, likewise" },
+  ip6tables: {
+    verdict: "no effect",
+    takes: "flag",
+    idle: [true],
+    why: "networks with IPv6 have rules in any case, in a table of their own",
+  },
   "firewall-backend": { verdict: "no effect", takes: "text", idle: ["nftables"], why: "rules are nftables', in a table of their own" },
   "bridge-accept-fwmark": { verdict: "no effect", takes: "text", why: "a mark opens nothing: packets with it are judged as all others" },
   "allow-direct-routing": {

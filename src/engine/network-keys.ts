@@ -26,7 +26,6 @@ const APPLY: Record<string, Apply> = {
   "host-gateway-ips": (given, value, key) => (given.hostGateway = hostGateway(key, value)),
   // Rules are in a table of our own that meets nobody's, and without them nothing is published: there is nothing to leave out.
   iptables: (_given, value, key) => mustBeOn(key, value),
-  ip6tables: (_given, value, key) => mustBeOn(key, value),
   // One process for all ports carries what no rule can, and is there only when it is needed.
   "userland-proxy": (_given, value, key) => void flag(key, value),
 };
