@@ -112,6 +112,11 @@ for (const name of CLIENTS) {
     expect((await client.run(["cp", ground.path("no-such"), "running:/tmp"])).code).toBe(1);
     const nowhere = await client.run(["cp", import.meta.path, "running:"]);
     expect([nowhere.code, nowhere.stderr]).toEqual([1, expect.stringContaining("no such directory")]);
+    // Files without a size before they are read: a copy would be empty. Docker does not see them either.
+    expect((await client.run(["cp", "running:/proc/version", ground.path("x")])).stderr).toMatch(/\/proc\/version/);
+    expect((await client.run(["cp", import.meta.path, "running:/proc/sys/x"])).code).toBe(1);
+    const kernels = await must(["sh", "-c", `${client.line("cp", "running:/sys/.", "-")} | tar -tf -`]);
+    expect(kernels.trim()).toBe("./");
     expect((await client.run(["cp", "nobody:/etc/passwd", ground.path("x")])).stderr).toMatch(/No such container(:path)?: nobody/);
   });
 }
@@ -234,6 +239,18 @@ for (const name of CLIENTS) {
     const names = (await must(["tar", "-Ptf", archive])).split("\n");
     expect(names).toContain("/etc/passwd");
     expect(names.filter((path) => /^\/(proc|sys|dev)\//.test(path))).toEqual(["/dev/", "/proc/", "/sys/"]);
+    // Names that mean something at the root only.
+    await client.must(
+      "exec",
+      "running",
+      "sh",
+      "-c",
+      `mkdir -p ${place}/app/dev ${place}/app/proc && touch ${place}/app/dev/x ${place}/app/proc/y`,
+    );
+    for (const path of [`${place}/app/.`, `${place}/app/./`]) {
+      const content = await must(["sh", "-c", `${client.line("cp", `running:${path}`, "-")} | tar -tf -`]);
+      expect(content.trim().split("\n")).toEqual(["./", "./dev/", "./dev/x", "./proc/", "./proc/y"]);
+    }
     if (name !== "docker 20.10") expect((await client.run(["cp", "-q", join(folder, "dir"), `running:${place}`])).stderr).toBe("");
     expect((await client.run(["cp", "running:/etc/passwd", "stopped:/tmp"])).stderr).toContain(
       "copying between containers is not supported",

@@ -6,9 +6,10 @@ import { type Context, current, find, isRunning, liveOf, tellAlone } from "./con
 import { goFileMode } from "./file-mode.ts";
 import { userFiles } from "./image-files.ts";
 import { resolveUser } from "./passwd.ts";
+import { cleanPath } from "./bind-spec.ts";
 import { pathsOf } from "./paths.ts";
 import { layersOf } from "./prepare.ts";
-import { openPlace, openView, type Place } from "./root.ts";
+import { coveringMount, openPlace, openView, type Place } from "./root.ts";
 import type { ContainerRow } from "./rows.ts";
 import { beginTransfer } from "./transfers.ts";
 
@@ -19,6 +20,22 @@ export function statPath(context: Context, reference: string, path: string): Pro
 
 /** What the kernel shows in these is no part of a container's files: whoever copies the whole root does not want it. */
 const KERNEL_DIRECTORIES: readonly string[] = ["/proc", "/sys", "/dev"];
+
+/** File systems whose files have no size before they are read: a copy of them would be empty, or wrong. Docker does not see them either. */
+const SIZELESS: readonly string[] = ["/proc", "/sys"];
+
+/** Whether a path is the place of such a file system of the container's own; what the user mounts there is the user's. */
+function isKernels(row: ContainerRow, path: string): boolean {
+  const clean = cleanPath(`/${path}`);
+  return SIZELESS.includes(clean) && coveringMount(row, clean) === undefined;
+}
+
+/** Throws `not-found` for what is in such a file system. */
+function refuseKernelFiles(row: ContainerRow, reference: string, path: string): void {
+  const clean = cleanPath(`/${path}`);
+  if (SIZELESS.some((directory) => clean.startsWith(`${directory}/`)) && coveringMount(row, clean) === undefined)
+    throw notFound(new LighterError("not-found", "a file of the kernel"), reference, path);
+}
 
 /** See `Containers.archive`: the container stays as it is (a stopped one is not started) until the stream has ended. */
 export async function archivePath(
@@ -34,9 +51,8 @@ export async function archivePath(
     // A reader that never takes the stream must not hold the container.
     signal.addEventListener("abort", () => ended.resolve());
     if (signal.aborted) ended.resolve();
-    const name = /(?:^|\/)\.$/.test(path) ? "." : stat.name;
-    const shallow = stat.name === "/" ? KERNEL_DIRECTORIES : [];
-    const tar = packTree({ root: place.root, path: place.path, name, shallow }, { signal });
+    const shallow = cleanPath(`/${path}`) === "/" ? KERNEL_DIRECTORIES : isKernels(row, path) ? ["/"] : [];
+    const tar = packTree({ root: place.root, path: place.path, name: stat.name, shallow }, { signal });
     tellAlone(context, row, "archive-path");
     answer.resolve({ stat, tar: withEnd(tar, ended.resolve) });
     await ended.promise;
@@ -106,6 +122,7 @@ async function atPlace<T>(
   const use = async (): Promise<T> => {
     const row = current(context, found.id);
     if (live.removing) throw new LighterError("conflict", `removal of container ${reference} is already in progress`);
+    if (isRunning(row)) refuseKernelFiles(row, reference, wanted.path);
     const place = await openPlace(context, row, live, wanted.path);
     const { signal, done } = beginTransfer(live, wanted.signal);
     try {
@@ -122,7 +139,8 @@ async function statAt(place: Place, reference: string, path: string): Promise<Pa
   try {
     const stat = await statInRoot({ root: place.root, path: place.path });
     return {
-      name: place.name ?? stat.name,
+      // The content of a directory, not the directory: an archive of it has names relative to it.
+      name: /(?:^|\/)\.\/*$/.test(path) ? "." : (place.name ?? stat.name),
       size: stat.size,
       mode: goFileMode(stat.mode),
       mtime: toRfc3339Nano(stat.mtime),

@@ -84,7 +84,8 @@ function openStopped(context: Context, row: ContainerRow): Promise<number> {
   return context.needs.runtime.openRoot({ lower, upper, work: lower.length === 0 ? "" : work, volatile: false });
 }
 
-function coveringMount(row: ContainerRow, path: string): ContainerRow["desired"]["mounts"][number] | undefined {
+/** The innermost mount of the user's that a path lies in. */
+export function coveringMount(row: ContainerRow, path: string): ContainerRow["desired"]["mounts"][number] | undefined {
   return row.desired.mounts
     .filter(({ destination }) => path === destination || path.startsWith(`${destination}/`))
     .sort((a, b) => b.destination.length - a.destination.length)[0];

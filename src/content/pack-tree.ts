@@ -160,7 +160,7 @@ export async function packTo(taker: TarTaker, args: PackArgs, context: JobContex
       const self = `/proc/self/fd/${found.fd}`;
       if (found.stat.type === S_IFDIR) {
         if (args.name !== "") await writeDirectory(walk, found.fd, "", found.stat, byteString(args.name), cuts !== undefined);
-        await packChildren(walk, HERE, self, byteString(args.name));
+        if (args.shallow?.includes("/") !== true) await packChildren(walk, HERE, self, byteString(args.name));
       } else await packLeaf(walk, found.fd, "", found.stat, byteString(args.name));
     } finally {
       close(found.fd);
