@@ -59,6 +59,14 @@ test("the API tells of a finished exec", async () => {
   expect((await ground.daemon.api("POST", `/exec/${Id}/start`, { body: { Detach: true } })).status).toBe(409);
 });
 
+test("keys that do not exist are refused with Docker's word for them", async () => {
+  const body = { Cmd: ["true"], Tty: true, DetachKeys: "foo-x" };
+  expect(await ground.daemon.failure("POST", "/containers/host/exec", { body })).toEqual({
+    status: 400,
+    message: "Invalid escape keys (foo-x) provided",
+  });
+});
+
 test("a terminal's size is taken while its exec is still being started", async () => {
   const Cmd = ["sh", "-c", 'while [ "$(stty size)" != "33 99" ]; do sleep 0.05; done'];
   const body = { Cmd, Tty: true, AttachStdin: true, AttachStdout: true };

@@ -72,6 +72,7 @@ test.each(CLIENTS)("%s: create with every flag, and what inspect and ls say", as
   expect(await list("driver=bridge")).toEqual(["bridge", "full"]);
   expect(await list("type=custom")).toEqual(["full"]);
   expect(await list("type=builtin")).toEqual(["bridge", "host", "none"]);
+  expect((await client.run(["network", "ls", "--filter", "type=other"])).stderr).toContain("invalid filter: 'type'='other'");
   expect(await list("label=tier=back")).toEqual(["full"]);
   expect(await list("label=tier=front")).toEqual([]);
   expect(await list("name=ful")).toEqual(["full"]);

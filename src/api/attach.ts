@@ -1,4 +1,4 @@
-import { LighterError, messageOf } from "../base/errors.ts";
+import { LighterError } from "../base/errors.ts";
 import { logOf } from "../base/log.ts";
 import type { ByteStream } from "../transport/byte-stream.ts";
 import type { Attachment } from "../wire/stream.ts";
@@ -27,12 +27,12 @@ export async function attach(call: Call): Promise<Answer> {
   };
 }
 
-/** The keys of a query or an exec; throws `invalid` for unknown ones. */
-export function detachKeys(text: string | undefined): Uint8Array {
+/** The keys of a query or an exec; throws `invalid` for unknown ones, with Docker's word for them. */
+export function detachKeys(text: string | undefined, word: "detach" | "escape" = "detach"): Uint8Array {
   try {
     return parseDetachKeys(text || DEFAULT_DETACH_KEYS);
   } catch (cause) {
-    throw new LighterError("invalid", `Invalid detach keys provided: ${messageOf(cause)}`, { cause });
+    throw new LighterError("invalid", `Invalid ${word} keys (${text ?? ""}) provided`, { cause });
   }
 }
 

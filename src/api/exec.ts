@@ -13,7 +13,7 @@ import { terminalSize } from "./resize.ts";
 export async function createExec(call: Call): Promise<Answer> {
   const body = await readJson<ExecCreateBody>(call, execBody);
   if (body?.Cmd === undefined || body.Cmd.length === 0) throw new LighterError("invalid", "No exec command specified");
-  if (body.DetachKeys) detachKeys(body.DetachKeys);
+  if (body.DetachKeys) detachKeys(body.DetachKeys, "escape");
   return json({ Id: await call.engine.containers.createExec(param(call, "id"), body) }, 201);
 }
 

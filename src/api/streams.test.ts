@@ -109,7 +109,7 @@ test("a client that vanishes is detached, its input ended", async () => {
 test("wrong detach keys and unknown containers are answered before the connection is taken", async () => {
   const { engine } = attachable(true);
   const wrong = await request(engine, `POST /containers/web/attach?${ALL}&detachKeys=escape`);
-  expect([wrong.status, wrong.json]).toEqual([400, { message: "Invalid detach keys provided: Unknown character: 'escape'" }]);
+  expect([wrong.status, wrong.json]).toEqual([400, { message: "Invalid detach keys (escape) provided" }]);
   const missing = engineWith({
     containers: {
       terminal: () => {

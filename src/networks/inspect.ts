@@ -1,4 +1,5 @@
 import { toRfc3339Nano } from "../base/clock.ts";
+import { LighterError } from "../base/errors.ts";
 import { type Filters, booleanFilter, filterValues, matchLabels } from "../wire/filters.ts";
 import type { Network, NetworkInspect } from "../wire/engine-api.ts";
 import type { Reader } from "../state/state.ts";
@@ -20,6 +21,8 @@ export function list(reader: Reader, filters: Filters): Network[] {
 /** As {@link list}, the rows themselves. */
 export function selected(reader: Reader, filters: Filters): NetworkRow[] {
   const dangling = booleanFilter(filters, "dangling");
+  for (const type of filterValues(filters, "type") ?? [])
+    if (type !== "builtin" && type !== "custom") throw new LighterError("invalid", `invalid filter: 'type'='${type}'`);
   return allNetworks(reader).filter((network) => {
     const type = isPredefined(network.name) ? "builtin" : "custom";
     return (
