@@ -1,13 +1,26 @@
 import { expect, test } from "bun:test";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { closeFd } from "./fd.ts";
 import { libc } from "./libc.ts";
 import { openPidfd } from "./pidfd.ts";
-import { sendPacket } from "./packet-socket.ts";
-import { narrowSockets } from "./send-buffer.ts";
+import { connectPackets, sendPacket } from "./packet-socket.ts";
+import { hasAcceptedPackets, narrowSockets } from "./send-buffer.ts";
 
 const AF_UNIX = 1;
 const SOCK_SEQPACKET = 5;
 const SOCK_STREAM = 1;
+
+/** Listens at a path, and accepts one connection when it is told to. */
+const LISTENER = `
+use Socket;
+$| = 1;
+socket(LISTENER, AF_UNIX, ${SOCK_SEQPACKET}, 0) && bind(LISTENER, sockaddr_un($ARGV[0])) && listen(LISTENER, 10) && print "listens\n";
+<STDIN>;
+accept(CONNECTION, LISTENER) && print "accepted\n";
+<STDIN>;
+`;
 
 function pair(type: number): [number, number] {
   const fds = new Int32Array(2);
@@ -38,5 +51,29 @@ test.skipIf(process.getuid?.() !== 0)("packet sockets of a process hold less, ot
     expect(narrowSockets({ pid: 2 ** 22 + 1, pidfd }, 16 << 10)).toBe(0);
   } finally {
     closeFd(packets, end, stream, streamEnd, pidfd);
+  }
+});
+
+test.skipIf(process.getuid?.() !== 0)("a connection that nobody has accepted is told from one that is", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "lighter-accept-"));
+  const path = join(folder, "socket");
+  const child = Bun.spawn(["perl", "-e", LISTENER, path], { stdin: "pipe", stdout: "pipe" });
+  const told = child.stdout.getReader();
+  const pidfd = openPidfd(child.pid) ?? -1;
+  let connection = -1;
+  try {
+    await told.read();
+    connection = connectPackets(path);
+    expect(hasAcceptedPackets({ pid: child.pid, pidfd })).toBe(false);
+    void child.stdin.write("now\n");
+    await child.stdin.flush();
+    expect(Buffer.from((await told.read()).value ?? []).toString()).toBe("accepted\n");
+    expect(hasAcceptedPackets({ pid: child.pid, pidfd })).toBe(true);
+    expect(hasAcceptedPackets({ pid: child.pid, pidfd: -1 })).toBeUndefined();
+  } finally {
+    child.kill("SIGKILL");
+    await child.exited;
+    closeFd(connection, pidfd);
+    rmSync(folder, { recursive: true });
   }
 });

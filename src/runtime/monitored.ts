@@ -8,7 +8,7 @@ import { connectPackets } from "../linux/packet-socket.ts";
 import { codeOfStatus, exitStatusOf, openPidfd, reap, signalPidfd } from "../linux/pidfd.ts";
 import { type ProcessName, isAlive, zombieStatus } from "../linux/process.ts";
 import { resizeTerminalOf } from "../linux/terminal.ts";
-import { narrowSockets } from "../linux/send-buffer.ts";
+import { hasAcceptedPackets, narrowSockets } from "../linux/send-buffer.ts";
 import type { Attachment, OutputSink, StreamId, TerminalSize } from "../wire/stream.ts";
 import { Fanout } from "./fanout.ts";
 import { type Input, openInput } from "./input.ts";
@@ -20,6 +20,9 @@ const NARROW_BYTES = 16 << 10;
 const GRACE_MILLISECONDS = 100;
 /** How long a monitor may take to end after its process; then its exit file decides, or the kernel. */
 const MONITOR_MILLISECONDS = 10_000;
+/** How often a monitor is looked at that has not taken the connection yet: some seconds. */
+const ACCEPT_TRIES = 300;
+const ACCEPT_MILLISECONDS = 10;
 /** A monitor that is gone may be seen a moment before its process. */
 const RACE_MILLISECONDS = 50;
 
@@ -107,6 +110,19 @@ export class Monitored {
   narrowOutput(monitor: number): boolean {
     this.#output?.single(true);
     return this.monitorPidfd === undefined || narrowSockets({ pid: monitor, pidfd: this.monitorPidfd }, NARROW_BYTES) > 0;
+  }
+
+  /**
+   * Resolves when the monitor has taken the connection. Of a process that starts and ends before, its output would be in the log alone: a monitor that
+   * learns of the end while it looks at its children does not look at its socket any more.
+   */
+  async accepted(): Promise<void> {
+    const { pid } = this.#options.monitor;
+    for (let tries = 0; tries < ACCEPT_TRIES && this.#socket >= 0; tries++) {
+      const pidfd = this.monitorPidfd;
+      if (pidfd === undefined || hasAcceptedPackets({ pid, pidfd }) !== false) return;
+      await Bun.sleep(Math.min(tries, ACCEPT_MILLISECONDS));
+    }
   }
 
   drainOutput(): void {

@@ -78,6 +78,7 @@ export class ContainerTask implements Task {
   async start(): Promise<void> {
     const { id } = this.record;
     if (this.#restored) return;
+    await this.#process.accepted();
     try {
       if (this.#isDirect("poststart")) openFifo(`${stateRoot(this.#context, this.#runtime)}/${id}/exec.fifo`);
       else {
