@@ -219,7 +219,7 @@ test("events stream as they happen and are kept", async () => {
     for await (const chunk of response.body ?? []) text += decoder.decode(chunk);
   })().catch(() => undefined);
   await lighter.must("run", "--rm", "--name", "eventful", "busybox", "true");
-  await Bun.sleep(500);
+  await until("the last event is told", () => text.includes('"destroy"'));
   controller.abort();
   await reading;
   const events = text

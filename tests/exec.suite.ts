@@ -72,7 +72,8 @@ test("a terminal's size is taken while its exec is still being started", async (
   const body = { Cmd, Tty: true, AttachStdin: true, AttachStdout: true };
   const { Id } = await ground.daemon.json<{ Id: string }>("POST", "/containers/host/exec", { body });
   const started = ground.daemon.api("POST", `/exec/${Id}/start`, { body: { Detach: true, Tty: true } });
-  expect((await ground.daemon.api("POST", `/exec/${Id}/resize?h=33&w=99`)).status).toBe(200);
+  // On a slow machine it may come before the start is asked for, which is refused after a moment.
+  await until("its size is taken", async () => (await ground.daemon.api("POST", `/exec/${Id}/resize?h=33&w=99`)).status === 200);
   expect((await started).status).toBe(200);
   await until("it has seen its size", async () => !(await ground.daemon.json<{ Running: boolean }>("GET", `/exec/${Id}/json`)).Running);
   expect((await ground.daemon.failure("POST", `/exec/${Id}/resize?h=33&w=99`)).status).toBe(409);

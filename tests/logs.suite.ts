@@ -234,6 +234,7 @@ test("a syslog's datagram socket, as /dev/log is one", async () => {
     "daemon.err|local:| second",
   ]);
   expect(await ground.lighter.must("logs", id)).toBe("first");
+  await ground.lighter.must("wait", id);
   await ground.lighter.must("rm", id);
 });
 
