@@ -259,11 +259,14 @@ test("lighter stats NAME ends when the container is gone", async () => {
   const name = ground.name();
   await ground.lighter.must("run", "-d", "--name", name, "busybox", "sleep", "600");
   const child = ground.lighter.spawn(["stats", name]);
-  const output = new Response(child.stdout).text();
-  await Bun.sleep(300);
+  let output = "";
+  const reading = (async () => {
+    for await (const piece of child.stdout) output += Buffer.from(piece).toString();
+  })();
+  await until("it is shown", () => output.includes(name));
   await ground.lighter.must("rm", "-f", name);
   expect(await child.exited).toBe(0);
-  expect(await output).toContain(name);
+  await reading;
 });
 
 test("system prune asks in Docker's words, and removes what nothing uses", async () => {
