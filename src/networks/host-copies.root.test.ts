@@ -107,6 +107,25 @@ labSuite("copies of the host's rules", import.meta.path, (ground) => {
     await until(async () => (await ask(undefined, "tcp", OUTSIDE, 9000)) === `outside ${HOST}`);
   });
 
+  test("rules that set marks which nobody asks for are no reason to copy", async () => {
+    await sh(`nft 'table inet mine { chain pre { type nat hook prerouting priority dstnat; tcp dport 80 meta mark set meta mark or 0x4000; }
+      chain in { type filter hook input priority 0; meta mark and 0x8000 == 0x8000 drop; }; }'`);
+    rules.write(OWN, model(port(8080)));
+    const handle = async (): Promise<string | undefined> =>
+      /table inet trial\.mine \{ # handle (\d+)/.exec(await sh(`nft -a list table inet ${OWN}.mine`))?.[1];
+    const before = await handle();
+    expect(before).toBeString();
+    await sh("nft add rule inet mine pre tcp dport 8080 meta mark set meta mark or 0x6000");
+    rules.look(listener);
+    expect(await handle()).toBe(before);
+    expect(rules.judge([port(8080)])).toMatchObject([{ reach: "restricted" }]);
+    await sh("nft add rule inet mine pre tcp dport 8080 meta mark set meta mark or 0x8000");
+    rules.look(listener);
+    expect(await handle()).not.toBe(before);
+    expect(rules.judge([port(8080), port(8081)])).toMatchObject([{ reach: "unclear" }, { reach: "restricted" }]);
+    expect(await copy()).toContain("elements = { tcp . 8080 }");
+  });
+
   test("an element whose time is renewed stays in the copy as long", async () => {
     await sh(`nft 'table inet mine {
       set foes { type ipv4_addr; flags timeout; elements = { 192.0.2.66 timeout 1m, 192.0.2.67 timeout 1h expires 30m }; }

@@ -54,7 +54,12 @@ export class HostMarks {
     this.#set = unread === "" ? set : { packet: ALL, connection: ALL };
     for (const { marks } of tables.flatMap(rulesOf).flatMap((rule) => testedBy(rule) ?? []))
       if (meet(marks, this.#set) && this.#kindOf(marks) < 0) this.#kinds.push(marks);
-    this.#later = later.map((table) => onlyMarking(table, this.#kinds.reduce(both, NONE)));
+    this.#later = later.map((table) => onlyMarking(table, this.#kinds.reduce(both, NONE))).filter(({ chains }) => chains.size > 0);
+  }
+
+  /** The rules that decide which packets get such marks: where these are the same, so is every answer. */
+  get later(): readonly HostTable[] {
+    return this.#later;
   }
 
   /** How many groups of bits there are that rules ask for too early. */
@@ -203,7 +208,9 @@ function onlyMarking(table: HostTable, wanted: Marks): HostTable {
     for (const { rule, leads, marks } of rules) if (marks || leads.some((chain) => chains.has(chain))) chains.add(rule.chain);
   }
   const kept = rules.filter(({ leads, marks }) => marks || leads.some((chain) => chains.has(chain))).map(({ rule }) => rule);
-  return { ...table, chains: Map.groupBy(kept, ({ chain }) => chain) };
+  const asked = new Set(kept.flatMap(({ expressions }) => expressions.map(({ data }) => textOf(attributes(data).get(1)))));
+  const sets = new Map([...table.sets].filter(([name]) => asked.has(name)));
+  return { ...table, chains: Map.groupBy(kept, ({ chain }) => chain), sets };
 }
 
 function leadsTo({ expressions }: RawRule, { sets }: HostTable): string[] {

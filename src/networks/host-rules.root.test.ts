@@ -242,12 +242,14 @@ labSuite("the host's firewall", import.meta.path, (ground) => {
     await sh("nft 'table inet mine { chain in { type filter hook input priority 0; ct state established accept; }; }'");
     await start("8080");
     await becomes(reached);
+    await until(async () => (await sh("nft list tables")).includes("inet lighter.mine"));
     const thief = ground.lab.spawn(["nft", "-i"], { stdin: "pipe" });
     const say = thief.stdin as Bun.FileSink;
     await say.write(
       "add table inet lighter..closed { flags owner; }; delete table inet lighter.mine; add table inet lighter.mine { flags owner; }\n",
     );
     await say.flush();
+    await until(async () => (await sh("nft list table inet lighter.mine || true")).includes("owner"));
     const relayed = `web ${(await sh("ip -4 -o addr show dev lighter0")).replace(/.* inet ([0-9.]+).*/s, "$1")}`;
     await becomes(relayed);
     expect(await sh("nft list map inet lighter ports4_any")).not.toContain("8080");

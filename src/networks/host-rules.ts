@@ -28,8 +28,6 @@ export interface HostChange {
 /** The host's rules; `stale` are the copies of ours that stand. */
 interface Found {
   tables: HostTable[];
-  /** What marks packets too late for the copies; left out where no rule asks for marks. */
-  later: HostTable[];
   /** What may mark them and cannot be read. */
   unread: string;
   marks: HostMarks;
@@ -187,11 +185,11 @@ export class HostRules {
     return { tables, ...this.#marks(ruleset, tables), legacy, stale: [...stale.values()] };
   }
 
-  #marks(ruleset: Ruleset, tables: HostTable[]): Pick<Found, "later" | "unread" | "marks"> {
-    if (!asksForMarks(tables)) return { later: [], unread: "", marks: new HostMarks(tables, []) };
+  #marks(ruleset: Ruleset, tables: HostTable[]): Pick<Found, "unread" | "marks"> {
+    if (!asksForMarks(tables)) return { unread: "", marks: new HostMarks(tables, []) };
     const later = laterTables(this.#socket, ruleset, (table) => this.#isOurs(table), FIRST_PRIORITY);
     const unread = ([4, 6] as const).some((family) => legacyTables(family).includes("nat")) ? "iptables-legacy nat" : "";
-    return { later, unread, marks: new HostMarks(tables, later, unread) };
+    return { unread, marks: new HostMarks(tables, later, unread) };
   }
 
   /** While `#seen` is empty, a copy is owed: what fails is done by the next look, and until then nothing is open by rules that may be old. */
@@ -257,8 +255,8 @@ export class HostRules {
   }
 }
 
-function fingerprintOf({ tables, later, unread, legacy }: Found): string {
-  return fingerprint([...tables, ...later], [...legacy, unread]);
+function fingerprintOf({ tables, marks, unread, legacy }: Found): string {
+  return fingerprint([...tables, ...marks.later], [...legacy, unread]);
 }
 
 function keyOf({ protocol, hostAddress, hostPort }: PortRule): string {
