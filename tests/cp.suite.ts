@@ -219,6 +219,39 @@ for (const name of CLIENTS) {
     await client.must("rm", "-fv", run, stopped);
   });
 
+  test(`${name}: what lies above volumes and binds of a container that does not run comes with them`, async () => {
+    const client = ground.client(name);
+    const container = ground.name();
+    const folder = ground.path(container);
+    await mkdir(join(folder, "sub"), { recursive: true });
+    await Bun.write(join(folder, "sub/f"), "f\n");
+    const mounts = [
+      "-v",
+      "/data/db",
+      "-v",
+      `${folder}:/data/bind:ro`,
+      "-v",
+      `${folder}/sub/f:/data/one`,
+      "-v",
+      `${container}:/data/db/inner`,
+    ];
+    const script = "echo 1 > /data/db/row; echo 2 > /data/db/inner/deep; echo 3 > /data/own";
+    await client.must("run", "--name", container, ...mounts, "busybox", "sh", "-c", script);
+    const namesOf = async (...from: string[]): Promise<string[]> =>
+      (await must(["sh", "-c", `${client.line("cp", ...from, "-")} | tar -tf -`])).trim().split("\n").sort();
+    const below = ["bind/", "bind/sub/", "bind/sub/f", "db/", "db/inner/", "db/inner/deep", "db/row", "one", "own"];
+    expect(await namesOf(`${container}:/data`)).toEqual(["data/", ...below.map((path) => `data/${path}`)]);
+    expect(await namesOf(`${container}:/data/.`)).toEqual(["./", ...below.map((path) => `./${path}`)]);
+    expect(await namesOf(`${container}:/data/db`)).toEqual(["db/", "db/inner/", "db/inner/deep", "db/row"]);
+    expect((await namesOf(`${container}:/`)).filter((path) => path.includes("inner/"))).toEqual(["/data/db/inner/", "/data/db/inner/deep"]);
+    const target = ground.path(ground.name());
+    await client.must("cp", `${container}:/data`, target);
+    expect(await Bun.file(join(target, "db/inner/deep")).text()).toBe("2\n");
+    expect(await Bun.file(join(target, "one")).text()).toBe("f\n");
+    await client.must("rm", "-v", container);
+    await client.must("volume", "rm", container);
+  });
+
   test(`${name}: streams: packed ones, a whole root without the kernel's files, rubbish`, async () => {
     const client = ground.client(name);
     const folder = ground.path(ground.name());

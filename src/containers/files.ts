@@ -5,6 +5,7 @@ import type { PathStat } from "./containers.ts";
 import { type Context, current, find, isRunning, liveOf, tellAlone } from "./context.ts";
 import { goFileMode } from "./file-mode.ts";
 import { userFiles } from "./image-files.ts";
+import { innerMounts } from "./inner-mounts.ts";
 import { resolveUser } from "./passwd.ts";
 import { cleanPath } from "./bind-spec.ts";
 import { pathsOf } from "./paths.ts";
@@ -52,10 +53,15 @@ export async function archivePath(
     signal.addEventListener("abort", () => ended.resolve());
     if (signal.aborted) ended.resolve();
     const shallow = cleanPath(`/${path}`) === "/" ? KERNEL_DIRECTORIES : isKernels(row, path) ? ["/"] : [];
-    const tar = packTree({ root: place.root, path: place.path, name: stat.name, shallow }, { signal });
-    tellAlone(context, row, "archive-path");
-    answer.resolve({ stat, tar: withEnd(tar, ended.resolve) });
-    await ended.promise;
+    const mounts = isRunning(row) ? [] : await innerMounts(context, row, path, signal);
+    try {
+      const tar = packTree({ root: place.root, path: place.path, name: stat.name, shallow, mounts }, { signal });
+      tellAlone(context, row, "archive-path");
+      answer.resolve({ stat, tar: withEnd(tar, ended.resolve) });
+      await ended.promise;
+    } finally {
+      if (mounts.length > 0) await context.needs.volumes.release(row.id);
+    }
   });
   done.catch(answer.reject);
   return answer.promise;

@@ -45,6 +45,8 @@ export interface PackArgs extends PlaceInRoot {
   whole?: Pick<DiffArgs, "lower" | "mountPoints">;
   /** Absolute paths of directories, as seen from the top, of which nothing but themselves is taken. */
   shallow?: readonly string[];
+  /** Files and directories from elsewhere that stand at places of the tree (absolute paths, as seen from the top), and hide what is there. */
+  mounts?: readonly { path: string; source: string }[];
 }
 
 /** What takes the archive, piece by piece: a job's line, or a file. */
@@ -119,6 +121,8 @@ interface Walk {
   /** Names in the archive that are left out. */
   except: ReadonlySet<ByteString>;
   shallow: ReadonlySet<ByteString>;
+  /** What stands at a name of the archive instead of what is there. */
+  mounts: ReadonlyMap<ByteString, string>;
   /** Names that are packed, undefined for all, and names that are removed by the directory that they were in. */
   only: ReadonlySet<ByteString> | undefined;
   gone: ReadonlyMap<ByteString, ByteString[]>;
@@ -149,6 +153,7 @@ export async function packTo(taker: TarTaker, args: PackArgs, context: JobContex
       links: new Map(),
       except: named(args.except),
       shallow: named(args.shallow),
+      mounts: new Map((args.mounts ?? []).flatMap(({ path, source }) => [...named([path])].map((name) => [name, source] as const))),
       ...chosen(args.whole && (await findChanges({ upper: args.root, whole: true, ...args.whole }, context))),
       cuts,
       above: [],
@@ -194,11 +199,16 @@ async function packChildren(walk: Walk, dir: number, base: ByteString, name: Byt
     const names = readDirectory(fd).map((entry) => entry.name);
     for (const gone of walk.gone.get(name) ?? [])
       await walk.output.push(tarHeader(markOf(joinPath(name, whiteoutName(gone)), { mtime: 0n })));
-    for (const child of names.sort()) {
+    for (const child of withMounts(walk, name, names).sort()) {
       await walk.turn();
+      const path = name === "" ? child : name === "/" ? `/${child}` : joinPath(name.replace(/\/$/, ""), child);
+      const source = walk.mounts.get(path);
+      if (source !== undefined) {
+        await packMounted(walk, source, path);
+        continue;
+      }
       const stat = statAt(fd, child);
       if (typeof stat === "number") continue;
-      const path = name === "" ? child : name === "/" ? `/${child}` : joinPath(name.replace(/\/$/, ""), child);
       if (walk.except.has(path) || walk.only?.has(path) === false) continue;
       if (walk.cuts?.due(path, stat.type === S_IFREG ? stat.size : 0) === true) await cut(walk);
       if (stat.type !== S_IFDIR) {
@@ -209,6 +219,32 @@ async function packChildren(walk: Walk, dir: number, base: ByteString, name: Byt
       if (!walk.shallow.has(path)) await packChildren(walk, fd, child, path);
       walk.above.pop();
     }
+  } finally {
+    close(fd);
+  }
+}
+
+/** The names in a directory, with those of what is mounted in it. */
+function withMounts(walk: Walk, directory: ByteString, names: ByteString[]): ByteString[] {
+  if (walk.mounts.size === 0) return names;
+  const mounted = [...walk.mounts.keys()].filter((path) => {
+    const slash = path.lastIndexOf("/");
+    return directory === (slash < 0 ? "" : slash === 0 ? "/" : path.slice(0, slash));
+  });
+  return [...new Set([...names, ...mounted.map(baseOf)])];
+}
+
+/** Packs what is mounted at a place; nothing where it has gone. */
+async function packMounted(walk: Walk, source: string, path: ByteString): Promise<void> {
+  const fd = openAt(HERE, byteString(source), O.PATH);
+  if (fd < 0) return;
+  try {
+    const stat = statFd(fd);
+    if (typeof stat === "number") return;
+    if (stat.type !== S_IFDIR) return await packLeaf(walk, fd, "", stat, path);
+    await writeDirectory(walk, fd, "", stat, path);
+    if (!walk.shallow.has(path)) await packChildren(walk, HERE, `/proc/self/fd/${fd}`, path);
+    walk.above.pop();
   } finally {
     close(fd);
   }
