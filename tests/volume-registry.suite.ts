@@ -173,7 +173,7 @@ test("a registry that asks who it is", async () => {
     await lighter.must("volume", "push", "-q", "private", name);
     await lighter.must("volume", "pull", "-q", name, "known");
     await lighter.must("logout", closed.host);
-    expect((await lighter.run(["volume", "pull", name, "unknown"])).stderr).toContain("unauthorized: authentication required");
+    expect((await lighter.run(["volume", "pull", name, "unknown"])).stderr).toContain("no basic auth credentials");
   } finally {
     await closed[Symbol.asyncDispose]();
   }

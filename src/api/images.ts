@@ -1,4 +1,4 @@
-import { LighterError } from "../base/errors.ts";
+import { kindOf, LighterError, messageOf } from "../base/errors.ts";
 import { parseReference } from "../base/reference.ts";
 import type { Platform } from "../oci/image.ts";
 import { pour } from "./archive.ts";
@@ -44,15 +44,25 @@ async function pull(call: Call, image: string): Promise<Answer> {
   const verify = verifyRequest(call);
   parseReference(reference);
   return progressAnswer((progress) =>
-    call.engine.images.pull(reference, {
-      progress,
-      signal,
-      allTags,
-      ...(platform && { platform }),
-      ...(credentials && { credentials }),
-      ...(verify && { verify }),
-    }),
+    call.engine.images
+      .pull(reference, {
+        progress,
+        signal,
+        allTags,
+        ...(platform && { platform }),
+        ...(credentials && { credentials }),
+        ...(verify && { verify }),
+      })
+      .catch((error: unknown) => {
+        throw unasked(error);
+      }),
   );
+}
+
+/** As dockerd: where nobody gave a password it is no 401, upon which docker's client would ask for one and wait. */
+function unasked(error: unknown): unknown {
+  const missing = kindOf(error) === "unauthorized" && messageOf(error).endsWith(": no basic auth credentials");
+  return missing ? new LighterError("unavailable", messageOf(error), { cause: error }) : error;
 }
 
 /** Ours: `verify=1`, and public keys as a list of PEM texts, JSON in base64url, in `X-Lighter-Verify-Keys`. */

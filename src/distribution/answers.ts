@@ -1,5 +1,6 @@
 import { LighterError, type ErrorKind } from "../base/errors.ts";
 import { familiarName, familiarReference, type Reference } from "../base/reference.ts";
+import { parseChallenges } from "./challenge.ts";
 import { brokenBody } from "./network-failure.ts";
 
 /** What was being done when a registry refused: it decides Docker's sentence. */
@@ -14,6 +15,8 @@ export interface Attempt {
   anonymous?: boolean;
 }
 
+const DENIED = "requested access to the resource is denied";
+
 interface Refusal {
   code: string;
   message: string;
@@ -22,15 +25,34 @@ interface Refusal {
 /** The error for an answer that is not a success, in Docker's words. Reads at most 64 KiB of the body. */
 export async function refusalOf(response: Response, attempt: Attempt): Promise<LighterError> {
   const body = await readText(response);
-  if (response.status === 401 && attempt.push && attempt.anonymous === true && wantsBasic(response))
-    return new LighterError("unauthorized", "no basic auth credentials");
-  const refusal = parseRefusal(body) ?? byStatus(response.status);
+  if (response.status === 401 && attempt.anonymous === true && wantsBasic(response))
+    return new LighterError(
+      "unauthorized",
+      attempt.push ? NO_CREDENTIALS : `${spelled(attempt.method)} "${attempt.url}": ${NO_CREDENTIALS}`,
+    );
+  const refusal = byChallenge(response) ?? parseRefusal(body) ?? byStatus(response.status);
   if (refusal === undefined) return new LighterError(kindOfStatus(response.status), unexpected(response.status, body));
   const text = `${refusal.code.toLowerCase().replaceAll("_", " ")}: ${refusal.message}`;
   if (response.status === 429 || refusal.code === "TOOMANYREQUESTS")
     return new LighterError("too-many", `toomanyrequests: ${refusal.message}`);
   if (attempt.push) return new LighterError(kindOfStatus(response.status), text);
   return pullRefusal(refusal.code, text, response.status, attempt);
+}
+
+/** Docker's words where a registry wants a password and nobody gave one. */
+const NO_CREDENTIALS = "no basic auth credentials";
+
+/** A method as Go's errors have it: `Head`. */
+function spelled(method: string): string {
+  return method.charAt(0) + method.slice(1).toLowerCase();
+}
+
+/** A token that was taken, and is for less than this: whatever the body says, that is a denial. RFC 6750 section 3.1. */
+function byChallenge(response: Response): Refusal | undefined {
+  const challenges = parseChallenges(response.headers.get("www-authenticate"));
+  const lacking = challenges.find(({ scheme, parameters }) => scheme === "bearer" && parameters["error"] === "insufficient_scope");
+  if (lacking === undefined) return undefined;
+  return { code: "DENIED", message: lacking.parameters["error_description"] || DENIED };
 }
 
 function wantsBasic(response: Response): boolean {
@@ -45,7 +67,7 @@ function pullRefusal(code: string, text: string, status: number, { reference, ma
 }
 
 /** Docker's sentence for a repository that is private or missing: a registry does not tell the two apart. */
-export function accessDenied(reference: Reference, text = "denied: requested access to the resource is denied"): LighterError {
+export function accessDenied(reference: Reference, text = `denied: ${DENIED}`): LighterError {
   return new LighterError(
     "not-found",
     `pull access denied for ${familiarName(reference)}, repository does not exist or may require 'docker login': ${text}`,
@@ -77,7 +99,7 @@ function parseRefusal(body: string): Refusal | undefined {
 /** What a status means where the body says nothing (an answer to HEAD has none). */
 function byStatus(status: number): Refusal | undefined {
   if (status === 401) return { code: "UNAUTHORIZED", message: "authentication required" };
-  if (status === 403) return { code: "DENIED", message: "requested access to the resource is denied" };
+  if (status === 403) return { code: "DENIED", message: DENIED };
   if (status === 404) return { code: "MANIFEST_UNKNOWN", message: "manifest unknown" };
   if (status === 429) return { code: "TOOMANYREQUESTS", message: "too many requests to the registry, try again later" };
   return undefined;

@@ -4,6 +4,7 @@ import { LighterError } from "../base/errors.ts";
 import { parseReference } from "../base/reference.ts";
 import { digestOf } from "../oci/digest.ts";
 import { MEDIA } from "../oci/image.ts";
+import { refusalOf } from "./answers.ts";
 import type { Credentials, Repository } from "./distribution.ts";
 import { hostileRegistry, type HostileRegistry } from "./hostile.suite.ts";
 import { isNetworkFailure } from "./network-failure.ts";
@@ -211,6 +212,36 @@ test("Docker's texts for what is not there and what is denied", async () => {
   expect(denied.message).toBe(
     `pull access denied for ${registry.host}/x, repository does not exist or may require 'docker login': denied: requested access to the resource is denied`,
   );
+});
+
+test("a token for less than this, and no password where one is wanted, in Docker's words", async () => {
+  await using registry = await hostileRegistry();
+  let challenge = 'Bearer realm="https://auth.test/token",service="x",scope="repository:x:pull",error="insufficient_scope"';
+  registry.faults.intercept = (_request, response, path) => {
+    if (path === "/v2/") return false;
+    const body = JSON.stringify({ errors: [{ code: "UNAUTHORIZED", message: "authentication required" }] });
+    response.writeHead(401, { "www-authenticate": challenge }).end(path.includes("/blobs/") ? "" : body);
+    return true;
+  };
+  const attempt = { method: "HEAD", url: "https://x/v2/x/manifests/1", reference: parseReference(`${registry.host}/x:1`), push: false };
+  const refused = async (more: object = {}): Promise<[string, string]> => {
+    const { kind, message } = await refusalOf(await fetch(`http://${registry.host}/v2/x/manifests/1`), { ...attempt, ...more });
+    return [kind, message];
+  };
+  const denied = "denied: requested access to the resource is denied";
+  expect(await refused()).toEqual([
+    "not-found",
+    `pull access denied for ${registry.host}/x, repository does not exist or may require 'docker login': ${denied}`,
+  ]);
+  expect(await refused({ push: true })).toEqual(["unauthorized", denied]);
+  challenge += ',error_description="ask Bob"';
+  expect(await refused({ push: true })).toEqual(["unauthorized", "denied: ask Bob"]);
+  challenge = 'Bearer realm="https://auth.test/token",error="invalid_token"';
+  expect(await refused()).toEqual(["unauthorized", "unauthorized: authentication required"]);
+  challenge = 'Basic realm="x"';
+  expect(await refused()).toEqual(["unauthorized", "unauthorized: authentication required"]);
+  expect(await refused({ anonymous: true })).toEqual(["unauthorized", 'Head "https://x/v2/x/manifests/1": no basic auth credentials']);
+  expect(await refused({ anonymous: true, push: true })).toEqual(["unauthorized", "no basic auth credentials"]);
 });
 
 test.each([
