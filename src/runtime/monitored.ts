@@ -114,9 +114,10 @@ export class Monitored {
 
   /**
    * Resolves when the monitor has taken the connection. Of a process that starts and ends before, its output would be in the log alone: a monitor that
-   * learns of the end while it looks at its children does not look at its socket any more.
+   * learns of the end while it looks at its children does not look at its socket any more. With nobody joined there is nobody to lose it.
    */
   async accepted(): Promise<void> {
+    if (this.#fanout.size === 0) return;
     const { pid } = this.#options.monitor;
     for (let tries = 0; tries < ACCEPT_TRIES && this.#socket >= 0; tries++) {
       const pidfd = this.monitorPidfd;
