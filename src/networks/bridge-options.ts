@@ -20,7 +20,7 @@ export const OPTION = {
 const BOOLEANS = [OPTION.icc, OPTION.masquerade, OPTION.inhibit4, OPTION.defaultBridge];
 const TRUE = ["1", "t", "T", "TRUE", "true", "True"];
 const FALSE = ["0", "f", "F", "FALSE", "false", "False"];
-const GATEWAY_MODES = ["nat", "nat-unprotected", "isolated"];
+const GATEWAY_MODES = ["nat", "nat-unprotected", "routed", "isolated"];
 /** linux/if.h: with its NUL a name has 16 bytes. */
 const NAME_BYTES = 15;
 
@@ -30,7 +30,7 @@ export function isOn(options: Record<string, string>, name: string): boolean {
   return value === undefined || TRUE.includes(value);
 }
 
-/** How the outside and a network's containers meet: `nat`, `nat-unprotected` (every port open to who can route there), `isolated` (the host itself is not in it). */
+/** How the outside and a network's containers meet: `nat`, `nat-unprotected` (every port open to who can route there), `routed` (published ports open at the container's own address, nothing translated), `isolated` (the host itself is not in it). */
 export function gatewayMode(options: Record<string, string>, family: 4 | 6): string {
   return options[family === 4 ? OPTION.gatewayMode4 : OPTION.gatewayMode6] || "nat";
 }
@@ -72,11 +72,6 @@ function checkGatewayModes(options: Record<string, string>, internal: boolean): 
   for (const family of [4, 6] as const) {
     const mode = gatewayMode(options, family);
     const name = family === 4 ? OPTION.gatewayMode4 : OPTION.gatewayMode6;
-    if (mode === "routed")
-      throw new LighterError(
-        "unsupported",
-        `${name}=routed is not in this Lighter: use nat-unprotected with ${OPTION.masquerade}=false, and open the ports you want in the host's firewall`,
-      );
     if (!GATEWAY_MODES.includes(mode))
       throw new LighterError("invalid", `unknown gateway mode ${mode}: ${name} takes ${GATEWAY_MODES.join(", ")}`);
     if (mode === "isolated" && !internal)

@@ -7,6 +7,7 @@ import { macOf, parseAddress, parseSubnet } from "./addresses.ts";
 import type { FirewallModel, Reach } from "./firewall.ts";
 import type { NetworkRules } from "./network-rules.ts";
 import { OPTION, gatewayMode, isOn, trustedLinks } from "./bridge-options.ts";
+import { directRules, routedFamilies } from "./direct-ports.ts";
 import { interfaceSettings, linkLocalAddresses, settingPath } from "./endpoint-options.ts";
 import type { EgressState } from "./egress-state.ts";
 import { gatewaysOf } from "./gateways.ts";
@@ -154,11 +155,16 @@ export function firewallModel(context: Context): FirewallModel {
   const places = new Map(allEndpoints(context.state).map((endpoint) => [endpoint.id, endpoint]));
   return {
     networks: allNetworks(context.state).flatMap((network) => rulesOf(network)),
-    ports: portRules(
-      allPorts(context.state).filter((port) => context.open.has(port.container)),
-      places,
-      networkReach(context),
-    ),
+    ports: [
+      ...portRules(
+        allPorts(context.state).filter((port) => context.open.has(port.container)),
+        places,
+        networkReach(context),
+      ),
+      ...[...places.values()]
+        .filter(({ container }) => context.open.has(container))
+        .flatMap((place) => directRules(place, networkReach(context))),
+    ],
     reach: context.options.reach ?? "firewall",
   };
 }
@@ -173,6 +179,7 @@ function rulesOf({ bridge, config }: NetworkRow): NetworkRules[] {
       internal: config.internal,
       icc: isOn(config.options, OPTION.icc),
       open: ([4, 6] as const).filter((family) => gatewayMode(config.options, family) === "nat-unprotected"),
+      routed: routedFamilies(config.options),
       trusted: trustedLinks(config.options),
     },
   ];

@@ -1,6 +1,7 @@
 import { shortId } from "../base/ids.ts";
 import { libc } from "../linux/libc.ts";
 import { type Context, heldOf, networkReach, rewriteTable, wireOf } from "./context.ts";
+import { directRules } from "./direct-ports.ts";
 import { beginLimits } from "./egress.ts";
 import { isLimited } from "./egress-places.ts";
 import { gatewayOf } from "./gateways.ts";
@@ -78,8 +79,9 @@ export function closeNamespace(context: Context, container: string): void {
 
 async function openPorts(context: Context, container: string, endpoints: EndpointRow[]): Promise<void> {
   const ports = portsOf(context.state, container);
-  if (ports.length === 0) return;
-  const rules = portRules(ports, new Map(endpoints.map((endpoint) => [endpoint.id, endpoint])), networkReach(context));
+  const direct = endpoints.flatMap((endpoint) => directRules(endpoint, networkReach(context)));
+  if (ports.length + direct.length === 0) return;
+  const rules = [...portRules(ports, new Map(endpoints.map((endpoint) => [endpoint.id, endpoint])), networkReach(context)), ...direct];
   context.open.add(container);
   try {
     await context.kernel.do("changePorts", { table: context.options.table, add: rules });

@@ -15,6 +15,8 @@ export interface PortRule {
   port: number;
   /** Who reaches it from outside of the host; the daemon's policy where it is not said. */
   reach?: Reach;
+  /** The host address is the container's own: packets to it are let through as they are. */
+  direct?: true;
 }
 
 /** Everybody, whom the host's own firewall lets in, or nobody but this host and its containers. */
@@ -77,7 +79,7 @@ export function changePorts(
 /** Takes every published port out of the table, so that what comes for them meets the host's own rules and the keeper's sockets. Nothing is done where there is no table. */
 export function emptyPorts(socket: Netlink, table: string): void {
   const batch = new NftBatch(table);
-  for (const family of FAMILIES) for (const kind of ["any", "at"]) batch.emptySet(`ports${family}_${kind}`);
+  for (const family of FAMILIES) for (const set of [`ports${family}_any`, `ports${family}_at`, `direct${family}`]) batch.emptySet(set);
   try {
     batch.commit(socket);
   } catch (error) {
@@ -145,10 +147,10 @@ function portElements(ports: readonly PortRule[]): Map<string, Element[]> {
     const target = parseAddress(port.address);
     if (host === undefined || target === undefined || host.family !== target.family) continue;
     const wanted = [Uint8Array.of(PROTOCOL[port.protocol]), portBytes(port.hostPort)];
-    const set = `ports${host.family}_${host.value === 0n ? "any" : "at"}`;
+    const set = port.direct === true ? `direct${host.family}` : `ports${host.family}_${host.value === 0n ? "any" : "at"}`;
     const key = host.value === 0n ? fields(...wanted) : fields(addressBytes(host), ...wanted);
     const list = found.get(set) ?? [];
-    list.push({ key, data: fields(addressBytes(target), portBytes(port.port)) });
+    list.push(port.direct === true ? { key } : { key, data: fields(addressBytes(target), portBytes(port.port)) });
     found.set(set, list);
   }
   return found;

@@ -1,6 +1,7 @@
 import {
   NFPROTO,
   type Element,
+  type Expression,
   HOOK,
   KEY,
   type NftBatch,
@@ -44,6 +45,7 @@ export function declareGate(batch: NftBatch, family: number): void {
     const address = version === 4 ? KEY.ipv4 : KEY.ipv6;
     batch.set({ name: `${OWN}any${version}`, key: [KEY.protocol, KEY.port] });
     batch.set({ name: `${OWN}at${version}`, key: [address, KEY.protocol, KEY.port] });
+    batch.set({ name: `${OWN}direct${version}`, key: [address, KEY.protocol, KEY.port] });
   }
 }
 
@@ -61,15 +63,22 @@ export function gate(
   batch.rule(chain, load.iifname(), compare(ifname("lo")), ACCEPT);
   batch.rule(chain, load.iifgroup(), compare(native32(BRIDGE_GROUP)), ACCEPT);
   batch.rule(chain, load.ctDirection(), compare(REPLY), ACCEPT);
+  for (const version of familiesOf(family)) {
+    const only = family === NFPROTO.inet ? isFamily(version) : [];
+    batch.rule(chain, ...only, ...destination(version), lookup(`${OWN}direct${version}`), verdict({ goto: options.body }));
+  }
   batch.rule(chain, load.destinationType(), options.shut === true ? compare(UNICAST) : compare(LOCAL, { not: true }), ACCEPT);
   for (const version of familiesOf(family)) {
     const only = family === NFPROTO.inet ? isFamily(version) : [];
-    const words = width(version) / 32;
-    const at = [load.destination(version), load.protocol(words), load.destinationPort(words + 1), lookup(`${OWN}at${version}`)];
-    batch.rule(chain, ...only, ...at, verdict({ goto: options.body }));
+    batch.rule(chain, ...only, ...destination(version), lookup(`${OWN}at${version}`), verdict({ goto: options.body }));
     batch.rule(chain, ...only, load.protocol(), load.destinationPort(1), lookup(`${OWN}any${version}`), verdict({ goto: options.body }));
   }
   batch.rule(chain, ACCEPT);
+}
+
+function destination(version: 4 | 6): Expression[] {
+  const words = width(version) / 32;
+  return [load.destination(version), load.protocol(words), load.destinationPort(words + 1)];
 }
 
 /** Adds ports to the sets of a table, or takes them out. */
@@ -80,7 +89,7 @@ export function gatePorts(batch: NftBatch, family: number, change: "add" | "remo
     if (host === undefined || !familiesOf(family).includes(host.family)) continue;
     const wanted = [Uint8Array.of(PROTOCOL[port.protocol]), portBytes(port.hostPort)];
     const isAny = host.value === 0n;
-    const set = `${OWN}${isAny ? "any" : "at"}${host.family}`;
+    const set = `${OWN}${port.direct === true ? "direct" : isAny ? "any" : "at"}${host.family}`;
     const list = found.get(set) ?? [];
     list.push({ key: isAny ? fields(...wanted) : fields(addressBytes(host), ...wanted) });
     found.set(set, list);

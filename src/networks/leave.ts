@@ -1,5 +1,6 @@
 import type { Tx } from "../state/state.ts";
 import { type Context, networkReach, prefixOf, rewriteTable } from "./context.ts";
+import { directRules } from "./direct-ports.ts";
 import { fixedAddresses } from "./check.ts";
 import { refreshEgress } from "./egress.ts";
 import { closeNamespace } from "./enter.ts";
@@ -53,7 +54,8 @@ async function closePorts(context: Context, container: string): Promise<void> {
   if (!context.open.delete(container)) return;
   const endpoints = new Map(endpointsOf(context.state, container).map((endpoint) => [endpoint.id, endpoint]));
   const ports = portsOf(context.state, container);
-  const rules = portRules(ports, endpoints, networkReach(context));
+  const direct = [...endpoints.values()].flatMap((endpoint) => directRules(endpoint, networkReach(context)));
+  const rules = [...portRules(ports, endpoints, networkReach(context)), ...direct];
   await context.keeper.take(ports);
   if (rules.length === 0) return;
   try {

@@ -28,6 +28,8 @@ export interface NetworkRules {
   icc: boolean;
   /** Families whose every port is open to who can route there. */
   open: (4 | 6)[];
+  /** Families whose packets leave and arrive with the containers' own addresses, at published ports alone. */
+  routed: (4 | 6)[];
   /** Links of the host that may reach containers at their own addresses. */
   trusted: string[];
 }
@@ -36,6 +38,7 @@ const IPS_DST_NAT = native32(1 << 5);
 const ESTABLISHED_OR_RELATED = native32(2 | 4);
 const ZERO = native32(0);
 const FAMILIES = [4, 6] as const;
+const ICMP = { 4: Uint8Array.of(1), 6: Uint8Array.of(58) } as const;
 
 /** Goes on for packets of one family. */
 export const isFamily = (family: 4 | 6): Expression[] => [
@@ -57,7 +60,8 @@ export function inSubnet(subnet: Subnet): Expression[] {
 /**
  * Declares what the rules of networks look into, so that the rules are the same few however many networks there are: `bridges` has them all, `pairs` each with
  * itself, `talk` which links may open connections into which bridge, `inner` the internal ones; `own4` and `own6` have bridge and subnet, `hidden4` and
- * `hidden6` the subnets that go out with the host's address, `open4` and `open6` the bridges that are open to all.
+ * `hidden6` the subnets that go out with the host's address, `open4` and `open6` the bridges that are open to all, `routed4` and `routed6` those that are so
+ * at the ports in `direct4` and `direct6`.
  */
 export function declareNetworks(batch: NftBatch): void {
   for (const name of ["bridges", "inner"]) batch.set({ name, key: [KEY.ifname] });
@@ -67,6 +71,8 @@ export function declareNetworks(batch: NftBatch): void {
     batch.set({ name: `own${family}`, key: [KEY.ifname, address], ranges: true });
     batch.set({ name: `hidden${family}`, key: [address], ranges: true });
     batch.set({ name: `open${family}`, key: [KEY.ifname] });
+    batch.set({ name: `routed${family}`, key: [KEY.ifname] });
+    batch.set({ name: `direct${family}`, key: [address, KEY.protocol, KEY.port] });
   }
 }
 
@@ -96,7 +102,13 @@ function betweenRules(batch: NftBatch): void {
   batch.rule("between", load.oifname(), lookup("bridges", { not: true }), verdict("accept"));
   batch.rule("between", ...wasPublished, verdict("accept"));
   batch.rule("between", ...fromTo, lookup("talk"), verdict("accept"));
-  for (const family of FAMILIES) batch.rule("between", ...isFamily(family), load.oifname(), lookup(`open${family}`), verdict("accept"));
+  for (const family of FAMILIES) {
+    batch.rule("between", ...isFamily(family), load.oifname(), lookup(`open${family}`), verdict("accept"));
+    const words = width(family) / 32;
+    const direct = [load.destination(family), load.protocol(words), load.destinationPort(words + 1), lookup(`direct${family}`)];
+    batch.rule("between", ...isFamily(family), ...direct, verdict("accept"));
+    batch.rule("between", load.oifname(), lookup(`routed${family}`), load.protocol(), compare(ICMP[family]), verdict("accept"));
+  }
   // With a condition, so that nobody takes it for a chain that drops all that others want to pass.
   batch.rule("between", load.oifname(), lookup("bridges"), verdict("drop"));
 }
@@ -125,11 +137,13 @@ function networkElements(networks: readonly NetworkRules[]): Map<string, Element
     if (network.icc) put("talk", pair);
     for (const link of network.trusted) put("talk", { key: fields(ifname(link), bridge) });
     for (const family of network.open) put(`open${family}`, { key: bridge });
+    for (const family of network.routed) put(`routed${family}`, { key: bridge });
     if (network.internal) put("inner", { key: bridge });
     for (const subnet of network.subnets.map(parseSubnet)) {
       const [first, last] = ends(subnet);
       put(`own${subnet.family}`, { key: fields(bridge, first), last: fields(bridge, last) });
-      if (network.masquerade && !network.internal) put(`hidden${subnet.family}`, ...rangeOf(subnet));
+      if (network.masquerade && !network.internal && !network.routed.includes(subnet.family))
+        put(`hidden${subnet.family}`, ...rangeOf(subnet));
     }
   }
   return found;

@@ -2,12 +2,13 @@ import { messageOf } from "../base/errors.ts";
 import type { Tx } from "../state/state.ts";
 import { type Binding, bindingsOf } from "./bindings.ts";
 import { type Context, heldOf, networkReach, onRollback, rewriteTable } from "./context.ts";
+import { directPorts, hasDirect } from "./direct-ports.ts";
 import type { PortRule } from "./firewall.ts";
 import type { NetworkRequest } from "./networks.ts";
 import { portKey } from "./port-records.ts";
 import { dropPort, holdPort } from "./port-sockets.ts";
 import { reserveBindings } from "./reserve-ports.ts";
-import { type PortRow, deletePort, endpointsOf, portRules, portsOf, updateEndpoint } from "./rows.ts";
+import { type PortRow, deletePort, endpointsOf, networkById, portRules, portsOf, updateEndpoint } from "./rows.ts";
 
 /**
  * Brings the host ports of a running container to what the request asks: rows and sockets at once, what stays is not touched. The answer opens and
@@ -23,11 +24,13 @@ export function republish(context: Context, tx: Tx, request: NetworkRequest): ((
   for (const port of gone) letGo(context, tx, port);
   reserveBindings(context, tx, { container: containerId, endpoint: gateway, bindings: open });
   const exposed = [...new Set([...request.exposed, ...Object.keys(request.portBindings)])];
-  updateEndpoint(tx, { ...gateway, config: { ...gateway.config, exposed } });
+  const direct = directPorts(networkById(tx, gateway.network)?.config.options ?? {}, bindingsOf(request));
+  const config = { ...gateway.config, exposed, ...(direct.length + (gateway.config.direct ?? []).length > 0 && { direct }) };
+  updateEndpoint(tx, { ...gateway, config });
   const added = portsOf(tx, containerId).filter(
     (port) => !before.some((old) => isSame(old, port)) || gone.some((old) => isSame(old, port)),
   );
-  return () => apply(context, containerId, { gone, added });
+  return () => apply(context, containerId, { gone, added, isRouted: config.direct !== undefined });
 }
 
 /** Which ports no wish asks for any more, and which wishes no port answers. A wish for every address is answered by one port for each family. */
@@ -74,15 +77,16 @@ function isSame(one: PortRow, other: PortRow): boolean {
   return one.protocol === other.protocol && one.hostAddress === other.hostAddress && one.hostPort === other.hostPort;
 }
 
-async function apply(context: Context, container: string, change: { gone: PortRow[]; added: PortRow[] }): Promise<void> {
+async function apply(context: Context, container: string, change: { gone: PortRow[]; added: PortRow[]; isRouted: boolean }): Promise<void> {
   const endpoints = new Map(endpointsOf(context.state, container).map((endpoint) => [endpoint.id, endpoint]));
-  if (portsOf(context.state, container).length > 0) context.open.add(container);
+  if (portsOf(context.state, container).length > 0 || hasDirect(context.state, container)) context.open.add(container);
   else context.open.delete(container);
   const stay = new Set(portsOf(context.state, container).map(portKey));
   await context.keeper.take(change.gone.filter((port) => !stay.has(portKey(port))));
   const remove = portRules(change.gone, endpoints, networkReach(context));
   const add = portRules(change.added, endpoints, networkReach(context));
-  if (remove.length + add.length > 0) await changeTable(context, { add, remove });
+  if (change.isRouted) await rewriteTable(context);
+  else if (remove.length + add.length > 0) await changeTable(context, { add, remove });
   // The keeper answers whoever reaches it: who does is settled before.
   await context.keeper.hand(container);
 }

@@ -1,6 +1,7 @@
 import { LighterError } from "../base/errors.ts";
 import type { PortReach } from "../wire/port-reach.ts";
 import { type Context, networkReach } from "./context.ts";
+import { directRules } from "./direct-ports.ts";
 import { type PortRule, isCarried } from "./firewall.ts";
 import type { Judgement, Place } from "./host-judge.ts";
 import { DEFAULT_REACH } from "./reach.ts";
@@ -14,7 +15,15 @@ export async function reachable(context: Context, container?: string): Promise<P
   const rows = allPorts(context.state).filter(
     (port) => context.open.has(port.container) && (container ?? port.container) === port.container,
   );
-  const found = rows.flatMap((row) => portRules([row], endpoints, networkReach(context)).map((rule) => ({ row, rule })));
+  const published = rows.flatMap((row) => portRules([row], endpoints, networkReach(context)).map((rule) => ({ row, rule })));
+  const places = [...endpoints.values()].filter((one) => context.open.has(one.container) && (container ?? one.container) === one.container);
+  const direct = places.flatMap((place) =>
+    directRules(place, networkReach(context)).map((rule) => ({
+      row: { ...rule, containerPort: rule.port, container: place.container, endpoint: place.id },
+      rule,
+    })),
+  );
+  const found = [...published, ...direct];
   const judgements = await context.kernel.do(
     "judgePorts",
     found.map(({ rule }) => rule),

@@ -4,6 +4,7 @@ import type { Tx } from "../state/state.ts";
 import { type Binding, EPHEMERAL, bindingsOf } from "./bindings.ts";
 import { type Context, heldOf, onRollback } from "./context.ts";
 import { OPTION } from "./bridge-options.ts";
+import { routedFamilies } from "./direct-ports.ts";
 import { REASON } from "./lost-ports.ts";
 import type { NetworkRequest } from "./networks.ts";
 import { type HeldPort, type HostPort, dropPort, holdPort } from "./port-sockets.ts";
@@ -28,10 +29,13 @@ export function reserveBindings(
     for (const { fd } of sockets.splice(before)) dropPort(fd);
   });
   if (bindings.length === 0) return;
-  const defaultAddress = networkById(tx, endpoint.network)?.config.options[OPTION.hostBinding] ?? "0.0.0.0";
+  const options = networkById(tx, endpoint.network)?.config.options ?? {};
+  const defaultAddress = options[OPTION.hostBinding] ?? "0.0.0.0";
+  const routed = routedFamilies(options);
   const ipv6 = hostHasIPv6();
   for (const binding of bindings) {
-    const addresses = addressesOf(binding, endpoint, { defaultAddress, ipv6 });
+    const addresses = addressesOf(binding, endpoint, { defaultAddress, ipv6, routed });
+    if (addresses.length === 0) continue;
     const hostPort = takePort(context, tx, binding, addresses, endpoint, sockets);
     for (const hostAddress of addresses) {
       insertPort(tx, {
@@ -47,20 +51,22 @@ export function reserveBindings(
 }
 
 /**
- * The network's default where no address was named, mostly every one of the host, of both families: what the container has no address for is relayed. A
+ * No host address is taken for families that are routed. Else the network's default where no address was named, mostly every one of the host, of both families: what the container has no address for is relayed. A
  * host without IPv6 has none of it, and SCTP is not relayed.
  */
 function addressesOf(
   { hostAddress, protocol }: Binding,
   endpoint: EndpointRow,
-  { defaultAddress, ipv6 }: { defaultAddress: string; ipv6: boolean },
+  { defaultAddress, ipv6, routed }: { defaultAddress: string; ipv6: boolean; routed: readonly (4 | 6)[] },
 ): string[] {
-  if (hostAddress !== "") return [hostAddress];
-  if (defaultAddress !== "0.0.0.0") return [defaultAddress];
-  const relayed = protocol !== "sctp";
+  const isTaken = (address: string): boolean => !routed.includes(address.includes(":") ? 6 : 4);
+  if (hostAddress !== "") return [hostAddress].filter(isTaken);
+  if (defaultAddress !== "0.0.0.0") return [defaultAddress].filter(isTaken);
+  // What has a way of its own is not relayed beside it.
+  const relayed = protocol !== "sctp" && routed.length === 0;
   const four = endpoint.address4 !== undefined || relayed;
   const six = (endpoint.address6 !== undefined || relayed) && ipv6;
-  return [...(four ? ["0.0.0.0"] : []), ...(six || !four ? ["::"] : [])];
+  return [...(four ? ["0.0.0.0"] : []), ...(six || !four ? ["::"] : [])].filter(isTaken);
 }
 
 /** Whether any link of the host has an IPv6 address, the loopback included. */

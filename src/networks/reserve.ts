@@ -3,15 +3,17 @@ import { LighterError, kindOf } from "../base/errors.ts";
 import { appendEvent } from "../state/events.ts";
 import type { Tx } from "../state/state.ts";
 import { macOf, parseAddress, parseMac, formatMac } from "./addresses.ts";
+import { bindingsOf } from "./bindings.ts";
 import { OPTION } from "./bridge-options.ts";
 import { type Context, heldOf, newHostName, onRollback } from "./context.ts";
+import { directPorts } from "./direct-ports.ts";
 import { interfaceNames, isPlain } from "./endpoint-options.ts";
 import { checkEgress } from "./check-egress.ts";
 import type { NetworkRequest } from "./networks.ts";
 import { hasInterface, isOnParent } from "./parent.ts";
 import { type Place, gatewayPlace, notRunning, planOf } from "./plan.ts";
 import { reservePorts } from "./reserve-ports.ts";
-import { type EndpointRow, putEndpoint } from "./rows.ts";
+import { type DirectPort, type EndpointRow, putEndpoint } from "./rows.ts";
 
 /** Takes what a start needs: a row for each network with its addresses, and the host ports; the row's constraints and bound sockets decide. */
 export function reserve(context: Context, tx: Tx, request: NetworkRequest): void {
@@ -34,6 +36,7 @@ export function reserve(context: Context, tx: Tx, request: NetworkRequest): void
       name: names[index] ?? `eth${index}`,
       gateway: isGateway,
       exposed: isGateway ? exposed : [],
+      direct: isGateway && plan.kind === "bridge" ? directPorts(place.network.config.options, bindingsOf(request)) : [],
       mayPool: plan.places.length === 1 && isPlain(place.asked),
       hostname: request.hostname,
       dns: request.dns,
@@ -57,6 +60,8 @@ export interface PlaceOptions {
   name: string;
   gateway: boolean;
   exposed: string[];
+  /** Ports that are open at its own address. */
+  direct?: DirectPort[];
   /** Whether a namespace of the pool will do. */
   mayPool: boolean;
   hostname: string;
@@ -89,6 +94,7 @@ export function takePlace(context: Context, tx: Tx, place: Place, options: Place
       connected: place.connected,
       gateway,
       exposed,
+      ...((options.direct ?? []).length > 0 && { direct: options.direct }),
       hostname,
       dns,
       ...limits,

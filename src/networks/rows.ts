@@ -56,12 +56,21 @@ export interface EndpointConfig {
   gateway: boolean;
   /** Ports that the container exposes, `80/tcp`; on the gateway endpoint alone. */
   exposed: string[];
+  /** Ports that are open at the container's own address, in networks that are routed. */
+  direct?: DirectPort[];
   /** The container's own host name and name servers, for its resolver. */
   hostname?: string;
   dns?: string[];
   /** What the container may reach, where it says so itself, and names that it knows without asking anybody. */
   egress?: string;
   extraHosts?: string[];
+}
+
+/** A port of a container that is open at its own address. */
+export interface DirectPort {
+  protocol: PortRule["protocol"];
+  port: number;
+  families: (4 | 6)[];
 }
 
 /** A container's place in a network. */

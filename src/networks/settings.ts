@@ -3,6 +3,7 @@ import { rememberingReader } from "../state/remember.ts";
 import type { Reader } from "../state/state.ts";
 import type { EndpointSettings, PortMap } from "../wire/engine-api.ts";
 import { type Context, prefixOf } from "./context.ts";
+import { directRules } from "./direct-ports.ts";
 import { routeOf } from "./gateways.ts";
 import { dnsNames, hasNames } from "./names.ts";
 import type { NetworkRequest } from "./networks.ts";
@@ -123,6 +124,10 @@ function portMap(reader: Reader, container: string, endpoints: EndpointRow[]): P
   }
   for (const { protocol, containerPort, hostAddress, hostPort } of portsOf(reader, container)) {
     (ports[`${containerPort}/${protocol}`] ??= []).push({ HostIp: hostAddress, HostPort: String(hostPort) });
+  }
+  for (const endpoint of endpoints) {
+    for (const { protocol, port, hostAddress } of directRules(endpoint))
+      (ports[`${port}/${protocol}`] ??= []).push({ HostIp: hostAddress.includes(":") ? "::" : "0.0.0.0", HostPort: "" });
   }
   return ports;
 }
