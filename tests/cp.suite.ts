@@ -347,3 +347,21 @@ test("HEAD of an archive tells the file's stat", async () => {
   const header = JSON.parse(Buffer.from(response.headers.get("x-docker-container-path-stat") ?? "", "base64").toString()) as object;
   expect(header).toMatchObject({ name: "passwd", linkTarget: "" });
 });
+
+test("names of what paths mean are Docker's: `..` goes by the words, `.` is the content", async () => {
+  await ground.lighter.must("exec", "running", "sh", "-c", "mkdir -p /words/a /words/b/c; ln -s /words/b/c /words/a/out");
+  const names: [string, string][] = [
+    ["/words/a/..", "words"],
+    ["/words/a/out/..", "a"],
+    ["words/b/./c/", "c"],
+    ["/words/b/.", "."],
+    ["/words/b/./", "."],
+    ["/..", "/"],
+    ["/.", "."],
+  ];
+  for (const [path, name] of names) {
+    const response = await ground.daemon.api("HEAD", `/containers/running/archive?path=${encodeURIComponent(path)}`);
+    const header = JSON.parse(Buffer.from(response.headers.get("x-docker-container-path-stat") ?? "", "base64").toString()) as object;
+    expect({ path, ...header }).toMatchObject({ path, name });
+  }
+});

@@ -31,7 +31,7 @@ export interface Place {
  * with its volumes where they will be. A container that does not run must be held by its lock meanwhile.
  */
 export async function openPlace(context: Context, row: ContainerRow, live: Live, path: string): Promise<Place> {
-  const absolute = path.startsWith("/") ? path : `/${path}`;
+  const absolute = lexicalPath(path);
   const readOnlyRoot = row.desired.hostConfig.ReadonlyRootfs ?? false;
   const covering = coveringMount(row, cleanPath(absolute));
   const readOnly = covering === undefined ? (readOnlyRoot ? "container rootfs" : undefined) : covering.rw ? undefined : "mounted volume";
@@ -54,6 +54,13 @@ export async function openPlace(context: Context, row: ContainerRow, live: Live,
   const fd = await openStopped(context, row);
   if (!row.hasRun) makeWorkingDirectory(fd, row.desired.config.WorkingDir ?? "");
   return { root: `/proc/self/fd/${fd}`, path: absolute, readOnly, close: () => closeFd(fd) };
+}
+
+/** A path from the root on, without `..`: Docker takes those by their words, whatever links lead elsewhere. A slash or `/.` at its end stays. */
+export function lexicalPath(path: string): string {
+  const clean = cleanPath(`/${path}`);
+  const end = /(?:^|\/)\.\/*$/.test(path) ? "/." : path.endsWith("/") ? "/" : "";
+  return clean === "/" ? (end === "/." ? "/." : "/") : `${clean}${end}`;
 }
 
 /** A mount of everything that a container has of its own and of its image, for reading; also while it runs. */
