@@ -69,7 +69,7 @@ describe.skipIf(!root)("an update that the last daemon did not finish", () => {
     } finally {
       await next.remove();
     }
-  }, 30_000);
+  }, 60_000);
 
   test("of a container that is gone nothing is undone, and nothing is left", async () => {
     const first = await openFixture();
@@ -84,7 +84,7 @@ describe.skipIf(!root)("an update that the last daemon did not finish", () => {
     const next = await openFixture(first.directory);
     expect(next.state.all("SELECT * FROM effects")).toEqual([]);
     await next.remove();
-  }, 30_000);
+  }, 60_000);
 });
 
 /** A limit as the kernel has it: of v1, or of v2's one tree. */

@@ -100,7 +100,7 @@ describe.skipIf(!root)("logs have bounds", () => {
       tail += Buffer.from(data).toString();
     expect(tail.startsWith(`${last - 30_000 + 1}\n`)).toBe(true);
     expect(tail.trimEnd().split("\n").length).toBe(30_000);
-  }, 30_000);
+  }, 60_000);
 
   test("truncate of the log's path works under follow, also after a rotation", async () => {
     // It stops five times, until a file says that its log was cut.
@@ -156,7 +156,7 @@ describe.skipIf(!root)("logs have bounds", () => {
     } finally {
       await Bun.$`umount ${directory}`;
     }
-  }, 30_000);
+  }, 60_000);
 
   test("what is too large when a container starts again goes, from its beginning", async () => {
     const id = await start(fixture, "again", "echo hello", { "max-size": "10k", "max-file": "3" });
@@ -173,7 +173,7 @@ describe.skipIf(!root)("logs have bounds", () => {
     expect(found.at(-1)).toBe("hello\n");
     expect(found.at(-2)).toBe("1999\n");
     expect(found.length).toBeGreaterThan(150);
-  }, 30_000);
+  }, 60_000);
 });
 
 async function stopped(fixture: Fixture, name: string): Promise<void> {

@@ -78,7 +78,7 @@ describe("answers made of blocks", () => {
         expect({ seed, asked, shown, bytes: Buffer.concat(found) }).toEqual({ seed, asked, shown, bytes: Buffer.concat(expected) });
       }
     }
-  }, 20_000);
+  }, 60_000);
 });
 
 describe("a compressed log", () => {
@@ -106,7 +106,7 @@ describe("a compressed log", () => {
     const reader = file && new BlockReader(file, text.length - 1000);
     expect(text.subarray(-1000).includes(Buffer.from((await reader?.next()) ?? []))).toBe(true);
     file?.close();
-  }, 20_000);
+  }, 60_000);
 });
 
 /** All members, by the standard decoder, which takes the first one alone. */

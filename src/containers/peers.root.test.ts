@@ -22,5 +22,5 @@ test.skipIf(process.getuid?.() !== 0)(
       await fixture.remove();
     }
   },
-  20_000,
+  60_000,
 );

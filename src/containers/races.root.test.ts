@@ -32,7 +32,7 @@ describe.skipIf(!root)("many callers", () => {
     } finally {
       await fixture.remove();
     }
-  }, 30_000);
+  }, 60_000);
 
   test("anything at any time on three containers: a fair answer each time, and a true state in the end", async () => {
     const fixture = await openFixture();

@@ -87,7 +87,7 @@ describe.skipIf(!root)("what a daemon left half done", () => {
     } finally {
       await next.remove();
     }
-  }, 20_000);
+  }, 60_000);
 });
 
 async function readyLine(stream: ReadableStream<Uint8Array>): Promise<{ exec: string; pids: number[] }> {

@@ -424,7 +424,7 @@ describe.if(root)("unpacking under way", () => {
     await ingest.write(layer.packed.subarray(0, half));
     const workdir = join(dataRoot, "content/unpack");
     const files = (): string[] => readdirSync(workdir).flatMap((name) => readdirSync(join(workdir, name)));
-    for (let tries = 0; tries < 200 && files().length < 5; tries++) await Bun.sleep(10);
+    for (let tries = 0; tries < 1500 && files().length < 5; tries++) await Bun.sleep(20);
     expect(files().length).toBeGreaterThanOrEqual(5);
     await ingest.write(layer.packed.subarray(half));
     await ingest.commit({ digest: layer.digest, mediaType: MEDIA.ociLayerGzip }, lease);

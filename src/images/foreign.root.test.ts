@@ -23,7 +23,7 @@ async function foreignRegistry(folder: string): Promise<{ host: string; stop: ()
   };
   await Bun.write(join(folder, "config.yml"), JSON.stringify(config));
   const server = Bun.spawn(["docker-registry", "serve", join(folder, "config.yml")], { stdout: "ignore", stderr: "ignore" });
-  for (let attempt = 0; attempt < 200; attempt++) {
+  for (let attempt = 0; attempt < 1200; attempt++) {
     if (
       await fetch(`http://${host}/v2/`, { proxy: false }).then(
         (response) => response.ok,

@@ -170,7 +170,7 @@ describe.skipIf(process.getuid?.() !== 0)("pull", () => {
     const size = layers.reduce((sum, layer) => sum + layer.bytes.length, 0);
     // What the transport held when a connection broke is lost with it: some 100 KB each time.
     expect(registry.sent, `seed ${seed}`).toBeLessThan(size * 1.5);
-  }, 30_000);
+  }, 60_000);
 
   test("a registry without ranges is asked for the whole again", async () => {
     let times = 0;
@@ -232,7 +232,7 @@ describe.skipIf(process.getuid?.() !== 0)("pull", () => {
       await shop.content.sweepPartials(-1000);
       expect(shop.content.usage()).toEqual({ blobs: 0, layers: 0, partial: 0 });
     },
-    20_000,
+    60_000,
   );
 
   test("a layer with another diff id than the configuration says is an error, and nothing stays", async () => {
@@ -426,7 +426,7 @@ describe.skipIf(process.getuid?.() !== 0)("pull", () => {
 
 /** Unmounts a disk once all of its files are closed: who read one while it grew may be a moment behind. */
 async function unmounted(disk: string): Promise<void> {
-  for (let tries = 0; tries < 50; tries++) {
+  for (let tries = 0; tries < 400; tries++) {
     if ((await Bun.spawn(["umount", disk], { stderr: "ignore" }).exited) === 0) return;
     await Bun.sleep(50);
   }

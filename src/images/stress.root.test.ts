@@ -59,5 +59,5 @@ test.skipIf(process.getuid?.() !== 0)(
     expect(shop.state.all("SELECT * FROM leases")).toEqual([]);
     expect(shop.content.usage()).toEqual({ blobs: 0, layers: 0, partial: 0 });
   },
-  30_000,
+  60_000,
 );

@@ -176,7 +176,7 @@ test("a tag is compared with its upstream after its time, and served stale when 
   expect([other.status, ((await other.json()) as { errors: { code: string }[] }).errors[0]?.code]).toEqual([429, "TOOMANYREQUESTS"]);
   const tags = await cache.call("GET", "/v2/docker.io/library/app/tags/list");
   expect(await tags.json()).toEqual({ name: "docker.io/library/app", tags: ["1"] });
-}, 30_000);
+}, 60_000);
 
 test("what the upstream no longer has is gone; a fresh tag is not asked after", async () => {
   const upstream = await openUpstream();
@@ -273,7 +273,7 @@ test("a broken connection is gone on with, wrong bytes are never whole and never
   expect(wrong).toBeLessThan("a layer that was sent wrongly".length);
   upstream.instead = undefined;
   expect(await (await cache.call("GET", path)).text()).toBe("a layer that is sent wrongly");
-}, 30_000);
+}, 60_000);
 
 test("what was longest not pulled goes when the cache is full; our own stays", async () => {
   const upstream = await openUpstream();
@@ -371,4 +371,4 @@ test("referrers come from the upstream, and are remembered", async () => {
   expect((await cache.call("GET", `/v2/docker.io/library/app/manifests/${digestOf(body)}`)).status).toBe(200);
   upstream.instead = () => new Response(null, { status: 503 });
   expect(await referrers()).toHaveLength(1);
-}, 30_000);
+}, 60_000);

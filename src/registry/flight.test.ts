@@ -69,18 +69,18 @@ test("an upstream that stands still is asked to go on", async () => {
   const { flight, starts } = await begin((start) => (start === 0 ? standing(BYTES.slice(0, 1000)) : part(start, BYTES.length)));
   await flight.done;
   expect(starts).toEqual([0, 1000]);
-}, 30_000);
+}, 60_000);
 
 test("an upstream that sends a little each time is not asked for ever", async () => {
   const { flight, starts } = await begin((start) => part(start, start + 1));
   const failure = await flight.done.catch((error: unknown) => error);
   expect(failure).toMatchObject({ kind: "unavailable" });
   expect(starts).toEqual(Array.from({ length: 100 }, (_, at) => at));
-}, 30_000);
+}, 60_000);
 
 test("an upstream that begins anew and breaks off each time is given up", async () => {
   const { flight, starts } = await begin(() => part(0, 1000));
   const failure = await flight.done.catch((error: unknown) => error);
   expect(failure).toMatchObject({ kind: "unavailable" });
   expect(starts).toEqual([0, 1000, 1000, 1000, 1000]);
-}, 30_000);
+}, 60_000);

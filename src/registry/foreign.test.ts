@@ -65,5 +65,5 @@ test.skipIf(Bun.which("skopeo") === null)(
     state.close();
     await rm(folder, { recursive: true });
   },
-  30_000,
+  60_000,
 );

@@ -199,7 +199,7 @@ test("collections by themselves, and blobs that stay where they are", async () =
   await expect(openStorage({ state: other.state, content: other.content, s3 })).rejects.toThrow(
     "Cannot keep blobs on bucket b/p: those of this registry are on the disk",
   );
-}, 30_000);
+}, 60_000);
 
 test("receivers hear of everything, in order, again until they take it", async () => {
   const got: { action: string; target: { repository: string; tag?: string; digest?: string; url?: string; size?: number } }[] = [];
@@ -234,7 +234,7 @@ test("receivers hear of everything, in order, again until they take it", async (
   // The rows go right after the answer.
   while (shop.state.all("SELECT 1 FROM registry_notices").length > 0 && Date.now() < deadline) await Bun.sleep(20);
   expect(shop.state.all("SELECT 1 FROM registry_notices")).toEqual([]);
-}, 30_000);
+}, 60_000);
 
 test("uploads and downloads that nobody went on with are given up; partial pulls of the engine are not the registry's", async () => {
   const { content, state } = await open({});

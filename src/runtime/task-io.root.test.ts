@@ -183,7 +183,7 @@ for (const name of ["crun", "runc"]) {
         expect(exit.code).toBe(137);
         expect(exit.oomKilled).toBe(true);
       },
-      20_000,
+      60_000,
     );
 
     test("exec: output, code, stdin, terminal, confinement", async () => {
@@ -230,7 +230,7 @@ for (const name of ["crun", "runc"]) {
         await task.delete();
       }
       expect(traces(fixture)).toEqual([]);
-    }, 30_000);
+    }, 60_000);
   });
 }
 

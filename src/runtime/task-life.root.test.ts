@@ -214,7 +214,7 @@ for (const name of ["crun", "runc"]) {
       expect(results.map(({ exit }) => exit.code)).toEqual([...Array(16).keys()]);
       expect(results.map(({ sink }) => sink.text())).toEqual([...Array(16).keys()].map((code) => `${code}\n`));
       expect(traces(fixture)).toEqual([]);
-    }, 30_000);
+    }, 60_000);
   });
 }
 
