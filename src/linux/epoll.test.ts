@@ -51,6 +51,22 @@ test("packets of one stream are joined, the stream byte taken off", async () => 
   expect(seen.at(-1)).toBe("2:last");
 });
 
+test("what a peer has said before it went comes, also when it has not read all that it was sent", async () => {
+  const [here, there] = pair();
+  const seen: string[] = [];
+  let ended = false;
+  writeAll(there, Buffer.from("\x02last words"));
+  writeAll(here, Buffer.from("unread"));
+  closeFd(there);
+  const source = poller().add(here, "packets", (event) => {
+    seen.push(...runsOf(event));
+    ended ||= event.ended === true;
+  });
+  open.push({ source, fds: [here] });
+  await until(() => ended);
+  expect(seen).toEqual(["2:last words"]);
+});
+
 test("a source that is read one packet at a time is read no further than that", async () => {
   const [here, there] = pair();
   const seen: string[] = [];

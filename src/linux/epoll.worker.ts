@@ -71,9 +71,11 @@ function readPackets(fd: number, event: PollEvent, most: number): void {
     const count = Number(libc().recv(fd, batch.subarray(end - 1), BATCH_BYTES - end + 1, MSG_DONTWAIT));
     const stream = batch[end - 1] ?? 0;
     batch[end - 1] = kept;
-    if (count < 0 && errno() === ERRNO.EINTR) continue;
+    const failure = count < 0 ? errno() : 0;
+    // A peer that went without reading all that it was sent is told of once, before what it has said itself.
+    if (failure === ERRNO.EINTR || failure === ERRNO.ECONNRESET) continue;
     if (count <= 0) {
-      event.ended = count === 0 || errno() !== ERRNO.EAGAIN;
+      event.ended = failure !== ERRNO.EAGAIN;
       break;
     }
     if (runs.length > 0 && runs[runs.length - 3] === stream) runs[runs.length - 1] = end + count - 1;
