@@ -248,6 +248,18 @@ for (const name of CLIENTS) {
     await client.must("cp", `${container}:/data`, target);
     expect(await Bun.file(join(target, "db/inner/deep")).text()).toBe("2\n");
     expect(await Bun.file(join(target, "one")).text()).toBe("f\n");
+    // And what is put there goes into them.
+    const source = ground.path(ground.name());
+    await mkdir(join(source, "db/inner"), { recursive: true });
+    for (const path of ["db/put", "db/inner/put", "put"]) await Bun.write(join(source, path), `${path}\n`);
+    await client.must("cp", `${source}/.`, `${container}:/data`);
+    expect(await client.must("run", "--rm", "--volumes-from", container, "busybox", "cat", "/data/db/put", "/data/db/inner/put")).toBe(
+      "db/put\ndb/inner/put",
+    );
+    await mkdir(join(source, "bind"));
+    await Bun.write(join(source, "bind/put"), "never\n");
+    expect((await client.run(["cp", `${source}/.`, `${container}:/data`])).stderr).toContain("mounted volume is marked read-only");
+    expect(await Bun.file(join(folder, "put")).exists()).toBe(false);
     await client.must("rm", "-v", container);
     await client.must("volume", "rm", container);
   });

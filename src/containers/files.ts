@@ -82,14 +82,14 @@ export function extractArchive(
       throw new LighterError("forbidden", `${place.readOnly} is marked read-only`);
     }
     const owner = options.copyUidGid ? ownerOf(context, row) : undefined;
+    const mounts = isRunning(row) ? [] : await innerMounts(context, row, path, signal);
+    const { noOverwriteDirNonDir } = options;
     try {
-      await unpackTree(
-        { root: place.root, path: place.path, noOverwriteDirNonDir: options.noOverwriteDirNonDir, ...(owner && { owner }) },
-        tar,
-        { signal },
-      );
+      await unpackTree({ root: place.root, path: place.path, noOverwriteDirNonDir, mounts, ...(owner && { owner }) }, tar, { signal });
     } catch (error) {
       throw notFound(error, reference, path);
+    } finally {
+      if (mounts.length > 0) await context.needs.volumes.release(row.id);
     }
     tellAlone(context, row, "extract-to-dir");
   });

@@ -24,6 +24,7 @@ import { type ByteChange, type DiffArgs, findChanges } from "./diff-upper.ts";
 import { findInRoot, openRoot, type PlaceInRoot } from "./in-root.ts";
 import type { JobContext } from "./job.ts";
 import { isOpaque, isWhiteout, xattrsOf } from "./lower.ts";
+import type { MountedSource } from "./mounted-roots.ts";
 import { turns } from "./tree.ts";
 import { baseOf, HERE, joinPath, parentOf } from "./tree-path.ts";
 
@@ -46,7 +47,7 @@ export interface PackArgs extends PlaceInRoot {
   /** Absolute paths of directories, as seen from the top, of which nothing but themselves is taken. */
   shallow?: readonly string[];
   /** Files and directories from elsewhere that stand at places of the tree (absolute paths, as seen from the top), and hide what is there. */
-  mounts?: readonly { path: string; source: string }[];
+  mounts?: readonly Pick<MountedSource, "path" | "source">[];
 }
 
 /** What takes the archive, piece by piece: a job's line, or a file. */

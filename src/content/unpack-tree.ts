@@ -23,6 +23,7 @@ import { archiveFault } from "./archive-fault.ts";
 import { checkUnpackedSize } from "./layer-size.ts";
 import { breathe, type JobContext } from "./job.ts";
 import { applyMetadata, createFile, createSpecial } from "./make-entry.ts";
+import { MountedRoots, type MountedSource } from "./mounted-roots.ts";
 import { decompress } from "./packed-source.ts";
 import { removeAt } from "./tree.ts";
 import { baseOf, cleanPath, joinPath, parentOf } from "./tree-path.ts";
@@ -33,6 +34,8 @@ export interface UnpackTreeOptions {
   noOverwriteDirNonDir?: boolean;
   /** Everything belongs to this user instead of to whom the archive says. */
   owner?: { uid: number; gid: number };
+  /** What stands at places of the tree: what the archive has below one goes there. */
+  mounts?: readonly MountedSource[];
 }
 
 /** Where to unpack, and how. */
@@ -97,6 +100,7 @@ class TreeExtractor implements TarSink {
   readonly #root: number;
   readonly #target: ByteString;
   readonly #options: UnpackTreeOptions;
+  readonly #mounts: MountedRoots;
   readonly #directories = new Map<ByteString, TarEntry>();
   #parent: { path: ByteString; fd: number } | undefined;
   #file = -1;
@@ -105,12 +109,13 @@ class TreeExtractor implements TarSink {
     this.#root = root;
     this.#target = target;
     this.#options = options;
+    this.#mounts = new MountedRoots(options.mounts ?? []);
   }
 
   entry(given: TarEntry): void {
     const entry = this.#owned(given);
     const path = cleanPath(entry.path);
-    if (path === "") return;
+    if (path === "" || this.#mounts.stands(path)) return;
     const base = baseOf(path);
     const dir = this.#directory(parentOf(path));
     if (!this.#makeRoom(dir, base, path, entry)) this.#create(dir, base, entry);
@@ -136,7 +141,8 @@ class TreeExtractor implements TarSink {
   /** Times of directories come last: what was put into them changed them. */
   finish(): void {
     for (const [path, entry] of this.#directories) {
-      const fd = openInRoot(this.#root, joinPath(this.#target, path), O.RDONLY | O.DIRECTORY | O.NOFOLLOW);
+      const place = this.#placeOf(path);
+      const fd = openInRoot(place.root, place.path, O.RDONLY | O.DIRECTORY | O.NOFOLLOW);
       if (fd < 0) continue;
       setTimes(fd, entry.atime ?? entry.mtime, entry.mtime);
       close(fd);
@@ -147,6 +153,7 @@ class TreeExtractor implements TarSink {
     if (this.#file >= 0) close(this.#file);
     this.#file = -1;
     this.#forgetParent();
+    this.#mounts.close();
   }
 
   #owned(entry: TarEntry): TarEntry {
@@ -156,8 +163,16 @@ class TreeExtractor implements TarSink {
   #directory(path: ByteString): number {
     if (this.#parent?.path === path) return this.#parent.fd;
     this.#forgetParent();
-    this.#parent = { path, fd: makeInRoot(this.#root, path === "" ? this.#target : joinPath(this.#target, path)) };
+    const place = this.#placeOf(path);
+    this.#parent = { path, fd: makeInRoot(place.root, place.path) };
     return this.#parent.fd;
+  }
+
+  /** Where a path of the archive lies: the root to look it up in, and the path there. */
+  #placeOf(path: ByteString): { root: number; path: ByteString } {
+    const mounted = this.#mounts.find(path);
+    if (mounted !== undefined) return { root: mounted.fd, path: mounted.path };
+    return { root: this.#root, path: path === "" ? this.#target : joinPath(this.#target, path) };
   }
 
   #forgetParent(): void {
@@ -187,8 +202,9 @@ class TreeExtractor implements TarSink {
   }
 
   #link(dir: number, base: ByteString, entry: TarEntry): void {
-    const target = joinPath(this.#target, cleanPath(entry.link));
-    const from = openInRoot(this.#root, parentOf(target), O.PATH | O.DIRECTORY);
+    const target = cleanPath(entry.link);
+    const place = this.#placeOf(parentOf(target));
+    const from = openInRoot(place.root, place.path, O.PATH | O.DIRECTORY);
     const result = from < 0 ? from : linkAt(from, baseOf(target), dir, base);
     if (from >= 0) close(from);
     const why = LINK_REFUSALS[-result];
