@@ -89,7 +89,7 @@ async function writable(): Promise<void> {
   await sh(`lq run --name wide --storage-opt size=40m busybox ${fill(20)}; lq run --rm busybox ${fill(50)}`);
   // What it has written counts at its next start, too; what is copied up, moved and removed stays within its limit.
   await sh("lq create --name kept --storage-opt size=5m busybox sh -c 'head -c 3000000 /dev/zero >> /x'; lq start -a kept");
-  expect(await fails("lq start -a kept")).toMatch(/quota exceeded|write error/i);
+  expect(await fails("lq start -a kept")).toMatch(/quota exceeded|I\/O error/i);
   const turn = "echo >> /etc/passwd && rm /etc/passwd && mkdir /a && echo moved > /a/f && mv /a /b && cat /b/f";
   expect(await sh(`lq run --rm --storage-opt size=5m busybox sh -c '${turn}'`)).toBe("moved");
   await sh("lq rm wide kept");
