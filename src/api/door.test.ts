@@ -35,6 +35,13 @@ test("unknown paths and methods are 404", async () => {
   expect((await request(none, "GET /images/%zz/json")).status).toBe(400);
 });
 
+test("slashes in a row are one", async () => {
+  const { status, text } = await request(none, "GET //_ping");
+  expect([status, text]).toEqual([200, "OK"]);
+  expect((await request(none, "GET //v1.41//_ping")).status).toBe(200);
+  expect((await request(none, "GET /v1.41//nope")).status).toBe(404);
+});
+
 test("every kind of error has its status", async () => {
   const statuses: Record<ErrorKind, number> = {
     invalid: 400,

@@ -128,7 +128,9 @@ async function send(exchange: Exchange, answer: Answer, heads: Heads): Promise<v
   } else exchange.answer(answer.status, own ? { ...heads.common, ...own } : heads.common);
 }
 
-function decodePath(path: string): string {
+/** Slashes in a row are one: clients put a host that ends in a slash before the path. Escaped ones stay a part of a name. */
+function decodePath(raw: string): string {
+  const path = raw.startsWith("/") && raw.includes("//") ? raw.replaceAll(/\/{2,}/g, "/") : raw;
   if (!path.includes("%")) return path;
   try {
     return decodeURIComponent(path);
