@@ -192,39 +192,37 @@ export class HostRules {
     return { unread, marks: new HostMarks(tables, later, unread) };
   }
 
-  /** While `#seen` is empty, a copy is owed: what fails is done by the next look, and until then nothing is open by rules that may be old. */
+  /** While `#seen` is empty, a copy is owed: what fails is done by the next look. Where copies cannot be written, nothing stays open by rules that are old. */
   #copy(): void {
     this.#seen = "";
+    const found = this.#read();
     try {
-      this.#copyNow();
+      this.#copies = this.#written(found);
     } catch (error) {
       this.#emptied = true;
-      this.#letHostJudge();
+      this.#letHostJudge(found);
       throw error;
     }
+    this.#tables = found.tables;
+    this.#ends = endsOf(found.tables);
+    this.#seen = fingerprintOf(found);
+  }
+
+  #written({ tables, marks, legacy, stale }: Found): Copies {
+    const model = this.#gateModel();
+    return legacy.length > 0
+      ? shutAll(this.#socket, this.#own, stale, model, `rules of ${legacy.join(", ")} cannot be read`)
+      : writeCopies(this.#socket, this.#own, { tables, marks }, stale, model);
   }
 
   /** Without translation ports are carried by the keeper, whom the host's rules judge themselves. */
-  #letHostJudge(): void {
+  #letHostJudge({ tables }: Found): void {
     try {
       emptyPorts(this.#socket, this.#own);
-      this.#tables = this.#read().tables;
+      this.#tables = tables;
     } catch {
       // The next look tries again, all of it.
     }
-  }
-
-  #copyNow(): void {
-    const found = this.#read();
-    const { tables, marks, legacy, stale } = found;
-    const model = this.#gateModel();
-    this.#copies =
-      legacy.length > 0
-        ? shutAll(this.#socket, this.#own, stale, model, `rules of ${legacy.join(", ")} cannot be read`)
-        : writeCopies(this.#socket, this.#own, { tables, marks }, stale, model);
-    this.#tables = tables;
-    this.#ends = endsOf(tables);
-    this.#seen = fingerprintOf(found);
   }
 
   #gateModel(): GateModel {
