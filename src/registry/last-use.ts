@@ -8,12 +8,15 @@ const EVERY = 2_000;
 /** How long before somebody's question after a blob is noted again, in milliseconds; a quarter of the grace time where that is shorter. */
 const SEEN = 60_000;
 
+/** When it was pulled, its repository, and its tag or digest. */
+type Use = [bigint, string, string];
+
 /** Notes when tags and manifests were pulled: retention and the cache's bound go by it. */
 export class LastUse {
   readonly #state: State;
   readonly #seenAfter: bigint;
-  #tags = new Map<string, [string, string]>();
-  #links = new Map<string, [string, string]>();
+  #tags = new Map<string, Use>();
+  #links = new Map<string, Use>();
   #timer: ReturnType<typeof setTimeout> | undefined;
 
   /** @param grace milliseconds for which collections leave alone what somebody asked after */
@@ -24,8 +27,9 @@ export class LastUse {
 
   /** A manifest or a blob was pulled, by a tag if there is one. */
   pulled(repository: string, digest: string, tag: string | undefined): void {
-    this.#links.set(`${repository} ${digest}`, [repository, digest]);
-    if (tag !== undefined) this.#tags.set(`${repository} ${tag}`, [repository, tag]);
+    const time = now();
+    this.#links.set(`${repository} ${digest}`, [time, repository, digest]);
+    if (tag !== undefined) this.#tags.set(`${repository} ${tag}`, [time, repository, tag]);
     this.#timer ??= setTimeout(() => this.flush(), EVERY);
     this.#timer.unref();
   }
@@ -55,14 +59,11 @@ export class LastUse {
     if (tags.size + links.size === 0) return;
     this.#tags = new Map();
     this.#links = new Map();
-    const time = now();
     try {
       this.#state.write(
         (tx) => {
-          for (const [repository, tag] of tags.values())
-            tx.run("UPDATE registry_tags SET pulled = ? WHERE repository = ? AND tag = ?", time, repository, tag);
-          for (const [repository, digest] of links.values())
-            tx.run("UPDATE registry_links SET pulled = ? WHERE repository = ? AND digest = ?", time, repository, digest);
+          for (const use of tags.values()) tx.run("UPDATE registry_tags SET pulled = ? WHERE repository = ? AND tag = ?", ...use);
+          for (const use of links.values()) tx.run("UPDATE registry_links SET pulled = ? WHERE repository = ? AND digest = ?", ...use);
         },
         { durable: false },
       );
