@@ -6,12 +6,9 @@ import { count } from "./harness/counts.ts";
 import { Daemon } from "./harness/daemon.ts";
 import { figure } from "./harness/figures.ts";
 import { Ground } from "./harness/ground.ts";
-import { leftovers, type Leftovers, onHost } from "./harness/leftovers.ts";
+import { leftovers, type Leftovers, mayPool, onHost, pooled, withoutPool } from "./harness/leftovers.ts";
 import { freePort } from "./harness/ports.ts";
 import { until } from "./harness/until.ts";
-
-/** How many networks wait in the pool when it is not widened. */
-const POOL = 8;
 
 let ground: Ground;
 beforeAll(async () => {
@@ -22,34 +19,24 @@ beforeAll(async () => {
 });
 afterAll(async () => await ground?.[Symbol.asyncDispose]());
 
-/** Devices that wait in the pool of networks or belong to containers: their names do not tell. */
-function pooled({ links }: Leftovers): number {
-  return links.filter((link) => link === "lv*").length;
-}
-
-/** What must be the same. The pool narrows again when it was not needed for a while: its devices, and the daemon's descriptors, may be fewer. */
-function fixed(seen: Leftovers): Leftovers {
-  return { ...seen, links: seen.links.filter((link) => link !== "lv*"), descriptors: 0 };
-}
-
 /**
  * Waits until the machine looks as before; the error shows the difference. Removal of files and refills of the pool take a moment; a pool that was still
  * filling before, or ran dry meanwhile, has more than before until it narrows, 30 s after it last ran dry.
  */
 async function expectAsBefore(before: Leftovers, tidy?: () => Promise<void>): Promise<void> {
   let after = await leftovers(ground.daemon);
-  const links = Math.max(pooled(before), POOL);
+  const links = mayPool(before);
   const descriptors = before.descriptors + 4 + links - pooled(before);
   await until(
     "the machine looks as before",
     async () => {
       await tidy?.();
       after = await leftovers(ground.daemon);
-      return Bun.deepEquals(fixed(after), fixed(before)) && pooled(after) <= links && after.descriptors <= descriptors;
+      return Bun.deepEquals(withoutPool(after), withoutPool(before)) && pooled(after) <= links && after.descriptors <= descriptors;
     },
     { timeout: 40_000, every: 100 },
   ).catch(() => undefined);
-  expect(fixed(after)).toEqual(fixed(before));
+  expect(withoutPool(after)).toEqual(withoutPool(before));
   expect(pooled(after)).toBeLessThanOrEqual(links);
   expect(after.descriptors).toBeLessThanOrEqual(descriptors);
 }

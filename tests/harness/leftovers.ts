@@ -3,6 +3,9 @@ import { join } from "node:path";
 import { run } from "../../tools/shell.ts";
 import type { Daemon } from "./daemon.ts";
 
+/** So many networks wait when none ran dry. */
+const POOL = 8;
+
 /** Everything on the machine that a container may leave behind, as sorted names. */
 export interface Leftovers {
   containers: string[];
@@ -34,6 +37,21 @@ export async function leftovers(daemon: Daemon): Promise<Leftovers> {
     files: await filesOf(daemon),
     descriptors: (await readdir(`/proc/${daemon.pid}/fd`)).length,
   };
+}
+
+/** What must be the same when all is gone again: the pool of networks grows and narrows by itself, and with it the daemon's descriptors. */
+export function withoutPool(seen: Leftovers): Leftovers {
+  return { ...seen, links: seen.links.filter((link) => link !== "lv*"), descriptors: 0 };
+}
+
+/** How many devices wait in the pool of networks, or belong to containers: their names do not tell. */
+export function pooled({ links }: Leftovers): number {
+  return links.filter((link) => link === "lv*").length;
+}
+
+/** How many there may be once all is gone and the pool is narrow again, 30 s after it last ran dry. */
+export function mayPool(before: Leftovers): number {
+  return Math.max(pooled(before), POOL);
 }
 
 /** What of a daemon is on the host, whether it runs or not: its cgroups, its bridge and links, mounts below its folder, its nftables tables. */
