@@ -2,12 +2,14 @@ import { LighterError } from "../base/errors.ts";
 import type { Reader } from "../state/state.ts";
 import { egressOfNetwork } from "./egress-places.ts";
 import { parseEgress } from "./egress-rules.ts";
+import { hasOwnRoute } from "./gateways.ts";
 import type { NetworkCreateOptions, NetworkRequest } from "./networks.ts";
 import { isOnParent } from "./parent.ts";
 import { planOf } from "./plan.ts";
 import { type NetworkRow, endpointsOf, networkById } from "./rows.ts";
 
 const BY_OTHERS = "its packets do not pass a bridge of ours; use a bridge network";
+const PAST_HOST = "its way out is another address than this host's; use a network without a default gateway of its own";
 
 /** Checks what a container may reach: rules are refused where nothing could enforce them. Throws `invalid`. */
 export function checkEgress(reader: Reader, request: Pick<NetworkRequest, "containerId" | "mode" | "endpoints" | "egress">): void {
@@ -28,14 +30,20 @@ export function checkEgress(reader: Reader, request: Pick<NetworkRequest, "conta
 }
 
 /** Checks that a place in a network can be limited as a container asks for. Throws `invalid`. */
-export function checkPlaceEgress(network: Pick<NetworkRow, "name" | "driver">, egress: string | undefined): void {
-  if (parseEgress(egress) !== undefined && isOnParent(network))
-    throw new LighterError("invalid", `egress rules cannot be enforced on ${network.driver} network "${network.name}": ${BY_OTHERS}`);
+export function checkPlaceEgress(
+  { name, driver, config }: Pick<NetworkRow, "name" | "driver" | "config">,
+  egress: string | undefined,
+): void {
+  if (parseEgress(egress) !== undefined) checkJudged(name, driver, config.ipam.config);
 }
 
 /** Checks what a network's containers may reach. Throws `invalid`. */
-export function checkNetworkEgress({ name, driver, labels, options }: NetworkCreateOptions): void {
-  const rules = parseEgress(egressOfNetwork({ config: { labels, options } }));
-  if (rules !== undefined && isOnParent({ driver }))
-    throw new LighterError("invalid", `egress rules cannot be enforced on ${driver} network "${name}": ${BY_OTHERS}`);
+export function checkNetworkEgress({ name, driver, labels, options, ipam }: NetworkCreateOptions): void {
+  if (parseEgress(egressOfNetwork({ config: { labels, options } })) !== undefined) checkJudged(name, driver, ipam.config ?? []);
+}
+
+/** Throws `invalid` where packets to elsewhere do not come by this host's rules. */
+function checkJudged(name: string, driver: string, subnets: readonly { auxAddresses?: Record<string, string> }[]): void {
+  const why = isOnParent({ driver }) ? BY_OTHERS : subnets.some(hasOwnRoute) ? PAST_HOST : undefined;
+  if (why !== undefined) throw new LighterError("invalid", `egress rules cannot be enforced on ${driver} network "${name}": ${why}`);
 }

@@ -52,7 +52,11 @@ export interface EgressModel {
 const FAMILIES = [4, 6] as const;
 const ADDRESS = { 4: KEY.ipv4, 6: KEY.ipv6 } as const;
 const ESTABLISHED_OR_RELATED = native32(2 | 4);
+const NEW = native32(8);
 const ZERO = native32(0);
+/** Where a TCP header has its flags, and the one that begins a connection. */
+const FLAGS = 13;
+const SYN = Uint8Array.of(2);
 /** Kinds of destinations (`RTN_*`). */
 const KIND = { unicast: native32(1), local: native32(2), broadcast: native32(3), multicast: native32(5) } as const;
 const PROTOCOL = { tcp: 6, udp: 17, sctp: 132, icmp: { 4: 1, 6: 58 } } as const;
@@ -69,8 +73,8 @@ const TOLD_BYTES = 64;
 const MOST_ADDRESSES = 65_536;
 
 /**
- * Writes what limits containers' ways out, in tables of its own that nothing else is in, as a whole and at once. The chain `ways` judges what leaves a limited place for anything but its own network, before published ports are looked at; the
- * table of the bridges lets no limited place send with addresses that are not its own. With no place the tables go.
+ * Writes what limits containers' ways out, in tables of its own that nothing else is in, as a whole and at once. The chain `ways` judges what leaves a limited place for anything but its own network, before published ports are looked at, and with
+ * `hosts` drops what is no beginning and belongs to nothing known; the table of the bridges lets no limited place send with addresses that are not its own. With no place the tables go.
  */
 export function writeEgress(socket: Netlink, table: string, model: EgressModel): void {
   const ways = new NftBatch(table);
@@ -111,7 +115,8 @@ function writeWays(batch: NftBatch, model: EgressModel): void {
   batch.set({ name: "ports", key: [KEY.ifname] });
   batch.chain({ name: "judge" });
   batch.chain({ name: "ways", type: "filter", hook: HOOK.prerouting, priority: -150 });
-  for (const chain of ["judge", "ways"]) batch.emptyChain(chain);
+  batch.chain({ name: "hosts", type: "filter", hook: HOOK.output, priority: -150 });
+  for (const chain of ["judge", "ways", "hosts"]) batch.emptyChain(chain);
   batch.emptySet("ports");
   // Frames to groups that bridges keep to themselves (01:80:c2:00:00:0x) come past the bridge's own table, by the port as such.
   batch.rule("ways", load.iifname(), lookup("ports"), verdict("drop"));
@@ -120,9 +125,19 @@ function writeWays(batch: NftBatch, model: EgressModel): void {
     const sets = [...ports.keys()].flatMap((key) => [`to${family}_${key}`, `named${family}_${key}`]);
     for (const name of [`limited${family}`, `near${family}`, ...sets]) batch.emptySet(name);
   }
+  for (const chain of ["ways", "hosts"]) strayRules(batch, chain);
   judgeRules(batch, [...ports.values()], model.group);
   for (const [set, elements] of placeElements(model.places)) batch.elements(set, elements);
   for (const [set, elements] of addressElements(model.addresses)) batch.elements(set, elements);
+}
+
+/** Nothing begins in the middle: the kernel would take what the other side of a connection that was ended goes on sending for one that comes in, and answers are let through. */
+function strayRules(batch: NftBatch, chain: string): void {
+  const middle = [load.protocol(), compare(Uint8Array.of(PROTOCOL.tcp)), transportBytes(FLAGS, 1), mask(SYN), compare(Uint8Array.of(0))];
+  for (const family of FAMILIES) {
+    const limited = [...isFamily(family), load.destination(family), lookup(`limited${family}`)];
+    batch.rule(chain, load.ctState(), mask(NEW), compare(ZERO, { not: true }), ...middle, ...limited, verdict("drop"));
+  }
 }
 
 function judgeRules(batch: NftBatch, ports: EgressPorts[], group: number): void {

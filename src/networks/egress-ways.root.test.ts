@@ -142,6 +142,14 @@ labSuite("ways around egress rules", import.meta.path, (ground) => {
     await networks.connect("lan", joined.containerId, {});
     const limited = { ...joined, egress: "none" };
     expect(() => state.write((tx) => networks.reserve(tx, limited), { durable: false })).toThrow(/macvlan network "lan"/);
+    // What goes to another machine's address within the network never comes by this host's rules.
+    const past = { config: [{ subnet: "10.91.0.0/24", auxAddresses: { DefaultGatewayIPv4: "10.91.0.9" } }] };
+    const shut = networks.create({ ...PLAIN, name: "past", ipam: past, labels: { "lighter.egress": "none" } });
+    expect(await shut.then(() => "made", messageOf)).toContain("its way out is another address than this host's");
+    await networks.create({ ...PLAIN, name: "past", ipam: past });
+    expect(() => networks.check(ground.daemon.request("by", { mode: "past", egress: "none" }))).toThrow(/bridge network "past"/);
+    expect(await networks.connect("past", ended.containerId, {}).then(() => "joined", messageOf)).toContain('bridge network "past"');
+    await networks.remove("past");
     await free.stop();
     for (const { containerId } of [joined, free.request]) await networks.disconnect("lan", containerId, { force: false });
     await networks.remove("lan");

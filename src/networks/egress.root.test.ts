@@ -185,6 +185,41 @@ labSuite("egress rules", import.meta.path, (ground) => {
     await one.stop();
   });
 
+  test("what the other side goes on sending does not open again what was ended", async () => {
+    const push = `require("net").createServer((socket) => {
+      socket.on("error", () => {});
+      setInterval(() => socket.write("x"), 20);
+    }).listen(9400, "::")`;
+    const server = ground.lab.spawn([process.execPath, "-e", push]);
+    await until(async () => (await sh("ss -ltn | grep -c :9400 || true")) === "1");
+    const one = await ground.daemon.run("pushed", { egress: `${HOST}:9400` });
+    const client = ground.lab.spawn([
+      "nsenter",
+      `--net=${one.namespace}`,
+      process.execPath,
+      join(import.meta.dir, "lab-chat.ts"),
+      "talk",
+      HOST,
+      "9400",
+    ]);
+    let came = 0;
+    const reading = (async () => {
+      for await (const part of client.stdout as ReadableStream<Uint8Array>) came += part.length;
+    })();
+    await until(() => came > 0);
+    await ground.daemon.state.write((tx) => ground.daemon.networks.limitWays(tx, { ...one.request, egress: "none" }), {
+      durable: false,
+    })?.();
+    await until(async () => {
+      const before = came;
+      await Bun.sleep(500);
+      return came === before;
+    });
+    for (const process of [client, server]) process.kill("SIGKILL");
+    await reading;
+    await one.stop();
+  });
+
   test("rules and what names were allowed outlive the daemon", async () => {
     const server = ground.lab.spawn([
       "nsenter",

@@ -9,6 +9,11 @@ export function gatewayOf(network: NetworkRow, family: 4 | 6): string | undefine
 /** Docker's names of auxiliary addresses that are the way out in the place of the bridge's own address. */
 export const ROUTE_ADDRESS = { 4: "DefaultGatewayIPv4", 6: "DefaultGatewayIPv6" } as const;
 
+/** Whether packets of a subnet to elsewhere go past this host. */
+export function hasOwnRoute({ auxAddresses = {} }: { auxAddresses?: Record<string, string> }): boolean {
+  return Object.values(ROUTE_ADDRESS).some((name) => auxAddresses[name] !== undefined);
+}
+
 /** Where a network's containers send what goes elsewhere: mostly to its gateway, which is the bridge. */
 export function routeOf(network: NetworkRow, family: 4 | 6): string | undefined {
   const config = network.config.ipam.config.find(({ subnet }) => parseSubnet(subnet).family === family);
