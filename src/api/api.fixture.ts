@@ -75,14 +75,14 @@ async function collect(stream: (out: AnswerStream) => Promise<void>): Promise<st
 export class ClientEnd implements ByteStream {
   readonly #closed = Promise.withResolvers<void>();
   readonly #read = Promise.withResolvers<"end" | "closed">();
-  #take: Take | undefined;
+  readonly #take = Promise.withResolvers<Take>();
   /** What the daemon sent. */
   received = "";
   ended = false;
   readonly closed = this.#closed.promise;
 
   read(take: Take): Promise<"end" | "closed"> {
-    this.#take = take;
+    this.#take.resolve(take);
     return this.#read.promise;
   }
 
@@ -103,9 +103,10 @@ export class ClientEnd implements ByteStream {
     this.leave();
   }
 
-  /** The client types. */
+  /** The client types; the kernel holds it until the daemon reads. */
   async type(text: string): Promise<void> {
-    await this.#take?.(Buffer.from(text, "latin1"));
+    const take = await this.#take.promise;
+    await take(Buffer.from(text, "latin1"));
   }
 
   /** The client ends its input. */

@@ -4,6 +4,7 @@ import type { ByteStream } from "../transport/byte-stream.ts";
 import type { Attachment } from "../wire/stream.ts";
 import { param, type Answer, type Call } from "./call.ts";
 import { DEFAULT_DETACH_KEYS, DetachScanner, parseDetachKeys } from "./detach-keys.ts";
+import { headTaken } from "./head-taken.ts";
 import { ClientSink, streamType } from "./output-sink.ts";
 
 /** Joins a container's output and input on the connection itself. */
@@ -23,7 +24,10 @@ export async function attach(call: Call): Promise<Answer> {
   });
   return {
     hijack: { "Content-Type": streamType(call.version, terminal) },
-    run: (stream) => join(stream, { sink, attachment, stdin, ...(terminal && { keys }) }),
+    run: async (stream) => {
+      await headTaken(stream);
+      return join(stream, { sink, attachment, stdin, ...(terminal && { keys }) });
+    },
   };
 }
 

@@ -5,6 +5,7 @@ import type { TerminalSize } from "../wire/stream.ts";
 import { detachKeys, join } from "./attach.ts";
 import { done, json, param, type Answer, type Call } from "./call.ts";
 import { execBody, execStartBody } from "./create-body.ts";
+import { headTaken } from "./head-taken.ts";
 import { ClientSink, streamType } from "./output-sink.ts";
 import { readJson } from "./read-json.ts";
 import { terminalSize } from "./resize.ts";
@@ -25,7 +26,7 @@ interface StartBody {
 
 /**
  * Starts an exec, on the connection itself or detached. A program that cannot be run is told in the stream (docker's client prints it and asks for the
- * exit code), everything that is wrong before that as a status. The head leaves before the process is made: docker-py loses output that comes with it.
+ * exit code), everything that is wrong before that as a status.
  */
 export async function startExec(call: Call): Promise<Answer> {
   const id = param(call, "id");
@@ -51,21 +52,13 @@ export async function startExec(call: Call): Promise<Answer> {
   return {
     hijack: { "Content-Type": streamType(call.version, terminal) },
     run: async (stream) => {
-      if (losesEarlyOutput(call)) await Bun.sleep(HEAD_TIME_MS);
+      await headTaken(stream);
       const { attachment, error } = await outcome;
       if (attachment !== undefined) return join(stream, { sink, attachment, stdin: inspected.OpenStdin ?? false, ...(keys && { keys }) });
       const text = Buffer.from(`${error === undefined ? `Cannot join exec ${id}: it gave no streams` : messageOf(error)}\r\n`);
       stream.write(terminal ? text : encodeFrame(STREAM.stdout, text));
     },
   };
-}
-
-/** Within this time a client has surely read the head of the answer. */
-const HEAD_TIME_MS = 50;
-
-/** docker-py reads the head through a buffer that it then throws away: output that comes before it has read the head is lost to it. */
-function losesEarlyOutput(call: Call): boolean {
-  return call.header("user-agent")?.startsWith("docker-sdk-python/") ?? false;
 }
 
 function consoleSize(size: number[] | undefined): TerminalSize | undefined {

@@ -18,4 +18,6 @@ export interface ByteStream {
   destroy(): void;
   /** Resolves when the connection is gone, whoever ended it. */
   readonly closed: Promise<void>;
+  /** The socket's descriptor, for what the kernel knows of it; none once the connection is gone, or where it has no socket of its own. */
+  readonly fd?: number | undefined;
 }

@@ -2,6 +2,7 @@ import type { ByteStream, Take } from "./byte-stream.ts";
 
 /** What {@link Connection} needs of a socket of Bun's. */
 export interface RawSocket {
+  readonly fd?: number;
   /** How many bytes the kernel took; negative once the socket is closed. */
   write(data: Uint8Array): number;
   pause(): void;
@@ -84,6 +85,10 @@ export class Connection implements ByteStream {
 
   get gone(): boolean {
     return this.#gone;
+  }
+
+  get fd(): number | undefined {
+    return this.#gone ? undefined : this.#socket.fd;
   }
 
   /** Changes who takes the input from the next byte on; undefined holds it. `unread` comes first again. */

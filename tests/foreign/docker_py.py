@@ -101,6 +101,14 @@ def test_exec_over_a_socket():
     container.remove(force=True)
 
 
+def test_attach_to_what_has_ended():
+    container = client.containers.run("busybox", ["echo", "over"], detach=True)
+    container.wait()
+    for _ in range(20):
+        equal(container.attach(stdout=True, stderr=True, logs=True), b"over\n")
+    container.remove()
+
+
 def test_attach_with_standard_input():
     container = client.containers.create("busybox", ["cat"], stdin_open=True)
     stream = container.attach_socket(params={"stdin": 1, "stdout": 1, "stream": 1})
