@@ -12,7 +12,7 @@ export interface ByteStream {
   write(bytes: Uint8Array): boolean;
   /** Resolves when there is room again, or the peer is gone. */
   drained(): Promise<void>;
-  /** Sends what is queued, then the end; the peer has some seconds to take it before the connection is dropped. */
+  /** Sends what is queued, then the end; the connection is closed some seconds later if the peer has not done so, and what the kernel holds for it stays. */
   end(): void;
   /** Drops the connection, and what is queued. */
   destroy(): void;

@@ -136,3 +136,44 @@ test("the end is sent after the last byte, and the connection goes when the peer
   connection.lost();
   await connection.closed;
 });
+
+test("a peer that reads after we are gone gets all that was sent before", async () => {
+  const bytes = 256 << 10;
+  const left = Promise.withResolvers<void>();
+  using server = Bun.listen<Connection>({
+    hostname: "127.0.0.1",
+    port: 0,
+    allowHalfOpen: true,
+    socket: {
+      open(raw) {
+        raw.data = new Connection(raw, 1);
+        raw.data.write(new Uint8Array(bytes));
+        raw.data.end();
+        void raw.data.closed.then(left.resolve);
+      },
+      data: (raw, data) => raw.data.received(data),
+      drain: (raw) => raw.data.writable(),
+      end: (raw) => raw.data.finished(),
+      close: (raw) => raw.data.lost(),
+    },
+  });
+  let got = 0;
+  const over = Promise.withResolvers<Error | undefined>();
+  await Bun.connect({
+    hostname: "127.0.0.1",
+    port: server.port,
+    allowHalfOpen: true,
+    socket: {
+      open(socket) {
+        socket.pause();
+        void left.promise.then(() => socket.resume());
+      },
+      data(_, data) {
+        got += data.length;
+      },
+      end: (socket) => void socket.end(),
+      close: (_, error) => over.resolve(error),
+    },
+  });
+  expect([await over.promise, got]).toEqual([undefined, bytes]);
+});

@@ -49,6 +49,7 @@ function awaitTurn(): void {
  */
 export class Connection implements ByteStream {
   readonly #socket: RawSocket;
+  readonly #linger: number;
   readonly #closed = Promise.withResolvers<void>();
   #take: Take | undefined;
   #taking = false;
@@ -70,8 +71,10 @@ export class Connection implements ByteStream {
   /** Called once when the connection is gone. */
   onGone: (() => void) | undefined;
 
-  constructor(socket: RawSocket) {
+  /** @param linger how long a peer may take for its own end after ours, in milliseconds */
+  constructor(socket: RawSocket, linger = LINGER) {
     this.#socket = socket;
+    this.#linger = linger;
   }
 
   get closed(): Promise<void> {
@@ -250,8 +253,14 @@ export class Connection implements ByteStream {
     this.#shut = true;
     if (this.#ended) this.#socket.end();
     else this.#socket.shutdown();
-    const timer = setTimeout(() => this.destroy(), LINGER);
+    const timer = setTimeout(() => this.#leave(), this.#linger);
     timer.unref();
     void this.closed.then(() => clearTimeout(timer));
+  }
+
+  /** Without a reset: what the kernel has taken stays there for a peer that reads slowly. */
+  #leave(): void {
+    this.#socket.end();
+    if (!this.#gone) setTimeout(() => this.destroy(), this.#linger).unref();
   }
 }
