@@ -273,6 +273,27 @@ describe("discarding", () => {
     expect(readdirSync(join(dataRoot, "content/trash"))).toEqual([]);
     expect(existsSync(join(outside, "kept"))).toBe(true);
   });
+
+  test.if(root)("leaves what is mounted below alone, also where the data root is a link, until it is unmounted", async () => {
+    const outside = join(work, "outside of all");
+    mkdirSync(outside, { recursive: true });
+    writeFileSync(join(outside, "file"), "");
+    const link = join(work, "link");
+    symlinkSync(dataRoot, link);
+    const other = await openContent({ dataRoot: link, state });
+    mkdirSync(join(link, "volumes/one/a place"), { recursive: true });
+    await $`mount --bind ${outside} ${join(dataRoot, "volumes/one/a place")}`;
+    await other.discard(join(link, "volumes/one"));
+    await other.settled();
+    expect(readdirSync(outside)).toEqual(["file"]);
+    const [left = ""] = readdirSync(join(dataRoot, "content/trash"));
+    await $`umount ${join(dataRoot, "content/trash", left, "a place")}`;
+    await other.discard(join(link, "volumes/never"));
+    mkdirSync(join(link, "volumes/two"));
+    await other.discard(join(link, "volumes/two"));
+    await other.settled();
+    expect(readdirSync(join(dataRoot, "content/trash"))).toEqual([]);
+  });
 });
 
 describe.if(root)("a full disk", () => {

@@ -1,7 +1,7 @@
 import { lstatSync, renameSync } from "node:fs";
-import { readdir, rm } from "node:fs/promises";
-import { join } from "node:path";
-import { messageOf } from "../base/errors.ts";
+import { readdir, readFile, realpath, rm } from "node:fs/promises";
+import { basename, dirname, join } from "node:path";
+import { LighterError, messageOf } from "../base/errors.ts";
 import { newId } from "../base/ids.ts";
 import { logOf } from "../base/log.ts";
 
@@ -61,12 +61,34 @@ export class Trash {
     const foreign = this.#foreign;
     this.#foreign = [];
     const names = await readdir(this.#directory).catch(() => []);
+    if (names.length + foreign.length === 0) return;
+    const mounts = await mountPoints().catch((error: unknown) => {
+      logOf("content").warn("Cannot tell what is mounted: {error}", { error });
+    });
+    if (mounts === undefined) return void this.#foreign.push(...foreign);
     for (const path of [...names.map((name) => join(this.#directory, name)), ...foreign]) {
       try {
+        await refuseMounts(path, mounts);
         await rm(path, { recursive: true, force: true });
       } catch (error) {
         logOf("content").warn("Cannot delete {path}: {why}", { path, why: messageOf(error) });
       }
     }
   }
+}
+
+/** What is mounted below is somebody else's, and its files are not for deletion. Throws `conflict`. */
+async function refuseMounts(path: string, mounts: readonly string[]): Promise<void> {
+  const name = join(await realpath(dirname(path)), basename(path));
+  const inside = mounts.find((point) => point.startsWith(`${name}/`));
+  if (inside !== undefined)
+    throw new LighterError("conflict", `something is mounted on "${inside}": unmount it, and this goes with what is removed next`);
+}
+
+/** Where something is mounted, by real names: proc_pid_mountinfo(5). */
+async function mountPoints(): Promise<string[]> {
+  const lines = (await readFile("/proc/self/mountinfo", "utf8")).split("\n");
+  return lines.map((line) =>
+    (line.split(" ")[4] ?? "").replace(/\\([0-7]{3})/g, (_whole, code: string) => String.fromCharCode(parseInt(code, 8))),
+  );
 }

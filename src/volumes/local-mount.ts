@@ -1,7 +1,8 @@
 import { lookup } from "node:dns/promises";
-import { readFileSync } from "node:fs";
+import { readFileSync, realpathSync } from "node:fs";
 import { isIP } from "node:net";
-import { LighterError } from "../base/errors.ts";
+import { basename, dirname, join } from "node:path";
+import { kindOf, LighterError } from "../base/errors.ts";
 import { type Ended, runBounded } from "../linux/run-bounded.ts";
 import { mountText } from "./mount-text.ts";
 
@@ -19,10 +20,22 @@ interface Cancellable {
 
 /** Whether something is mounted on a directory. */
 export function isMounted(path: string): boolean {
-  const target = path.replace(/[\\ \t\n]/g, (char) => `\\${char.charCodeAt(0).toString(8).padStart(3, "0")}`);
+  const name = realName(path);
+  if (name === undefined) return false;
+  const target = name.replace(/[\\ \t\n]/g, (char) => `\\${char.charCodeAt(0).toString(8).padStart(3, "0")}`);
   return readFileSync("/proc/self/mountinfo", "utf8")
     .split("\n")
     .some((line) => line.split(" ")[4] === target);
+}
+
+/** What the kernel calls a directory, whose parents may be links; itself it is not looked at, as a dead server would have that wait. */
+function realName(path: string): string | undefined {
+  try {
+    return join(realpathSync(dirname(path)), basename(path));
+  } catch (error) {
+    if (kindOf(error) === "not-found") return undefined;
+    throw error;
+  }
 }
 
 /**
@@ -75,8 +88,8 @@ export async function checkAnswers(
  */
 export async function unmountVolume(name: string, path: string, { o = "" }: Readonly<Record<string, string>>): Promise<void> {
   if (!isMounted(path)) return;
-  // Mounts below a recursive bind may be peers of those below its source: alone it may go, and they are to stay.
-  const alone = o.split(",").includes("rbind")
+  // What is mounted below a bind may be what is mounted below its source, also by the host later on: alone it may go, and that is to stay.
+  const alone = o.split(",").some((word) => /^r?bind$/.test(word.trim()))
     ? await runBounded(["mount", "--make-rprivate", "--", path], { patience: ANSWER })
     : undefined;
   if (alone === undefined || alone.kind === "done") {

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { closeSync, existsSync, mkdirSync, mkdtempSync, openSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { closeSync, existsSync, mkdirSync, mkdtempSync, openSync, readdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Content } from "../content/content.ts";
@@ -101,6 +101,40 @@ test("mounts below the source of a recursive bind outlive it, though they are sh
   await volumes.release("one");
   expect(isMounted(data("deep"))).toBe(false);
   expect(existsSync(join(source, "sub/file"))).toBe(true);
+});
+
+test("mounts that come below the source of a bind while it is used outlive it", async () => {
+  const source = join(dataRoot, "shared");
+  mkdirSync(source);
+  sh("mount", "-t", "tmpfs", "tmpfs", source);
+  sh("mount", "--make-shared", source);
+  mkdirSync(join(source, "sub"));
+  await volumes.create({ name: "flat", driverOptions: { type: "none", device: source, o: "rw,bind" } });
+  const path = await use("flat", "one");
+  sh("mount", "-t", "tmpfs", "tmpfs", join(source, "sub"));
+  writeFileSync(join(source, "sub/file"), "");
+  expect(existsSync(join(path, "sub/file"))).toBe(true);
+  await volumes.release("one");
+  expect(isMounted(data("flat"))).toBe(false);
+  expect(existsSync(join(source, "sub/file"))).toBe(true);
+});
+
+test("below a data root that is a link, too, what is mounted is found, and is not deleted with its volume", async () => {
+  const source = join(dataRoot, "elsewhere");
+  mkdirSync(source);
+  writeFileSync(join(source, "file"), "");
+  const link = join(dataRoot, "link");
+  symlinkSync(dataRoot, link);
+  const linked = openVolumes({ state, content, distribution, dataRoot: link });
+  await linked.create({ name: "linked", driverOptions: { type: "none", device: source, o: "bind" } });
+  expect(readdirSync(await linked.ready("linked", { copyFrom: undefined, container: "one" }))).toEqual(["file"]);
+  await linked.release("one");
+  expect(readdirSync(data("linked"))).toEqual([]);
+  await linked.ready("linked", { copyFrom: undefined, container: "one" });
+  await linked.remove("linked", { force: false });
+  await content.settled();
+  expect(readdirSync(source)).toEqual(["file"]);
+  expect(isMounted(data("linked"))).toBe(false);
 });
 
 test("the next daemon keeps what running containers use, and unmounts the rest", async () => {
