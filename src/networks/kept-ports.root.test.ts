@@ -1,10 +1,13 @@
 import { expect, test } from "bun:test";
+import { createSocket } from "node:dgram";
 import { createServer } from "node:net";
+import { join } from "node:path";
 import { readFileSync } from "node:fs";
 import { HOST, LabDaemon, OUTSIDE, ask, sh, until, reach } from "./lab.ts";
 import { labSuite } from "./lab-suite.ts";
-import { findKept } from "./port-keeper.ts";
+import { changeKept, findKept } from "./port-keeper.ts";
 import { keeperSocket } from "./port-records.ts";
+import { dropPort, holdPort } from "./port-sockets.ts";
 
 const HOST6 = "2001:db8::1";
 const OUTSIDE6 = "2001:db8::2";
@@ -215,5 +218,27 @@ labSuite("published ports with and without a daemon", import.meta.path, (ground)
     fourth.state.write((tx) => fourth.networks.release(tx, own.id), { durable: false });
     await fourth.close();
     fourth.forget();
+  });
+
+  test("what came from outside before the keeper had a port that is for this host alone is not passed on", async () => {
+    const place = { protocol: "udp", hostAddress: "0.0.0.0", hostPort: 8097 } as const;
+    const came: string[] = [];
+    const server = createSocket("udp4", (message, from) => {
+      came.push(`${message}`.trim());
+      server.send("answered\n", from.port, from.address);
+    });
+    await new Promise<void>((resolve) => server.bind(0, "127.0.0.1", resolve));
+    const socket = Number(holdPort(place));
+    const queued = async (): Promise<string> => await sh("ss -lunH sport = :8097 | awk '{ print $2 }'");
+    await sh(`nsenter --net=${ground.lab.outside} bash -c 'echo stranger > /dev/udp/${HOST}/8097'`);
+    await until(async () => Number(await queued()) > 0);
+    const path = join(ground.daemon.options.dataRoot, "early.sock");
+    const target = { address: "127.0.0.1", port: server.address().port };
+    changeKept(path, { add: [{ ...place, socket, local: true, target }], remove: [] });
+    dropPort(socket);
+    expect(await reach(undefined, "udp", "127.0.0.1", 8097)).toBe("answered");
+    expect(new Set(came)).toEqual(new Set(["hello"]));
+    changeKept(path, { add: [], remove: [place] });
+    server.close();
   });
 });

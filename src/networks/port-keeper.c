@@ -662,6 +662,13 @@ static void dropStrangers(struct All *s, struct Port *p, u32 port)
   }
 }
 
+/* Of datagrams that came before nobody can say from where. */
+static void dropDatagrams(struct All *s, int fd)
+{
+  while (s->call(NR_RECVFROM, fd, 0, 0, MSG_DONTWAIT, 0, 0) >= 0)
+    ;
+}
+
 static void endFlows(struct All *s, u32 port)
 {
   while (s->port[port].ages.oldest != NONE) endFlow(s, s->port[port].ages.oldest);
@@ -679,6 +686,7 @@ static int addPort(struct All *s, struct Record *what, int fd)
     p->what.targetPort = what->targetPort;
     copy(p->what.target, what->target, 16);
     if (p->what.local != what->local) judgeLink(s, p->fd, what->local);
+    if (what->local > p->what.local && what->protocol == UDP) dropDatagrams(s, p->fd);
     p->what.local = what->local;
     if (fd >= 0) s->call(NR_CLOSE, fd, 0, 0, 0, 0, 0);
     return 1;
@@ -705,6 +713,7 @@ static int addPort(struct All *s, struct Record *what, int fd)
   s->call(NR_FCNTL, fd, 4, 04002, 0, 0, 0); /* F_SETFL O_NONBLOCK | O_RDWR */
   if (what->local) judgeLink(s, fd, 1);
   if (what->local && what->protocol == TCP) dropStrangers(s, p, index);
+  if (what->local && what->protocol == UDP) dropDatagrams(s, fd);
   if (what->protocol == UDP) {
     if (what->family == 4) option(s, fd, 0, 8, 1);
     else option(s, fd, 41, 49, 1);
