@@ -8,6 +8,7 @@ import { openDistribution } from "../distribution/open.ts";
 import { State } from "../state/state.ts";
 import { isMounted } from "./local-mount.ts";
 import { openVolumes } from "./open.ts";
+import { POPULATED, setPopulated } from "./rows.ts";
 import type { Volumes } from "./volumes.ts";
 
 const distribution = openDistribution({ insecureRegistries: [], registryMirrors: [], certificateDirectories: [], userAgent: "test" });
@@ -135,6 +136,20 @@ test("below a data root that is a link, too, what is mounted is found, and is no
   await content.settled();
   expect(readdirSync(source)).toEqual(["file"]);
   expect(isMounted(data("linked"))).toBe(false);
+});
+
+test("a copy into what is mounted from elsewhere that was cut short takes back its own files only", async () => {
+  const [source, image] = [join(dataRoot, "filled"), join(dataRoot, "image")];
+  mkdirSync(source);
+  mkdirSync(image);
+  for (const file of [join(source, "own"), join(source, "copied"), join(image, "copied")]) writeFileSync(file, "");
+  await volumes.create({ name: "cut", driverOptions: { type: "none", device: source, o: "bind" } });
+  state.write((tx) => setPopulated(tx, "cut", POPULATED.copying), { durable: false });
+  await volumes.ready("cut", { copyFrom: undefined, container: "one" });
+  expect(readdirSync(source).sort()).toEqual(["copied", "own"]);
+  await volumes.ready("cut", { copyFrom: () => Promise.resolve({ path: image, done: () => undefined }), container: "one" });
+  expect(readdirSync(source)).toEqual(["own"]);
+  await volumes.release("one");
 });
 
 test("the next daemon keeps what running containers use, and unmounts the rest", async () => {

@@ -168,10 +168,11 @@ export function openVolumes({ state, content, distribution, dataRoot, maxLayerSi
   async function copyUp(row: rows.VolumeRow, path: string, copyFrom: CopySource | undefined, owners: Owners | undefined): Promise<void> {
     const note = (populated: number): void => state.write((tx) => rows.setPopulated(tx, row.name, populated), { durable: false });
     const undo = async (): Promise<void> => {
-      await takeBack(path, copyFrom, { shared: rows.usersOf(state, row.name).length > 1 });
+      await takeBack(path, copyFrom, { shared: isForeign(row) || rows.usersOf(state, row.name).length > 1 });
       note(rows.POPULATED.no);
     };
-    if (row.populated === rows.POPULATED.copying) await undo();
+    // What has come to elsewhere since is not ours: without the source nobody knows which files are.
+    if (row.populated === rows.POPULATED.copying && (copyFrom !== undefined || !isForeign(row))) await undo();
     if (!(await isEmpty(path))) return;
     if (owners !== undefined && row.populated === rows.POPULATED.no) await giveAway(path, owners);
     if (copyFrom === undefined) return;
