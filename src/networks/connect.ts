@@ -6,6 +6,7 @@ import { checkPlace } from "./check.ts";
 import { checkPlaceEgress } from "./check-egress.ts";
 import { NO_PLACES } from "./config-only.ts";
 import { type Context, rewriteTable, whenUp, wireOf } from "./context.ts";
+import { movedPorts } from "./direct-ports.ts";
 import { interfaceNames } from "./endpoint-options.ts";
 import { beginLimits, refreshEgress } from "./egress.ts";
 import { isLimited } from "./egress-places.ts";
@@ -22,6 +23,7 @@ import {
   findNetwork,
   movePorts,
   networkById,
+  portsOf,
   putEndpoint,
   updateEndpoint,
 } from "./rows.ts";
@@ -75,6 +77,7 @@ async function connectRunning(
     name: interfaceNames([namedPlace({ network, asked })], interfacesOf(active))[0] ?? "",
     gateway: leads,
     exposed: leads ? [...new Set(present.flatMap(({ config }) => config.exposed))] : [],
+    direct: leads ? movedPorts(network.config.options, portsOf(context.state, target.id), present) : [],
     mayPool: false,
     hostname: active.find(({ config }) => (config.hostname ?? "") !== "")?.config.hostname ?? "",
     dns: active.find(({ config }) => (config.dns ?? []).length > 0)?.config.dns ?? [],
@@ -168,7 +171,12 @@ async function disconnectRunning(context: Context, network: NetworkRow, endpoint
       deleteEndpoint(tx, endpoint.id);
       if (!endpoint.config.connected)
         putEndpoint(tx, { ...noAddresses(network.id, endpoint.container), config: { ...endpoint.config, state: "detached" } });
-      if (heir !== undefined) updateEndpoint(tx, { ...heir, config: { ...heir.config, gateway: true, exposed: endpoint.config.exposed } });
+      if (heir !== undefined) {
+        const { options } = networkById(tx, heir.network)?.config ?? { options: {} };
+        const direct = movedPorts(options, portsOf(tx, endpoint.container), [heir, endpoint]);
+        const config = { ...heir.config, gateway: true, exposed: endpoint.config.exposed, ...(direct.length > 0 && { direct }) };
+        updateEndpoint(tx, { ...heir, config });
+      }
       networkEvent(tx, "disconnect", network, endpoint.container);
     },
     { durable: false },

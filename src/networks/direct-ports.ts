@@ -1,8 +1,10 @@
 import type { Reader } from "../state/state.ts";
 import type { Binding } from "./bindings.ts";
-import { gatewayMode } from "./bridge-options.ts";
+import { OPTION, gatewayMode } from "./bridge-options.ts";
 import type { PortRule, Reach } from "./firewall.ts";
 import { type DirectPort, type EndpointRow, endpointsOf } from "./rows.ts";
+
+type Wish = Pick<Binding, "protocol" | "containerPort" | "hostAddress">;
 
 const WILDCARD = { 4: "0.0.0.0", 6: "::" } as const;
 
@@ -11,13 +13,25 @@ export function routedFamilies(options: Record<string, string>): (4 | 6)[] {
   return ([4, 6] as const).filter((family) => gatewayMode(options, family) === "routed");
 }
 
-/** What of a container's wishes is to be opened at its own address: those for every address of the family. */
-export function directPorts(options: Record<string, string>, bindings: readonly Binding[]): DirectPort[] {
+/** What of a container's wishes is to be opened at its own address: those for every address of the family, be it said or what the network has by default. */
+export function directPorts(options: Record<string, string>, bindings: readonly Wish[]): DirectPort[] {
   const routed = routedFamilies(options);
+  const byDefault = options[OPTION.hostBinding] ?? WILDCARD[4];
   return bindings.flatMap(({ protocol, containerPort, hostAddress }) => {
-    const families = routed.filter((family) => hostAddress === "" || hostAddress === WILDCARD[family]);
+    const asked = hostAddress || (byDefault === WILDCARD[4] ? "" : byDefault);
+    const families = routed.filter((family) => asked === "" || asked === WILDCARD[family]);
     return families.length === 0 ? [] : [{ protocol, port: containerPort, families }];
   });
+}
+
+/** What is to be opened at the own address of a running container whose way out moves into a network: what it has open at every address by host ports, or had at its own in `places`. */
+export function movedPorts(options: Record<string, string>, ports: readonly Wish[], places: readonly EndpointRow[]): DirectPort[] {
+  const had = places.flatMap(({ config: { direct = [] } }) =>
+    direct.flatMap(({ protocol, port, families }) =>
+      families.map((family) => ({ protocol, containerPort: port, hostAddress: WILDCARD[family] })),
+    ),
+  );
+  return directPorts(options, [...ports, ...had]);
 }
 
 /** The rules of an endpoint's own open ports, while the container's way out is there. */

@@ -27,6 +27,9 @@ export function republish(context: Context, tx: Tx, request: NetworkRequest): ((
   const direct = directPorts(networkById(tx, gateway.network)?.config.options ?? {}, bindingsOf(request));
   const config = { ...gateway.config, exposed, ...(direct.length + (gateway.config.direct ?? []).length > 0 && { direct }) };
   updateEndpoint(tx, { ...gateway, config });
+  // Those where the way out was before know no better.
+  for (const { config: other, ...row } of endpointsOf(tx, containerId))
+    if (row.id !== gateway.id && other.direct !== undefined) updateEndpoint(tx, { ...row, config: { ...other, direct: [] } });
   const added = portsOf(tx, containerId).filter(
     (port) => !before.some((old) => isSame(old, port)) || gone.some((old) => isSame(old, port)),
   );

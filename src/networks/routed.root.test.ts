@@ -61,6 +61,45 @@ labSuite("networks whose containers are reached at their own addresses", import.
     expect(await ruleset()).not.toContain("10.66");
   });
 
+  test("who joins while it runs has its ports open there, and an address by default that is not every one opens none", async () => {
+    await route("10.68.0.0/24", HOST);
+    const options = { [mode(4)]: "routed" };
+    await ground.daemon.networks.create({ ...PLAIN, name: "late", options, ipam: { config: [{ subnet: "10.68.0.0/24" }] } });
+    const three = await ground.daemon.run("three", {
+      portBindings: { "80/tcp": [{ HostPort: "8090" }], "81/tcp": [{ HostIp: HOST, HostPort: "8091" }] },
+    });
+    await ground.lab.echo("three", ["tcp:80", "tcp:81"], three.namespace);
+    await ground.daemon.networks.connect("late", three.id, { GwPriority: 9 });
+    const address = ground.daemon.networks.settings(ground.daemon.state, three.id).networks["late"]?.IPAddress ?? "";
+    await becomes(address, 80, `three ${OUTSIDE}`);
+    expect(await outside(address, 81)).toBe("nothing");
+    await ground.daemon.networks.disconnect("bridge", three.id, { force: false });
+    await becomes(address, 80, `three ${OUTSIDE}`);
+    await ground.daemon.networks.connect("bridge", three.id, { GwPriority: 10 });
+    await until(async () => !(await sh("nft list set inet lighter direct4")).includes(address));
+    await ground.daemon.networks.disconnect("bridge", three.id, { force: false });
+    await becomes(address, 80, `three ${OUTSIDE}`);
+    await ground.daemon.networks.connect("bridge", three.id, { GwPriority: 10 });
+    await ground.daemon.state.write((tx) => ground.daemon.networks.republish(tx, { ...three.request, portBindings: {} }), {
+      durable: false,
+    })?.();
+    await ground.daemon.networks.disconnect("bridge", three.id, { force: false });
+    await until(async () => !(await sh("nft list set inet lighter direct4")).includes(address));
+    await three.stop();
+    await ground.daemon.networks.disconnect("late", three.id, { force: false });
+    await ground.daemon.networks.remove("late");
+
+    options["com.docker.network.bridge.host_binding_ipv4"] = "127.0.0.1";
+    await ground.daemon.networks.create({ ...PLAIN, name: "inner", options, ipam: { config: [{ subnet: "10.68.0.0/24" }] } });
+    const portBindings = { "80/tcp": [{ HostPort: "8090" }], "81/tcp": [{ HostIp: "0.0.0.0", HostPort: "8091" }] };
+    const four = await ground.daemon.run("four", { mode: "inner", portBindings });
+    await ground.lab.echo("four", ["tcp:80", "tcp:81"], four.namespace);
+    await becomes(four.address, 81, `four ${OUTSIDE}`);
+    expect(await outside(four.address, 80)).toBe("nothing");
+    await four.stop();
+    await ground.daemon.networks.remove("inner");
+  });
+
   test("one family is translated and the other is not", async () => {
     const [host6, outside6] = ["2001:db8::1", "2001:db8::2"];
     await sh(`ip -6 addr add ${host6}/64 dev out0 nodad; nsenter --net=${ground.lab.outside} ip -6 addr add ${outside6}/64 dev in0 nodad`);
