@@ -94,3 +94,9 @@ test("older clients and refused creates get an answer, and nothing is made", asy
   expect((await request(engine, LINE, { body: "{}" })).status).toBe(400);
   expect(steps).toEqual([]);
 });
+
+test("nothing is started for a client that left while its container was made", async () => {
+  const { engine, steps } = engineOf(() => Promise.resolve(), Promise.resolve({ statusCode: 0 }));
+  await request(engine, LINE, { body, signal: AbortSignal.abort() });
+  expect(steps).toEqual(["create web"]);
+});

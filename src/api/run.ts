@@ -1,4 +1,4 @@
-import { messageOf } from "../base/errors.ts";
+import { LighterError, messageOf } from "../base/errors.ts";
 import { logOf } from "../base/log.ts";
 import type { ByteStream } from "../transport/byte-stream.ts";
 import type { ContainerCreateResponse, ContainerWaitResponse } from "../wire/engine-api.ts";
@@ -25,6 +25,8 @@ interface Run {
 export async function run(call: Call): Promise<Answer> {
   const { query, engine } = call;
   const created = await makeContainer(call);
+  // As with docker's requests one by one, nothing starts for a client that has gone meanwhile.
+  if (call.signal.aborted) throw new LighterError("cancelled", "the client has closed the connection");
   const sink = new ClientSink({ framed: true });
   const streams = { stdin: false, stdout: query.flag("stdout"), stderr: query.flag("stderr") };
   const attachment = await engine.containers.attach(created.Id, sink, { logs: false, stream: true, ...streams });

@@ -11,6 +11,7 @@ export interface RunFlags {
   pull: string;
   tty: boolean;
   cidfile: string;
+  "detach-keys": string;
   "sig-proxy": boolean;
   "use-api-socket"?: boolean;
 }
@@ -18,12 +19,14 @@ export interface RunFlags {
 /** Whether one request can stand for all: output that is shown, and nothing that has to happen before the create or before the start. */
 export function canRunAtOnce(flags: RunFlags, body: CreateBody): boolean {
   if (flags.tty || body.OpenStdin || body.AttachStdin || !(body.AttachStdout || body.AttachStderr)) return false;
+  // Keys mean nothing here, but an attach refuses those that are none.
+  if (flags["detach-keys"] !== "") return false;
   return flags.pull !== "always" && flags.cidfile === "" && !flags["use-api-socket"];
 }
 
 /**
  * Runs a container by one request to our daemon and shows its output. Resolves with undefined when the daemon refused it before anything was made (see {@link openRun}).
- * Signals that come before the container is made wait for it.
+ * Signals that come before the container is made wait for it a moment (see `early-signals.ts`).
  */
 export async function runAtOnce(app: App, flags: RunFlags, body: CreateBody): Promise<RunEnd | undefined> {
   const connection = await app.connection();
@@ -31,7 +34,7 @@ export async function runAtOnce(app: App, flags: RunFlags, body: CreateBody): Pr
   opening.catch(() => {});
   const made = Promise.withResolvers<string>();
   // Loaded while the daemon makes the container.
-  const endProxy = flags["sig-proxy"] ? await passSignals(connection, made.promise) : () => {};
+  const signals = flags["sig-proxy"] ? await passSignals(connection, made.promise) : undefined;
   try {
     const { write } = await import("./output.ts");
     const stream = await opening;
@@ -46,13 +49,13 @@ export async function runAtOnce(app: App, flags: RunFlags, body: CreateBody): Pr
       },
     });
   } finally {
-    endProxy();
+    signals?.end();
   }
 }
 
-async function passSignals(connection: Connection, made: Promise<string>): Promise<() => void> {
-  const { proxySignals } = await import("./signals.ts");
-  return proxySignals(async (signal) => killContainer(connection, await made, signal));
+async function passSignals(connection: Connection, made: Promise<string>): Promise<{ end: () => void }> {
+  const { proxyEarlySignals } = await import("./early-signals.ts");
+  return proxyEarlySignals(made, (id, signal) => killContainer(connection, id, signal));
 }
 
 /** Neighbouring pieces of the same stream as one: fewer writes. */
