@@ -203,7 +203,7 @@ function givenConfig(flags: Flags, file: FileConfig): Partial<EngineConfig> {
   if (flags.debug !== undefined) given.debug = flags.debug;
   applyRegistryFlags(given, flags);
   if (flags.label !== undefined) given.labels = daemonLabels(flags.label);
-  if (flags["shutdown-timeout"] !== undefined) given.shutdownTimeout = Number(flags["shutdown-timeout"]);
+  if (flags["shutdown-timeout"] !== undefined) given.shutdownTimeout = secondsOf(flags["shutdown-timeout"]);
   applyContainerFlags(given, flags);
   for (const option of flags["exec-opt"] ?? []) applyExecOption(given, option);
   if (flags["log-driver"] !== undefined) given.logDriver = flags["log-driver"];
@@ -213,6 +213,12 @@ function givenConfig(flags: Flags, file: FileConfig): Partial<EngineConfig> {
     given.runtimes = { ...given.runtimes, [name]: { path } };
   }
   return given;
+}
+
+function secondsOf(text: string): number {
+  if (!/^-?\d+$/.test(text))
+    throw new LighterError("invalid", `Cannot use --shutdown-timeout "${text}": it must be a whole number of seconds`);
+  return Number(text);
 }
 
 /** Flags about networks in general; each is a key of daemon.json, too, but for the names of lists. */

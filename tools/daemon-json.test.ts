@@ -154,7 +154,7 @@ test.each(Object.entries(SAMPLES))("%s is honoured, told to have no effect, or r
 
 test("an empty value asks for nothing, a wrong one is refused by the key's name", () => {
   for (const key of Object.keys(DOCKER_KEYS)) {
-    expect(read({ [key]: "" }).notes).toEqual([]);
+    for (const none of ["", null]) expect(read({ [key]: none }).notes).toEqual([]);
     expect([key, failure({ [key]: 7.5 })]).toEqual([key, expect.stringMatching(/Cannot use|invalid max|must be/)]);
   }
   expect(read({ rootless: false, "authorization-plugins": [], "live-restore": true, "userns-remap": "" }).notes).toEqual([]);
@@ -179,6 +179,13 @@ test("values that only some hosts or drivers can have", () => {
   expect(failure({ runtimes: { x: {} } })).toContain("either a runtimeType or a path must be configured");
   expect(failure({ "default-network-opts": { bridge: "x" } })).toContain('"default-network-opts"');
   expect(failure({ "fixed-cidr-v6": "10.0.0.0/8" })).toContain("an IPv6 subnet");
+});
+
+test("roots are absolute, whatever is said", () => {
+  const { engine } = read({ "data-root": "some/data/", "exec-root": "run" });
+  const whole = completeConfig({ dataRoot: join(process.cwd(), "some/data") });
+  expect(completeConfig(engine)).toMatchObject({ dataRoot: whole.dataRoot, execRoot: join(process.cwd(), "run"), scope: whole.scope });
+  expect(completeConfig({})).toMatchObject({ dataRoot: "/var/lib/lighter", execRoot: "/run/lighter", scope: "lighter" });
 });
 
 test("dockerd's flags are known, and those that are keys say what the keys say", () => {

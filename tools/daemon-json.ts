@@ -14,7 +14,7 @@ const INTRODUCTION = `# daemon.json
 
 A file that dockerd reads is one that \`lighter daemon\` reads: \`lighter daemon --config-file /etc/docker/daemon.json\`, or a copy as \`/etc/lighter/daemon.json\`. Every key that dockerd knows
 is honoured, or has no effect here and the log says why, or is refused with what to do instead, where going on without it would not be what was asked for. A key that nobody knows is
-refused, too. An empty value (\`""\`) is none. Flags of dockerd's mean what the keys mean and go over the file, where dockerd refuses a key that is given twice.
+refused, too. An empty value (\`""\` or \`null\`) is none. Flags of dockerd's mean what the keys mean and go over the file, where dockerd refuses a key that is given twice.
 
     lighter daemon --validate --config-file /etc/docker/daemon.json
 

@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
+import { resolve } from "node:path";
 import { LighterError, messageOf } from "../base/errors.ts";
 import { validateLogging } from "../containers/log-options.ts";
 import { parseBytes } from "../base/units.ts";
@@ -76,7 +77,9 @@ export interface EngineConfig extends RegistryConfig {
 
 /** Fills in what neither flags nor file say. Names on the host derive from the data root when it is not the default one. */
 export function completeConfig(given: Partial<EngineConfig>): EngineConfig {
-  const dataRoot = given.dataRoot ?? DEFAULT_DATA_ROOT;
+  // Programs that are started from elsewhere get these paths, too.
+  const dataRoot = resolve(given.dataRoot ?? DEFAULT_DATA_ROOT);
+  const execRoot = resolve(given.execRoot ?? DEFAULT_EXEC_ROOT);
   const suffix = dataRoot === DEFAULT_DATA_ROOT ? "" : createHash("sha256").update(dataRoot).digest("hex").slice(0, 8);
   const scope = suffix === "" ? "lighter" : `lighter-${suffix}`;
   const bridgeName = given.bridgeName ?? (suffix === "" ? "lighter0" : `lgt${suffix}`);
@@ -87,8 +90,6 @@ export function completeConfig(given: Partial<EngineConfig>): EngineConfig {
     );
   }
   const complete: EngineConfig = {
-    dataRoot,
-    execRoot: DEFAULT_EXEC_ROOT,
     bip: undefined,
     addressPools: DEFAULT_ADDRESS_POOLS,
     networkDefaults: {},
@@ -118,6 +119,8 @@ export function completeConfig(given: Partial<EngineConfig>): EngineConfig {
     gc: NO_GC,
     registry: undefined,
     ...given,
+    dataRoot,
+    execRoot,
     bridgeName,
   };
   checkLogDefaults(complete);
@@ -253,7 +256,7 @@ export function applyKeys(file: FileConfig, json: Record<string, unknown>, { whe
   };
   for (const [key, value] of Object.entries(json)) {
     // As in whole files that name every key: nothing is asked for.
-    if (value === "" && Object.hasOwn(DOCKER_KEYS, key)) continue;
+    if ((value === "" || value === null) && Object.hasOwn(DOCKER_KEYS, key)) continue;
     if (isContainerKey(key)) {
       applyContainerKey((engine.containers ??= completeDefaults({})), key, value);
       continue;
