@@ -9,6 +9,7 @@ import {
   type Waiting,
 } from "../client/containers.ts";
 import type { Connection } from "../client/connection.ts";
+import type { RunEnd } from "../client/run.ts";
 import type { Hijacked } from "../client/upgrade.ts";
 import { command, MANY, type Call } from "./command.ts";
 import { CONTAINER_FLAGS } from "./container-flags.ts";
@@ -102,14 +103,16 @@ async function runContainer(call: RunCall, body: CreateBody): Promise<number> {
 
 /** The exit code of a run by one request; undefined where the requests have to be made one by one. */
 async function atOnce({ flags, app, called }: RunCall, body: CreateBody): Promise<number | undefined> {
+  let end: RunEnd | undefined;
   try {
-    const end = await runAtOnce(app, flags, body);
-    if (end === undefined) return undefined;
-    if ("failure" in end) return runFailure(app, called, end.failure, startFailureCode(end.failure));
-    return await exitCode(app, { result: Promise.resolve(end.ended) });
+    end = await runAtOnce(app, flags, body);
   } catch (error) {
     return runFailure(app, called, error);
   }
+  if (end === undefined) return undefined;
+  if ("untaken" in end) throw end.untaken;
+  if ("failure" in end) return runFailure(app, called, end.failure, startFailureCode(end.failure));
+  return exitCode(app, { result: Promise.resolve(end.ended) });
 }
 
 interface Foreground {

@@ -57,3 +57,10 @@ test("a stream that ends or breaks too early is an end without a code", async ()
   const broken = streamOf(created, 64, new Error("reset"));
   expect((await followed(broken)).end).toEqual({ ended: { StatusCode: -1, Error: { Message: "reset" } } });
 });
+
+test("output that cannot be taken is told as what it is", async () => {
+  const full = new Error("no space left on device");
+  const bytes = Buffer.concat([created, encodeFrame(STREAM.stdout, Buffer.from("one")), message({ ended: { StatusCode: 0 } })]);
+  const end = await followRun(streamOf(bytes, 64), { created: () => undefined, output: () => Promise.reject(full) });
+  expect(end).toEqual({ untaken: full });
+});

@@ -9,8 +9,8 @@ import type { Hijacked } from "./upgrade.ts";
 
 const PATH = "/lighter/run";
 
-/** How a run came to its end: with what a wait answers, or because the container could not be started. */
-export type RunEnd = { ended: ContainerWaitResponse } | { failure: LighterError };
+/** How a run came to its end: with what a wait answers, because the container could not be started, or because its output could not be taken, and why. */
+export type RunEnd = { ended: ContainerWaitResponse } | { failure: LighterError } | { untaken: Error };
 
 /** Where a run's output goes, and who is told of the container once it is made. */
 export interface RunTaker {
@@ -61,6 +61,7 @@ export async function followRun(stream: Hijacked, taker: RunTaker): Promise<RunE
     else end = { failure: errorOf(message.failed.status, JSON.stringify({ message: message.failed.message }), PATH) };
   });
   let pieces: RunPiece[] = [];
+  let untaken: unknown;
   const decoder = new FrameDecoder((frame, bytes) => {
     if (frame === STREAM.system) hear(bytes);
     else pieces.push({ to: frame === STREAM.stderr ? "stderr" : "stdout", bytes });
@@ -69,9 +70,14 @@ export async function followRun(stream: Hijacked, taker: RunTaker): Promise<RunE
     await stream.read((bytes) => {
       pieces = [];
       decoder.push(bytes);
-      return pieces.length === 0 ? undefined : taker.output(pieces);
+      if (pieces.length === 0) return undefined;
+      return taker.output(pieces).catch((error: unknown) => {
+        untaken = error;
+        throw error;
+      });
     });
   } catch (error) {
+    if (error instanceof Error && error === untaken) return { untaken: error };
     return { ended: { StatusCode: -1, Error: { Message: messageOf(error) } } };
   } finally {
     stream.close();
