@@ -158,6 +158,7 @@ test("an empty value asks for nothing, a wrong one is refused by the key's name"
     expect([key, failure({ [key]: 7.5 })]).toEqual([key, expect.stringMatching(/Cannot use|invalid max|must be/)]);
   }
   expect(read({ rootless: false, "authorization-plugins": [], "live-restore": true, "userns-remap": "" }).notes).toEqual([]);
+  expect(read({ hosts: [] }).hosts).toBe(undefined);
   expect(failure({ constructor: 1 })).toContain('unknown key "constructor"');
 });
 

@@ -245,7 +245,8 @@ export function applyKeys(file: FileConfig, json: Record<string, unknown>, { whe
     "log-format": (value, key) => (file.logFormat = text(key, value)),
     experimental: (value, key) => (engine.experimental = flag(key, value)),
     init: (value, key) => (engine.init = flag(key, value)),
-    hosts: (value, key) => (file.hosts = texts(key, value)),
+    // None is the default one, as with dockerd: a daemon without a door would be of no use.
+    hosts: (value, key) => (file.hosts = texts(key, value).length > 0 ? texts(key, value) : undefined),
     pidfile: (value, key) => (file.pidfile = text(key, value)),
     "log-level": (value, key) => (file.logLevel = text(key, value)),
     "network-pool": (value) => (engine.networkPool = Number(value)),
