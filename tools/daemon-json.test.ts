@@ -159,6 +159,8 @@ test("an empty value asks for nothing, a wrong one is refused by the key's name"
   }
   expect(read({ rootless: false, "authorization-plugins": [], "live-restore": true, "userns-remap": "" }).notes).toEqual([]);
   expect(read({ hosts: [] }).hosts).toBe(undefined);
+  expect(read({ "host-gateway-ips": [] }).engine.networkDefaults).toEqual({});
+  expect(completeConfig(read({ "default-address-pools": [] }).engine).addressPools).toEqual(completeConfig({}).addressPools);
   expect(failure({ constructor: 1 })).toContain('unknown key "constructor"');
 });
 

@@ -216,7 +216,7 @@ export function applyKeys(file: FileConfig, json: Record<string, unknown>, { whe
     bridge: (value, key) => applyBridge(engine, text(key, value)),
     bip: (value, key) => (engine.bip = text(key, value)),
     "published-ports": (value, key) => (engine.publishedPorts = parseReach(text(key, value), key)),
-    "default-address-pools": (value) => (engine.addressPools = parsePools(value)),
+    "default-address-pools": (value) => (engine.addressPools = Bun.deepEquals(value, []) ? DEFAULT_ADDRESS_POOLS : parsePools(value)),
     "exec-opts": (value, key) => texts(key, value).forEach((option) => applyExecOption(engine, option)),
     runtimes: (value) => (engine.runtimes = parseRuntimes(value, notes)),
     "default-runtime": (value, key) => (engine.defaultRuntime = text(key, value)),

@@ -23,7 +23,7 @@ const APPLY: Record<string, Apply> = {
   "default-gateway": (given, value, key) => (given.gateway4 = checkedAddress(key, value, 4)),
   "default-gateway-v6": (given, value, key) => (given.gateway6 = checkedAddress(key, value, 6)),
   "host-gateway-ip": (given, value, key) => (given.hostGateway = checkedAddress(key, value)),
-  "host-gateway-ips": (given, value, key) => (given.hostGateway = hostGateway(key, value)),
+  "host-gateway-ips": (given, value, key) => Object.assign(given, hostGateway(key, value)),
   // Rules are in a table of our own that meets nobody's, and without them nothing is published: there is nothing to leave out.
   iptables: (_given, value, key) => mustBeOn(key, value),
   // One process for all ports carries what no rule can, and is there only when it is needed.
@@ -97,10 +97,11 @@ function checkedInterface(key: string, value: unknown): string {
   throw wrong(key, 'an IPv6 address in its subnet like "fd00:17::1/64"');
 }
 
-/** One of each family at most, of which IPv4 goes first. */
-function hostGateway(key: string, value: unknown): string {
+/** One of each family at most, of which IPv4 goes first; none is the default. */
+function hostGateway(key: string, value: unknown): Pick<NetworkDefaults, "hostGateway"> {
   const addresses = texts(key, value).map((address) => checkedAddress(key, address));
-  return addresses.find((address) => isIP(address) === 4) ?? addresses[0] ?? "";
+  const first = addresses.find((address) => isIP(address) === 4) ?? addresses[0];
+  return first === undefined ? {} : { hostGateway: first };
 }
 
 function optionsByDriver(key: string, value: unknown): Record<string, Record<string, string>> {
