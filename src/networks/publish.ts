@@ -2,7 +2,7 @@ import { messageOf } from "../base/errors.ts";
 import type { Tx } from "../state/state.ts";
 import { type Binding, bindingsOf } from "./bindings.ts";
 import { type Context, heldOf, networkReach, onRollback, rewriteTable } from "./context.ts";
-import { directPorts, hasDirect } from "./direct-ports.ts";
+import { directPorts, directRules, hasDirect } from "./direct-ports.ts";
 import type { PortRule } from "./firewall.ts";
 import type { NetworkRequest } from "./networks.ts";
 import { portKey } from "./port-records.ts";
@@ -33,7 +33,10 @@ export function republish(context: Context, tx: Tx, request: NetworkRequest): ((
   const added = portsOf(tx, containerId).filter(
     (port) => !before.some((old) => isSame(old, port)) || gone.some((old) => isSame(old, port)),
   );
-  return () => apply(context, containerId, { gone, added, isRouted: config.direct !== undefined });
+  const reach = networkReach(context);
+  const shut = directRules(gateway, reach);
+  const opened = directRules({ ...gateway, config }, reach);
+  return () => apply(context, containerId, { gone, added, direct: { remove: without(shut, opened), add: without(opened, shut) } });
 }
 
 /** Which ports no wish asks for any more, and which wishes no port answers. A wish for every address is answered by one port for each family. */
@@ -80,16 +83,23 @@ function isSame(one: PortRow, other: PortRow): boolean {
   return one.protocol === other.protocol && one.hostAddress === other.hostAddress && one.hostPort === other.hostPort;
 }
 
-async function apply(context: Context, container: string, change: { gone: PortRow[]; added: PortRow[]; isRouted: boolean }): Promise<void> {
+function without(rules: readonly PortRule[], others: readonly PortRule[]): PortRule[] {
+  return rules.filter((rule) => !others.some((other) => portKey(rule) === portKey(other)));
+}
+
+async function apply(
+  context: Context,
+  container: string,
+  { direct, ...change }: { gone: PortRow[]; added: PortRow[]; direct: { add: PortRule[]; remove: PortRule[] } },
+): Promise<void> {
   const endpoints = new Map(endpointsOf(context.state, container).map((endpoint) => [endpoint.id, endpoint]));
   if (portsOf(context.state, container).length > 0 || hasDirect(context.state, container)) context.open.add(container);
   else context.open.delete(container);
   const stay = new Set(portsOf(context.state, container).map(portKey));
   await context.keeper.take(change.gone.filter((port) => !stay.has(portKey(port))));
-  const remove = portRules(change.gone, endpoints, networkReach(context));
-  const add = portRules(change.added, endpoints, networkReach(context));
-  if (change.isRouted) await rewriteTable(context);
-  else if (remove.length + add.length > 0) await changeTable(context, { add, remove });
+  const remove = [...portRules(change.gone, endpoints, networkReach(context)), ...direct.remove];
+  const add = [...portRules(change.added, endpoints, networkReach(context)), ...direct.add];
+  if (remove.length + add.length > 0) await changeTable(context, { add, remove });
   // The keeper answers whoever reaches it: who does is settled before.
   await context.keeper.hand(container);
 }

@@ -61,6 +61,46 @@ labSuite("networks whose containers are reached at their own addresses", import.
     expect(await ruleset()).not.toContain("10.66");
   });
 
+  test("who never stops sending datagrams reaches a port no longer than it is published", async () => {
+    await route("10.69.0.0/24", HOST);
+    const ipam = { config: [{ subnet: "10.69.0.0/24" }] };
+    await ground.daemon.networks.create({ ...PLAIN, name: "steady", options: { [mode(4)]: "routed" }, ipam });
+    const five = await ground.daemon.run("five", { mode: "steady", portBindings: { "83/udp": [{}], "80/tcp": [{}] } });
+    await ground.lab.echo("five", ["tcp:80"], five.namespace);
+    // One answer makes the two known to each other; a later one that is under way could make them so again.
+    const serve = `const socket = require("dgram").createSocket("udp4");
+      let count = 0;
+      socket.on("message", (_, { port, address }) => {
+        if (count++ === 0) socket.send("answer", port, address);
+        console.log("came");
+      });
+      socket.bind(83);`;
+    const send = `const socket = require("dgram").createSocket("udp4");
+      setInterval(() => socket.send("x", 83, "${five.address}"), 20);`;
+    const server = ground.lab.spawn(["nsenter", `--net=${five.namespace}`, process.execPath, "-e", serve]);
+    await until(async () => (await sh(`nsenter --net=${five.namespace} ss -lunH sport = :83`)) !== "");
+    const client = ground.lab.spawn(["nsenter", `--net=${ground.lab.outside}`, process.execPath, "-e", send]);
+    let came = 0;
+    const reading = (async () => {
+      for await (const part of server.stdout as ReadableStream<Uint8Array>) came += part.length;
+    })();
+    await until(() => came > 20);
+    const portBindings = { "80/tcp": [{}] };
+    await ground.daemon.state.write((tx) => ground.daemon.networks.republish(tx, { ...five.request, portBindings }), {
+      durable: false,
+    })?.();
+    await until(async () => {
+      const before = came;
+      await Bun.sleep(500);
+      return came === before;
+    });
+    await becomes(five.address, 80, `five ${OUTSIDE}`);
+    for (const process of [client, server]) process.kill("SIGKILL");
+    await reading;
+    await five.stop();
+    await ground.daemon.networks.remove("steady");
+  });
+
   test("who joins while it runs has its ports open there, and an address by default that is not every one opens none", async () => {
     await route("10.68.0.0/24", HOST);
     const options = { [mode(4)]: "routed" };
