@@ -69,7 +69,7 @@ test("one request creates, attaches, waits and starts, and tells the output and 
   const { stream, said } = listener();
   await answer.run(stream);
   expect(said).toEqual([{ created: { Id: "c1", Warnings: [] } }, "1:hello", { ended: { StatusCode: 7 } }]);
-  expect(steps).toEqual(["create web", "attach c1", "wait removed", "start c1", "detach", "cancel"]);
+  expect(steps).toEqual(["create web", "attach c1", "wait removed", "start c1", "cancel", "detach"]);
 });
 
 test("a start that fails is told with its status; a client that leaves is waited for no more", async () => {
@@ -85,7 +85,7 @@ test("a start that fails is told with its status; a client that leaves is waited
   const second = (await request(running.engine, LINE, { body })).answer;
   if ("hijack" in second) await second.run(leaving.stream);
   expect(leaving.said).toEqual([{ created: { Id: "c1", Warnings: [] } }]);
-  expect(running.steps.slice(-2)).toEqual(["detach", "cancel"]);
+  expect(running.steps.slice(-2)).toEqual(["cancel", "detach"]);
 });
 
 test("older clients and refused creates get an answer, and nothing is made", async () => {
@@ -99,4 +99,18 @@ test("nothing is started for a client that left while its container was made", a
   const { engine, steps } = engineOf(() => Promise.resolve(), Promise.resolve({ statusCode: 0 }));
   await request(engine, LINE, { body, signal: AbortSignal.abort() });
   expect(steps).toEqual(["create web"]);
+});
+
+test("what fails once the container is made is told in the stream: an answer by status would have it made twice", async () => {
+  const engine = engineWith({
+    containers: {
+      create: () => Promise.resolve({ id: "c1", warnings: [] }),
+      attach: () => Promise.reject(new LighterError("not-found", "No such container: c1")),
+    },
+  });
+  const { answer } = await request(engine, LINE, { body });
+  if (!("hijack" in answer)) throw new Error("not hijacked");
+  const { stream, said } = listener();
+  await answer.run(stream);
+  expect(said).toEqual([{ created: { Id: "c1", Warnings: [] } }, { failed: { status: 404, message: "No such container: c1" } }]);
 });

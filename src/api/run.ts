@@ -10,55 +10,52 @@ import { makeContainer } from "./containers.ts";
 import { errorAnswer } from "./errors.ts";
 import { ClientSink } from "./output-sink.ts";
 
-/** What a run holds between its answer and its end. */
-interface Run {
-  created: ContainerCreateResponse;
-  sink: ClientSink;
-  attachment: Attachment;
-  waiting: { result: Promise<ContainerWaitResponse>; cancel(): void };
-}
-
 /**
  * Ours: what a client's `run` does in four requests (create, attach, wait, start), in one: `POST /lighter/run?name=&platform=&stdout=&stderr=&removed=`, with a create's body.
  * It is refused as that create is, and nothing is made then; afterwards the stream tells all (`wire/run-messages.ts`). `removed` waits for the removal of a `--rm` container.
  */
 export async function run(call: Call): Promise<Answer> {
-  const { query, engine } = call;
   const created = await makeContainer(call);
   // As with docker's requests one by one, nothing starts for a client that has gone meanwhile.
   if (call.signal.aborted) throw new LighterError("cancelled", "the client has closed the connection");
-  const sink = new ClientSink({ framed: true });
-  const streams = { stdin: false, stdout: query.flag("stdout"), stderr: query.flag("stderr") };
-  const attachment = await engine.containers.attach(created.Id, sink, { logs: false, stream: true, ...streams });
-  const { result, cancel } = engine.containers.wait(created.Id, query.flag("removed") ? "removed" : "next-exit");
-  const answered = result.then(
-    ({ statusCode, error }) => ({ StatusCode: statusCode, ...(error !== undefined && { Error: { Message: error } }) }),
-    (error: unknown) => ({ StatusCode: -1, Error: { Message: messageOf(error) } }),
-  );
-  return {
-    hijack: { "Content-Type": RUN_STREAM },
-    run: (stream) => follow(call, stream, { created, sink, attachment, waiting: { result: answered, cancel } }),
-  };
+  return { hijack: { "Content-Type": RUN_STREAM }, run: (stream) => follow(call, stream, created) };
 }
 
 /** From the start to the end of the container, or until the client leaves: the container stays then, as it does when an attached client goes. */
-async function follow(call: Call, stream: ByteStream, { created, sink, attachment, waiting }: Run): Promise<void> {
+async function follow(call: Call, stream: ByteStream, created: ContainerCreateResponse): Promise<void> {
+  const id = created.Id;
   const left = stream.closed.then(() => "left" as const);
   // What a client sends here means nothing; reading is how its end is seen.
-  stream.read(() => {}).catch((error: unknown) => logOf("api").debug("{id}: {error}", { id: created.Id, error }));
+  stream.read(() => {}).catch((error: unknown) => logOf("api").debug("{id}: {error}", { id, error }));
   tell(stream, { created });
-  sink.bind(stream);
+  using joined = new DisposableStack();
   try {
-    await call.engine.containers.start(created.Id, {});
+    const sink = new ClientSink({ framed: true });
+    sink.bind(stream);
+    const attachment = joined.adopt(await attached(call, id, sink), (joining) => joining.detach());
+    const waiting = joined.adopt(ending(call, id), ({ cancel }) => cancel());
+    await call.engine.containers.start(id, {});
     await Promise.race([attachment.ended, sink.ended, left]);
     const ended = await Promise.race([waiting.result, left]);
     if (ended !== "left") tell(stream, { ended });
   } catch (error) {
     tell(stream, { failed: failureOf(error) });
-  } finally {
-    attachment.detach();
-    waiting.cancel();
   }
+}
+
+function attached({ engine, query }: Call, id: string, sink: ClientSink): Promise<Attachment> {
+  const streams = { stdin: false, stdout: query.flag("stdout"), stderr: query.flag("stderr") };
+  return engine.containers.attach(id, sink, { logs: false, stream: true, ...streams });
+}
+
+/** What a wait answers, an error included. */
+function ending({ engine, query }: Call, id: string): { result: Promise<ContainerWaitResponse>; cancel(): void } {
+  const { result, cancel } = engine.containers.wait(id, query.flag("removed") ? "removed" : "next-exit");
+  const answered = result.then(
+    ({ statusCode, error }) => ({ StatusCode: statusCode, ...(error !== undefined && { Error: { Message: error } }) }),
+    (error: unknown) => ({ StatusCode: -1, Error: { Message: messageOf(error) } }),
+  );
+  return { result: answered, cancel };
 }
 
 function tell(stream: ByteStream, message: RunMessage): void {
