@@ -92,6 +92,8 @@ if (import.meta.main) {
   if (process.argv.includes("--write")) await replaceSection("ARCHITECTURE.md", "graph", "```mermaid\n" + graph(all) + "\n```");
   else {
     const broken = violations(all);
+    const drawn = await Bun.file(join(src, "../ARCHITECTURE.md")).text();
+    if (!drawn.includes(graph(all))) broken.push("ARCHITECTURE.md: its graph is not the tree's; `bun tools/layers.ts --write` draws it");
     for (const sentence of broken) console.error(sentence);
     process.exit(broken.length === 0 ? 0 : 1);
   }
