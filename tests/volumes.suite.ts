@@ -264,8 +264,8 @@ test("files of an idmapped mount are the user's inside and the owner's outside",
     (await lighter.run(["run", "--rm", ...flags, "--mount", mount, "busybox", "true"])).stderr;
   expect(await refused("type=tmpfs,dst=/t,idmap")).toContain("cannot mix 'idmap' options with mount type 'tmpfs'");
   expect(await refused(`type=bind,src=${folder},dst=/m,idmap=me`)).toContain("invalid value for idmap: me");
-  expect(await refused("type=bind,src=/proc,dst=/m,idmap=1:1")).toContain(
-    'Cannot map the owners of "/proc": its file system does not allow',
+  expect(await refused("type=bind,src=/proc,dst=/m,idmap=1:1")).toMatch(
+    /Cannot map the owners of "\/(?:proc|m)": its file system does not allow/,
   );
   await lighter.must("volume", "rm", "mapped");
 });

@@ -38,3 +38,15 @@ test("a working directory that cannot be entered reads as runc says it, whicheve
     expect(messageOf(error)).toEndWith('chdir to cwd ("/nope") set in config.json failed: no such file or directory: unknown');
   }
 });
+
+test("a mount whose owners cannot be mapped is named, whichever crun it was", () => {
+  const guess = " (maybe the file system used doesn't support idmap mounts on this kernel?)";
+  for (const words of ["mount_setattr `/m`", `mount_setattr \`/m\`${guess}`]) {
+    const error = startError(
+      new LighterError("runtime", `OCI runtime create failed: ${words}: Invalid argument: unknown`),
+      "true",
+      "create",
+    );
+    expect(messageOf(error)).toStartWith('Cannot map the owners of "/m": its file system does not allow that with this kernel');
+  }
+});

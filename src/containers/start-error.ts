@@ -32,7 +32,8 @@ export function startError(error: unknown, program: string, act: "create" | "exe
     return new LighterError("runtime", `${EXEC_FAILED}: unable to start container process: ${folderSentence(folder, why)}: unknown`, {
       cause: error,
     });
-  const unmapped = /mount_setattr `(.*)`: Invalid argument|(?<runc>MOUNT_ATTR_IDMAP)/.exec(messageOf(error));
+  // crun 1.8 names the source; 1.21 the place in the container, and guesses behind it.
+  const unmapped = /mount_setattr `(.*)`(?: \(.*\))?: Invalid argument|(?<runc>MOUNT_ATTR_IDMAP)/.exec(messageOf(error));
   if (unmapped !== null)
     return new LighterError(
       "invalid",

@@ -48,8 +48,19 @@ export async function mountVolume(path: string, options: Readonly<Record<string,
     `error while mounting volume '${path}': failed to mount local volume: ${mountText(device, path, o)}: ${why}`;
   if (signal?.aborted === true) throw new LighterError("cancelled", failed("cancelled"));
   const flags = await withAddress(type, o, path, { ...(signal && { signal }) });
-  // -i: the kernel's mount alone, as Docker's; helpers of file systems are not asked.
-  const command = ["mount", "-i", "-t", type, ...(flags === "" ? [] : ["-o", flags]), "--", device, path];
+  // -i: the kernel's mount alone, as Docker's; helpers of file systems are not asked. By mount(2), whose errors are the same on every Debian: fsconfig(2) has words of its own.
+  const command = [
+    "env",
+    "LIBMOUNT_FORCE_MOUNT2=always",
+    "mount",
+    "-i",
+    "-t",
+    type,
+    ...(flags === "" ? [] : ["-o", flags]),
+    "--",
+    device,
+    path,
+  ];
   const ended = await runBounded(command, { patience: PATIENCE, ...(signal && { signal }) });
   if (ended.kind === "done") return;
   if (ended.kind === "cancelled") throw new LighterError("cancelled", failed("cancelled"));
