@@ -45,6 +45,7 @@ const AS_KEYS = {
   "storage-opt": texts,
   "swarm-default-advertise-addr": text,
   "userland-proxy-path": text,
+  "userns-remap": text,
 } as const;
 
 /** parseArgs takes `--no-new-privileges` for the opposite of another flag: it goes by this name. */
@@ -95,7 +96,6 @@ export const FLAGS = {
   "init-path": text,
   init: flag,
   experimental: flag,
-  "userns-remap": text,
   "add-runtime": texts,
   "default-runtime": text,
   "registry-mirror": texts,

@@ -255,7 +255,7 @@ function logOutputOf(flags: Flags, file: FileConfig): DaemonConfig["log"] {
 function applyContainerFlags(given: Partial<EngineConfig>, flags: Flags): void {
   const keys = ["default-ipc-mode", "default-cgroupns-mode", "seccomp-profile", "cgroup-parent", "init-path"] as const;
   const defaults = { ...completeDefaults(given.containers ?? {}) };
-  for (const key of [...keys, "userns-remap"] as const) if (flags[key] !== undefined) applyContainerKey(defaults, key, flags[key]);
+  for (const key of keys) if (flags[key] !== undefined) applyContainerKey(defaults, key, flags[key]);
   const fixed = flags[FIXED_PRIVILEGES];
   if (fixed !== undefined) applyContainerKey(defaults, "no-new-privileges", fixed);
   if (flags["cdi-spec-dir"] !== undefined) applyContainerKey(defaults, "cdi-spec-dirs", flags["cdi-spec-dir"]);

@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import { LighterError } from "../base/errors.ts";
 import { CONTAINER_DEFAULTS, type ContainerDefaults } from "../containers/container-defaults.ts";
+import { wrongValue } from "./key-values.ts";
 
 /** Keys of daemon.json (and flags of `lighter daemon`) that are about containers which say nothing themselves. */
 export type ContainerKey =
@@ -11,12 +12,11 @@ export type ContainerKey =
   | "seccomp-profile"
   | "cgroup-parent"
   | "cdi-spec-dirs"
-  | "init-path"
-  | "userns-remap";
+  | "init-path";
 
 /** Applies one key to the defaults. Throws `invalid` with a sentence about its value. */
 export function applyContainerKey(given: Partial<ContainerDefaults>, key: ContainerKey, value: unknown): void {
-  const wrong = (wanted: string): LighterError => new LighterError("invalid", `Cannot use "${key}": it must be ${wanted}`);
+  const wrong = (wanted: string): LighterError => wrongValue(key, wanted);
   const text = (): string => {
     if (typeof value !== "string") throw wrong("a string");
     return value;
@@ -54,13 +54,6 @@ export function applyContainerKey(given: Partial<ContainerDefaults>, key: Contai
     case "init-path":
       given.initPath = text();
       return;
-    case "userns-remap":
-      if (text() !== "")
-        throw new LighterError(
-          "unsupported",
-          `Cannot use "userns-remap": layers here belong to the host's users; run containers as a user of their own instead ("--user")`,
-        );
-      return;
   }
 }
 
@@ -75,7 +68,6 @@ export function isContainerKey(key: string): key is ContainerKey {
     "cgroup-parent",
     "cdi-spec-dirs",
     "init-path",
-    "userns-remap",
   ].includes(key);
 }
 

@@ -1,5 +1,6 @@
 import { existsSync, readFileSync } from "node:fs";
 import { LighterError } from "../base/errors.ts";
+import { isObject, wrongValue } from "./key-values.ts";
 
 /** What becomes of a key of dockerd's. */
 export interface DockerKey {
@@ -199,7 +200,7 @@ export const DOCKER_KEYS: Readonly<Record<string, DockerKey>> = {
 export function applyDockerKey(notes: string[], key: string, value: unknown): boolean {
   const known = Object.hasOwn(DOCKER_KEYS, key) ? DOCKER_KEYS[key] : undefined;
   if (known === undefined || known.verdict === "honoured") return false;
-  if (!isOf(known.takes, value)) throw new LighterError("invalid", `Cannot use "${key}": it must be ${WORDS[known.takes]}`);
+  if (!isOf(known.takes, value)) throw wrongValue(key, WORDS[known.takes]);
   const idle = known.idle ?? [false];
   if (isIdle(value) || idle.includes(value)) return true;
   if (known.verdict === "refused" || (key === "selinux-enabled" && hasSelinux()))
@@ -218,7 +219,7 @@ const WORDS: Readonly<Record<DockerKey["takes"], string>> = {
 
 function isOf(takes: DockerKey["takes"], value: unknown): boolean {
   if (takes === "texts") return Array.isArray(value) && value.every((item) => typeof item === "string");
-  if (takes === "object") return typeof value === "object" && value !== null && !Array.isArray(value);
+  if (takes === "object") return isObject(value);
   if (takes === "number") return Number.isSafeInteger(value);
   return typeof value === (takes === "text" ? "string" : "boolean");
 }

@@ -2,6 +2,7 @@ import { isIP } from "node:net";
 import { LighterError, messageOf } from "../base/errors.ts";
 import { parseInterface, parseSubnet } from "../networks/addresses.ts";
 import type { NetworkDefaults } from "../networks/networks.ts";
+import { isObject, texts, wrongValue } from "./key-values.ts";
 
 type Apply = (given: NetworkDefaults, value: unknown, key: string) => void;
 
@@ -43,17 +44,8 @@ export function applyNetworkKey(given: NetworkDefaults, key: string, value: unkn
   APPLY[key]?.(given, value, key);
 }
 
-function wrong(key: string, wanted: string): LighterError {
-  return new LighterError("invalid", `Cannot use "${key}": it must be ${wanted}`);
-}
-
-function texts(key: string, value: unknown): string[] {
-  if (!Array.isArray(value) || !value.every((item) => typeof item === "string")) throw wrong(key, "a list of strings");
-  return value;
-}
-
 function flag(key: string, value: unknown): boolean {
-  if (typeof value !== "boolean") throw wrong(key, "true or false");
+  if (typeof value !== "boolean") throw wrongValue(key, "true or false");
   return value;
 }
 
@@ -68,14 +60,14 @@ function mustBeOn(key: string, value: unknown): void {
 function checkedAddress(key: string, value: unknown, family?: 4 | 6): string {
   const found = typeof value === "string" ? isIP(value) : 0;
   if (found === 0 || (family !== undefined && found !== family))
-    throw wrong(key, family === undefined ? "IP addresses" : `an IPv${family} address`);
+    throw wrongValue(key, family === undefined ? "IP addresses" : `an IPv${family} address`);
   return value as string;
 }
 
 function checkedMtu(key: string, value: unknown): number {
   // 0 is Docker's word for: find it.
   if (typeof value !== "number" || !Number.isInteger(value) || (value !== 0 && (value < 68 || value > 65_535)))
-    throw wrong(key, "0 or a number of bytes from 68 to 65535");
+    throw wrongValue(key, "0 or a number of bytes from 68 to 65535");
   return value;
 }
 
@@ -85,7 +77,7 @@ function checkedSubnet(key: string, value: unknown, family: 4 | 6 = 4): string {
   } catch (cause) {
     throw new LighterError("invalid", `Cannot use "${key}": ${messageOf(cause)}`, { cause });
   }
-  throw wrong(key, family === 4 ? 'an IPv4 subnet like "172.17.1.0/24"' : 'an IPv6 subnet like "fd00:17::/64"');
+  throw wrongValue(key, family === 4 ? 'an IPv4 subnet like "172.17.1.0/24"' : 'an IPv6 subnet like "fd00:17::/64"');
 }
 
 function checkedInterface(key: string, value: unknown): string {
@@ -94,7 +86,7 @@ function checkedInterface(key: string, value: unknown): string {
   } catch (cause) {
     throw new LighterError("invalid", `Cannot use "${key}": ${messageOf(cause)}`, { cause });
   }
-  throw wrong(key, 'an IPv6 address in its subnet like "fd00:17::1/64"');
+  throw wrongValue(key, 'an IPv6 address in its subnet like "fd00:17::1/64"');
 }
 
 /** One of each family at most, of which IPv4 goes first; none is the default. */
@@ -106,9 +98,8 @@ function hostGateway(key: string, value: unknown): Pick<NetworkDefaults, "hostGa
 
 function optionsByDriver(key: string, value: unknown): Record<string, Record<string, string>> {
   const wanted = 'an object like {"bridge": {"com.docker.network.driver.mtu": "1450"}}';
-  const isObject = (item: unknown): item is Record<string, unknown> => typeof item === "object" && item !== null && !Array.isArray(item);
-  if (!isObject(value)) throw wrong(key, wanted);
+  if (!isObject(value)) throw wrongValue(key, wanted);
   for (const options of Object.values(value))
-    if (!isObject(options) || !Object.values(options).every((item) => typeof item === "string")) throw wrong(key, wanted);
+    if (!isObject(options) || !Object.values(options).every((item) => typeof item === "string")) throw wrongValue(key, wanted);
   return value as Record<string, Record<string, string>>;
 }

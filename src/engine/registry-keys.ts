@@ -1,6 +1,7 @@
 import { LighterError } from "../base/errors.ts";
 import { mirrorUrl } from "../distribution/mirror-url.ts";
 import type { ProxySettings } from "../distribution/proxy.ts";
+import { isObject, texts, wrongValue } from "./key-values.ts";
 
 /** What a daemon knows of registries, and how much it transfers at once. */
 export interface RegistryConfig {
@@ -56,39 +57,30 @@ export function applyRegistryKey(given: Partial<RegistryConfig>, key: string, va
   APPLY[key]?.(given, value, key);
 }
 
-function wrong(key: string, wanted: string): LighterError {
-  return new LighterError("invalid", `Cannot use "${key}": it must be ${wanted}`);
-}
-
-function texts(key: string, value: unknown): string[] {
-  if (!Array.isArray(value) || !value.every((item) => typeof item === "string")) throw wrong(key, "a list of strings");
-  return value;
-}
-
 function mirrorsOf(key: string, value: unknown): string[] {
   for (const mirror of texts(key, value)) mirrorUrl(mirror);
   return value as string[];
 }
 
 function mirrorMap(key: string, value: unknown): Record<string, string[]> {
-  if (typeof value !== "object" || value === null || Array.isArray(value))
-    throw wrong(key, 'an object like {"ghcr.io": ["https://mirror.example.com"]}');
+  if (!isObject(value)) throw wrongValue(key, 'an object like {"ghcr.io": ["https://mirror.example.com"]}');
   for (const [registry, mirrors] of Object.entries(value)) {
-    if (registry === "" || /[/\s]/.test(registry)) throw wrong(key, `keyed by registries as image names have them, "${registry}" is none`);
+    if (registry === "" || /[/\s]/.test(registry))
+      throw wrongValue(key, `keyed by registries as image names have them, "${registry}" is none`);
     for (const mirror of texts(`${key}.${registry}`, mirrors)) mirrorUrl(mirror, { path: true });
   }
   return value as Record<string, string[]>;
 }
 
 function proxiesOf(key: string, value: unknown): ProxySettings {
-  if (typeof value !== "object" || value === null || Array.isArray(value)) throw wrong(key, "an object");
+  if (!isObject(value)) throw wrongValue(key, "an object");
   const proxies: ProxySettings = {};
   for (const [name, text] of Object.entries(value)) {
-    if (typeof text !== "string") throw wrong(`${key}.${name}`, "a string");
+    if (typeof text !== "string") throw wrongValue(`${key}.${name}`, "a string");
     if (name === "http-proxy") proxies.http = text;
     else if (name === "https-proxy") proxies.https = text;
     else if (name === "no-proxy") proxies.none = text;
-    else throw wrong(key, `an object of "http-proxy", "https-proxy" and "no-proxy", not "${name}"`);
+    else throw wrongValue(key, `an object of "http-proxy", "https-proxy" and "no-proxy", not "${name}"`);
   }
   return proxies;
 }

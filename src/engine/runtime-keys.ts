@@ -1,5 +1,6 @@
 import { LighterError } from "../base/errors.ts";
 import type { EngineConfig } from "./config.ts";
+import { isObject, wrongValue } from "./key-values.ts";
 
 type Runtimes = EngineConfig["runtimes"];
 
@@ -11,8 +12,7 @@ const RUNC_SHIM = /^io\.containerd\.runc\.v\d$/;
  * Throws `invalid` in Docker's words where it has some.
  */
 export function parseRuntimes(value: unknown, notes: string[]): Runtimes {
-  if (!isObject(value))
-    throw new LighterError("invalid", `Cannot use "runtimes": it must be an object like {"kata": {"path": "/usr/bin/kata-runtime"}}`);
+  if (!isObject(value)) throw wrongValue("runtimes", 'an object like {"kata": {"path": "/usr/bin/kata-runtime"}}');
   const runtimes: Runtimes = {};
   for (const [name, given] of Object.entries(value)) {
     const found = runtimeOf(name, given);
@@ -39,8 +39,4 @@ function runtimeOf(name: string, given: unknown): Runtimes[string] | string {
   const binary = isObject(options) ? options["BinaryName"] : undefined;
   if (RUNC_SHIM.test(runtimeType)) return { path: typeof binary === "string" && binary !== "" ? binary : "runc" };
   return `runtime "${name}" is left out: ${runtimeType} is a part of containerd, which is not used here; give the "path" of its program, if that is an OCI runtime`;
-}
-
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }

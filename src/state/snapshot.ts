@@ -1,5 +1,6 @@
-import { Database, type Statement } from "bun:sqlite";
+import { Database } from "bun:sqlite";
 import type { Reader, Tx, Value } from "./state.ts";
+import { Statements } from "./statements.ts";
 
 /**
  * What the state held at one moment, on a connection of its own: for Workers whose long look is not to hold up the daemon. The tables in `lent` are
@@ -7,10 +8,11 @@ import type { Reader, Tx, Value } from "./state.ts";
  */
 export class Snapshot implements Reader, Disposable {
   readonly #db: Database;
-  readonly #statements = new Map<string, Statement>();
+  readonly #statements: Statements;
 
   constructor(path: string, lent: readonly string[] = []) {
     this.#db = new Database(path, { readonly: true, strict: true });
+    this.#statements = new Statements(this.#db);
     this.#db.run("PRAGMA busy_timeout=2000");
     this.#db.run("PRAGMA temp_store=MEMORY");
     this.#db.run("BEGIN");
@@ -20,28 +22,20 @@ export class Snapshot implements Reader, Disposable {
   }
 
   get<Row>(sql: string, ...values: Value[]): Row | undefined {
-    return (this.#prepare(sql).get(...values) as Row | null) ?? undefined;
+    return this.#statements.get(sql, ...values);
   }
 
   all<Row>(sql: string, ...values: Value[]): Row[] {
-    return this.#prepare(sql).all(...values) as Row[];
+    return this.#statements.all(sql, ...values);
   }
 
   /** A transaction that only the lent tables take part in; it is never committed. */
   get tx(): Tx {
-    return {
-      get: (sql, ...values) => this.get(sql, ...values),
-      all: (sql, ...values) => this.all(sql, ...values),
-      run: (sql, ...values) => {
-        const { changes, lastInsertRowid } = this.#prepare(sql).run(...values);
-        return { changes, lastId: Number(lastInsertRowid) };
-      },
-      afterCommit: () => undefined,
-    };
+    return this.#statements.tx(() => undefined);
   }
 
   [Symbol.dispose](): void {
-    for (const statement of this.#statements.values()) statement.finalize();
+    this.#statements.finalize();
     this.#db.close();
   }
 
@@ -52,11 +46,5 @@ export class Snapshot implements Reader, Disposable {
     for (const each of made.filter(({ type }) => type === "table")) this.#db.run(each.sql.replace("CREATE TABLE", "CREATE TEMP TABLE"));
     this.#db.run(`INSERT INTO temp.${table} SELECT * FROM main.${table}`);
     for (const each of made.filter(({ type }) => type === "index")) this.#db.run(each.sql.replace("CREATE INDEX ", "CREATE INDEX temp."));
-  }
-
-  #prepare(sql: string): Statement {
-    let statement = this.#statements.get(sql);
-    if (statement === undefined) this.#statements.set(sql, (statement = this.#db.prepare(sql)));
-    return statement;
   }
 }

@@ -1,9 +1,10 @@
-import { Database, type SQLQueryBindings, type Statement } from "bun:sqlite";
+import { Database, type SQLQueryBindings } from "bun:sqlite";
 import { chmodSync, mkdirSync } from "node:fs";
 import { dirname } from "node:path";
 import { LighterError } from "../base/errors.ts";
 import { MIGRATIONS } from "./migrations.ts";
 import { CHECKPOINT_PAGES, Reserve } from "./reserve.ts";
+import { Statements } from "./statements.ts";
 
 /** A value that SQLite takes; bigints are 64-bit integers. */
 export type Value = SQLQueryBindings;
@@ -38,7 +39,7 @@ export class State implements Reader {
   readonly path: string;
   readonly #db: Database;
   readonly #reserve: Reserve;
-  readonly #statements = new Map<string, Statement>();
+  readonly #statements: Statements;
   #synchronous: "FULL" | "NORMAL" = "NORMAL";
   #open: (() => void)[] | undefined;
 
@@ -47,6 +48,7 @@ export class State implements Reader {
     this.path = path;
     mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
     this.#db = new Database(path, { create: true, strict: true });
+    this.#statements = new Statements(this.#db);
     // Environments of containers are in it; SQLite gives its log the same mode.
     chmodSync(path, 0o600);
     for (const pragma of [
@@ -64,11 +66,11 @@ export class State implements Reader {
   }
 
   get<Row>(sql: string, ...values: Value[]): Row | undefined {
-    return (this.#prepare(sql).get(...values) as Row | null) ?? undefined;
+    return this.#statements.get(sql, ...values);
   }
 
   all<Row>(sql: string, ...values: Value[]): Row[] {
-    return this.#prepare(sql).all(...values) as Row[];
+    return this.#statements.all(sql, ...values);
   }
 
   /**
@@ -83,7 +85,7 @@ export class State implements Reader {
     this.#db.run("BEGIN IMMEDIATE");
     let result: T;
     try {
-      result = change(this.#tx(callbacks));
+      result = change(this.#statements.tx((callback) => void callbacks.push(callback)));
       this.#db.run("COMMIT");
     } catch (error) {
       if (this.#db.inTransaction) this.#db.run("ROLLBACK");
@@ -103,28 +105,9 @@ export class State implements Reader {
   /** Moves the log into the main file and closes. */
   close(): void {
     this.#reserve.close();
-    for (const statement of this.#statements.values()) statement.finalize();
-    this.#statements.clear();
+    this.#statements.finalize();
     this.#db.run("PRAGMA wal_checkpoint(TRUNCATE)");
     this.#db.close();
-  }
-
-  #tx(callbacks: (() => void)[]): Tx {
-    return {
-      get: (sql, ...values) => this.get(sql, ...values),
-      all: (sql, ...values) => this.all(sql, ...values),
-      run: (sql, ...values) => {
-        const { changes, lastInsertRowid } = this.#prepare(sql).run(...values);
-        return { changes, lastId: Number(lastInsertRowid) };
-      },
-      afterCommit: (callback) => void callbacks.push(callback),
-    };
-  }
-
-  #prepare(sql: string): Statement {
-    let statement = this.#statements.get(sql);
-    if (statement === undefined) this.#statements.set(sql, (statement = this.#db.prepare(sql)));
-    return statement;
   }
 
   #setSynchronous(mode: "FULL" | "NORMAL"): void {
