@@ -82,6 +82,22 @@ for (const name of CLIENTS) {
     await client.must("rmi", "imported:1");
     await client.must("rm", container);
   });
+
+  test(`${name}: an image for another machine is warned of, unless its platform was asked for`, async () => {
+    const client = ground.client(name);
+    const tar = ground.path(`${ground.name()}.tar`);
+    await must(["tar", "-C", "/etc", "-cf", tar, "hostname"]);
+    await ground.lighter.must("import", "--platform", "linux/s390x", tar, "far:1");
+    const mine = `linux/${process.arch === "x64" ? "amd64" : process.arch}`;
+    const plain = await client.run(["create", "far:1", "true"]);
+    expect(plain.stderr).toBe(
+      `WARNING: The requested image's platform (linux/s390x) does not match the detected host platform (${mine}) and no specific platform was requested\n`,
+    );
+    const asked = await client.run(["create", "--platform", "linux/s390x", "far:1", "true"]);
+    expect(asked).toMatchObject({ code: 0, stderr: "" });
+    await client.must("rm", plain.stdout.trim(), asked.stdout.trim());
+    await client.must("rmi", "far:1");
+  });
 }
 
 test("layers unpack as umoci unpacks them", async () => {

@@ -5,6 +5,7 @@ import type { SystemInfo } from "../wire/engine-api.ts";
 import { command } from "./command.ts";
 import { contextName } from "./connect.ts";
 import { string } from "./flags.ts";
+import { goField } from "./go-field.ts";
 import { infoText } from "./info-text.ts";
 import { pluginMetadata, type PluginMetadata } from "./plugin-metadata.ts";
 
@@ -59,7 +60,8 @@ async function formatted(all: object, format: string): Promise<string> {
   if (format === "json") return `${JSON.stringify(all)}\n`;
   const { compileTemplate } = await import("./template.ts");
   try {
-    return `${compileTemplate(format, { missing: (field) => `can't evaluate field ${field} in type system.dockerInfo` })(all)}\n`;
+    const missing = (field: string): string => `can't evaluate field ${field} in type system.dockerInfo`;
+    return `${compileTemplate(format, { missing, alias: goField })(all)}\n`;
   } catch (error) {
     throw new LighterError("invalid", messageOf(error), { cause: error });
   }

@@ -1,5 +1,6 @@
 import { kindOf, LighterError, messageOf } from "../base/errors.ts";
 import type { App } from "./app.ts";
+import { goField } from "./go-field.ts";
 
 /** Looks one object up by name or id. */
 export type Lookup = (name: string) => Promise<unknown>;
@@ -53,6 +54,7 @@ async function renderer(format: string): Promise<(object: unknown) => string> {
   const { compileTemplate } = await import("./template.ts");
   try {
     const template = compileTemplate(format, {
+      alias: goField,
       missing: (field) => (OPTIONAL.has(field) ? undefined : `map has no entry for key ${JSON.stringify(field)}`),
     });
     return (object) => {

@@ -1,4 +1,5 @@
 import { expect, test } from "bun:test";
+import { goField } from "./go-field.ts";
 import { compileTemplate } from "./template.ts";
 
 const DATA = {
@@ -67,4 +68,17 @@ test.each([
   ["{{$y}}", 'undefined variable "$y"'],
 ])("%s is refused in Go's words", (source, text) => {
   expect(() => fill(source)).toThrow(text);
+});
+
+test.each([
+  ["{{.ID}} {{.Server.APIVersion}}", "abc 1.56"],
+  ["{{.Descriptor.MediaType}} {{.Descriptor.mediaType}}", "text/plain text/plain"],
+  ["{{.Descriptor.Platform.OS}}/{{.Descriptor.Platform.OSVersion}}", "linux/10"],
+])("names as Go's programs have them: %s", (source, text) => {
+  const platform = { os: "linux", "os.version": "10" };
+  const object = { Id: "abc", Server: { ApiVersion: "1.56" }, Descriptor: { mediaType: "text/plain", platform }, Twin: 1, twin: 2 };
+  const filled = compileTemplate(source, { missing: strict, alias: goField });
+  expect(filled(object)).toBe(text);
+  expect(() => compileTemplate("{{.iD}}", { missing: strict, alias: goField })(object)).toThrow('map has no entry for key "iD"');
+  expect(() => compileTemplate("{{.TWIN}}", { missing: strict, alias: goField })(object)).toThrow('map has no entry for key "TWIN"');
 });

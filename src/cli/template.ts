@@ -6,6 +6,8 @@ import { goType, show } from "./template-print.ts";
 export interface TemplateOptions {
   /** What to say of a field that a value lacks; undefined takes the field as nil. */
   missing?: (field: string, value: unknown) => string | undefined;
+  /** The key that a field may have in a value without the field itself. */
+  alias?: (value: object, field: string) => string | undefined;
 }
 
 /** A parsed template (Go's text/template), ready to be filled in many times. */
@@ -183,7 +185,8 @@ class Run {
     if (typeof value !== "object" || Array.isArray(value)) {
       throw new LighterError("invalid", `${at}: can't evaluate field ${field.name} in type ${goType(value)}`);
     }
-    if (Object.hasOwn(value, field.name)) return (value as Record<string, unknown>)[field.name];
+    const key = Object.hasOwn(value, field.name) ? field.name : this.#options.alias?.(value, field.name);
+    if (key !== undefined) return (value as Record<string, unknown>)[key];
     const complaint = this.#options.missing?.(field.name, value);
     if (complaint !== undefined) throw new LighterError("invalid", `${at}: ${complaint}`);
     return null;

@@ -6,6 +6,7 @@ import type { SystemVersion } from "../wire/engine-api.ts";
 import { command } from "./command.ts";
 import { contextName } from "./connect.ts";
 import { string } from "./flags.ts";
+import { goField } from "./go-field.ts";
 
 /** Architectures by the names that Go has for them. */
 export const GO_ARCH: Readonly<Record<string, string>> = { x64: "amd64", ia32: "386" };
@@ -55,7 +56,7 @@ async function render(versions: Versions, format: string): Promise<string> {
   const { compileTemplate } = await import("./template.ts");
   try {
     const missing = (field: string): string => `can't evaluate field ${field} in type system.versionInfo`;
-    return `${compileTemplate(format, { missing })(versions)}\n`;
+    return `${compileTemplate(format, { missing, alias: goField })(versions)}\n`;
   } catch (error) {
     throw new LighterError("invalid", `template parsing error: ${messageOf(error)}`, { cause: error });
   }

@@ -20,6 +20,7 @@ import { planLinks } from "./links.ts";
 import { mergeConfig } from "./merge-config.ts";
 import { networkRequest } from "./network-request.ts";
 import { planMounts } from "./plan-mounts.ts";
+import { platformWarning } from "./platform-warning.ts";
 import { readySoon } from "./ready.ts";
 import { type ContainerRow, idOfName, insertRow } from "./rows.ts";
 import { oomScoreOf } from "./spec.ts";
@@ -48,6 +49,7 @@ export async function createContainer(
   await needs.runtime.learn(body.HostConfig?.Runtime ?? "");
   for (const { Type, Source } of body.HostConfig?.Mounts ?? []) if (Type === "bind" && Source) await checkFar(Source);
   const plan = trace.sync("plan", () => planContainer(context, id, body, image));
+  plan.desired.warnings.push(...platformWarning(image.platform, options.platform));
   const row = { id, name: chooseName(context, given), created: now(), desired: plan.desired };
   ifThere(() => needs.networks.check(networkRequest(row)));
   trace.sync("transaction", () =>
