@@ -1,9 +1,23 @@
 import { chmodSync, chownSync, existsSync, mkdirSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { copyStack, removeTree } from "../content/trees.ts";
+import { logOf } from "../base/log.ts";
+import { spreadDirectories } from "../linux/spread-directories.ts";
 import type { Context } from "./context.ts";
 import { makeInitFiles } from "./init-files.ts";
 import { type ContainerPaths, pathsOf } from "./paths.ts";
 import { limitStorage, unlimitStorage } from "./storage-size.ts";
+
+/** Makes the directory that all containers' directories are made in. */
+export function makeParent({ needs }: Context): void {
+  const parent = join(needs.options.dataRoot, "containers");
+  mkdirSync(parent, { recursive: true, mode: 0o710 });
+  try {
+    spreadDirectories(parent);
+  } catch (error) {
+    logOf("containers").debug("{parent} stays as it is: {error}", { parent, error });
+  }
+}
 
 /**
  * Makes a container's directories and files (a writable layer whose root looks as the image's, the log's directory, the files that are mounted

@@ -6,6 +6,7 @@ import { now } from "../base/clock.ts";
 import { isAlive } from "../linux/process.ts";
 import type { Task } from "../runtime/runtime.ts";
 import { type Context, isRunning, liveOf } from "./context.ts";
+import { makeParent } from "./directories.ts";
 import { undoEdits } from "./edit-effects.ts";
 import { recordExecExit, watchExec } from "./exec-end.ts";
 import { runningExecs } from "./exec-rows.ts";
@@ -29,6 +30,7 @@ const log = logOf("containers");
  * under way, sweeps what no row names, and starts what a policy wants to run.
  */
 export async function restoreContainers(context: Context): Promise<void> {
+  makeParent(context);
   const rows = allRows(context.needs.state).toReversed();
   const adopted = new Set<string>();
   // Those that ended meanwhile are released as their exits are handled.
