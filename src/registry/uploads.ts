@@ -128,12 +128,12 @@ async function complete(context: RegistryContext, call: Call, ingest: Ingest): P
   }
 }
 
-/** Takes the body. Where that fails, the upload is closed, to be opened anew by whoever goes on with it. */
+/** Takes the body. Where that fails, the upload is closed, to be opened anew by whoever goes on with it; one that the disk has no room for gives back what it took. */
 async function receiveOrClose(uploads: OpenUploads, call: Call, ingest: Ingest): Promise<number> {
   try {
     return await receive(call.request, ingest);
   } catch (error) {
-    await ingest.suspend();
+    await (kindOf(error) === "no-space" ? ingest.abort() : ingest.suspend());
     uploads.ended(refOf(call));
     throw error;
   }
