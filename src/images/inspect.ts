@@ -22,13 +22,14 @@ export async function inspectImage(
   const names = namesOf(state, image.id);
   const identity = identityOf(state, image.id);
   const comment = config.history?.at(-1)?.comment;
+  const created = createdOf(config);
   const tagged = names.map((name) => BigInt(name.created)).reduce((last, time) => (time > last ? time : last), 0n);
   return {
     Id: image.id,
     RepoTags: repoTags(names),
     RepoDigests: repoDigests(names, image.id),
     ...(comment ? { Comment: comment } : {}),
-    Created: toRfc3339Nano(createdOf(image, config)),
+    ...(created === undefined ? {} : { Created: toRfc3339Nano(created) }),
     ...(config.author ? { Author: config.author } : {}),
     Config: wireConfig(config.config ?? {}),
     Architecture: config.architecture,

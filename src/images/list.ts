@@ -70,7 +70,7 @@ function summarize(
     ParentId: "",
     RepoTags: repoTags(names),
     RepoDigests: repoDigests(names, image.id),
-    Created: toSeconds(createdOf(image, config)),
+    Created: toSeconds(createdOf(config) ?? 0n),
     Size: totalSize(state, image, manifestsOf(state, image.id)),
     SharedSize: -1,
     Labels: config?.config?.Labels ?? NO_LABELS,
@@ -79,9 +79,9 @@ function summarize(
   };
 }
 
-/** When an image was made, as its configuration says; where that is silent, when it came here. */
-export function createdOf(image: ImageRow, config: ImageConfig | undefined): Nanoseconds {
-  return (config?.created === undefined ? undefined : fromRfc3339(config.created)) ?? BigInt(image.created);
+/** When an image was made, as its configuration says, if it does. */
+export function createdOf(config: ImageConfig | undefined): Nanoseconds | undefined {
+  return config?.created === undefined ? undefined : fromRfc3339(config.created);
 }
 
 /** The names to show; undefined where a `reference` filter matches none of them. */

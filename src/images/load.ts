@@ -10,6 +10,7 @@ import type { ProgressSink } from "../wire/progress.ts";
 import { parseConfig, parseIndex, parseJson, parseManifest } from "./documents.ts";
 import { MOST_LAYERS } from "./fetch-image.ts";
 import { imageEvent } from "./image-events.ts";
+import { configIfImage } from "./image-kind.ts";
 import { storeDocuments } from "./import.ts";
 import { LayerProgress } from "../wire/layer-progress.ts";
 import { readArchive, type ImageArchive } from "./read-archive.ts";
@@ -40,8 +41,12 @@ export async function loadImages(context: LoadContext, archive: ReadableStream<U
     new LayerProgress(shortId(path.replace(/^blobs\/sha256\//, "")), options.progress).bytes("Loading layer", size, size);
   };
   const read = await readArchive(content, lease, archive, { stored, ...(options.signal === undefined ? {} : { signal: options.signal }) });
-  const found = read.documents.has("index.json") ? await fromLayout(context, read, options) : await fromLegacy(context, lease, read);
-  if (found.length === 0) throw new LighterError("invalid", "invalid archive: does not contain an image");
+  const leftOut: string[] = [];
+  const found = read.documents.has("index.json")
+    ? await fromLayout(context, read, options, leftOut)
+    : await fromLegacy(context, lease, read);
+  if (found.length === 0)
+    throw new LighterError("invalid", `invalid archive: ${["does not contain an image", ...leftOut.slice(0, 1)].join(": ")}`);
   for (const each of found) await keep(context, lease, each, options);
 }
 
@@ -94,13 +99,13 @@ export async function unpackAll(
 }
 
 /** Images of an OCI layout: `index.json` names them, `manifest.json` may know more names. */
-async function fromLayout({ content }: LoadContext, read: ImageArchive, options: LoadOptions): Promise<Loaded[]> {
+async function fromLayout({ content }: LoadContext, read: ImageArchive, options: LoadOptions, leftOut: string[]): Promise<Loaded[]> {
   const bytes = read.documents.get("index.json") ?? new Uint8Array();
   const { manifests } = parseIndex(parseJson(bytes, "sha256:index.json" as Digest), "sha256:index.json" as Digest);
   const tags = legacyTags(read);
   const loaded: Loaded[] = [];
   for (const target of manifests) {
-    const image = await gather(content, plain(target), options.platforms ?? []);
+    const image = await gather(content, plain(target), options.platforms ?? [], leftOut);
     if (image === undefined) continue;
     const names = namesFor(target, image, tags);
     for (const name of names.length === 0 ? [undefined] : names) loaded.push({ image, name });
@@ -113,10 +118,18 @@ function plain({ mediaType, digest, size }: Descriptor): Descriptor {
   return { mediaType, digest, size };
 }
 
-/** Everything of an image that the archive (or the store) has; undefined for what is not an image. Throws where nothing of a platform asked for is there. */
-export async function gather(content: Content, target: Descriptor, platforms: string[]): Promise<PresentImage | undefined> {
+/**
+ * Everything of an image that the archive (or the store) has; undefined for what is not an image. `leftOut` gets to know why something does not count.
+ * Throws `invalid` for sizes that lie, and where nothing of a platform asked for is there.
+ */
+export async function gather(
+  content: Content,
+  target: Descriptor,
+  platforms: string[],
+  leftOut: string[] = [],
+): Promise<PresentImage | undefined> {
   const image: PresentImage = { target, indexes: [], manifests: [], attestations: [] };
-  await collect(content, target, image, 0);
+  await collect({ content, image, leftOut }, target, 0);
   if (platforms.length > 0) {
     const wanted = platforms.map(parsePlatform);
     image.manifests = image.manifests.filter(({ config }) => wanted.some((each) => platformDistance(each, platformOf(config)) === 0));
@@ -127,24 +140,46 @@ export async function gather(content: Content, target: Descriptor, platforms: st
   return image.manifests.length === 0 ? undefined : image;
 }
 
-async function collect(content: Content, descriptor: Descriptor, image: PresentImage, depth: number): Promise<void> {
-  if (content.blob(descriptor.digest) === undefined || depth > 4) return;
+/** What is being gathered. */
+interface Gathering {
+  content: Content;
+  image: PresentImage;
+  leftOut: string[];
+}
+
+async function collect(gathering: Gathering, descriptor: Descriptor, depth: number): Promise<void> {
+  const { content, image } = gathering;
+  if (!isHere(gathering, descriptor) || depth > 4) return;
   if (isIndex(descriptor.mediaType)) {
     const index = parseIndex(await readJson(content, descriptor.digest), descriptor.digest);
     image.indexes.push({ digest: descriptor.digest, index });
-    for (const each of index.manifests) await collect(content, each, image, depth + 1);
+    for (const each of index.manifests) await collect(gathering, each, depth + 1);
   } else if (isManifest(descriptor.mediaType)) {
     const manifest = parseManifest(await readJson(content, descriptor.digest), descriptor.digest);
     if (isAttestation(descriptor)) image.attestations.push({ digest: descriptor.digest, manifest });
-    else await collectPlatform(content, descriptor, manifest, image);
+    else await collectPlatform(gathering, descriptor, manifest);
   }
 }
 
-/** A platform counts only if all of it is here: an archive may leave others out. */
-async function collectPlatform(content: Content, descriptor: Descriptor, manifest: Manifest, image: PresentImage): Promise<void> {
+/** Whether a blob is here. Throws `invalid` where it is not as long as who refers to it says. */
+function isHere({ content, leftOut }: Gathering, { digest, size }: Descriptor): boolean {
+  const blob = content.blob(digest);
+  if (blob === undefined) leftOut.push(`${digest} is missing`);
+  else if (blob.size !== size)
+    throw new LighterError("invalid", `Cannot take ${digest}: it has ${blob.size} bytes, what refers to it says ${size}`);
+  return blob !== undefined;
+}
+
+/** A platform counts only if all of it is here: an archive may leave others out. What is no image is kept with the image that it is about. */
+async function collectPlatform(gathering: Gathering, descriptor: Descriptor, manifest: Manifest): Promise<void> {
+  const { content, image, leftOut } = gathering;
   const parts = [manifest.config, ...manifest.layers];
-  if (parts.some((part) => content.blob(part.digest) === undefined)) return;
-  const config = parseConfig(await readJson(content, manifest.config.digest), manifest.config.digest);
+  if (parts.some((part) => !isHere(gathering, part))) return;
+  const config = configIfImage(manifest, await content.readBlob(manifest.config.digest));
+  if ("other" in config) {
+    leftOut.push(`it holds ${config.other}`);
+    return void image.attestations.push({ digest: descriptor.digest, manifest });
+  }
   if (config.rootfs.diff_ids.length !== manifest.layers.length) {
     throw new LighterError("invalid", `invalid archive: layers of ${descriptor.digest} don't match its configuration`);
   }
@@ -186,11 +221,12 @@ function legacyTags(read: ImageArchive): Map<string, string[]> {
   return tags;
 }
 
+/** A name with the digest of other content is left out. */
 function namesFor(target: Descriptor, image: PresentImage, tags: Map<string, string[]>): Reference[] {
   const full = target.annotations?.["io.containerd.image.name"];
-  if (full !== undefined) return [parseReference(full)];
   const ref = target.annotations?.["org.opencontainers.image.ref.name"];
-  if (ref !== undefined && /[/:]/.test(ref)) return [parseReference(ref)];
+  const given = full ?? (ref !== undefined && /[/:]/.test(ref) ? ref : undefined);
+  if (given !== undefined) return [parseReference(given)].filter(({ digest }) => digest === undefined || digest === target.digest);
   const known = image.manifests.flatMap(({ manifest }) => tags.get(manifest.config.digest) ?? []);
   const unique = new Map(known.map((name) => [formatReference(parseReference(name)), parseReference(name)]));
   return [...unique.values()];

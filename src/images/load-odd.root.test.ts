@@ -1,0 +1,79 @@
+import { describe, expect, test } from "bun:test";
+import { MEDIA } from "../oci/image.ts";
+import { parseFilters } from "../wire/filters.ts";
+import { Layout, tarOf, type Part } from "./layout-fixture.ts";
+import { failure, layerOf, workshop, type Workshop } from "./workshop.suite.ts";
+
+async function load(shop: Workshop, layout: Layout): Promise<void> {
+  const archive = new Blob([layout.archive() as Uint8Array<ArrayBuffer>]).stream();
+  await shop.images.load(archive, { progress: shop.progress, quiet: true });
+}
+
+describe.skipIf(process.getuid?.() !== 0)("odd archives", () => {
+  test("load: what is no image stays with the one that it is about, and a name by another digest is left out", async () => {
+    await using shop = await workshop();
+    const layout = new Layout();
+    const image = layout.image([layerOf({ a: "1" }).bytes]);
+    const payload = layout.add("{}", "application/vnd.dev.cosign.simplesigning.v1+json");
+    const config = layout.json({ rootfs: { type: "layers", diff_ids: [payload.digest] } }, MEDIA.ociConfig);
+    const signature = layout.json({ schemaVersion: 2, mediaType: MEDIA.ociManifest, config, layers: [payload] }, MEDIA.ociManifest);
+    const index = layout.json({ schemaVersion: 2, mediaType: MEDIA.ociIndex, manifests: [image, signature] }, MEDIA.ociIndex);
+    layout.name(signature, "docker.io/library/signature:1");
+    layout.name(index, "docker.io/library/signed:1");
+    layout.name(image, `docker.io/library/other@sha256:${"a".repeat(64)}`);
+    await load(shop, layout);
+    expect(shop.messages).toEqual([{ stream: "Loaded image: signed:1\n" }, { stream: `Loaded image ID: ${image.digest}\n` }]);
+    expect((await shop.images.runnable("signed:1")).manifest).toBe(image.digest);
+    await shop.content.collect();
+    const saved = Buffer.from(await new Response(await shop.images.save(["signed:1"])).bytes());
+    expect(saved.includes(`blobs/sha256/${payload.digest.slice(7)}`)).toBe(true);
+  });
+
+  test.each([
+    ["a layer", "it has 2048 bytes, what refers to it says 2053", { layer: 5 }],
+    ["the configuration", "bytes, what refers to it says", { config: -1 }],
+    ["the manifest", "bytes, what refers to it says", { manifest: 1 }],
+  ])("load refuses a size that lies: of %s", async (_, words, wrong: { layer?: number; config?: number; manifest?: number }) => {
+    await using shop = await workshop();
+    const layout = new Layout();
+    const layer = layout.add(tarOf([{ path: "a", data: "1" }]), MEDIA.ociLayer);
+    const rootfs = { type: "layers", diff_ids: [layer.digest] };
+    const config = layout.json({ os: "linux", architecture: "amd64", config: {}, rootfs }, MEDIA.ociConfig);
+    const lie = (part: Part, by = 0): Part => ({ ...part, size: part.size + by });
+    const parts = { config: lie(config, wrong.config), layers: [lie(layer, wrong.layer)] };
+    const manifest = layout.json({ schemaVersion: 2, mediaType: MEDIA.ociManifest, ...parts }, MEDIA.ociManifest);
+    layout.name(lie(manifest, wrong.manifest), "docker.io/library/liar:1");
+    const error = await failure(load(shop, layout));
+    expect([error.kind, error.message]).toEqual(["invalid", expect.stringContaining(words)]);
+    expect(shop.state.all("SELECT * FROM images")).toEqual([]);
+  });
+
+  test("load says what is missing of an image, and what an archive holds instead of one", async () => {
+    await using shop = await workshop();
+    const layout = new Layout();
+    const image = layout.image([layerOf({ a: "1" }).bytes], { name: "docker.io/library/part:1" });
+    const { layers } = JSON.parse(new TextDecoder().decode(layout.blobs.get(image.digest.slice(7)))) as { layers: Part[] };
+    const layer = layers[0]?.digest ?? "";
+    layout.blobs.delete(layer.slice(7));
+    const missing = await failure(load(shop, layout));
+    expect(missing.message).toBe(`invalid archive: does not contain an image: ${layer} is missing`);
+    const chart = new Layout();
+    const config = chart.json({}, "application/vnd.cncf.helm.config.v1+json");
+    chart.name(
+      chart.json({ schemaVersion: 2, mediaType: MEDIA.ociManifest, config, layers: [] }, MEDIA.ociManifest),
+      "docker.io/library/chart:1",
+    );
+    expect((await failure(load(shop, chart))).message).toBe(
+      'invalid archive: does not contain an image: it holds something of the kind "application/vnd.cncf.helm.config.v1+json"',
+    );
+  });
+
+  test("an image that does not tell when it was made is not told to have been made now", async () => {
+    await using shop = await workshop();
+    const layout = new Layout();
+    layout.image([layerOf({ a: "1" }).bytes], { name: "docker.io/library/timeless:1" });
+    await load(shop, layout);
+    expect((await shop.images.list({ filters: parseFilters(undefined) }))[0]?.Created).toBe(0);
+    expect(await shop.images.inspect("timeless:1", {})).not.toHaveProperty("Created");
+  });
+});
