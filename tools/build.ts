@@ -44,7 +44,15 @@ export async function buildExecutable(outfile: string): Promise<void> {
       splitting: process.env["LIGHTER_BUILD_SPLITTING"] !== "0",
       define: { LIGHTER_BUILD: JSON.stringify(info) },
       plugins: [workerUrls],
-      compile: { outfile: fresh, autoloadDotenv: false, autoloadBunfig: false, autoloadTsconfig: false, autoloadPackageJson: false },
+      compile: {
+        outfile: fresh,
+        // Most commands end before compiled code pays; what stays in the foreground sets it back to 1 (src/main.ts).
+        jitPolicy: 8,
+        autoloadDotenv: false,
+        autoloadBunfig: false,
+        autoloadTsconfig: false,
+        autoloadPackageJson: false,
+      },
     });
     await rename(fresh, outfile);
   } finally {

@@ -1,6 +1,7 @@
 import { kindOf, messageOf } from "../base/errors.ts";
 import type { Connection } from "../client/connection.ts";
-import { configFolder, readConfig, readConfigSoon, type ConfigFile } from "./config-file.ts";
+import { configFolder, readConfig, type ConfigFile } from "./config-file.ts";
+import { connect } from "./connect.ts";
 import { print } from "./output.ts";
 import type { RegistryGcCall, RegistryGcReport } from "./registry-gc.ts";
 import type { RegistryServeCall } from "./registry-serve.ts";
@@ -49,11 +50,6 @@ export class App {
     return (this.#config ??= this.#readConfig());
   }
 
-  /** Reads the configuration while a command is loaded. */
-  async prepare(): Promise<void> {
-    this.#config ??= await readConfigSoon(this.folder);
-  }
-
   /** As docker, what cannot be understood is as if it were not there; it is not written over, though. */
   #readConfig(): ConfigFile {
     try {
@@ -67,7 +63,7 @@ export class App {
 
   /** The daemon's API; nothing is connected before the first request. */
   connection(): Promise<Connection> {
-    return (this.#connection ??= import("./connect.ts").then(({ connect }) => connect(this)));
+    return (this.#connection ??= connect(this));
   }
 
   out(text: string): void {

@@ -2,7 +2,7 @@ import { LighterError, messageOf } from "../base/errors.ts";
 import { App, type Globals, type Programs } from "./app.ts";
 import type { Command } from "./command.ts";
 import { bool, list, string, type Flags } from "./flags.ts";
-import { print } from "./output.ts";
+import { print, printed } from "./output.ts";
 import { parseFlags } from "./parse.ts";
 import { GROUPS, resolve, TABLE } from "./table.ts";
 
@@ -32,6 +32,12 @@ const LOG_LEVELS = new Set(["panic", "fatal", "error", "warn", "warning", "info"
  * @returns the exit code
  */
 export async function runCli(argv0: string, words: string[], programs: Programs = {}): Promise<number> {
+  const code = await runWords(argv0, words, programs);
+  await printed();
+  return code;
+}
+
+async function runWords(argv0: string, words: string[], programs: Programs): Promise<number> {
   const program = argv0.slice(argv0.lastIndexOf("/") + 1) === "docker" ? "docker" : "lighter";
   if (words[0] === "__complete" || words[0] === "__completeNoDesc") {
     const { runComplete } = await import("./complete.ts");
@@ -112,7 +118,7 @@ async function group(app: App, name: string, args: string[]): Promise<number> {
 }
 
 async function invoke(app: App, path: string, words: string, args: string[]): Promise<number> {
-  const [command] = await Promise.all([TABLE[path]?.load(), app.prepare()]);
+  const command = await TABLE[path]?.load();
   if (!command) throw new LighterError("internal", `command "${path}" has no code`);
   const called = `${app.program} ${words}`;
   const spec = { ...command.flags, help: bool("Print usage") };

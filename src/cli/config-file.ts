@@ -39,18 +39,10 @@ export function configFolder(flag: string | undefined, env: NodeJS.ProcessEnv): 
   return env["DOCKER_CONFIG"] || `${(env["HOME"] || node.os.homedir()).replace(/\/+$/, "")}/.docker`;
 }
 
-/** As {@link readConfig}, beside what else a command has to load; undefined for a file that something is wrong with: who needs it reads it again, and tells. */
-export async function readConfigSoon(folder: string): Promise<ConfigFile | undefined> {
-  const path = `${folder}/config.json`;
-  try {
-    return parseConfig(await Bun.file(path).text(), path);
-  } catch (error) {
-    return isAbsent(error) ? {} : undefined;
-  }
-}
-
 /** Reads `config.json`; an absent file is an empty configuration. Throws `invalid` for one that is not JSON. */
 export function readConfig(folder: string): ConfigFile {
+  // Most have none, and need not load `node:fs` to learn it.
+  if (isNothing(`${folder}/config.json`)) return {};
   const path = node.path.join(folder, "config.json");
   try {
     return parseConfig(node.fs.readFileSync(path, "utf8"), path);
@@ -58,6 +50,17 @@ export function readConfig(folder: string): ConfigFile {
     if (isAbsent(error)) return {};
     if (kindOf(error) === "invalid") throw error;
     throw new LighterError("internal", `Error loading config file: ${path}: ${messageOf(error)}`, { cause: error });
+  }
+}
+
+/** Whether there is no such file, without `node:fs`: the size tells that there is something, and an attempt to map it, why there is nothing. */
+function isNothing(path: string): boolean {
+  if (Bun.file(path).size > 0) return false;
+  try {
+    Bun.mmap(path, { shared: false });
+    return false;
+  } catch (error) {
+    return isAbsent(error);
   }
 }
 

@@ -14,7 +14,7 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { App, type Globals } from "./app.ts";
-import { readConfig, readConfigSoon, saveConfig } from "./config-file.ts";
+import { readConfig, saveConfig } from "./config-file.ts";
 import { chooseEndpoint, contextName } from "./connect.ts";
 import { credentialsFor, encodeAuth, eraseCredentials, HUB_KEY, storeCredentials } from "./credentials.ts";
 import { findPlugin } from "./plugins.ts";
@@ -51,19 +51,16 @@ const config = (value: object): void => writeFileSync(join(folder, "config.json"
 
 test("an absent file is empty, a broken one is told, a saved one keeps what it does not know", () => {
   expect(readConfig(join(folder, "nowhere"))).toEqual({});
+  writeFileSync(join(folder, "file"), "");
+  expect(readConfig(join(folder, "file"))).toEqual({});
+  writeFileSync(join(folder, "config.json"), "");
+  expect(() => readConfig(folder)).toThrow("Error parsing config file");
+  rmSync(join(folder, "config.json"));
   saveConfig(folder, { ...readConfig(folder), detachKeys: "ctrl-a", features: { x: "1" } });
   expect(readFileSync(join(folder, "config.json"), "utf8")).toBe('{\n\t"detachKeys": "ctrl-a",\n\t"features": {\n\t\t"x": "1"\n\t}\n}');
   expect(statSync(join(folder, "config.json")).mode & 0o777).toBe(0o600);
   writeFileSync(join(folder, "config.json"), "{");
   expect(() => readConfig(folder)).toThrow("Error parsing config file");
-});
-
-test("what is read soon is what is read, and what is wrong is left to that", async () => {
-  expect(await readConfigSoon(join(folder, "nowhere"))).toEqual({});
-  config({ detachKeys: "ctrl-a" });
-  expect(await readConfigSoon(folder)).toEqual(readConfig(folder));
-  writeFileSync(join(folder, "config.json"), "{");
-  expect(await readConfigSoon(folder)).toBeUndefined();
 });
 
 test("logins in the file, by host however it is spelled", async () => {

@@ -18,10 +18,15 @@ export interface ParseOptions {
  * Throws `invalid` with the texts of pflag.
  */
 export function parseFlags<F extends Flags>(spec: F, words: readonly string[], options: ParseOptions = {}): Parsed<F> {
-  const names = longNames(spec);
-  const shorts = new Map(Object.entries(spec).flatMap(([name, flag]) => (flag.short === undefined ? [] : [[flag.short, name] as const])));
+  const names = new Map<string, string>();
+  const shorts = new Map<string, string>();
   const values: Record<string, unknown> = {};
-  for (const [name, flag] of Object.entries(spec)) values[name] = flag.initial;
+  for (const [name, flag] of Object.entries(spec)) {
+    values[name] = flag.initial;
+    names.set(name, name);
+    for (const alias of flag.aliases ?? []) names.set(alias, name);
+    if (flag.short !== undefined) shorts.set(flag.short, name);
+  }
   const given = new Set<string>();
   const args: string[] = [];
 
@@ -87,13 +92,4 @@ export function parseFlags<F extends Flags>(spec: F, words: readonly string[], o
     } else args.push(word);
   }
   return { flags: values as Values<F>, given, args };
-}
-
-function longNames(spec: Flags): Map<string, string> {
-  const names = new Map<string, string>();
-  for (const [name, flag] of Object.entries(spec)) {
-    names.set(name, name);
-    for (const alias of flag.aliases ?? []) names.set(alias, name);
-  }
-  return names;
 }

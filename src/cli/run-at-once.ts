@@ -2,6 +2,7 @@ import { killContainer, type CreateBody } from "../client/containers.ts";
 import type { Connection } from "../client/connection.ts";
 import { followRun, openRun, type RunEnd, type RunPiece } from "../client/run.ts";
 import type { App } from "./app.ts";
+import { write } from "./output.ts";
 
 /** The flags of a run that say how it is asked for. */
 export interface RunFlags {
@@ -30,13 +31,14 @@ export function canRunAtOnce(flags: RunFlags, body: CreateBody): boolean {
  */
 export async function runAtOnce(app: App, flags: RunFlags, body: CreateBody): Promise<RunEnd | undefined> {
   const connection = await app.connection();
-  const opening = openRun(connection, body, { name: flags.name, platform: flags.platform, removed: flags.rm });
-  opening.catch(() => {});
+  const sent = Promise.withResolvers<void>();
+  const opening = openRun(connection, body, { name: flags.name, platform: flags.platform, removed: flags.rm, sent: sent.resolve });
+  opening.catch(sent.reject);
   const made = Promise.withResolvers<string>();
   // Loaded while the daemon makes the container.
+  await sent.promise;
   const signals = flags["sig-proxy"] ? await passSignals(connection, made.promise) : undefined;
   try {
-    const { write } = await import("./output.ts");
     const stream = await opening;
     if (stream === undefined) return undefined;
     return await followRun(stream, {

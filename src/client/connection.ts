@@ -1,7 +1,8 @@
 import { LighterError } from "../base/errors.ts";
 import { errorOf, newestTaken } from "./answer.ts";
+import { connectDuplex } from "./duplex.ts";
 import type { Endpoint } from "./endpoint.ts";
-import type { Hijacked } from "./upgrade.ts";
+import { upgrade, type Hijacked } from "./upgrade.ts";
 
 /** The newest Engine API that this client speaks. */
 export const NEWEST_API = "1.56";
@@ -85,9 +86,11 @@ export class Connection implements AsyncDisposable {
     return answer.status;
   }
 
-  /** POSTs a request that takes the connection over: attach, exec start. */
-  async hijack(path: string, options: Pick<RequestOptions, "query" | "json"> = {}): Promise<Hijacked> {
-    const [{ upgrade }, { connectDuplex }] = await Promise.all([import("./upgrade.ts"), import("./duplex.ts")]);
+  /**
+   * POSTs a request that takes the connection over: attach, exec start.
+   * @param options.sent called as soon as the request is with the kernel: what can be done while the daemon works is done then
+   */
+  async hijack(path: string, options: Pick<RequestOptions, "query" | "json"> & { sent?: () => void } = {}): Promise<Hijacked> {
     const endpoint = await this.#socketEndpoint();
     const duplex = await connectDuplex(endpoint).catch((error: unknown) => {
       throw this.#unreachable(error);
@@ -96,7 +99,9 @@ export class Connection implements AsyncDisposable {
     const where = `/v${spoken}${path}`;
     const prefix = endpoint.kind === "tcp" ? endpoint.prefix : "";
     const body = options.json === undefined ? undefined : JSON.stringify(options.json);
-    const answer = await upgrade(duplex, `${prefix}${where}${queryString(options.query)}`, hostOf(endpoint), this.#headers({}), body);
+    const asking = upgrade(duplex, `${prefix}${where}${queryString(options.query)}`, hostOf(endpoint), this.#headers({}), body);
+    options.sent?.();
+    const answer = await asking;
     if ("read" in answer) return answer;
     if (this.#stepDown(answer.status, answer.body, spoken)) return this.hijack(path, options);
     throw errorOf(answer.status, answer.body, where);

@@ -37,6 +37,8 @@ class SocketDuplex implements Duplex {
   async connect(endpoint: Exclude<Endpoint, { kind: "ssh" }>): Promise<void> {
     this.#ended.promise.catch(() => {});
     const socket = {
+      // Buffers, which are the default, take 0.2 ms of a program's start.
+      binaryType: "uint8array" as const,
       data: (_: Socket, bytes: Uint8Array) => this.#data(bytes),
       drain: () => this.#wake?.(),
       end: () => this.#end(),

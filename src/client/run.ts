@@ -31,7 +31,7 @@ export interface RunPiece {
 export async function openRun(
   connection: Connection,
   body: CreateBody,
-  options: { name: string; platform: string; removed: boolean },
+  options: { name: string; platform: string; removed: boolean; sent?: () => void },
 ): Promise<Hijacked | undefined> {
   const query = {
     name: options.name || undefined,
@@ -41,7 +41,7 @@ export async function openRun(
     removed: options.removed || undefined,
   };
   try {
-    const stream = await connection.hijack(PATH, { query, json: body });
+    const stream = await connection.hijack(PATH, { query, json: body, ...(options.sent && { sent: options.sent }) });
     if (stream.contentType === RUN_STREAM) return stream;
     stream.close();
   } catch (error) {
@@ -53,7 +53,7 @@ export async function openRun(
 
 /** Follows a run to its end; a connection that breaks before is an end as a wait tells it, with an error. */
 export async function followRun(stream: Hijacked, taker: RunTaker): Promise<RunEnd> {
-  let end: RunEnd = { ended: { StatusCode: -1, Error: { Message: "unexpected EOF" } } };
+  let end: RunEnd | undefined;
   const hear = linesOf((line) => {
     const message = JSON.parse(line) as RunMessage;
     if ("created" in message) taker.created(message.created);
@@ -62,27 +62,34 @@ export async function followRun(stream: Hijacked, taker: RunTaker): Promise<RunE
   });
   let pieces: RunPiece[] = [];
   let untaken: unknown;
+  const over = Promise.withResolvers<void>();
   const decoder = new FrameDecoder((frame, bytes) => {
     if (frame === STREAM.system) hear(bytes);
     else pieces.push({ to: frame === STREAM.stderr ? "stderr" : "stdout", bytes });
   });
   try {
-    await stream.read((bytes) => {
+    const reading = stream.read((bytes) => {
       pieces = [];
       decoder.push(bytes);
-      if (pieces.length === 0) return undefined;
-      return taker.output(pieces).catch((error: unknown) => {
-        untaken = error;
-        throw error;
-      });
+      const taking =
+        pieces.length === 0
+          ? undefined
+          : taker.output(pieces).catch((error: unknown) => {
+              untaken = error;
+              throw error;
+            });
+      // The last word has come: the end of the connection tells no more.
+      if (end !== undefined) void Promise.resolve(taking).then(over.resolve, () => {});
+      return taking;
     });
+    await Promise.race([reading, over.promise]);
   } catch (error) {
     if (error instanceof Error && error === untaken) return { untaken: error };
     return { ended: { StatusCode: -1, Error: { Message: messageOf(error) } } };
   } finally {
     stream.close();
   }
-  return end;
+  return end ?? { ended: { StatusCode: -1, Error: { Message: "unexpected EOF" } } };
 }
 
 /** Joins pieces of UTF-8 text and hands on its lines. */

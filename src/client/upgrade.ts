@@ -25,17 +25,18 @@ export async function upgrade(
 ): Promise<Hijacked | Refused> {
   const lines = [`POST ${target} HTTP/1.1`, `Host: ${host}`, "Connection: Upgrade", "Upgrade: tcp"];
   for (const [name, value] of Object.entries(headers)) lines.push(`${name}: ${value}`);
-  const payload = new TextEncoder().encode(body ?? "");
+  const encoder = new TextEncoder();
+  const payload = encoder.encode(body ?? "");
   if (body !== undefined) lines.push("Content-Type: application/json");
   lines.push(`Content-Length: ${payload.length}`, "", "");
-  await duplex.write(Buffer.concat([Buffer.from(lines.join("\r\n")), payload]));
+  await duplex.write(joined(encoder.encode(lines.join("\r\n")), payload));
   return readAnswer(duplex);
 }
 
 function readAnswer(duplex: Duplex): Promise<Hijacked | Refused> {
   const { promise, resolve, reject } = Promise.withResolvers<Hijacked | Refused>();
-  let head: Buffer<ArrayBufferLike> = Buffer.alloc(0);
-  let refused: { status: number; headers: string; body: Buffer<ArrayBufferLike> } | undefined;
+  let head = new Uint8Array();
+  let refused: { status: number; headers: string; body: Buffer } | undefined;
   let later: Take | undefined;
   // Bytes after the head wait here until the caller of read() takes them: the promise returned to the socket holds it back.
   let opened: ((take: Take) => void) | undefined;
@@ -47,15 +48,15 @@ function readAnswer(duplex: Duplex): Promise<Hijacked | Refused> {
       if (isWhole(refused.headers, refused.body)) finishRefused();
       return undefined;
     }
-    head = Buffer.concat([head, bytes]);
-    const end = head.indexOf("\r\n\r\n");
+    head = joined(head, bytes);
+    const end = endOfHead(head);
     if (end < 0) {
       if (head.length > HEAD_LIMIT) reject(new LighterError("internal", "the answer's header is too long"));
       return undefined;
     }
-    const text = head.subarray(0, end).toString("latin1");
+    const text = new TextDecoder().decode(head.subarray(0, end));
     const status = Number(/^HTTP\/1\.\d (\d{3})/.exec(text)?.[1] ?? 0);
-    const rest = Uint8Array.from(head.subarray(end + 4));
+    const rest = head.slice(end + 4);
     if (status !== 101 && status !== 200) {
       refused = { status, headers: text, body: Buffer.from(rest) };
       if (isWhole(text, refused.body)) finishRefused();
@@ -91,6 +92,22 @@ function readAnswer(duplex: Duplex): Promise<Hijacked | Refused> {
     },
   });
   return promise;
+}
+
+function joined(one: Uint8Array, other: Uint8Array): Uint8Array<ArrayBuffer> {
+  const both = new Uint8Array(one.length + other.length);
+  both.set(one);
+  both.set(other, one.length);
+  return both;
+}
+
+/** Where the empty line after the headers begins; -1 where there is none yet. */
+function endOfHead(bytes: Uint8Array): number {
+  const [CR, LF] = [13, 10];
+  for (let at = bytes.indexOf(CR); at >= 0; at = bytes.indexOf(CR, at + 1)) {
+    if (bytes[at + 1] === LF && bytes[at + 2] === CR && bytes[at + 3] === LF) return at;
+  }
+  return -1;
 }
 
 function isWhole(headers: string, body: Buffer): boolean {
