@@ -95,7 +95,7 @@ const ABOUT: Readonly<Record<keyof typeof FLAGS, string>> = {
   tlsverify: "Use TLS and ask clients for certificates",
   "userland-proxy": "Taken, changes nothing",
   "userland-proxy-path": "No effect",
-  "userns-remap": "Refused: use --user of run",
+  "userns-remap": "Users of new containers: default, USER[:GROUP], UID[:GID]",
   validate: "Check the configuration and end",
   version: "Show the version",
 };

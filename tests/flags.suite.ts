@@ -295,11 +295,4 @@ describe("the daemon's defaults", () => {
     expect(await client.must("run", "--rm", "--device", "vendor.com/class=one", "busybox", "sh", "-c", script)).toBe("1\n2\nfrom the host");
     expect(await Bun.file(ground.path("hooked")).exists()).toBe(true);
   });
-
-  test("userns-remap is refused with a sentence", async () => {
-    const folder = ground.path("third");
-    await mkdir(folder);
-    const third = new Daemon(folder, ["--userns-remap", "default"]);
-    await expect(third.start()).rejects.toThrow('Cannot use "userns-remap"');
-  });
 });

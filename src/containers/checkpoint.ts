@@ -19,6 +19,8 @@ export async function createCheckpoint(context: Context, reference: string, requ
   checkName(request.id);
   const ended = await change(context, reference, async (row, live) => {
     if (row.status !== "running" || live.task === undefined) throw new LighterError("conflict", `container ${reference} is not running`);
+    if (row.desired.users !== undefined)
+      throw new LighterError("unsupported", "checkpoint not supported on containers with a user namespace: run it with --userns host");
     if (row.desired.config.Tty) throw new LighterError("unsupported", "checkpoint not supported on containers with tty");
     const place = await newPlace(context, row, request);
     const { task } = live;

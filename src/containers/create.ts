@@ -26,6 +26,7 @@ import { type ContainerRow, idOfName, insertRow } from "./rows.ts";
 import { oomScoreOf } from "./spec.ts";
 import { refuseNul } from "./strings.ts";
 import { traceOf } from "./trace.ts";
+import { checkUsers, usersOf } from "./users.ts";
 import { rlimitsOf } from "./ulimits.ts";
 import { thisMachine, validateResources } from "./validate-resources.ts";
 import { checkStorageSize } from "./storage-size.ts";
@@ -108,6 +109,8 @@ function planContainer(
   const warnings = warningsOf(context, host);
   const mounts = asInvalid(() => planMounts(config, host, (other) => find(context, other).desired.mounts));
   checkIdMaps(mounts, record);
+  const users = usersOf(context, host);
+  checkUsers({ mounts, ...(users && { users }) });
   config.Hostname = hostnameOf(context, id, config, host);
   const desired: Desired = {
     v: 1,
@@ -118,6 +121,7 @@ function planContainer(
     configDigest: image.configDigest,
     os: image.platform.os,
     warnings,
+    ...(users && { users }),
   };
   return { desired, links, runtime: record.name, autoRemove: host.AutoRemove ?? false };
 }

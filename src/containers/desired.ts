@@ -1,3 +1,4 @@
+import type { UserMap } from "../linux/user-namespace.ts";
 import type { IdMap } from "../wire/id-map.ts";
 import type { ContainerConfig, EndpointSettings, HostConfig } from "../wire/engine-api.ts";
 
@@ -45,6 +46,8 @@ export interface Desired {
   os: string;
   /** Why something asked for is not in force, as told at create. */
   warnings: string[];
+  /** Whose numbers are whose, where its users are not the host's: for life. */
+  users?: UserMap;
 }
 
 /** The program and its arguments: the entrypoint followed by the command. */

@@ -17,6 +17,7 @@ import type { ContainerRow } from "./rows.ts";
 import { credentialsOf } from "./spec.ts";
 import { EXEC_FAILED, startError, startExitCode } from "./start-error.ts";
 import { traceOf } from "./trace.ts";
+import { rootOf } from "../linux/user-namespace.ts";
 
 /** The exec of an id. Throws `not-found` with Docker's text. */
 export function findExec(context: Context, id: string): ExecRow {
@@ -147,5 +148,6 @@ function execSpecOf(context: Context, row: ContainerRow, exec: ExecRow, options:
     terminal,
     stdin: body.AttachStdin ?? false,
     ...(terminal && size !== undefined ? { size } : {}),
+    ...(row.desired.users && { owner: rootOf(row.desired.users) }),
   };
 }

@@ -4,6 +4,7 @@ import { packTree, statInRoot, unpackTree } from "../content/trees.ts";
 import type { PathStat } from "./containers.ts";
 import { type Context, current, find, isRunning, liveOf, tellAlone } from "./context.ts";
 import { goFileMode } from "./file-mode.ts";
+import type { UserMap } from "../linux/user-namespace.ts";
 import { userFiles } from "./image-files.ts";
 import { innerMounts } from "./inner-mounts.ts";
 import { resolveUser } from "./passwd.ts";
@@ -55,7 +56,7 @@ export async function archivePath(
     const shallow = cleanPath(`/${path}`) === "/" ? KERNEL_DIRECTORIES : isKernels(row, path) ? ["/"] : [];
     const mounts = isRunning(row) ? [] : await innerMounts(context, row, path, signal);
     try {
-      const tar = packTree({ root: place.root, path: place.path, name: stat.name, shallow, mounts }, { signal });
+      const tar = packTree({ root: place.root, path: place.path, name: stat.name, shallow, mounts, ...seenFrom(place) }, { signal });
       tellAlone(context, row, "archive-path");
       answer.resolve({ stat, tar: withEnd(tar, ended.resolve) });
       await ended.promise;
@@ -84,8 +85,9 @@ export function extractArchive(
     const owner = options.copyUidGid ? ownerOf(context, row) : undefined;
     const mounts = isRunning(row) ? [] : await innerMounts(context, row, path, signal);
     const { noOverwriteDirNonDir } = options;
+    const { root, path: at } = place;
     try {
-      await unpackTree({ root: place.root, path: place.path, noOverwriteDirNonDir, mounts, ...(owner && { owner }) }, tar, { signal });
+      await unpackTree({ root, path: at, noOverwriteDirNonDir, mounts, ...seenFrom(place), ...(owner && { owner }) }, tar, { signal });
     } catch (error) {
       throw notFound(error, reference, path);
     } finally {
@@ -93,6 +95,11 @@ export function extractArchive(
     }
     tellAlone(context, row, "extract-to-dir");
   });
+}
+
+/** Whose numbers a place has; none for the container's own. */
+function seenFrom({ users }: Place): { users?: UserMap } {
+  return users === undefined ? {} : { users };
 }
 
 /** With `copyUIDGID` files become the configured user's, as in Docker; a container without one keeps the archive's owners. */

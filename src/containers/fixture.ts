@@ -190,6 +190,7 @@ function plainVolumes(state: State, dataRoot: string): ContainerVolumes {
       source?.done();
       return data(name);
     },
+    inspect: () => ({ Options: {} }),
     release: () => Promise.resolve(),
     adopt: () => Promise.resolve(),
     remove: (name) => {

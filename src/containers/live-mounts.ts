@@ -39,7 +39,8 @@ export async function changeMounts(
   for (const mount of byDepth(change.removed).toReversed()) await take(context, row, task, mount, outcome);
   for (const mount of byDepth(change.added)) {
     if (outcome.mounts.some(({ destination }) => destination === mount.destination)) continue;
-    await give(task, mount, sources, outcome);
+    if (row.desired.users !== undefined && mount.type !== "bind") later(outcome, mount, "its owners are mapped by a start only");
+    else await give(task, mount, sources, outcome);
   }
   await context.needs.volumes.release(row.id, new Set(outcome.mounts.map(({ source }) => source)));
   return outcome;

@@ -1,5 +1,6 @@
 import type { ContainerDefaults } from "./container-defaults.ts";
 import type { Content } from "../content/content.ts";
+import type { UserMap } from "../linux/user-namespace.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import type { State, Tx, Reader } from "../state/state.ts";
 import type { EndpointSettings, NetworkingConfig, PortMap } from "../wire/engine-api.ts";
@@ -33,6 +34,8 @@ export interface ContainersOptions {
   init: boolean;
   /** The data root carries no overlay: every root is a whole copy of its layers. */
   copies?: boolean;
+  /** `userns-remap`: the users of new containers that do not ask for the host's. */
+  users?: UserMap | undefined;
 }
 
 export interface ContainerImages {
@@ -84,6 +87,10 @@ export interface ContainerNetworkRequest {
   sysctls: Record<string, string>;
   /** What it may reach: `none`, `any`, or a list; undefined for what its networks say. */
   egress?: string | undefined;
+  /** It has users of its own: its network namespace belongs to its user namespace. */
+  ownUsers?: boolean;
+  /** That namespace, with nothing in it: a descriptor that is the caller's to close. */
+  within?: number;
 }
 
 export interface ContainerNetworks {
@@ -137,6 +144,7 @@ export interface ContainerVolumes {
       signal?: AbortSignal;
     },
   ): Promise<string>;
+  inspect(name: string): { Options: Record<string, string> };
   release(container: string, keep?: ReadonlySet<string>): Promise<void>;
   adopt(containers: ReadonlySet<string>): Promise<void>;
   remove(name: string, options: { force: boolean }): Promise<void>;

@@ -22,5 +22,6 @@ export function networkRequest(container: { id: string; name: string; desired: D
     links: host.Links ?? [],
     sysctls: host.Sysctls ?? {},
     egress: config.Labels?.[EGRESS_LABEL],
+    ...(container.desired.users && { ownUsers: true }),
   };
 }

@@ -2,6 +2,7 @@ import { chownSync, existsSync, mkdirSync, renameSync, statSync } from "node:fs"
 import { LighterError } from "../base/errors.ts";
 import { copyStack, removeTree } from "../content/trees.ts";
 import { closeFd } from "../linux/fd.ts";
+import { rootOf } from "../linux/user-namespace.ts";
 import { hexOf } from "../oci/digest.ts";
 import type { Digest } from "../oci/image.ts";
 import type { TaskSpec } from "../runtime/runtime.ts";
@@ -23,12 +24,16 @@ import { sharedShm } from "./shared-shm.ts";
 import type { MountSource } from "./spec-mounts.ts";
 import { INIT_PATH, specOf } from "./spec.ts";
 import { subpathOf } from "./subpath.ts";
+import { mappedBinds } from "./user-binds.ts";
+import type { Ids } from "../wire/id-map.ts";
 
 /** The network as a start found or made it. */
 export interface NetworkPlace {
   namespace: string | undefined;
   hosts: string | undefined;
   resolvConf: string | undefined;
+  /** A descriptor of the container's user namespace; none for the host's. */
+  users?: number | undefined;
 }
 
 /** What a container's root is made of beside its own directory, topmost first: its image's layers, or nothing where roots are copies. */
@@ -84,7 +89,7 @@ async function sourceOf(
   switch (mount.type) {
     case "bind":
       await checkFar(mount.source, { ...(signal && { signal }) });
-      return checkedBind(mount);
+      return checkedBind(mount, row.desired.users && rootOf(row.desired.users));
     case "volume":
       return volumeSource(context, row, mount, layers, signal);
     case "image":
@@ -136,19 +141,20 @@ async function imageContent(context: Context, layers: string[], destination: str
   return { path: `/proc/self/fd/${fd}`, done: () => closeFd(fd) };
 }
 
-function checkedBind(mount: PlannedMount): string {
-  const source = bindSource(mount);
+function checkedBind(mount: PlannedMount, root: Ids | undefined): string {
+  const source = bindSource(mount, root);
   checkPropagation(source, mount.propagation);
   return source;
 }
 
-function bindSource(mount: PlannedMount): string {
+function bindSource(mount: PlannedMount, root: Ids | undefined): string {
   if (existsSync(mount.source)) return mount.source;
   if (!mount.createSource)
     throw new LighterError("invalid", `invalid mount config for type "bind": bind source path does not exist: ${mount.source}`);
   try {
     mkdirSync(mount.source, { recursive: true, mode: 0o755 });
-    if (mount.idMap?.outside !== undefined) chownSync(mount.source, mount.idMap.outside.uid, mount.idMap.outside.gid);
+    const owner = mount.idMap?.outside ?? root;
+    if (owner !== undefined) chownSync(mount.source, owner.uid, owner.gid);
   } catch (cause) {
     throw new LighterError(
       "invalid",
@@ -166,8 +172,10 @@ const OPTION_BYTES = 4000;
 
 async function imageSource(context: Context, row: ContainerRow, mount: PlannedMount): Promise<MountSource | string> {
   const { layers, manifest } = await context.needs.images.runnable(mount.source);
-  if (context.needs.options.copies === true || Buffer.byteLength(layers.join(":")) > OPTION_BYTES)
-    return imageCopy(context, row, mount, { layers, manifest });
+  const single = layers.length === 1 && mount.subpath === undefined;
+  // Layers cannot be joined in the name of a user namespace's root, who may not read them.
+  const copied = context.needs.options.copies === true || (row.desired.users !== undefined && !single);
+  if (copied || Buffer.byteLength(layers.join(":")) > OPTION_BYTES) return imageCopy(context, row, mount, { layers, manifest });
   const [only] = layers;
   if (mount.subpath !== undefined && layers.length > 1) return imagePart(layers, mount.subpath, mount.source);
   if (layers.length !== 1 || only === undefined) return layers.join(":");
@@ -230,6 +238,9 @@ export function taskSpecOf(
     sharedShm: sharedShm(context, row),
   });
   checkProfile(spec.process.apparmorProfile);
+  const map = row.desired.users;
+  const users = map !== undefined &&
+    network.users !== undefined && { namespace: network.users, map, mapped: mappedBinds(context, row, files) };
   const terminal = config.Tty ?? false;
   const [height = 0, width = 0] = host.ConsoleSize ?? [];
   return {
@@ -243,6 +254,7 @@ export function taskSpecOf(
     stdin: !config.OpenStdin ? "none" : config.StdinOnce && !terminal ? "once" : "open",
     logFile: host.LogConfig?.Type === "none" ? undefined : paths.log,
     ...(terminal && height > 0 && width > 0 ? { size: { height, width } } : {}),
+    ...(users && { users }),
   };
 }
 

@@ -13,6 +13,7 @@ import { layersOf, volumeSource } from "./prepare.ts";
 import { ready } from "./ready.ts";
 import type { ContainerRow } from "./rows.ts";
 import { makeWorkingDirectory } from "./working-directory.ts";
+import type { UserMap } from "../linux/user-namespace.ts";
 
 /** A place in a container's files: a root that look-ups cannot leave, and a path in it. */
 export interface Place {
@@ -22,6 +23,8 @@ export interface Place {
   name?: string;
   /** What it is a part of, where nothing may be written there. */
   readOnly: "container rootfs" | "mounted volume" | undefined;
+  /** The files are seen from the host, with the host's numbers of these users. */
+  users?: UserMap;
   /** Lets go of what was opened for it. */
   close(): void;
 }
@@ -37,7 +40,8 @@ export async function openPlace(context: Context, row: ContainerRow, live: Live,
   const readOnly = covering === undefined ? (readOnlyRoot ? "container rootfs" : undefined) : covering.rw ? undefined : "mounted volume";
   if (isRunning(row) && live.task !== undefined) {
     const fd = openRunning(row, live.task.record.init);
-    return { root: `/proc/self/fd/${fd}`, path: absolute, readOnly, close: () => closeFd(fd) };
+    const { users } = row.desired;
+    return { root: `/proc/self/fd/${fd}`, path: absolute, readOnly, ...(users && { users }), close: () => closeFd(fd) };
   }
   if (covering !== undefined && (covering.type === "volume" || covering.type === "bind")) {
     const close = (): void => void context.needs.volumes.release(row.id);

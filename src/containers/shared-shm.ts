@@ -5,6 +5,7 @@ import { mountShm, unmountShm } from "../linux/shm-mount.ts";
 import { type Context, find, isRunning } from "./context.ts";
 import { pathsOf } from "./paths.ts";
 import { type ContainerRow, rowById } from "./rows.ts";
+import { rootOf } from "../linux/user-namespace.ts";
 
 /**
  * The host directory behind a /dev/shm that others see, too: the host's, the one of the container whose IPC namespace is joined, or for
@@ -16,7 +17,7 @@ export function sharedShm(context: Context, row: ContainerRow): string | undefin
   if (mode.startsWith("container:")) return shmOfPeer(context, find(context, mode.slice("container:".length)));
   if (mode !== "shareable") return undefined;
   const { shm } = pathsOf(context.needs.options, row.id);
-  mountShm(shm, ShmSize);
+  mountShm(shm, ShmSize, row.desired.users && rootOf(row.desired.users));
   return shm;
 }
 

@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { posix } from "node:path";
 import type { Process, RuntimeSpec } from "../oci/spec.ts";
-import type { ContainerConfig, HostConfig } from "../wire/engine-api.ts";
+import type { HostConfig } from "../wire/engine-api.ts";
 import { profileOf } from "./apparmor.ts";
 import { capabilitiesOf, grantableCapabilities } from "./capabilities.ts";
 import { type ContainerDefaults, ulimitsOf } from "./container-defaults.ts";
@@ -35,9 +35,9 @@ export interface SpecInputs extends Omit<MountInputs, "host" | "mounts"> {
 
 /** The OCI specification of a container, without the root's path and the seccomp filter, which are the runtime part's. */
 export function specOf(inputs: SpecInputs): RuntimeSpec {
-  const { config, hostConfig: host } = inputs.desired;
+  const { hostConfig: host } = inputs.desired;
   const { devices, rules } = devicesOf(host);
-  const sysctl = sysctlsOf(host, config, inputs.network);
+  const sysctl = sysctlsOf(inputs.desired, inputs.network);
   const propagation = rootPropagation(inputs.desired.mounts);
   const cgroupsPath = cgroupPath(host, inputs);
   const unmasked = parseSecurityOptions(host.SecurityOpt ?? [], host.Privileged ?? false).systemPathsUnconfined;
@@ -116,13 +116,19 @@ function namespacesOf(host: HostConfig, { network, joined }: SpecInputs): Runtim
 }
 
 /** Docker's defaults (any user may bind low ports and send pings), then what was asked for. */
-function sysctlsOf(host: HostConfig, config: ContainerConfig, network: string | undefined): Record<string, string> {
+function sysctlsOf({ hostConfig: host, config, users }: Desired, network: string | undefined): Record<string, string> {
   const ownNetwork = network !== undefined && !(host.NetworkMode ?? "").startsWith("container:");
   return {
-    ...(ownNetwork ? { "net.ipv4.ip_unprivileged_port_start": "0", "net.ipv4.ping_group_range": "0 2147483647" } : {}),
+    ...(ownNetwork ? { "net.ipv4.ip_unprivileged_port_start": "0", "net.ipv4.ping_group_range": `0 ${lastGroup(users)}` } : {}),
     ...(config.Domainname && host.UTSMode !== "host" ? { "kernel.domainname": config.Domainname } : {}),
     ...host.Sysctls,
   };
+}
+
+/** The highest group that there is from 0 on, at most the kernel's. */
+function lastGroup(users: Desired["users"]): number {
+  if (users === undefined) return 2147483647;
+  return users.gid.reduce((last, { containerID, size }) => Math.max(last, containerID + size - 1), 0);
 }
 
 /** Only where a parent was asked for: the runtime part knows the default. */

@@ -24,6 +24,7 @@ import { waitInStart } from "./start-wait.ts";
 import { startError, startExitCode } from "./start-error.ts";
 import { checkSubpaths } from "./subpath.ts";
 import { type Trace, traceOf } from "./trace.ts";
+import { closeUsers, openUsers } from "./users.ts";
 import { tellVolumes } from "./volume-events.ts";
 
 const log = logOf("containers");
@@ -129,15 +130,19 @@ async function makeTask(
   if (copied !== undefined) await copied;
   const links = startableLinks(context, row);
   await runtime.learn(row.runtime);
+  const own = await openUsers(context, row);
   // What fails while the network is being made must not leave it unawaited.
-  const entering = trace.span("network", () => networks.enter({ ...networkRequest(row), links }));
+  const within = own && { within: own.network };
+  const entering = trace.span("network", () => networks.enter({ ...networkRequest(row), links, ...within }));
   const [network, mounts] = await Promise.allSettled([entering, waitInStart(live, (ended) => prepareMounts(context, row, layers, ended))]);
-  if (network.status === "rejected") throw network.reason;
-  if (mounts.status === "rejected") throw mounts.reason;
   try {
+    if (network.status === "rejected") throw network.reason;
+    if (mounts.status === "rejected") throw mounts.reason;
     const debug = await prepareDebug(context, row);
     const editDevices = await deviceEditOf(row.desired.hostConfig, { directories: context.needs.options.defaults.cdiSpecDirs });
-    const spec = trace.sync("spec", () => taskSpecOf(context, row, layers, mounts.value, network.value satisfies NetworkPlace));
+    const spec = trace.sync("spec", () =>
+      taskSpecOf(context, row, layers, mounts.value, { ...(network.value satisfies NetworkPlace), users: own?.user }),
+    );
     editDevices?.(spec.spec);
     debug?.edit(spec.spec);
     if (restore !== undefined) spec.restore = restore;
@@ -152,7 +157,8 @@ async function makeTask(
     }
     return task;
   } finally {
-    network.value.entered();
+    closeUsers(own);
+    if (network.status === "fulfilled") network.value.entered();
   }
 }
 

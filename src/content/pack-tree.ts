@@ -26,6 +26,8 @@ import type { JobContext } from "./job.ts";
 import { isOpaque, isWhiteout, xattrsOf } from "./lower.ts";
 import type { MountedSource } from "./mounted-roots.ts";
 import { turns } from "./tree.ts";
+import { insideOf } from "./user-shift.ts";
+import type { UserMap } from "../linux/user-namespace.ts";
 import { baseOf, HERE, joinPath, parentOf } from "./tree-path.ts";
 
 /** What to pack, and how. */
@@ -48,6 +50,8 @@ export interface PackArgs extends PlaceInRoot {
   shallow?: readonly string[];
   /** Files and directories from elsewhere that stand at places of the tree (absolute paths, as seen from the top), and hide what is there. */
   mounts?: readonly Pick<MountedSource, "path" | "source">[];
+  /** The tree is seen from the host: whom its files belong to inside is what is told. */
+  users?: UserMap;
 }
 
 /** What takes the archive, piece by piece: a job's line, or a file. */
@@ -330,7 +334,8 @@ function spansOf(fd: number, { size, blocks }: FileStat): TarSpan[] | undefined 
 function entryOf(walk: Walk, type: TarType, dir: number, base: ByteString, stat: FileStat, path: ByteString): TarEntry {
   const xattrs = type === "link" ? new Map<string, Uint8Array>() : xattrsOf(dir, base);
   for (const key of xattrs.keys()) if (HOST_LABELS.test(key)) xattrs.delete(key);
-  const { mode, uid, gid, major, minor } = stat;
+  const { mode, major, minor } = stat;
+  const { uid, gid } = walk.args.users === undefined ? stat : insideOf(walk.args.users, stat);
   const mtime = walk.args.wholeSeconds === true ? stat.mtime - (((stat.mtime % NANOS) + NANOS) % NANOS) : stat.mtime;
   const size = type === "file" ? stat.size : 0;
   const entry: TarEntry = { type, path, link: "", mode, uid, gid, user: "", group: "", size, mtime, major, minor };

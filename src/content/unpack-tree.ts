@@ -26,6 +26,9 @@ import { applyMetadata, createFile, createSpecial } from "./make-entry.ts";
 import { MountedRoots, type MountedSource } from "./mounted-roots.ts";
 import { decompress } from "./packed-source.ts";
 import { removeAt } from "./tree.ts";
+import { outsideOf } from "./user-shift.ts";
+import { asUser } from "../linux/as-user.ts";
+import { rootOf, type UserMap } from "../linux/user-namespace.ts";
 import { baseOf, cleanPath, joinPath, parentOf } from "./tree-path.ts";
 
 /** How an archive meets what is there already. */
@@ -36,6 +39,8 @@ export interface UnpackTreeOptions {
   owner?: { uid: number; gid: number };
   /** What stands at places of the tree: what the archive has below one goes there. */
   mounts?: readonly MountedSource[];
+  /** The tree is a container's with users of its own, seen from the host: owners are told as they are inside. */
+  users?: UserMap;
 }
 
 /** Where to unpack, and how. */
@@ -104,12 +109,15 @@ class TreeExtractor implements TarSink {
   readonly #directories = new Map<ByteString, TarEntry>();
   #parent: { path: ByteString; fd: number } | undefined;
   #file = -1;
+  /** The host's numbers of the root inside. */
+  readonly #maker: { uid: number; gid: number } | undefined;
 
   constructor(root: number, target: ByteString, options: UnpackTreeOptions) {
     this.#root = root;
     this.#target = target;
     this.#options = options;
     this.#mounts = new MountedRoots(options.mounts ?? []);
+    this.#maker = options.users && rootOf(options.users);
   }
 
   entry(given: TarEntry): void {
@@ -118,7 +126,7 @@ class TreeExtractor implements TarSink {
     if (path === "" || this.#mounts.stands(path)) return;
     const base = baseOf(path);
     const dir = this.#directory(parentOf(path));
-    if (!this.#makeRoom(dir, base, path, entry)) this.#create(dir, base, entry);
+    if (!this.#makeRoom(dir, base, path, entry)) this.#asKnown(() => this.#create(dir, base, entry));
     if (entry.type === "directory") this.#describe(dir, base, path, entry);
   }
 
@@ -157,14 +165,21 @@ class TreeExtractor implements TarSink {
   }
 
   #owned(entry: TarEntry): TarEntry {
-    return this.#options.owner === undefined ? entry : { ...entry, ...this.#options.owner };
+    const { owner, users } = this.#options;
+    const owned = owner === undefined ? entry : { ...entry, ...owner };
+    return users === undefined ? owned : { ...owned, ...outsideOf(users, owned) };
+  }
+
+  /** Makes files as somebody who is known where they are made. */
+  #asKnown<T>(make: () => T): T {
+    return this.#maker === undefined ? make() : asUser(this.#maker, make);
   }
 
   #directory(path: ByteString): number {
     if (this.#parent?.path === path) return this.#parent.fd;
     this.#forgetParent();
     const place = this.#placeOf(path);
-    this.#parent = { path, fd: makeInRoot(place.root, place.path) };
+    this.#parent = { path, fd: this.#asKnown(() => makeInRoot(place.root, place.path)) };
     return this.#parent.fd;
   }
 

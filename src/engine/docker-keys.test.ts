@@ -3,9 +3,9 @@ import { applyDockerKey } from "./docker-keys.ts";
 
 test("what is refused is refused in a sentence that names the key, and not where it asks for nothing", () => {
   const notes: string[] = [];
-  expect(applyDockerKey(notes, "userns-remap", "")).toBe(true);
-  expect(() => applyDockerKey(notes, "userns-remap", "default")).toThrow('Cannot use "userns-remap"');
-  expect(() => applyDockerKey(notes, "userns-remap", true)).toThrow('Cannot use "userns-remap": it must be a string');
+  expect(applyDockerKey(notes, "apparmor-profile", "")).toBe(true);
+  expect(() => applyDockerKey(notes, "apparmor-profile", "mine")).toThrow('Cannot use "apparmor-profile"');
+  expect(() => applyDockerKey(notes, "apparmor-profile", true)).toThrow('Cannot use "apparmor-profile": it must be a string');
   expect(notes).toEqual([]);
 });
 

@@ -107,9 +107,9 @@ export const DOCKER_KEYS: Readonly<Record<string, DockerKey>> = {
     why: "SELinux is not in force on this host; where it is, this key is refused: containers have no labels here",
   },
   "userns-remap": {
-    verdict: "refused",
+    verdict: "honoured",
     takes: "text",
-    why: 'layers here belong to the host\'s users; run containers as a user of their own instead ("--user")',
+    why: "for containers made from then on: see [users](users.md); needs Linux 5.19",
   },
   rootless: { verdict: "refused", takes: "flag", why: "this daemon runs as root" },
   "cdi-spec-dirs": { verdict: "honoured", takes: "texts", flag: "cdi-spec-dir", why: "" },

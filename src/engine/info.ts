@@ -3,7 +3,6 @@ import { cpus, hostname, release, totalmem } from "node:os";
 import { newId } from "../base/ids.ts";
 import { now, toRfc3339Nano } from "../base/clock.ts";
 import { readCdiDevices } from "../containers/cdi-spec.ts";
-import type { ContainerDefaults } from "../containers/container-defaults.ts";
 import type { Containers } from "../containers/containers.ts";
 import { LOG_DRIVERS } from "../containers/log-options.ts";
 import { isInsecure } from "../distribution/hosts.ts";
@@ -98,7 +97,7 @@ export async function systemInfo({
     ContainerdCommit: { ID: "N/A" },
     RuncCommit: { ID: versionOf(runtime.record("")) },
     InitCommit: { ID: "N/A" },
-    SecurityOptions: securityOptions(runtime, config.containers),
+    SecurityOptions: securityOptions(runtime, config),
     ...(config.addressPools === DEFAULT_ADDRESS_POOLS
       ? {}
       : { DefaultAddressPools: config.addressPools.map(({ base, size }) => ({ Base: base, Size: size })) }),
@@ -147,12 +146,16 @@ function warnings(runtime: Runtime): string[] {
   return LIMITS.flatMap(([name, words]) => (here[name] === true ? [] : [`WARNING: No ${words} support`]));
 }
 
-function securityOptions(runtime: Runtime, { seccompProfile, appArmorProfile, noNewPrivileges }: ContainerDefaults): string[] {
+function securityOptions(
+  runtime: Runtime,
+  { containers: { seccompProfile, appArmorProfile, noNewPrivileges }, usernsRemap = "" }: EngineConfig,
+): string[] {
   const profile = seccompProfile === undefined ? "builtin" : seccompProfile === "unconfined" ? seccompProfile : "custom";
   const options = [`name=seccomp,profile=${profile}`];
   // Only where containers get a profile: a kernel that could is not enough.
   if (appArmorProfile !== undefined) options.unshift("name=apparmor");
   if (runtime.cgroup.version === 2) options.push("name=cgroupns");
+  if (usernsRemap !== "") options.push("name=userns");
   if (noNewPrivileges) options.push("name=no-new-privileges");
   return options;
 }

@@ -34,6 +34,7 @@ import { distributionOptions, reloadConfig, reloadMirrors } from "./reload.ts";
 import { checkStorageSize } from "./storage-keys.ts";
 import { trimEventsRegularly } from "./trim-events.ts";
 import { tryOverlay } from "./trial-overlay.ts";
+import { openRemap } from "./userns-remap.ts";
 import { diskUsage } from "./usage.ts";
 import { EGRESS_LABEL } from "../wire/labels.ts";
 import { systemVersion } from "./version.ts";
@@ -100,7 +101,8 @@ export async function openEngine(given: EngineConfig): Promise<Engine> {
   const volumes = openVolumes({ state, content, distribution, dataRoot, maxLayerSize: config.maxLayerSize });
   config.containers = { ...config.containers, nofile: inheritedNofile(), appArmorProfile: await loadDefaultProfile() };
   const noOverlay = await trial;
-  const options = { ...containersOptions(config), copies: noOverlay !== undefined };
+  const users = config.usernsRemap ? await openRemap(config.usernsRemap, { dataRoot, execRoot, runtime }) : undefined;
+  const options = { ...containersOptions(config), copies: noOverlay !== undefined, users };
   const containers: Containers = openContainers({
     state,
     content,

@@ -2,16 +2,16 @@ import { mkdtempSync, rmSync, symlinkSync } from "node:fs";
 import { release } from "node:os";
 import { ptr } from "bun:ffi";
 import { closeFd } from "./fd.ts";
+import { withMapped } from "./mapped-overlay.ts";
+import { detachedTree } from "./detached-tree.ts";
 import { AT_FDCWD, ERRNO, check, cstr, errno, libc, systemError } from "./libc.ts";
+import type { OverlayMount } from "./spawn-native.ts";
 import type { Overlay } from "./spawn-protocol.ts";
 
 const SYS_FSOPEN = 430;
 const SYS_FSCONFIG = 431;
 const SYS_FSMOUNT = 432;
-const SYS_OPEN_TREE = 428;
 const SYS_MOUNT_SETATTR = 442;
-const OPEN_TREE_CLONE = 1;
-const OPEN_TREE_CLOEXEC = 0o2000000;
 const AT_EMPTY_PATH = 0x1000;
 const MOUNT_ATTR_RDONLY = 1n;
 const FSOPEN_CLOEXEC = 1;
@@ -39,9 +39,8 @@ function onlyDirectory({ lower, upper, work }: Overlay): string | undefined {
 }
 
 /** A mount of a directory that is attached nowhere: a descriptor of it. */
-function detachedDirectory(path: string, readOnly: boolean): number {
-  const name = cstr(path);
-  const tree = check(libc().syscall(SYS_OPEN_TREE, AT_FDCWD, ptr(name), OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC, 0, 0, 0), "open_tree", path);
+function detachedDirectory(path: string, readOnly: boolean, users?: number): number {
+  const tree = detachedTree(path, { users });
   if (!readOnly) return tree;
   const attributes = BigUint64Array.from([MOUNT_ATTR_RDONLY, 0n, 0n, 0n]);
   const empty = cstr("");
@@ -53,7 +52,7 @@ function detachedDirectory(path: string, readOnly: boolean): number {
  * How an overlay will be mounted: by the options of `mount(2)`, or from a mount that is attached nowhere yet. The layers in the options may be
  * named relative to a directory.
  */
-export type OverlayPlan = { target: string; options: string; from?: string } | { target: string; detached: number };
+export type OverlayPlan = OverlayMount;
 
 /**
  * Calls `use` with the way to mount an overlay. Layers that do not fit a page of options go through `fsconfig`; where the kernel is too old for that,
@@ -61,8 +60,13 @@ export type OverlayPlan = { target: string; options: string; from?: string } | {
  */
 export function withOverlay<T>(overlay: Overlay, use: (plan: OverlayPlan) => T, oneByOne = takesLayersOneByOne()): T {
   const only = onlyDirectory(overlay);
-  if (only !== undefined) return useDetached(overlay.target, detachedDirectory(only, overlay.upper === ""), use);
+  if (only !== undefined) return useDetached(overlay.target, detachedDirectory(only, overlay.upper === "", overlay.users?.namespace), use);
+  const fitting = (whole: Overlay, lower: string[]): string | undefined => {
+    const options = optionsOf(whole, lower);
+    return Buffer.byteLength(options) <= OPTION_BYTES ? options : undefined;
+  };
   const attempt = (): T => {
+    if (overlay.users !== undefined) return withMapped(overlay, overlay.users, fitting, use);
     const options = optionsOf(overlay, overlay.lower);
     return Buffer.byteLength(options) <= OPTION_BYTES ? use({ target: overlay.target, options }) : withMany(overlay, use, oneByOne);
   };

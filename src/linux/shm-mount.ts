@@ -7,11 +7,12 @@ const MS_NOEXEC = 0x8;
 const MNT_DETACH = 2;
 const UMOUNT_NOFOLLOW = 8;
 
-/** Mounts an empty /dev/shm of so many bytes (0 for the kernel's default) on a directory, which is made; what was mounted there before goes. */
-export function mountShm(directory: string, bytes: number): void {
+/** Mounts an empty /dev/shm of so many bytes (0 for the kernel's default) on a directory, which is made; what was mounted there before goes. `owner` is another than root. */
+export function mountShm(directory: string, bytes: number, owner?: { uid: number; gid: number }): void {
   unmountShm(directory);
   mkdirSync(directory, { recursive: true, mode: 0o700 });
-  const options = cstr(bytes > 0 ? `mode=1777,size=${bytes}` : "mode=1777");
+  const whose = owner === undefined ? "" : `,uid=${owner.uid},gid=${owner.gid}`;
+  const options = cstr(`mode=1777${bytes > 0 ? `,size=${bytes}` : ""}${whose}`);
   check(libc().mount(cstr("shm"), cstr(directory), cstr("tmpfs"), MS_NOSUID | MS_NODEV | MS_NOEXEC, options), "mount", directory);
 }
 

@@ -8,6 +8,27 @@ export interface Overlay {
   work: string;
   /** No syncing of the upper directory: a power cut may lose it. */
   volatile: boolean;
+  /** Whose files are whose, where the root is that of a user namespace. */
+  users?: UsersOfMounts;
+  /** What is mounted beside it in the same namespace: places of the host that a user namespace's root may not reach, or sees with other owners. */
+  binds?: PlacedBind[];
+}
+
+/** The users of a mount: what is on the disk belongs to the numbers that they have in a user namespace. */
+export interface UsersOfMounts {
+  /** A descriptor of this process. */
+  namespace: number;
+  /** The host's numbers of its root. */
+  root: { uid: number; gid: number };
+}
+
+/** A file or directory of the host, and the path where it is mounted: both exist. */
+export interface PlacedBind {
+  source: string;
+  place: string;
+  recursive: boolean;
+  /** With the owners as in the overlay's user namespace; else as on the disk. */
+  mapped: boolean;
 }
 
 /** A program to start. */

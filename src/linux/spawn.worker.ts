@@ -3,14 +3,15 @@
  * (`spawn-native.ts`): whatever JavaScript runs here runs in the host's namespace.
  */
 import { constants, rmSync } from "node:fs";
-import { openFd, unlinkPath, writeFileOnce } from "./fd.ts";
+import { detachedTree } from "./detached-tree.ts";
+import { closeFd, openFd, unlinkPath, writeFileOnce } from "./fd.ts";
 import { type SystemError, check, cstr, libc } from "./libc.ts";
 import { mountInto, unmountFrom } from "./mount-into.ts";
 import { detachedOverlay, detachView, withOverlay } from "./overlay.ts";
 import { posixSpawn } from "./posix-spawn.ts";
 import { compileSeccomp } from "./seccomp.ts";
-import { detachInNamespace, prepareNative, spawnWithMounts } from "./spawn-native.ts";
-import type { DetachedJob, RemoveJob, SpawnJob, SpawnerReply, SpawnerRequest, SpawnerSetup } from "./spawn-protocol.ts";
+import { type Place, detachInNamespace, prepareNative, spawnWithMounts } from "./spawn-native.ts";
+import type { DetachedJob, Overlay, RemoveJob, SpawnJob, SpawnerReply, SpawnerRequest, SpawnerSetup } from "./spawn-protocol.ts";
 
 declare const self: Worker;
 
@@ -65,8 +66,23 @@ function spawn(job: SpawnJob): number {
   const { hostMounts, hybrid } = setup as SpawnerSetup;
   const program = { ...job, fds: job.fds.map((fd) => (fd < 0 ? devNull : fd)) };
   const { overlay } = job;
-  if (overlay) return withOverlay(overlay, (plan) => spawnWithMounts(program, { hostMounts, hybrid, overlay: plan }));
+  if (overlay)
+    return withBinds(overlay, (places) =>
+      withOverlay(overlay, (plan) => spawnWithMounts(program, { hostMounts, hybrid, overlay: plan, places })),
+    );
   return job.privateMounts ? spawnWithMounts(program, { hostMounts, hybrid }) : posixSpawn(program);
+}
+
+/** Calls `use` with the mounts beside an overlay. */
+function withBinds<T>({ binds = [], users }: Overlay, use: (places: Place[]) => T): T {
+  const places: Place[] = [];
+  try {
+    for (const { source, place, recursive, mapped } of binds)
+      places.push({ mount: detachedTree(source, { recursive, users: mapped ? users?.namespace : undefined }), path: place });
+    return use(places);
+  } finally {
+    for (const { mount } of places) closeFd(mount);
+  }
 }
 
 function detached(job: DetachedJob): number {

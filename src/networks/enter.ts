@@ -28,7 +28,7 @@ export async function enter(context: Context, request: NetworkRequest): Promise<
     return { namespace: undefined, hosts, resolvConf: resolvConf(context, request, endpoints, { hostNetwork: true }), entered: () => {} };
   }
   const limited = isLimited(context.state, endpoints);
-  const fd = await namespaceFor(context, request.containerId, endpoints);
+  const fd = await namespaceFor(context, request, endpoints);
   heldOf(context, request.containerId).fd = fd;
   try {
     context.egress.left.delete(request.containerId);
@@ -51,8 +51,8 @@ export async function enter(context: Context, request: NetworkRequest): Promise<
   };
 }
 
-async function namespaceFor(context: Context, container: string, endpoints: EndpointRow[]): Promise<number> {
-  const held = heldOf(context, container);
+async function namespaceFor(context: Context, { containerId, within }: NetworkRequest, endpoints: EndpointRow[]): Promise<number> {
+  const held = heldOf(context, containerId);
   const { ready } = held;
   delete held.ready;
   const [first] = endpoints;
@@ -64,9 +64,11 @@ async function namespaceFor(context: Context, container: string, endpoints: Endp
     const network = networkById(context.state, endpoint.network);
     return network === undefined || !hasInterface(network) ? [] : [wireOf(context, network, endpoint)];
   });
-  if (wires.length === 0) return context.barePool.take() ?? (await context.kernel.do("sandbox", []));
+  const make = (): Promise<number> =>
+    within === undefined ? context.kernel.do("sandbox", wires) : context.kernel.do("furnish", { wires, within });
+  if (wires.length === 0 && within === undefined) return context.barePool.take() ?? (await context.kernel.do("sandbox", []));
   // The kernel calls the links operational within a fraction of a millisecond, on its own thread; the runtime needs a hundred times as long to start anything.
-  return wires.some(({ parent }) => parent !== undefined) ? patientSandbox(context, wires) : context.kernel.do("sandbox", wires);
+  return wires.some(({ parent }) => parent !== undefined) ? patientSandbox(make) : make();
 }
 
 /** Closes the daemon's own hold on a container's namespace, if it still has one. */

@@ -81,6 +81,8 @@ export interface Jobs {
   enslave: [{ bridge: string; links: string[]; isolated: boolean }, void];
   /** Makes a namespace with its loopback up and the wires in it; answers its descriptor in this process. */
   sandbox: [Wire[], number];
+  /** The same in a namespace that is there, with nothing in it: a descriptor of this process, of which the answer is another. */
+  furnish: [{ wires: Wire[]; within: number }, number];
   /** Adds a wire to a namespace given by path. */
   attach: [{ namespace: string; wire: Wire }, void];
   /** Deletes a link inside of a namespace given by path. */

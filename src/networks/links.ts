@@ -145,12 +145,14 @@ export function enslave(route: Netlink, bridge: string, names: string[], isolate
  * Makes a namespace and wires it: loopback up, each wire's pair created with one end directly inside, addresses, default routes.
  * Undone whole when a step fails: closing the namespace takes the pairs with it.
  */
-export function makeSandbox(route: Netlink, wires: Wire[]): number {
+export function makeSandbox(route: Netlink, wires: Wire[], within?: number): number {
   const needs6 = wires.some((wire) => wire.addresses.some((address) => address.includes(":")));
-  const { fd, result: socket } = newNamespace(() => {
+  const begin = (): number => {
     if (!needs6 && wires.length > 0) setInside(NO_IPV6, ONE);
     return openNetlink(NETLINK_ROUTE);
-  });
+  };
+  const { fd, result: socket } =
+    within === undefined ? newNamespace(begin) : { fd: openNamespace(`/proc/self/fd/${within}`), result: inNamespace(within, begin) };
   const inside = new Netlink(NETLINK_ROUTE, socket);
   try {
     inside.request([linkUp(LOOPBACK)], "set the loopback up");

@@ -35,6 +35,7 @@ const does: { [Name in keyof Jobs]: (argument: Jobs[Name][0]) => Jobs[Name][1] }
   makeLink: (spec) => makeLink(route, spec),
   enslave: ({ bridge, links, isolated }) => enslave(route, bridge, links, isolated),
   sandbox: (wires) => makeSandbox(route, wires),
+  furnish: ({ wires, within }) => makeSandbox(route, wires, within),
   attach: ({ namespace, wire }) => attachWire(route, namespace, wire),
   detach: ({ namespace, name }) => detachWire(namespace, name),
   areUp: (names) => names.every((name) => findLink(route, name)?.operational !== false),

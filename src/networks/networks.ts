@@ -27,6 +27,10 @@ export interface NetworkRequest {
   sysctls: Record<string, string>;
   /** What it may reach (`lighter.egress`): `none`, `any`, or a list; undefined for what its networks say. */
   egress?: string | undefined;
+  /** It has users of its own: its namespace is not ours to make. */
+  ownUsers?: boolean;
+  /** Descriptor of an empty network namespace of its user namespace, at `enter`; the caller's to close. */
+  within?: number;
 }
 
 /** The network of a starting container, ready to be entered by its first process. */

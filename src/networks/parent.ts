@@ -114,7 +114,7 @@ export async function tryParent(context: Context, network: NetworkRow, survey: S
     isolated: false,
   };
   try {
-    libc().close(await patientSandbox(context, [wire]));
+    libc().close(await patientSandbox(() => context.kernel.do("sandbox", [wire])));
   } catch (error) {
     throw asLacking(error, network, parent.kind, 'use the driver "bridge"');
   }
@@ -124,11 +124,11 @@ export async function tryParent(context: Context, network: NetworkRow, survey: S
  * A namespace with such interfaces. The kernel takes those of an ended container off their parent in its own time: until then a fixed MAC is taken,
  * and so is a parent that is to be had alone (EINVAL).
  */
-export async function patientSandbox(context: Context, wires: Wire[]): Promise<number> {
+export async function patientSandbox(make: () => Promise<number>): Promise<number> {
   const end = performance.now() + PATIENCE;
   for (;;) {
     try {
-      return await context.kernel.do("sandbox", wires);
+      return await make();
     } catch (error) {
       if (!["EADDRINUSE", "EINVAL", "EBUSY"].includes((error as JobError).code ?? "") || performance.now() > end) throw error;
       await Bun.sleep(20);

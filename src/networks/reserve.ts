@@ -37,7 +37,7 @@ export function reserve(context: Context, tx: Tx, request: NetworkRequest): void
       gateway: isGateway,
       exposed: isGateway ? exposed : [],
       direct: isGateway && plan.kind === "bridge" ? directPorts(place.network.config.options, bindingsOf(request)) : [],
-      mayPool: plan.places.length === 1 && isPlain(place.asked),
+      mayPool: plan.places.length === 1 && isPlain(place.asked) && request.ownUsers !== true,
       hostname: request.hostname,
       dns: request.dns,
       egress: request.egress,

@@ -1,9 +1,9 @@
 import { chmodSync, mkdirSync, writeFileSync } from "node:fs";
-import type { RuntimeSpec } from "../oci/spec.ts";
-import type { Seccomp } from "../oci/spec.ts";
+import type { Mount, RuntimeSpec, Seccomp } from "../oci/spec.ts";
 import { type Context, mountPoint } from "./context.ts";
 import type { TaskSpec } from "./runtime.ts";
 import { cgroupOf } from "./cgroup-host.ts";
+import { rootPath } from "./user-mounts.ts";
 
 /** crun's way to take a compiled filter. https://github.com/containers/crun/blob/main/crun.1.md */
 const SECCOMP_BYTES = "run.oci.seccomp_bpf_data";
@@ -18,6 +18,8 @@ export interface Derived {
   cgroup: string;
   /** A compiled filter in base64, or a profile for a runtime that takes none, or neither. */
   seccomp: { bytes: string } | { profile: Seccomp } | undefined;
+  /** Where they differ from the caller's: sources at their places. */
+  mounts?: Mount[];
 }
 
 /** Where the container's cgroup goes: what the spec names, else `<cgroupParent>/<id>`. */
@@ -47,15 +49,28 @@ export function deriveSpec(context: Context, task: TaskSpec, derived: Derived): 
       terminal: task.terminal,
       ...(task.terminal && task.size ? { consoleSize: task.size } : {}),
     },
-    root: { ...spec.root, path: mountPoint(context, task.id) },
+    root: { ...spec.root, path: rootPath(context, task) },
+    ...(derived.mounts && { mounts: derived.mounts }),
     linux: {
       // runc's default; crun's is private, which would cut volumes off from what the host mounts below them.
       rootfsPropagation: "rslave",
       ...linux,
+      ...usersOf(task),
       cgroupsPath: derived.runtimePath,
       ...(seccomp && "profile" in seccomp ? { seccomp: seccomp.profile } : {}),
     },
     ...(seccomp && "bytes" in seccomp ? { annotations: { ...spec.annotations, [SECCOMP_BYTES]: seccomp.bytes } } : {}),
+  };
+}
+
+/** The user namespace, and its numbers: runtimes want to know them although they join. */
+function usersOf({ spec, users }: TaskSpec): Partial<RuntimeSpec["linux"]> {
+  if (users === undefined) return {};
+  const { map, namespace } = users;
+  return {
+    namespaces: [...spec.linux.namespaces, { type: "user", path: `/proc/${process.pid}/fd/${namespace}` }],
+    uidMappings: map.uid,
+    gidMappings: map.gid,
   };
 }
 

@@ -1,5 +1,6 @@
 import { existsSync } from "node:fs";
 import { LighterError } from "../base/errors.ts";
+import { rootOf } from "../linux/user-namespace.ts";
 import { deriveSpec, placeOf, writeBundle } from "./bundle.ts";
 import { Cgroup } from "./cgroup.ts";
 import { requireCheckpoint } from "./checkpoint.ts";
@@ -12,6 +13,7 @@ import { removeAll } from "./remove.ts";
 import type { Task, TaskSpec } from "./runtime.ts";
 import { isKnownCrun } from "./runtimes.ts";
 import { ContainerTask } from "./task.ts";
+import { givePipes, overlayOf, placedMounts } from "./user-mounts.ts";
 
 /** See `Runtime.create`. */
 export async function createTask(context: Context, spec: TaskSpec, signal: AbortSignal | undefined): Promise<Task> {
@@ -30,7 +32,8 @@ export async function createTask(context: Context, spec: TaskSpec, signal: Abort
   const trees = [`${stateRoot(context, runtime)}/${id}`, directory, mountPoint(context, id)];
   // An exit file of an earlier run (a reboot, a crash before its end was seen) must not be taken for this one's.
   if (trees.some(existsSync)) await removeAll(context, group, trees);
-  writeBundle(context, spec, deriveSpec(context, spec, { runtimePath, cgroup, seccomp }));
+  const { mounts, binds } = placedMounts(context, spec);
+  writeBundle(context, spec, deriveSpec(context, spec, { runtimePath, cgroup, seccomp, mounts }));
   context.trace(id, "bundle");
   let conmon: Conmon;
   try {
@@ -42,7 +45,7 @@ export async function createTask(context: Context, spec: TaskSpec, signal: Abort
       stdin,
       logFile: spec.logFile,
       ...(spec.restore === undefined ? {} : { restore: spec.restore }),
-      overlay: { target: mountPoint(context, id), ...spec.rootfs },
+      overlay: overlayOf(context, spec, binds),
       signal,
     });
   } catch (error) {
@@ -50,6 +53,7 @@ export async function createTask(context: Context, spec: TaskSpec, signal: Abort
     await removeAll(context, group, trees);
     throw refused(error, "create");
   }
+  if (spec.users !== undefined) givePipes(conmon.pid, rootOf(spec.users.map));
   context.trace(id, "created");
   const record = {
     id,

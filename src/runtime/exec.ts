@@ -8,6 +8,7 @@ import { startConmon } from "./conmon.ts";
 import type { Context } from "./context.ts";
 import { Monitored } from "./monitored.ts";
 import { refused } from "./refusal.ts";
+import { givePipes } from "./user-mounts.ts";
 import type { ExecRecord, ExecSpec, ExecTask, Exit, RuntimeRecord } from "./runtime.ts";
 
 const SIGKILL = 9;
@@ -33,6 +34,7 @@ export async function startExec(context: Context, runtime: RuntimeRecord, spec: 
       processFile,
       onAttachable: (watcher) => {
         monitor = named(watcher);
+        if (spec.owner !== undefined) givePipes(watcher, spec.owner);
         socket = connectPackets(`${directory}/attach`);
       },
     });

@@ -4,6 +4,7 @@ import { logOf } from "../base/log.ts";
 import { closeFd, openFd } from "../linux/fd.ts";
 import { SealedProgram } from "../linux/sealed-program.ts";
 import { openSpawner } from "../linux/spawner.ts";
+import { ownNamespaces } from "../linux/user-namespace.ts";
 import { defaultDriver, readCgroupHost } from "./cgroup-host.ts";
 import { clearCgroups } from "./clear-cgroups.ts";
 import type { Context } from "./context.ts";
@@ -88,6 +89,7 @@ export async function openRuntime(options: RuntimeOptions): Promise<Runtime> {
     },
     adoptExec: (stored) => Promise.resolve(new ExecProcess(context, stored)),
     openRoot: (rootfs) => spawner.detachedOverlay({ target: `${execRoot}/rootfs`, ...rootfs, volatile: false }),
+    ownNamespaces: (map, join) => ownNamespaces((program) => spawner.spawn({ ...program, privateMounts: false }), { map, join }),
     warm: context.warmCgroups,
     placeHelper: (pid) => {
       for (const directory of monitors) void moveInto(`${directory}/cgroup.procs`, pid);

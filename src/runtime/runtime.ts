@@ -1,6 +1,7 @@
 import type { Nanoseconds } from "../base/clock.ts";
 import type { Resources, RuntimeSpec } from "../oci/spec.ts";
 import type { Attachment, OutputSink, TerminalSize } from "../wire/stream.ts";
+import type { OwnNamespaces, UserMap } from "../linux/user-namespace.ts";
 import type { Meter } from "./usage.ts";
 
 /** A process, named so that a reused pid or a reboot can never be mistaken for it. */
@@ -75,6 +76,17 @@ export interface TaskSpec {
   size?: TerminalSize;
   /** Directory of a checkpoint that the processes go on from, in place of the program's start. */
   restore?: string;
+  /** Its users are others than the host's. */
+  users?: TaskUsers;
+}
+
+/** The user namespace of a container. Layers and what it writes belong on the disk to the numbers inside. */
+export interface TaskUsers {
+  /** A descriptor of this process; the caller's to close once the task is there. */
+  namespace: number;
+  map: UserMap;
+  /** Destinations of binds whose files belong on the disk to the numbers inside, too; all others show whom they belong to on the host. */
+  mapped: readonly string[];
 }
 
 /** A mount for a container that runs. */
@@ -107,6 +119,8 @@ export interface ExecSpec {
   terminal: boolean;
   stdin: boolean;
   size?: TerminalSize;
+  /** Whose its pipes are, on the host: root of the container's user namespace. */
+  owner?: { uid: number; gid: number };
 }
 
 /** What must be stored to find a task again after the daemon has died: plain data. */
@@ -228,6 +242,11 @@ export interface Runtime {
    * (""): then it is read-only, and takes two or more of `lower`.
    */
   openRoot(rootfs: Rootfs): Promise<number>;
+  /**
+   * Makes a user namespace, or takes the one at the path `join` (which must have this map), and a network namespace that it owns: descriptors of this process that are the caller's to
+   * close. Throws `unsupported` where the kernel gives none.
+   */
+  ownNamespaces(map: UserMap, join?: string): Promise<OwnNamespaces>;
   /** A hint that a `create` or an exec is near: what the kernel needs time for begins now. Returns at once, costs nothing. */
   warm(): void;
   /** Moves a helper that is to outlive the daemon to the monitors, in the background: the end of a service or a session ends what stands in their cgroups. */

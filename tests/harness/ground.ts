@@ -1,4 +1,4 @@
-import { mkdtemp, rm } from "node:fs/promises";
+import { chmod, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { dockerClient } from "../../tools/programs.ts";
@@ -51,6 +51,8 @@ export class Ground {
   /** Starts it all and pulls `images` from the registry, tagged by their short names. */
   static async lay(images: readonly TestImageName[], daemonFlags: readonly string[] = []): Promise<Ground> {
     const folder = await mkdtemp(join(tmpdir(), "lighter-test-"));
+    // Others than root may run containers here.
+    await chmod(folder, 0o711);
     const programs = { lighter: LIGHTER, "docker 20.10": await dockerClient("bookworm"), "docker 26.1": await dockerClient("trixie") };
     const registry = await TestRegistry.start(join(folder, "registry"));
     const ground = new Ground(folder, new Daemon(join(folder, "daemon"), daemonFlags), registry, programs);

@@ -1,0 +1,18 @@
+import type { Context } from "./context.ts";
+import type { ContainerRow } from "./rows.ts";
+import { INIT_PATH } from "./spec.ts";
+
+/** The binds of a container with users of its own whose files belong on the disk to the numbers inside: all that the daemon keeps for it. Binds of the user's show whom they belong to. */
+export function mappedBinds(context: Context, row: ContainerRow, files: ReadonlyMap<string, unknown>): string[] {
+  const { mounts } = row.desired;
+  const own = mounts.filter(({ type, source }) => type === "image" || (type === "volume" && !isForeign(context, source)));
+  const asked = new Set(mounts.map(({ destination }) => destination));
+  // The init program is the host's.
+  const ours = [...files.keys()].filter((destination) => destination !== INIT_PATH && !asked.has(destination));
+  return [...own.map(({ destination }) => destination), ...ours];
+}
+
+/** Whether a volume is something of the host's or of another machine, mounted. */
+function isForeign(context: Context, name: string): boolean {
+  return (context.needs.volumes.inspect(name).Options ?? {})["device"] !== undefined;
+}
