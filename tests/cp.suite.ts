@@ -360,6 +360,23 @@ test("HEAD of an archive tells the file's stat", async () => {
   expect(header).toMatchObject({ name: "passwd", linkTarget: "" });
 });
 
+test("names that are no UTF-8 are found by their bytes", async () => {
+  await ground.lighter.must(
+    "exec",
+    "running",
+    "sh",
+    "-c",
+    `d=/tmp/$(printf 'd\\377'); mkdir "$d"; echo found > "$d/$(printf 'f\\303\\244\\376')"`,
+  );
+  const response = await ground.daemon.api("GET", "/containers/running/archive?path=/tmp/d%FF/f%C3%A4%FE");
+  expect(response.status).toBe(200);
+  const tar = Buffer.from(await response.arrayBuffer());
+  expect(tar.toString("latin1")).toContain("f\xc3\xa4\xfe");
+  expect(tar.toString("latin1")).toContain("found\n");
+  const back = await ground.daemon.api("PUT", "/containers/running/archive?path=/tmp/d%FF/", { body: tar });
+  expect([back.status, (await ground.daemon.api("GET", "/containers/running/archive?path=/tmp/d%FE")).status]).toEqual([200, 404]);
+});
+
 test("names of what paths mean are Docker's: `..` goes by the words, `.` is the content", async () => {
   await ground.lighter.must("exec", "running", "sh", "-c", "mkdir -p /words/a /words/b/c; ln -s /words/b/c /words/a/out");
   const names: [string, string][] = [

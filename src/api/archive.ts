@@ -42,11 +42,11 @@ export async function pour(source: ReadableStream<Uint8Array>, out: AnswerStream
 }
 
 function pathOf(call: Call): string {
-  const path = call.query.text("path");
+  const path = call.query.path("path");
   if (path === undefined) throw new LighterError("invalid", "bad parameter: path cannot be empty");
   return path;
 }
 
 function statHeader(stat: PathStat): { "X-Docker-Container-Path-Stat": string } {
-  return { "X-Docker-Container-Path-Stat": Buffer.from(JSON.stringify(stat)).toString("base64") };
+  return { "X-Docker-Container-Path-Stat": Buffer.from(JSON.stringify({ ...stat, name: stat.name.toWellFormed() })).toString("base64") };
 }

@@ -108,6 +108,7 @@ test("bodies: content type, malformed, empty, wrong kinds, any case, nulls", asy
   expect(await message(`{"HostConfig":{"Memory":"1g"}}`)).toBe(
     "invalid JSON: cannot take a string for HostConfig.Memory: expected a whole number",
   );
+  expect(await message(`{"HostConfig":{"Memory":1e30}}`)).toEndWith("expected a whole number");
   expect(await message(`{"Env":{"A":"b"}}`)).toBe("invalid JSON: cannot take an object for Env: expected a list");
   expect(await message(`[1]`)).toBe("invalid JSON: cannot take a list for the body: expected an object");
   const ok = await create(

@@ -1,4 +1,5 @@
 import { expect, test } from "bun:test";
+import { byteString } from "../oci/tar-entry.ts";
 import { Query } from "./query.ts";
 
 test("booleans are read as Docker's daemon reads them", () => {
@@ -24,4 +25,15 @@ test("moments: seconds with a fraction, RFC 3339, zero for none", () => {
   expect(new Query("until=0&since=").time("until", { zero: true })).toBe(0n);
   expect(new Query("until=0&since=").time("since", { zero: true })).toBeUndefined();
   expect(() => time("yesterday")).toThrow("invalid value for 'since'");
+});
+
+test("a path keeps bytes that are no UTF-8", () => {
+  const bytes = (text: string): string | undefined => {
+    const path = new Query(text).path("path");
+    return path === undefined ? undefined : Buffer.from(byteString(path), "latin1").toString("hex");
+  };
+  expect(bytes("path=%2Fa")).toBe("2f61");
+  expect(bytes("x=1&path=/n%FF%C3%A4%E2%82+%F0%9F%98%80")).toBe("2f6effc3a4e28220f09f9880");
+  expect(bytes("path=%EF%BF%BD")).toBe("efbfbd");
+  expect([bytes("path="), bytes("x=%FF")]).toEqual([undefined, undefined]);
 });

@@ -1,5 +1,6 @@
 import { fromRfc3339, type Nanoseconds } from "../base/clock.ts";
 import { LighterError } from "../base/errors.ts";
+import { pathText } from "../oci/tar-entry.ts";
 import { parseFilters, type Filters } from "../wire/filters.ts";
 
 const NO: ReadonlySet<string> = new Set(["", "0", "no", "false", "none"]);
@@ -37,6 +38,16 @@ export class Query {
   text(key: string): string | undefined {
     if (this.#text === "") return undefined;
     return this.#values.get(key) || undefined;
+  }
+
+  /** The first value, a path: one whose bytes are no UTF-8 reaches the files that it names ({@link pathText}). Undefined for a missing or an empty one. */
+  path(key: string): string | undefined {
+    const text = this.text(key);
+    if (text?.includes("\ufffd") !== true) return text;
+    const field = this.#text.split("&").find((each) => each.startsWith(`${key}=`));
+    if (field === undefined) return text;
+    const bytes = field.slice(key.length + 1).replaceAll("+", " ");
+    return pathText(bytes.replace(/%([0-9a-f]{2})/gi, (_, hex: string) => String.fromCharCode(parseInt(hex, 16))));
   }
 
   /** All values of a key that is repeated. */

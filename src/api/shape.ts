@@ -29,9 +29,9 @@ export const flag: Shape = (value, path) => {
   throw wrong(value, path, "true or false");
 };
 
-/** A whole number. */
+/** A whole number of 64 bits. */
 export const integer: Shape = (value, path) => {
-  if (typeof value === "number" && Number.isInteger(value)) return value;
+  if (typeof value === "number" && Number.isInteger(value) && Math.abs(value) < 2 ** 63) return value;
   throw wrong(value, path, "a whole number");
 };
 

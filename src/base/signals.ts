@@ -1,5 +1,5 @@
 import { constants } from "node:os";
-import { LighterError } from "../base/errors.ts";
+import { LighterError } from "./errors.ts";
 
 /** The lowest and highest real-time signals of glibc: `RTMIN+n`, `RTMAX-n`. */
 const RTMIN = 34;

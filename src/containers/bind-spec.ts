@@ -49,8 +49,18 @@ export function parseVolumeTarget(spec: string): string {
 
 /** An absolute path without `.`, `..` and doubled or closing slashes. */
 export function cleanPath(path: string): string {
-  const clean = posix.normalize(path);
+  const clean = path.isWellFormed() ? posix.normalize(path) : withoutDots(path);
   return clean.length > 1 && clean.endsWith("/") ? clean.slice(0, -1) : clean;
+}
+
+/** An absolute path without `.`, `..` and empty parts. Bun's own way rewrites what is no UTF-8. */
+function withoutDots(path: string): string {
+  const parts: string[] = [];
+  for (const part of path.split("/")) {
+    if (part === "..") parts.pop();
+    else if (part !== "" && part !== ".") parts.push(part);
+  }
+  return `/${parts.join("/")}`;
 }
 
 /** Checks and cleans the place of a mount in the container. */

@@ -3,7 +3,7 @@ import { change, type Context, find, isRunning, liveOf } from "./context.ts";
 import { setStatus, setStoppedByUser } from "./rows.ts";
 import { sendSignal } from "./send-signal.ts";
 import { endStartWait } from "./start-wait.ts";
-import { isSignal, signalNumber } from "./signals.ts";
+import { isSignal, signalNumber } from "../base/signals.ts";
 
 const SIGKILL = 9;
 /** SIGHUP, SIGINT, SIGQUIT, SIGKILL and SIGTERM: who sends one to a container that is starting wants it down. */

@@ -39,6 +39,13 @@ test("a working directory that cannot be entered reads as runc says it, whicheve
   }
 });
 
+test("a working directory that is a file is told in Docker's words, whichever crun it was", () => {
+  for (const words of ["chdir `/etc/passwd`", "chdir to `/etc/passwd`"]) {
+    const refused = new LighterError("runtime", `OCI runtime create failed: ${words}: Not a directory: unknown`);
+    expect(messageOf(startError(refused, "true", "create"))).toBe("Cannot mkdir: /etc/passwd is not a directory");
+  }
+});
+
 test("a mount whose owners cannot be mapped is named, whichever crun it was", () => {
   const guess = " (maybe the file system used doesn't support idmap mounts on this kernel?)";
   for (const words of ["mount_setattr `/m`", `mount_setattr \`/m\`${guess}`]) {

@@ -32,6 +32,9 @@ export function startError(error: unknown, program: string, act: "create" | "exe
     return new LighterError("runtime", `${EXEC_FAILED}: unable to start container process: ${folderSentence(folder, why)}: unknown`, {
       cause: error,
     });
+  // Docker finds out as it makes the directory.
+  if (folder !== undefined && why === "Not a directory")
+    return new LighterError("runtime", `Cannot mkdir: ${folder} is not a directory`, { cause: error });
   // crun 1.8 names the source; 1.21 the place in the container, and guesses behind it.
   const unmapped = /mount_setattr `(.*)`(?: \(.*\))?: Invalid argument|(?<runc>MOUNT_ATTR_IDMAP)/.exec(messageOf(error));
   if (unmapped !== null)

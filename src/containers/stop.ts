@@ -4,7 +4,7 @@ import type { Live } from "./live.ts";
 import { type ContainerRow, rowById, setStatus, setStoppedByUser } from "./rows.ts";
 import { sendSignal } from "./send-signal.ts";
 import { endStartWait } from "./start-wait.ts";
-import { isSignal, signalNumber } from "./signals.ts";
+import { isSignal, signalNumber } from "../base/signals.ts";
 
 const SIGKILL = 9;
 

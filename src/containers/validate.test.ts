@@ -6,7 +6,7 @@ import { parseRule } from "./devices.ts";
 import { fillHostConfig } from "./host-config.ts";
 import { mergeConfig } from "./merge-config.ts";
 import { planMounts } from "./plan-mounts.ts";
-import { signalNumber } from "./signals.ts";
+import { signalNumber } from "../base/signals.ts";
 import { rlimitsOf } from "./ulimits.ts";
 import { type Machine, parseSet, validateResources } from "./validate-resources.ts";
 import { validateConfig, validateName } from "./validate.ts";

@@ -4,7 +4,7 @@ import type { ContainerConfig, HostConfig } from "../wire/engine-api.ts";
 import { validateHealthAction } from "./health-label.ts";
 import { validateRestartPolicy } from "./restart-policy.ts";
 import { parseSecurityOptions } from "./security-opt.ts";
-import { signalNumber } from "./signals.ts";
+import { signalNumber } from "../base/signals.ts";
 import { rlimitName } from "./ulimits.ts";
 
 const NAME = /^[a-zA-Z0-9][a-zA-Z0-9_.-]+$/;

@@ -1,7 +1,7 @@
 import { LighterError } from "../base/errors.ts";
 import { close, type FileStat, mkdirAt, must, O, openAt, openInRoot, readLinkAt, S_IFLNK, statFd } from "../linux/files.ts";
 import { ERRNO } from "../linux/libc.ts";
-import { type ByteString, byteString, textOf } from "../oci/tar-entry.ts";
+import { type ByteString, byteString, pathText, textOf } from "../oci/tar-entry.ts";
 import { baseOf, HERE, joinPath, MOST_LINKS, parentOf } from "./tree-path.ts";
 
 /**
@@ -119,7 +119,7 @@ export async function statPathJob(args: PlaceInRoot): Promise<PathStat> {
     const { fd, stat, base } = findInRoot(root, args.path);
     close(fd);
     const linkTarget = stat.type === S_IFLNK ? textOf(realPath(root, byteString(args.path))) : "";
-    return { name: base === "" ? "/" : textOf(base), size: stat.size, mode: stat.type | stat.mode, mtime: stat.mtime, linkTarget };
+    return { name: base === "" ? "/" : pathText(base), size: stat.size, mode: stat.type | stat.mode, mtime: stat.mtime, linkTarget };
   } finally {
     close(root);
   }

@@ -54,6 +54,9 @@ test("health checks", () => {
 });
 
 test.each([
+  "STOPSIGNAL SIGNOPE",
+  "",
+  "# nothing",
   "RUN x",
   "FROM y",
   "ENV",

@@ -1,4 +1,5 @@
 import { LighterError } from "../base/errors.ts";
+import { signalNumber } from "../base/signals.ts";
 import { parseDuration } from "../base/units.ts";
 import type { RunConfig } from "../oci/image.ts";
 import { oneWord, splitWords } from "./words.ts";
@@ -25,7 +26,11 @@ const INSTRUCTIONS: Readonly<Record<string, Apply>> = {
     config.WorkingDir = path.startsWith("/") ? path : `${(config.WorkingDir || "/").replace(/\/$/, "")}/${path}`;
   },
   ONBUILD: (config, rest) => void (config.OnBuild = [...(config.OnBuild ?? []), triggerOf(rest)]),
-  STOPSIGNAL: (config, rest) => void (config.StopSignal = one("STOPSIGNAL", rest, config)),
+  STOPSIGNAL: (config, rest) => {
+    const signal = one("STOPSIGNAL", rest, config);
+    signalNumber(signal);
+    config.StopSignal = signal;
+  },
   HEALTHCHECK: (config, rest) => void (config.Healthcheck = healthcheckOf(nonEmpty("HEALTHCHECK", rest))),
 };
 
@@ -46,6 +51,7 @@ export function applyChanges(config: RunConfig, changes: readonly string[]): Run
     words.add(name);
   }
   if (words.has("ENTRYPOINT") && !words.has("CMD")) delete changed.Cmd;
+  if (words.size === 0 && changes.length > 0) throw new LighterError("invalid", "file with no instructions");
   return changed;
 }
 

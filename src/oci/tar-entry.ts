@@ -37,9 +37,34 @@ export interface TarEntry {
   spans?: TarSpan[];
 }
 
-/** The UTF-8 text as bytes, in the form that paths of entries have. */
+/** The UTF-8 text as bytes, in the form that paths of entries have; what {@link pathText} set aside comes back as it was. */
 export function byteString(text: string): ByteString {
-  return isAscii(text) ? text : Buffer.from(text, "utf8").toString("latin1");
+  if (isAscii(text)) return text;
+  if (text.isWellFormed()) return Buffer.from(text, "utf8").toString("latin1");
+  const bytes = Array.from(text, (char) => (isSetAside(char) ? Buffer.of(char.charCodeAt(0) - ASIDE) : Buffer.from(char, "utf8")));
+  return Buffer.concat(bytes).toString("latin1");
+}
+
+/** Bytes that are no UTF-8 stand here in a text: halves of a pair, which no text has alone. */
+const ASIDE = 0xdc00;
+
+function isSetAside(char: string): boolean {
+  return char >= "\udc80" && char <= "\udcff";
+}
+
+/** The path that bytes stand for, read as UTF-8, from which {@link byteString} makes the very same bytes: one that is none keeps what it is. */
+export function pathText(bytes: ByteString): string {
+  const text = textOf(bytes);
+  if (!text.includes("\ufffd") || byteString(text) === bytes) return text;
+  let path = "";
+  for (let at = 0; at < bytes.length;) {
+    const [char = ""] = textOf(bytes.slice(at, at + 4));
+    const size = byteString(char).length;
+    const whole = bytes.startsWith(byteString(char), at);
+    path += whole ? char : String.fromCharCode(ASIDE + bytes.charCodeAt(at));
+    at += whole ? size : 1;
+  }
+  return path;
 }
 
 /** The text that bytes stand for, read as UTF-8; for people to read. */
