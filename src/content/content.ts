@@ -37,14 +37,19 @@ export interface Lease {
 export interface Ingest {
   /** Bytes that are here already: go on from this offset (`Range`). */
   readonly offset: number;
-  /** The digest of what is here so far. */
-  digest(): Digest;
+  /** The digest of what is here so far, once all of it is in the file. Throws what went wrong on the way there. */
+  digest(): Promise<Digest>;
   /** The file that grows: who opened it may read to its end, also after `commit` gave it another name. */
   readonly path: string;
   /** Bytes that are here in all, those included that were placed further on. */
   readonly received: number;
   /** Appends; hashed on the way. Throws `no-space`. */
   write(data: Uint8Array): Promise<void>;
+  /**
+   * Appends bytes that the caller has no more use for (their buffer may be gone afterwards): those of a large blob are hashed and written by another thread.
+   * Resolves as soon as the next ones are welcome; `digest` waits for all. Who follows the file hears of them once they are in it.
+   */
+  give(data: Uint8Array): Promise<void>;
   /**
    * Puts bytes at a position at or after `offset` where none are yet: a source may be read at several places at once. What was placed survives a crash, but
    * for the last moments.

@@ -1,13 +1,19 @@
 import { type FileHandle, open, rename, rm, stat } from "node:fs/promises";
 import { dirname } from "node:path";
-import { kindOf, LighterError } from "../base/errors.ts";
+import { LighterError } from "../base/errors.ts";
 import type { Digest } from "../oci/image.ts";
+import { ApartWriter } from "./apart-writer.ts";
 import type { Blob, ContentOptions, Ingest, Lease } from "./content.ts";
 import { addExtent, type Extent, formatExtents, holesBetween, lengthOf, parseExtents } from "./extents.ts";
 import { blobFile, ingestFile, type Places } from "./places.ts";
 import { deleteIngest, findExtents, insertBlob, insertLeaseItem, saveExtents, touchIngest } from "./rows.ts";
+import { SharedRun } from "./shared-run.ts";
+import { spaced } from "./spaced.ts";
 
 const CHUNK = 1 << 20;
+
+/** What is given is written by another thread once there is so much of it, in bytes: below that the way there costs more than it saves. */
+const LARGE = 1 << 19;
 
 /** What was placed apart is noted at most this often, in milliseconds: so much of it a crash may lose. */
 const NOTE = 5;
@@ -35,6 +41,8 @@ export class FileIngest implements Ingest {
   #scattered = false;
   #noted = 0;
   #open = true;
+  /** Writes and hashes in place of this thread, once there is one. */
+  #writer: ApartWriter | undefined;
   #last: Promise<unknown> = Promise.resolve();
 
   private constructor(options: { ref: string; places: Places; state: ContentOptions["state"]; closed: () => void }, file: FileHandle) {
@@ -60,8 +68,10 @@ export class FileIngest implements Ingest {
     return this.#size;
   }
 
-  digest(): Digest {
-    return `sha256:${this.#hash.copy().digest("hex")}`;
+  async digest(): Promise<Digest> {
+    const digest = this.#last.then(() => this.#writer?.digest() ?? (`sha256:${this.#hash.copy().digest("hex")}` as const));
+    this.#last = digest;
+    return await digest;
   }
 
   get received(): number {
@@ -83,6 +93,15 @@ export class FileIngest implements Ingest {
     await (this.#last = this.#last.then(() => this.#put(data, this.#size)));
   }
 
+  async give(data: Uint8Array): Promise<void> {
+    this.#check();
+    await (this.#last = this.#last.then(() => {
+      if (this.#size + data.length >= LARGE)
+        this.#writer ??= new ApartWriter(this.#file.fd, this.#size, `Cannot write "${this.#options.ref}"`);
+      return this.#put(data, this.#size, true);
+    }));
+  }
+
   async place(position: number, data: Uint8Array): Promise<void> {
     this.#check();
     await (this.#last = this.#last.then(() => this.#put(data, position)));
@@ -92,6 +111,8 @@ export class FileIngest implements Ingest {
     this.#check();
     await this.#last.catch(() => {});
     this.#last = Promise.resolve();
+    await this.#writer?.abort();
+    this.#writer = undefined;
     // Readers stop before the bytes go away under them.
     this.#size = 0;
     for (const watcher of [...this.watchers]) watcher.restarted();
@@ -103,8 +124,7 @@ export class FileIngest implements Ingest {
 
   async commit(expected: { digest: Digest; size?: number; mediaType: string }, lease: Lease): Promise<Blob> {
     this.#check();
-    await this.#last;
-    const wrong = this.#mismatch(expected);
+    const wrong = this.#mismatch(expected, await this.digest());
     if (wrong !== undefined) {
       await this.abort();
       throw wrong;
@@ -113,6 +133,7 @@ export class FileIngest implements Ingest {
     try {
       // Before the file has its name: a collect in between must not take it.
       lease.addBlob(blob.digest);
+      await this.#writer?.end();
       await this.#file.sync();
       await this.#file.close();
       await rename(this.path, blobFile(this.#options.places, expected.digest));
@@ -137,6 +158,7 @@ export class FileIngest implements Ingest {
   async suspend(): Promise<void> {
     if (!this.#open) return;
     await this.#last.catch(() => {});
+    await this.#writer?.end().catch(() => {});
     this.#note(true);
     await this.#file.close();
     this.#close();
@@ -146,25 +168,41 @@ export class FileIngest implements Ingest {
   async abort(): Promise<void> {
     if (!this.#open) return;
     await this.#last.catch(() => {});
+    await this.#writer?.abort();
     await this.#file.close();
     await rm(this.path, { force: true });
     this.#close();
     this.#options.state.write((tx) => deleteIngest(tx, this.#options.ref), { durable: false });
   }
 
-  async #put(data: Uint8Array, position: number): Promise<void> {
+  /** With `given` the bytes may be sent away. */
+  async #put(data: Uint8Array, position: number, given = false): Promise<void> {
+    const { length } = data;
     const before = this.#size;
     if (position < before) throw new LighterError("internal", `Cannot write "${this.#options.ref}": byte ${position} is there already`);
     if (position > before && !this.#scattered) this.#scatter();
-    await this.#store(data, position);
-    if (position > before) this.#apart = addExtent(this.#apart, { start: position, end: position + data.length });
-    else {
-      this.#hash.update(data);
-      this.#size += data.length;
+    if (position > before) {
+      await this.#store(data, position);
+      this.#apart = addExtent(this.#apart, { start: position, end: position + length });
+    } else {
+      await this.#append(data, given);
+      this.#size += length;
       await this.#join();
     }
     this.#note(false);
-    if (this.#size > before) for (const watcher of this.watchers) watcher.grown(this.#size);
+    if (this.#size > before && this.watchers.size > 0) await this.#tell();
+  }
+
+  async #append(data: Uint8Array, given: boolean): Promise<void> {
+    if (this.#writer !== undefined) return await this.#writer.write(given ? wholeBuffer(data) : new Uint8Array(data));
+    await this.#store(data, this.#size);
+    this.#hash.update(data);
+  }
+
+  /** Tells those who follow, once the bytes are in the file. */
+  async #tell(): Promise<void> {
+    await this.#writer?.digest();
+    for (const watcher of this.watchers) watcher.grown(this.#size);
   }
 
   async #store(data: Uint8Array, position: number): Promise<void> {
@@ -182,7 +220,8 @@ export class FileIngest implements Ingest {
   /** Takes in what lies apart and is reached now. */
   async #join(): Promise<void> {
     for (let next = this.#apart[0]; next !== undefined && next.start <= this.#size; next = this.#apart[0]) {
-      await this.#rehash(next.end);
+      if (this.#writer === undefined) await this.#rehash(next.end);
+      else await this.#writer.take((this.#size = next.end));
       this.#apart = this.#apart.slice(1);
     }
   }
@@ -228,10 +267,9 @@ export class FileIngest implements Ingest {
     }
   }
 
-  #mismatch(expected: { digest: Digest; size?: number }): LighterError | undefined {
+  #mismatch(expected: { digest: Digest; size?: number }, digest: Digest): LighterError | undefined {
     if (expected.size !== undefined && expected.size !== this.#size)
       return new LighterError("invalid", `Cannot store ${expected.digest}: it has ${this.#size} bytes instead of ${expected.size}`);
-    const digest = this.digest();
     if (digest === expected.digest) return undefined;
     return new LighterError("invalid", `Cannot store ${expected.digest}: the content has the digest ${digest}`);
   }
@@ -246,13 +284,22 @@ export class FileIngest implements Ingest {
   }
 }
 
-/** A full disk as what it is; other errors as they are. */
-export function spaced(error: unknown, act: string): unknown {
-  return kindOf(error) === "no-space" ? new LighterError("no-space", `${act}: no space left on device`, { cause: error }) : error;
+/** The bytes in a buffer of their own: the same where they fill theirs. */
+function wholeBuffer(data: Uint8Array): Uint8Array<ArrayBuffer> {
+  const { buffer } = data;
+  return buffer instanceof ArrayBuffer && buffer.byteLength === data.length ? new Uint8Array(buffer) : new Uint8Array(data);
 }
 
-/** Makes renames in a directory last. */
-export async function syncDirectory(path: string): Promise<void> {
+const directories = new Map<string, SharedRun>();
+
+/** Makes renames in a directory last: all that were made before this call, so that those who wait at once share the wait. */
+async function syncDirectory(path: string): Promise<void> {
+  const shared = directories.get(path) ?? new SharedRun(() => syncNow(path));
+  directories.set(path, shared);
+  await shared.run();
+}
+
+async function syncNow(path: string): Promise<void> {
   const directory = await open(path, "r");
   try {
     await directory.sync();

@@ -11,6 +11,7 @@ import { syncDiskJob } from "./sync-disk.ts";
 import { removeTreeJob, treeSizeJob } from "./tree.ts";
 import { unpackLayerJob } from "./unpack-layer.ts";
 import { unpackTreeJob } from "./unpack-tree.ts";
+import { writeApartJob } from "./write-apart.ts";
 
 /** The jobs that the Workers of the pool know. */
 export const JOBS = {
@@ -26,6 +27,7 @@ export const JOBS = {
   treeSize: treeSizeJob,
   removeTree: removeTreeJob,
   syncDisk: syncDiskJob,
+  writeApart: writeApartJob,
   limitTree: limitTreeJob,
   limitOfTree: limitOfTreeJob,
 } satisfies Record<string, (args: never, context: JobContext) => Promise<unknown>>;

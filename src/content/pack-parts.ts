@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { zstdCompressSync } from "node:zlib";
 import type { Digest } from "../oci/image.ts";
 import type { ByteString } from "../oci/tar-entry.ts";
-import { spaced } from "./ingest.ts";
+import { spaced } from "./spaced.ts";
 import type { JobContext } from "./job.ts";
 import { packTo, type PackArgs, type TarCuts, type TarTaker } from "./pack-tree.ts";
 

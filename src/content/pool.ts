@@ -17,8 +17,8 @@ interface Running {
 interface Member {
   worker: Worker;
   jobs: Map<number, Running>;
-  /** For what waits and does not compute: beside the pool. */
-  apart: boolean;
+  /** What it is for, beside the pool. */
+  apart: Apart | undefined;
   idle?: ReturnType<typeof setTimeout>;
 }
 
@@ -32,11 +32,13 @@ export interface Job<Result> {
   result: Promise<Result>;
 }
 
+/** What has one Worker more than those of the pool: jobs that wait for the disk all the time, and those that take bytes as they come from the network. */
+type Apart = "disk" | "bytes";
+
 /** How a job runs. */
 export interface JobOptions {
   signal?: AbortSignal;
-  /** It waits for the disk all the time: one Worker more than those of the pool runs all such jobs. */
-  apart?: boolean;
+  apart?: Apart;
 }
 
 /**
@@ -50,7 +52,7 @@ export function startJob<Name extends JobName>(name: Name, args: JobArgs<Name>, 
     port.fail(refused);
     return { port, result: Promise.reject(refused) };
   }
-  const member = choose(options.apart === true);
+  const member = choose(options.apart);
   const job = ++lastJob;
   const post = (message: object, transfer: ArrayBuffer[] = []): void => member.worker.postMessage({ job, ...message }, transfer);
   const port = new JobPort(post);
@@ -75,17 +77,17 @@ export async function runJob<Name extends JobName>(name: Name, args: JobArgs<Nam
 }
 
 /** The Worker with the least to do; a new one while there are fewer than cores (one of those apart) and none is free. */
-function choose(apart: boolean): Member {
+function choose(apart: Apart | undefined): Member {
   const fellows = [...members].filter((member) => member.apart === apart);
   const [least] = fellows.sort((a, b) => a.jobs.size - b.jobs.size);
-  const most = apart ? 1 : availableParallelism();
+  const most = apart === undefined ? availableParallelism() : 1;
   const member = least !== undefined && (least.jobs.size === 0 || fellows.length >= most) ? least : grow(apart);
   clearTimeout(member.idle);
   (member.worker as unknown as { ref(): void }).ref();
   return member;
 }
 
-function grow(apart: boolean): Member {
+function grow(apart: Apart | undefined): Member {
   const worker = new Worker(new URL("./files.worker.ts", import.meta.url));
   const member: Member = { worker, jobs: new Map(), apart };
   members.add(member);

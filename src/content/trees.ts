@@ -166,7 +166,7 @@ export async function statInRoot(args: PlaceInRoot, options: Cancellable = {}): 
 
 /** Resolves once a tree is on disk, and whatever else was written to its file system. */
 export async function syncTree(path: string): Promise<void> {
-  await runJob("syncDisk", { path }, { apart: true });
+  await runJob("syncDisk", { path }, { apart: "disk" });
 }
 
 /** Removes a tree. Nothing there is fine. */

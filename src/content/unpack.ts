@@ -5,10 +5,11 @@ import { hexOf } from "../oci/digest.ts";
 import type { Digest } from "../oci/image.ts";
 import type { Blob, Content, ContentOptions, Layer, Progress } from "./content.ts";
 import { DiskSync } from "./disk-sync.ts";
-import { type FileIngest, spaced } from "./ingest.ts";
+import type { FileIngest } from "./ingest.ts";
 import { blobFile, layerDirectory, type Places } from "./places.ts";
 import { type Job, startJob } from "./pool.ts";
 import { insertLayer, insertLayerBlob } from "./rows.ts";
+import { spaced } from "./spaced.ts";
 import type { UnpackNews, UnpackTold } from "./unpack-layer.ts";
 
 /** The options of `Content.unpack`. */

@@ -150,7 +150,7 @@ class ArchiveReader {
     this.#target = undefined;
     if (Array.isArray(target)) return void this.#archive.documents.set(path, Buffer.concat(target));
     const { ingest } = target;
-    const digest = ingest.digest();
+    const digest = await ingest.digest();
     const named = /^blobs\/sha256\/([0-9a-f]{64})$/.exec(path)?.[1];
     if (named !== undefined && digest !== `sha256:${named}`) {
       await ingest.abort();

@@ -31,7 +31,7 @@ test("an upload stays open from one request to the next; too many are closed, ol
   for (let n = 0; n < 64; n++) await uploads.giveBack(`other ${n}`, await uploads.take(counted, `other ${n}`));
   expect(uploads.offset("first")).toBeUndefined();
   const again = await uploads.take(counted, "first");
-  expect([opened, again.offset, again.digest()]).toEqual([66, 4, digestOf(bytes)]);
+  expect([opened, again.offset, await again.digest()]).toEqual([66, 4, digestOf(bytes)]);
   await again.abort();
   uploads.ended("first");
   await uploads.close();

@@ -16,8 +16,9 @@ export async function receive(request: Request, ingest: Pick<Ingest, "write">, s
     for (;;) {
       const { done, value } = await withinStall(reader.read(), stall);
       if (done) break;
-      await ingest.write(value);
+      // Who writes them may take them away.
       received += value.length;
+      await ingest.write(value);
     }
   } catch (error) {
     void reader.cancel().catch(() => {});

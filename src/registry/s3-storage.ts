@@ -152,6 +152,7 @@ class S3Storage implements Storage {
       holes: (size) => inner.holes(size),
       digest: () => inner.digest(),
       write: (data) => inner.write(data),
+      give: (data) => inner.give(data),
       restart: () => inner.restart(),
       suspend: () => inner.suspend(),
       abort: () => inner.abort(),
@@ -187,7 +188,7 @@ class S3Storage implements Storage {
   async #commit(inner: Ingest, expected: { digest: Digest; size?: number; mediaType: string }, lease: Lease): Promise<Blob> {
     const { digest, mediaType } = expected;
     const size = inner.offset;
-    const found = inner.digest();
+    const found = await inner.digest();
     if (found !== digest || (expected.size !== undefined && expected.size !== size)) {
       await inner.abort();
       throw new LighterError("invalid", `Cannot store ${digest}: the content has the digest ${found} and ${size} bytes`);

@@ -131,7 +131,10 @@ async function complete(context: RegistryContext, call: Call, ingest: Ingest): P
 /** Takes the body. Where that fails, the upload is closed, to be opened anew by whoever goes on with it; one that the disk has no room for gives back what it took. */
 async function receiveOrClose(uploads: OpenUploads, call: Call, ingest: Ingest): Promise<number> {
   try {
-    return await receive(call.request, ingest);
+    const received = await receive(call.request, { write: (data) => ingest.give(data) });
+    // Not before all of it is in the file is it there.
+    await ingest.digest();
+    return received;
   } catch (error) {
     await (kindOf(error) === "no-space" ? ingest.abort() : ingest.suspend());
     uploads.ended(refOf(call));
@@ -144,7 +147,7 @@ async function keep({ state, content, services }: RegistryContext, call: Call, i
   const { url, repository } = call;
   const digest = (url.searchParams.get("digest") ?? "") as Digest;
   using lease = content.lease(`push ${repository}`);
-  const stored = algorithmOf(digest) === "sha256" ? digest : ingest.digest();
+  const stored = algorithmOf(digest) === "sha256" ? digest : await ingest.digest();
   let size: number;
   try {
     lease.addBlob(stored);
