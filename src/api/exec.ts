@@ -12,10 +12,15 @@ import { terminalSize } from "./resize.ts";
 
 /** Makes an exec; it runs once it is started. */
 export async function createExec(call: Call): Promise<Answer> {
+  return json({ Id: await makeExec(call, param(call, "id")) }, 201);
+}
+
+/** Makes the exec that a request's body describes in a container. Returns its id. */
+export async function makeExec(call: Call, container: string): Promise<string> {
   const body = await readJson<ExecCreateBody>(call, execBody);
   if (body?.Cmd === undefined || body.Cmd.length === 0) throw new LighterError("invalid", "No exec command specified");
   if (body.DetachKeys) detachKeys(body.DetachKeys, "escape");
-  return json({ Id: await call.engine.containers.createExec(param(call, "id"), body) }, 201);
+  return call.engine.containers.createExec(container, body);
 }
 
 interface StartBody {

@@ -9,6 +9,7 @@ import * as containers from "./containers.ts";
 import { distribution, search } from "./distribution.ts";
 import { events } from "./events.ts";
 import { exchange, pullThrough, pushThrough } from "./exchange.ts";
+import { execAtOnce } from "./exec-at-once.ts";
 import { createExec, inspectExec, resizeExec, startExec } from "./exec.ts";
 import * as gc from "./gc.ts";
 import * as images from "./images.ts";
@@ -43,6 +44,7 @@ export const ROUTES: readonly Route[] = [
   route("GET", "/system/df", system.diskUsage, 25),
   // Ours; no object of Docker's is called so.
   route("POST", "/lighter/run", run, NEWEST),
+  route("POST", "/lighter/containers/:id/exec", execAtOnce, NEWEST),
   route("GET", "/lighter/stats", allStats),
   route("GET", "/lighter/volumes/:name/archive", volumeFiles.backup),
   route("PUT", "/lighter/volumes/:name/archive", volumeFiles.restore),

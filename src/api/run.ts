@@ -2,13 +2,12 @@ import { LighterError, messageOf } from "../base/errors.ts";
 import { logOf } from "../base/log.ts";
 import type { ByteStream } from "../transport/byte-stream.ts";
 import type { ContainerCreateResponse, ContainerWaitResponse } from "../wire/engine-api.ts";
-import { RUN_STREAM, type RunMessage } from "../wire/run-messages.ts";
-import { encodeFrame, STREAM } from "../wire/stdcopy.ts";
+import { RUN_STREAM } from "../wire/run-messages.ts";
 import type { Attachment } from "../wire/stream.ts";
 import type { Answer, Call } from "./call.ts";
 import { makeContainer } from "./containers.ts";
-import { errorAnswer } from "./errors.ts";
 import { ClientSink } from "./output-sink.ts";
+import { failureOf, tell } from "./run-stream.ts";
 
 /**
  * Ours: what a client's `run` does in four requests (create, attach, wait, start), in one: `POST /lighter/run?name=&platform=&stdout=&stderr=&removed=`, with a create's body.
@@ -31,10 +30,13 @@ async function follow(call: Call, stream: ByteStream, created: ContainerCreateRe
   using joined = new DisposableStack();
   try {
     const sink = new ClientSink({ framed: true });
+    // Until the start has ended well, its failure may have to be told.
+    sink.lendable = false;
     sink.bind(stream);
     const attachment = joined.adopt(await attached(call, id, sink), (joining) => joining.detach());
     const waiting = joined.adopt(ending(call, id), ({ cancel }) => cancel());
     await call.engine.containers.start(id, {});
+    sink.lendable = true;
     await Promise.race([attachment.ended, sink.ended, left]);
     const ended = await Promise.race([waiting.result, left]);
     if (ended !== "left") tell(stream, { ended });
@@ -56,14 +58,4 @@ function ending({ engine, query }: Call, id: string): { result: Promise<Containe
     (error: unknown) => ({ StatusCode: -1, Error: { Message: messageOf(error) } }),
   );
   return { result: answered, cancel };
-}
-
-function tell(stream: ByteStream, message: RunMessage): void {
-  stream.write(encodeFrame(STREAM.system, Buffer.from(`${JSON.stringify(message)}\n`)));
-}
-
-/** What the start of a container would have answered. */
-function failureOf(error: unknown): { status: number; message: string } {
-  const answer = errorAnswer(error);
-  return { status: "status" in answer ? answer.status : 500, message: messageOf(error) };
 }

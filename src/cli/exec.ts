@@ -3,6 +3,7 @@ import { attachExec, createExec, inspectExec, resizeExec, startExec, type ExecBo
 import { command, MANY } from "./command.ts";
 import { DEFAULT_DETACH_KEYS, parseDetachKeys } from "./detach-keys.ts";
 import { readKeyValueFile } from "./env-file.ts";
+import { execAtOnce } from "./exec-at-once.ts";
 import { bool, list, string } from "./flags.ts";
 import { followSize, inputIsTerminal, terminalSize } from "./terminal.ts";
 
@@ -44,6 +45,10 @@ export const exec = command({
       ...(size && { ConsoleSize: [size.height, size.width] as [number, number] }),
     };
     const detachKeys = parseDetachKeys(keys || DEFAULT_DETACH_KEYS);
+    if (!flags.detach && !flags.tty && !flags.interactive) {
+      const code = await execAtOnce(app, container, body);
+      if (code !== undefined) return code;
+    }
     const connection = await app.connection();
     const id = await createExec(connection, container, body);
     if (flags.detach) {

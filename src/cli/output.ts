@@ -73,7 +73,8 @@ function later(writing: Promise<void>): void {
   waiting = writing;
 }
 
-function printByNode(fd: 1 | 2, bytes: Uint8Array): void {
+/** Writes all bytes before it returns, whatever the descriptor is. What was printed before has to be written (see {@link printed}). */
+export function printByNode(fd: 1 | 2, bytes: Uint8Array): void {
   let rest = bytes;
   while (rest.length > 0) {
     try {

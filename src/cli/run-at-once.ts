@@ -1,8 +1,8 @@
 import { killContainer, type CreateBody } from "../client/containers.ts";
 import type { Connection } from "../client/connection.ts";
-import { followRun, openRun, type RunEnd, type RunPiece } from "../client/run.ts";
+import { followRun, openRun, type RunEnd } from "../client/run.ts";
 import type { App } from "./app.ts";
-import { write } from "./output.ts";
+import { PacedOutput, runsOf } from "./paced-output.ts";
 
 /** The flags of a run that say how it is asked for. */
 export interface RunFlags {
@@ -41,14 +41,13 @@ export async function runAtOnce(app: App, flags: RunFlags, body: CreateBody): Pr
   try {
     const stream = await opening;
     if (stream === undefined) return undefined;
+    const paced = new PacedOutput();
     return await followRun(stream, {
       created: ({ Id, Warnings }) => {
         for (const warning of Warnings ?? []) app.err(`WARNING: ${warning}\n`);
         made.resolve(Id);
       },
-      output: async (pieces) => {
-        for (const { fd, bytes } of joined(pieces)) await write(fd, bytes);
-      },
+      output: (pieces) => paced.take(runsOf(pieces)),
     });
   } finally {
     signals?.end();
@@ -58,18 +57,4 @@ export async function runAtOnce(app: App, flags: RunFlags, body: CreateBody): Pr
 async function passSignals(connection: Connection, made: Promise<string>): Promise<{ end: () => void }> {
   const { proxyEarlySignals } = await import("./early-signals.ts");
   return proxyEarlySignals(made, (id, signal) => killContainer(connection, id, signal));
-}
-
-/** Neighbouring pieces of the same stream as one: fewer writes. */
-function joined(pieces: readonly RunPiece[]): { fd: 1 | 2; bytes: Uint8Array }[] {
-  const runs: { to: RunPiece["to"]; parts: Uint8Array[] }[] = [];
-  for (const { to, bytes } of pieces) {
-    const last = runs.at(-1);
-    if (last?.to === to) last.parts.push(bytes);
-    else runs.push({ to, parts: [bytes] });
-  }
-  return runs.map(({ to, parts }) => ({
-    fd: to === "stderr" ? 2 : 1,
-    bytes: parts[0] !== undefined && parts.length === 1 ? parts[0] : Buffer.concat(parts),
-  }));
 }

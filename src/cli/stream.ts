@@ -2,7 +2,7 @@ import { read as readCallback } from "node:fs";
 import { FrameDecoder, STREAM } from "../wire/stdcopy.ts";
 import type { Hijacked } from "../client/upgrade.ts";
 import { DetachWatch } from "./detach-keys.ts";
-import { write } from "./output.ts";
+import { type OutputRun, PacedOutput } from "./paced-output.ts";
 import { rawMode } from "./terminal.ts";
 
 export interface StreamOptions {
@@ -37,8 +37,9 @@ export async function streamSession(stream: Hijacked, options: StreamOptions): P
 
 /** Takes what the program writes: raw onto standard output, or stdcopy frames onto both outputs. */
 export function outputTaker(raw: boolean): (bytes: Uint8Array) => Promise<void> {
-  if (raw) return (bytes) => write(1, bytes);
-  let runs: { fd: number; parts: Uint8Array[] }[] = [];
+  const paced = new PacedOutput();
+  if (raw) return (bytes) => paced.take([{ fd: 1, parts: [bytes] }]);
+  let runs: OutputRun[] = [];
   const decoder = new FrameDecoder((stream, bytes) => {
     const fd = stream === STREAM.stderr || stream === STREAM.system ? 2 : 1;
     const last = runs.at(-1);
@@ -48,8 +49,7 @@ export function outputTaker(raw: boolean): (bytes: Uint8Array) => Promise<void> 
   return async (bytes) => {
     runs = [];
     decoder.push(bytes);
-    const ready = runs;
-    for (const { fd, parts } of ready) await write(fd, parts.length === 1 ? (parts[0] ?? new Uint8Array()) : Buffer.concat(parts));
+    await paced.take(runs);
   };
 }
 

@@ -1,6 +1,7 @@
 import type { ExecInspectResponse, IdResponse } from "../wire/engine-api.ts";
 import type { Connection } from "./connection.ts";
 import { containerSegment, type Size } from "./containers.ts";
+import { openRunStream } from "./run.ts";
 import type { Hijacked } from "./upgrade.ts";
 
 /** What is to run in a container that runs. */
@@ -22,6 +23,14 @@ export interface ExecBody {
 export async function createExec(connection: Connection, container: string, body: ExecBody): Promise<string> {
   const { Id } = await connection.json<IdResponse>("POST", `/containers/${containerSegment(container)}/exec`, { json: body });
   return Id;
+}
+
+/**
+ * Runs a command without input and terminal, all in one request, to be followed by `followRun`. Resolves with undefined where that was refused and nothing was made, as
+ * by a daemon that is not ours.
+ */
+export function openExec(connection: Connection, container: string, body: ExecBody): Promise<Hijacked | undefined> {
+  return openRunStream(connection, `/lighter/containers/${containerSegment(container)}/exec`, { json: body });
 }
 
 /** Starts the command in the background. */

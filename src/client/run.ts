@@ -40,8 +40,17 @@ export async function openRun(
     stderr: body.AttachStderr || undefined,
     removed: options.removed || undefined,
   };
+  return openRunStream(connection, PATH, { query, json: body, ...(options.sent && { sent: options.sent }) });
+}
+
+/** Asks for a {@link RUN_STREAM}; undefined where that was refused, and nothing was made. */
+export async function openRunStream(
+  connection: Connection,
+  path: string,
+  options: Parameters<Connection["hijack"]>[1],
+): Promise<Hijacked | undefined> {
   try {
-    const stream = await connection.hijack(PATH, { query, json: body, ...(options.sent && { sent: options.sent }) });
+    const stream = await connection.hijack(path, options);
     if (stream.contentType === RUN_STREAM) return stream;
     stream.close();
   } catch (error) {
