@@ -1,4 +1,4 @@
-import { kindOf } from "../base/errors.ts";
+import { kindOf, LighterError } from "../base/errors.ts";
 import { basicHeader, requestToken, type Token, type TokenContext } from "./authorize.ts";
 import { readCertificates, readTlsFiles, type RegistryTls } from "./certificates.ts";
 import { parseChallenges, type Challenge } from "./challenge.ts";
@@ -142,6 +142,8 @@ export class Connection {
     const url = this.#urlOf(base, path);
     const headers = { "user-agent": this.#options.userAgent, ...request.headers };
     const own = new URL(url).origin === new URL(base).origin;
+    if (!own && !this.#insecure && base.startsWith("https:") && url.startsWith("http:"))
+      throw new LighterError("invalid", `Cannot send to "${new URL(url).origin}", as ${base} wants it: that is not encrypted`);
     const timeout = request.timeout ?? (this.host.mirror === true ? MIRROR_TIMEOUT : undefined);
     return send({ ...rest, ...(await this.#way(own)), url, headers, timeout, authorization: own ? authorization : undefined });
   }

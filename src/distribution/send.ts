@@ -29,9 +29,11 @@ const HEADER_TIMEOUT = 30_000;
 
 /**
  * Sends a request and follows redirects. Throws `unavailable` (a network failure) without an answer, `cancelled` when the signal fires,
- * `invalid` for redirects in circles or to other protocols.
+ * `invalid` for redirects in circles and for other protocols: `fetch` would read files of this machine.
  */
 export async function send(request: Request): Promise<Response> {
+  if (!/^https?:$/.test(URL.parse(request.url)?.protocol ?? ""))
+    throw new LighterError("invalid", `Cannot send to "${request.url}": it is neither HTTP nor HTTPS`);
   let current = request;
   for (let hop = 0; hop <= MAX_REDIRECTS; hop++) {
     const response = await sendOnce(current);

@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { messageOf } from "../base/errors.ts";
 import { parseReference } from "../base/reference.ts";
+import { digestOf } from "../oci/digest.ts";
 import { readCertificates } from "./certificates.ts";
 import type { DistributionOptions } from "./distribution.ts";
 import { isNetworkFailure } from "./network-failure.ts";
@@ -27,7 +28,11 @@ describe.skipIf(Bun.which("openssl") === null)("TLS", () => {
       hostname: "127.0.0.1",
       port: 0,
       tls: { key: Bun.file(join(folder, "key.pem")), cert: Bun.file(join(folder, "cert.pem")) },
-      fetch: () => Response.json({ tags: ["over-tls"] }),
+      fetch: ({ method, url }) => {
+        if (method === "HEAD") return new Response(null, { status: 404 });
+        if (method === "POST") return new Response(null, { status: 202, headers: { location: `http://127.0.0.1:9/${url.length}` } });
+        return Response.json({ tags: ["over-tls"] });
+      },
     });
   });
   afterAll(async () => {
@@ -104,5 +109,16 @@ describe.skipIf(Bun.which("openssl") === null)("TLS", () => {
     ] as const)
       await Bun.write(join(directory, "r", name), text);
     expect(await readCertificates([directory], "r")).toEqual({ cert: "CERT", key: "KEY" });
+  });
+
+  test("what is to be uploaded does not leave HTTPS", async () => {
+    const directory = join(folder, "certs.d");
+    await mkdir(join(directory, host()), { recursive: true });
+    await Bun.write(join(directory, host(), "ca.crt"), Bun.file(join(folder, "cert.pem")));
+    const options = { insecureRegistries: [], registryMirrors: [], certificateDirectories: [directory], userAgent: "lighter/test" };
+    const repository = openDistribution(options).repository(parseReference(`${host()}/x`), {})[0];
+    const blob = { digest: digestOf("x"), size: 1, open: () => new Blob(["x"]).stream() };
+    const error = await (repository?.upload(blob) ?? Promise.resolve("no repository")).catch((thrown: unknown) => thrown);
+    expect(messageOf(error)).toBe(`Cannot send to "http://127.0.0.1:9", as https://${host()} wants it: that is not encrypted`);
   });
 });

@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
-import { LighterError } from "../base/errors.ts";
+import { LighterError, messageOf } from "../base/errors.ts";
 import { parseReference } from "../base/reference.ts";
 import { digestOf } from "../oci/digest.ts";
 import type { Digest } from "../oci/image.ts";
@@ -131,6 +131,16 @@ test("a Location that is a whole URL", async () => {
   registry.location = (id) => `http://${registry.host}/v2/x/blobs/uploads/${id}?a=b`;
   expect(await upload(registry)).toBe("uploaded");
 });
+
+test.each(["file:///etc/hostname", "data:text/plain,x", "s3://bucket/key"])(
+  "a Location that is no address of the network is refused: %s",
+  async (place) => {
+    await using registry = await takingRegistry();
+    registry.location = () => place;
+    const error = await upload(registry).catch((thrown: unknown) => thrown);
+    expect(messageOf(error)).toMatch(/^Cannot send to "(file|data|s3):[^"]*": it is neither HTTP nor HTTPS$/);
+  },
+);
 
 test.each([1, 5])("connections that break in the middle, %d times: what arrived is not sent again", async (times) => {
   await using registry = await takingRegistry();
