@@ -55,5 +55,10 @@ export function kindOf(error: unknown): ErrorKind {
 
 /** The sentence of any thrown value, without a stack. */
 export function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
+  const message = error instanceof Error ? error.message : String(error);
+  // Bun's advice to whoever writes programs is nothing for who uses them.
+  return message.replace(
+    /(?:ECONNRESET: )?The socket connection was closed unexpectedly\..*$/s,
+    "the connection was closed before the answer was complete",
+  );
 }

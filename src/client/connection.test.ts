@@ -122,6 +122,18 @@ test("a daemon's errors keep their sentence and get a kind", async () => {
   expect(messageOf(await failure("/500"))).toBe("Error response from daemon: plain text");
 });
 
+test("a daemon that ends in the middle of an answer, or before it, is told without advice to programmers", async () => {
+  const endpoint = await daemon((path, _request, response) => {
+    if (path === "/early") return void response.destroy();
+    response.writeHead(200, { "Content-Type": "application/json", "Transfer-Encoding": "chunked" });
+    response.write('{"Status', () => response.destroy());
+  });
+  const connection = new Connection(endpoint);
+  const failure = async (path: string): Promise<string> => await connection.json("GET", path).then(String, messageOf);
+  expect(await failure("/middle")).toBe("the connection was closed before the answer was complete");
+  expect(await failure("/early")).toBe("error during connect: the connection was closed before the answer was complete");
+});
+
 test("nobody listens: docker's sentence, or one chance to start the daemon", async () => {
   const endpoint = parseEndpoint(`unix://${folder}/nobody.sock`);
   await expect(new Connection(endpoint).send("GET", "/a").then(String)).rejects.toThrow(

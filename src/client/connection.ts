@@ -1,4 +1,4 @@
-import { LighterError } from "../base/errors.ts";
+import { LighterError, messageOf } from "../base/errors.ts";
 import { errorOf, newestTaken } from "./answer.ts";
 import { connectDuplex } from "./duplex.ts";
 import type { Endpoint } from "./endpoint.ts";
@@ -172,8 +172,7 @@ export class Connection implements AsyncDisposable {
       return new LighterError("forbidden", `permission denied while trying to connect to the docker API at ${text}`, { cause: error });
     }
     if (!isAbsence(error)) {
-      const reason = error instanceof Error ? error.message : String(error);
-      return new LighterError("unavailable", `error during connect: ${reason}`, { cause: error });
+      return new LighterError("unavailable", `error during connect: ${messageOf(error)}`, { cause: error });
     }
     const sentence =
       this.#options.absentText ?? ((at: string) => `Cannot connect to the Docker daemon at ${at}. Is the docker daemon running?`);
