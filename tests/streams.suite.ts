@@ -138,6 +138,32 @@ for (const name of CLIENTS) {
     await client.must("rm", "-f", container);
   });
 
+  test(`${name}: much output to a reader that pauses, while others join and leave, comes whole, each stream in order`, async () => {
+    const client = ground.client(name);
+    const container = ground.name();
+    const script = `for n in $(seq 12); do yes out$n | head -c 1000003; yes err$n | head -c 300007 >&2; done`;
+    const child = client.spawn(["run", "--rm", "--name", container, "busybox", "sh", "-c", script]);
+    const errors = hashOf(child.stderr);
+    const hasher = new Bun.CryptoHasher("sha256");
+    let size = 0;
+    let pauses = 0;
+    for await (const chunk of child.stdout) {
+      hasher.update(chunk);
+      size += chunk.length;
+      if (size / (3 * MEGABYTE) < pauses + 1) continue;
+      pauses++;
+      const other = ground.lighter.spawn(["attach", "--no-stdin", "--sig-proxy=false", container]);
+      await Bun.sleep(100);
+      other.kill("SIGKILL");
+      await other.exited;
+    }
+    const all = (word: string, each: number): Uint8Array =>
+      Buffer.concat(Array.from({ length: 12 }, (_, n) => Buffer.alloc(each, `${word}${n + 1}\n`)));
+    expect(await child.exited).toBe(0);
+    expect({ hash: hasher.digest("hex"), size }).toEqual({ hash: sha256(all("out", 1000003)), size: 12 * 1000003 });
+    expect(await errors).toEqual({ hash: sha256(all("err", 300007)), size: 12 * 300007 });
+  });
+
   test(`${name}: a client without --rm that is killed leaves its container running`, async () => {
     const client = ground.client(name);
     const container = ground.name();

@@ -1,6 +1,6 @@
 import type { ByteStream } from "../transport/byte-stream.ts";
 import { frameHeader } from "../wire/stdcopy.ts";
-import type { OutputSink, StreamId } from "../wire/stream.ts";
+import type { LentOutput, OutputSink, StreamId } from "../wire/stream.ts";
 
 /** How output is told to clients. https://docs.docker.com/reference/api/engine/ "Stream format" */
 export const RAW_STREAM = "application/vnd.docker.raw-stream";
@@ -13,12 +13,14 @@ export function streamType(version: number, terminal: boolean): string {
 }
 
 /** What a sink writes to: a hijacked connection or an answer's body. */
-export type Out = Pick<ByteStream, "write" | "drained">;
+export type Out = Pick<ByteStream, "write" | "drained" | "lend">;
 
 /**
  * Writes a process's output to a client, raw for a terminal and framed otherwise, without copying it. Pieces that come before `bind` wait.
  */
 export class ClientSink implements OutputSink {
+  /** False while something else may be written to the same connection (see {@link OutputSink.lend}). */
+  lendable = true;
   readonly #framed: boolean;
   readonly #done = Promise.withResolvers<void>();
   #out: Out | undefined;
@@ -42,6 +44,15 @@ export class ClientSink implements OutputSink {
     this.#early = [];
     this.#full = false;
     this.#ready?.resolve();
+  }
+
+  lend(reclaim: () => void): LentOutput | undefined {
+    const fd = this.lendable ? this.#out?.lend?.(reclaim) : undefined;
+    return fd === undefined ? undefined : { fd, framed: this.#framed };
+  }
+
+  rest(bytes: Uint8Array): boolean {
+    return this.#put(bytes);
   }
 
   write(stream: StreamId, data: Uint8Array): boolean {

@@ -103,20 +103,30 @@ export function boundLog(context: Context, row: ContainerRow, live: Live, task: 
   let narrow = limits.maxSize >= SMALL_FILE || task.narrowOutput();
   let pause = 1;
   let meanwhile = 0;
+  /** Whether the program may go on at once. */
+  const counted = (bytes: number): boolean => {
+    if (!narrow) narrow = task.narrowOutput();
+    budget -= bytes * LOG_BYTES_PER_BYTE;
+    if (budget <= 0) look();
+    if (!busy) {
+      pause = 1;
+      meanwhile = 0;
+    }
+    return !busy || (meanwhile += bytes) < limits.maxSize / 32;
+  };
   const count: OutputSink = {
     // While a log that is full is being changed, a fast writer goes on in small steps only, each one longer: its monitor must come to read the message.
     room: 0,
     write: (_stream, data) => {
       loss.saw(data);
-      if (!narrow) narrow = task.narrowOutput();
-      budget -= data.length * LOG_BYTES_PER_BYTE;
-      if (budget <= 0) look();
-      if (!busy) {
-        pause = 1;
-        meanwhile = 0;
-      }
-      return !busy || (meanwhile += data.length) < limits.maxSize / 32;
+      return counted(data.length);
     },
+    ...(limits.maxSize >= SMALL_FILE && {
+      passed: (bytes: number) => {
+        loss.passed(bytes);
+        return counted(bytes);
+      },
+    }),
     drained: async () => {
       await Promise.race([work, Bun.sleep(pause)]);
       pause = Math.min(2 * pause, LONGEST_PAUSE);

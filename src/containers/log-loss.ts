@@ -7,6 +7,8 @@ const NEWLINE = 0x0a;
 const HEAD = 46;
 /** It is asked for this often while output comes. */
 const ASK_MILLISECONDS = 1000;
+/** Of what passes by, so much shows how long lines are. */
+const SAMPLE_BYTES = 8192;
 /** With less than this a file system is full: the kernel keeps some back. */
 const FULL_BYTES = 64 << 10;
 
@@ -27,7 +29,9 @@ export class LossWatch {
   readonly #report: LossReport;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #passed = 0;
-  #sample: Uint8Array = new Uint8Array(0);
+  #sample: Uint8Array | undefined;
+  /** Bytes of a line, as last seen. */
+  #line = 1;
   #file: { inode: number; size: number };
   #full = false;
   #lines = 0;
@@ -41,8 +45,13 @@ export class LossWatch {
 
   /** Takes note of output that passes by. */
   saw(data: Uint8Array): void {
-    this.#passed += data.length;
     this.#sample = data;
+    this.passed(data.length);
+  }
+
+  /** The same, of output that nobody here sees. */
+  passed(bytes: number): void {
+    this.#passed += bytes;
     this.#timer ??= setTimeout(() => void this.#ask().catch(() => undefined), ASK_MILLISECONDS).unref();
   }
 
@@ -61,8 +70,9 @@ export class LossWatch {
     const passed = this.#passed;
     this.#passed = 0;
     if (full && !this.#full) this.#report.full();
-    if (full || this.#full) this.#lines += linesLost(passed, growth, this.#sample);
-    this.#sample = new Uint8Array(0);
+    if (this.#sample !== undefined) this.#line = lengthOfLine(this.#sample.subarray(0, SAMPLE_BYTES));
+    this.#sample = undefined;
+    if (full || this.#full) this.#lines += Math.max(0, Math.round(passed / this.#line - growth / (HEAD - 1 + this.#line)));
     this.#full = full;
     if (this.#lines === 0 || (full && !this.#ended)) return;
     this.#report.lost(this.#lines);
@@ -85,9 +95,8 @@ function fileAt(path: string): { inode: number; size: number } | undefined {
   return found && { inode: found.ino, size: found.size };
 }
 
-function linesLost(passed: number, growth: number, sample: Uint8Array): number {
+function lengthOfLine(sample: Uint8Array): number {
   let ends = 0;
   for (const byte of sample) if (byte === NEWLINE) ends++;
-  const length = ends === 0 ? Math.max(1, Math.min(sample.length, 8192)) : sample.length / ends;
-  return Math.max(0, Math.round(passed / length - growth / (HEAD - 1 + length)));
+  return ends === 0 ? Math.max(1, sample.length) : sample.length / ends;
 }

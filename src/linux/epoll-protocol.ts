@@ -18,11 +18,20 @@ export const KIND = {
   datagrams: 3,
   /** As `packets`, one packet an event: nothing is read ahead of what the main thread knows. */
   packet: 4,
+  /** As `packets`, passed on past the main thread (`relay-slots.ts`). */
+  relay: 5,
   /** Ends the Worker. */
   stop: 255,
 } as const;
 
-export type SourceKind = "ready" | "packets" | "packet" | "stream" | "datagrams";
+export type SourceKind = "ready" | "packets" | "packet" | "stream" | "datagrams" | "relay";
+
+/** What the Worker is told at its start. */
+export interface PollGreeting {
+  epoll: number;
+  /** See `relay-slots.ts`. */
+  relays: SharedArrayBuffer;
+}
 
 export const EPOLLIN = 0x1;
 export const EPOLLOUT = 0x4;
@@ -48,6 +57,8 @@ export interface PollEvent {
   data?: ArrayBuffer;
   /** `packets`: triples of stream, start, end. `datagrams`: pairs of start, end. `stream`: nothing. */
   runs?: number[];
+  /** `relay`: bytes of output that were passed on; what the target did not take of them is `data`, in the target's form. */
+  passed?: number;
   /** `datagrams`: the raw `sockaddr` of each sender, in order. */
   addresses?: Uint8Array[];
   /** Nothing more will come. */

@@ -1,6 +1,19 @@
-import { DATA_AT, EPOLLIN, EPOLLONESHOT, EPOLLOUT, EVENT_SIZE, KIND, type PollEvent, type SourceKind } from "./epoll-protocol.ts";
+import {
+  DATA_AT,
+  EPOLLIN,
+  EPOLLONESHOT,
+  EPOLLOUT,
+  EVENT_SIZE,
+  KIND,
+  type PollEvent,
+  type PollGreeting,
+  type SourceKind,
+} from "./epoll-protocol.ts";
+import { closeFd, duplicate } from "./fd.ts";
 import { LastingWorker } from "./lasting-worker.ts";
 import { ERRNO, check, errno, libc, systemError } from "./libc.ts";
+import { relayMemory, RelaySlots, type RelayTarget } from "./relay-slots.ts";
+import { widenSocket } from "./send-buffer.ts";
 
 const EPOLL_CTL_ADD = 1;
 const EPOLL_CTL_DEL = 2;
@@ -8,6 +21,8 @@ const EPOLL_CTL_MOD = 3;
 const EPOLL_CLOEXEC = 0o2000000;
 const EFD_CLOEXEC = 0o2000000;
 const MAX_TOKEN = 0xffffff;
+/** What the kernel holds of output that is written past the main thread: fewer waits for a client that is as fast. */
+const TARGET_BYTES = 1 << 20;
 
 /** Takes the events of one source. After it returns, the source is armed again unless it was closed, held or has ended. */
 export type SourceHandler = (event: PollEvent) => void;
@@ -19,6 +34,12 @@ export interface Source {
   release(): void;
   /** From now on, a source of kind `packets` is read one packet at a time, or again many; what was read already comes. */
   single(wanted: boolean): void;
+  /**
+   * From now on, what a source of kind `packets` brings is written to a socket by the Worker, past the main thread: the handler gets events that say how much that was
+   * (`passed`), and what the socket did not take (`data`), which has to follow before anything else. With undefined, the handler gets the packets again; when that
+   * returns, nothing more is written past. False where it cannot be had.
+   */
+  relay(target: RelayTarget | undefined): boolean;
   /** Resolves when the descriptor takes data again. */
   writable(): Promise<void>;
   /** Ends the watch. Events on their way are dropped. Safe to call twice. */
@@ -41,10 +62,12 @@ export function poller(): Poller {
 function startPoller(): Poller {
   const epoll = check(libc().epoll_create1(EPOLL_CLOEXEC), "epoll_create1");
   const sources = new Map<number, PollSource>();
+  const relays = relayMemory();
+  const slots = new RelaySlots(relays);
   const worker = new LastingWorker({
     name: "epoll thread",
     start: () => new Worker(new URL("./epoll.worker.ts", import.meta.url)),
-    greeting: () => epoll,
+    greeting: (): PollGreeting => ({ epoll, relays }),
     message: (events: PollEvent[]) => {
       for (const event of events) sources.get(event.token)?.take(event);
     },
@@ -62,7 +85,7 @@ function startPoller(): Poller {
       do last = (last % MAX_TOKEN) + 1;
       while (sources.has(last));
       const token = last;
-      const source = new PollSource(epoll, fd, token, kind, handler, () => {
+      const source = new PollSource({ epoll, slots }, fd, token, kind, handler, () => {
         sources.delete(token);
         if (sources.size === 0) worker.keepAlive(false);
       });
@@ -96,18 +119,20 @@ class PollSource implements Source {
   #closed = false;
   #ended = false;
   #armed = true;
+  /** A descriptor of our own for the socket that is written to past the main thread. */
+  #target: number | undefined;
   #wakeWriters: (() => void) | undefined;
   #writers: Promise<void> | undefined;
 
   constructor(
-    readonly epoll: number,
+    readonly shared: { epoll: number; slots: RelaySlots },
     readonly fd: number,
     readonly token: number,
     public kind: SourceKind,
     readonly handler: SourceHandler,
     readonly onClose: () => void,
   ) {
-    if (control(epoll, EPOLL_CTL_ADD, fd, EPOLLIN | EPOLLONESHOT, KIND[kind], token) < 0) throw systemError("epoll_ctl", errno());
+    if (control(shared.epoll, EPOLL_CTL_ADD, fd, EPOLLIN | EPOLLONESHOT, KIND[kind], token) < 0) throw systemError("epoll_ctl", errno());
   }
 
   take(event: PollEvent): void {
@@ -115,7 +140,7 @@ class PollSource implements Source {
     if (event.events !== EPOLLIN || this.#ended) this.#wake();
     if (event.ended === true) this.#ended = true;
     if (this.kind === "ready") this.#held = true;
-    if (event.data !== undefined || this.kind === "ready") this.handler(event);
+    if (event.data !== undefined || event.passed !== undefined || this.kind === "ready") this.handler(event);
     this.#arm();
   }
 
@@ -126,6 +151,27 @@ class PollSource implements Source {
 
   single(wanted: boolean): void {
     this.kind = wanted ? "packet" : "packets";
+  }
+
+  relay(target: RelayTarget | undefined): boolean {
+    if (this.#target !== undefined) {
+      this.shared.slots.close(this.token);
+      closeFd(this.#target);
+      this.#target = undefined;
+      this.kind = "packets";
+      if (this.#armed) this.#arm(true);
+    }
+    if (target === undefined || this.#closed || this.#ended || this.kind !== "packets") return false;
+    const fd = duplicate(target.fd);
+    if (!this.shared.slots.open(this.token, { ...target, fd })) {
+      closeFd(fd);
+      return false;
+    }
+    widenSocket(fd, TARGET_BYTES);
+    this.#target = fd;
+    this.kind = "relay";
+    if (this.#armed) this.#arm(true);
+    return true;
   }
 
   release(): void {
@@ -148,8 +194,9 @@ class PollSource implements Source {
 
   close(): void {
     if (this.#closed) return;
+    this.relay(undefined);
     this.#closed = true;
-    control(this.epoll, EPOLL_CTL_DEL, this.fd, 0, 0, 0);
+    control(this.shared.epoll, EPOLL_CTL_DEL, this.fd, 0, 0, 0);
     this.#wake();
     this.onClose();
   }
@@ -167,7 +214,7 @@ class PollSource implements Source {
     // A held source is tagged `ready`, so that a hang-up does not make the Worker read it.
     const kind = (wanted & EPOLLIN) === 0 ? KIND.ready : KIND[this.kind];
     if (wanted === 0 && !this.#armed) return;
-    const result = control(this.epoll, EPOLL_CTL_MOD, this.fd, wanted | EPOLLONESHOT, kind, this.token);
+    const result = control(this.shared.epoll, EPOLL_CTL_MOD, this.fd, wanted | EPOLLONESHOT, kind, this.token);
     if (result < 0 && errno() !== ERRNO.ENOENT && errno() !== ERRNO.EBADF) throw systemError("epoll_ctl", errno());
     this.#armed = wanted !== 0;
   }

@@ -2,8 +2,21 @@
  * The one thread that waits on descriptors. It gets the epoll set with its first message, then never leaves the loop until a source of
  * kind `stop` is ready. It only reads; `epoll.ts` decides what is read.
  */
-import { BATCH_BYTES, DATA_AT, EPOLLERR, EPOLLHUP, EPOLLIN, EVENT_SIZE, KIND, PACKET_BYTES, type PollEvent } from "./epoll-protocol.ts";
+import {
+  BATCH_BYTES,
+  DATA_AT,
+  EPOLLERR,
+  EPOLLHUP,
+  EPOLLIN,
+  EVENT_SIZE,
+  KIND,
+  PACKET_BYTES,
+  type PollEvent,
+  type PollGreeting,
+} from "./epoll-protocol.ts";
 import { ERRNO, errno, libc, systemError } from "./libc.ts";
+import { PacketRelay } from "./relay-packets.ts";
+import { RelaySlots } from "./relay-slots.ts";
 
 declare const self: Worker;
 
@@ -18,14 +31,22 @@ const PAUSE_MICROSECONDS = 100;
 /** More at once than this needs no help, and a sender whose buffer (208 KiB) is full should not wait. */
 const SMALL_BYTES = 32 << 10;
 
+/** The same for a stream that is relayed: its sender's buffer is wide (`monitored.ts`). */
+const WARM_MILLISECONDS = 3;
+const GATHER_MICROSECONDS = 300;
+
 const address = new Uint8Array(ADDRESS_BYTES);
 const addressLength = new Uint32Array(1);
 /** When each packet source was last read, by its token. */
 const lastRead = new Map<number, number>();
 let batch = new Uint8Array(BATCH_BYTES);
 
-self.onmessage = (message: MessageEvent<number>) => {
-  loop(message.data);
+let slots: RelaySlots;
+let relay: PacketRelay | undefined;
+
+self.onmessage = ({ data }: MessageEvent<PollGreeting>) => {
+  slots = new RelaySlots(data.relays);
+  loop(data.epoll);
   process.exit(0);
 };
 
@@ -43,7 +64,10 @@ function loop(epoll: number): void {
       const kind = tagged >>> 24;
       if (kind === KIND.stop) return;
       const event: PollEvent = { token: tagged & 0xffffff, events: view.getUint32(at, true) };
-      if ((event.events & (EPOLLIN | EPOLLHUP | EPOLLERR)) !== 0) read(kind, view.getInt32(at + DATA_AT, true), event);
+      const fd = view.getInt32(at + DATA_AT, true);
+      // Armed again otherwise by now: that event comes, too.
+      if (kind === KIND.relay && !relayed(fd, event, count === 1)) continue;
+      if ((event.events & (EPOLLIN | EPOLLHUP | EPOLLERR)) !== 0) read(kind, fd, event);
       if (event.data) transfer.push(event.data);
       events.push(event);
     }
@@ -86,6 +110,21 @@ function readPackets(fd: number, event: PollEvent, most: number): void {
   if (event.ended === true || end > SMALL_BYTES) lastRead.delete(event.token);
   else lastRead.set(event.token, performance.now());
   giveAway(end, event);
+}
+
+/** False when the source is not to be relayed any more: nothing was read then. With nobody else waiting, more is let come together. */
+function relayed(fd: number, event: PollEvent, alone: boolean): boolean {
+  return slots.use(event.token, (target, framed, wants) => {
+    const last = lastRead.get(event.token);
+    if (alone && last !== undefined && performance.now() - last < WARM_MILLISECONDS) libc().usleep(GATHER_MICROSECONDS);
+    relay ??= new PacketRelay();
+    const { bytes, rest, ended } = relay.turn(fd, target, framed, wants);
+    event.passed = bytes;
+    if (rest !== undefined) event.data = rest.buffer as ArrayBuffer;
+    if (ended) event.ended = true;
+    if (ended) lastRead.delete(event.token);
+    else lastRead.set(event.token, performance.now());
+  });
 }
 
 function pauseIfHot(token: number): void {

@@ -12,6 +12,12 @@ export function openFd(path: string | Uint8Array, flags: number, mode = 0): numb
   return check(libc().open(cstr(path), flags | O_CLOEXEC, mode), "open", String(path));
 }
 
+/** Another descriptor for the same, close-on-exec. */
+export function duplicate(fd: number): number {
+  const F_DUPFD_CLOEXEC = 1030;
+  return check(libc().fcntl(fd, F_DUPFD_CLOEXEC, 3), "fcntl");
+}
+
 /** Closes descriptors; those below 0 are skipped, errors are ignored. */
 export function closeFd(...fds: number[]): void {
   for (const fd of fds) if (fd >= 0) libc().close(fd);

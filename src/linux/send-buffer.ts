@@ -6,6 +6,7 @@ import { stealFd } from "./pidfd.ts";
 const SOL_SOCKET = 1;
 const SO_TYPE = 3;
 const SO_SNDBUF = 7;
+const SO_SNDBUFFORCE = 32;
 const SO_ACCEPTCONN = 30;
 const SOCK_SEQPACKET = 5;
 
@@ -20,6 +21,20 @@ export function narrowSockets(process: { pid: number; pidfd: number }, bytes: nu
     if (isConnectedPackets(copy) && libc().setsockopt(copy, SOL_SOCKET, SO_SNDBUF, Int32Array.of(bytes), 4) === 0) narrowed++;
   });
   return narrowed;
+}
+
+/** Lets the connected packet sockets of another process hold more; nothing happens where the kernel does not let us at the process. */
+export function widenSockets(process: { pid: number; pidfd: number }, bytes: number): void {
+  eachSocket(process, (copy) => {
+    if (isConnectedPackets(copy)) widenSocket(copy, bytes);
+  });
+}
+
+/** Lets a socket hold at least as many bytes that nobody has read, or as many as the system allows. */
+export function widenSocket(fd: number, bytes: number): void {
+  if (option(fd, SO_SNDBUF) >= bytes) return;
+  const size = Int32Array.of(bytes);
+  if (libc().setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, size, 4) !== 0) libc().setsockopt(fd, SOL_SOCKET, SO_SNDBUF, size, 4);
 }
 
 /** The number that the last process asked about had for it: programs of one kind have the same. */

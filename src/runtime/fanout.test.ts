@@ -114,3 +114,71 @@ test("who joins after the end is told at once", async () => {
   await fanout.join(late, BOTH).ended;
   expect(late.ended).toBe(1);
 });
+
+/** A sink that can be gone past. */
+class Lending extends Slow {
+  past: number[] = [];
+  reclaim: () => void = () => undefined;
+  lend(reclaim: () => void): { fd: number; framed: boolean } {
+    this.reclaim = reclaim;
+    return { fd: 7, framed: true };
+  }
+  rest(bytes: Uint8Array): boolean {
+    this.past.push(bytes.length);
+    return false;
+  }
+}
+
+/** A sink that need not see what it counts. */
+class Counting extends Slow {
+  counted = 0;
+  passed(bytes: number): boolean {
+    this.counted += bytes;
+    return this.counted < this.room;
+  }
+}
+
+test("output may go past to the one client that sees it, until another joins, somebody is behind, or the process is gone", async () => {
+  const fanout = new Fanout();
+  let changes = 0;
+  fanout.onChange = () => changes++;
+  const seer = new Lending(Infinity);
+  const counting = new Counting(Infinity);
+  expect(fanout.lend(() => undefined)).toBeUndefined();
+  fanout.join(counting, BOTH);
+  expect(fanout.lend(() => undefined)).toBeUndefined();
+  fanout.join(seer, new Set<StreamId>([2]));
+  expect(fanout.lend(() => undefined)).toEqual({ fd: 7, framed: true, streams: new Set([2]) });
+  const before = changes;
+  const { leave } = fanout.join(new Slow(Infinity), BOTH);
+  expect(changes).toBe(before + 1);
+  expect(fanout.lend(() => undefined)).toBeUndefined();
+  leave();
+  expect(changes).toBe(before + 2);
+  expect(fanout.lend(() => undefined)).toBeDefined();
+  expect(fanout.passed(5, undefined)).toBe(true);
+  expect(fanout.passed(5, piece(3))).toBe(false);
+  expect([counting.counted, seer.past]).toEqual([10, [3]]);
+  expect(fanout.lend(() => undefined)).toBeUndefined();
+  // What comes while it has not taken the rest queues behind that.
+  fanout.deliver(2, piece(4, 9));
+  expect(seer.order).toEqual([]);
+  await seer.open(Infinity);
+  expect(seer.order).toEqual([9]);
+  expect(fanout.lend(() => undefined)).toBeDefined();
+  fanout.loosen("last");
+  expect(changes).toBe(before + 3);
+  expect(fanout.lend(() => undefined)).toBeUndefined();
+});
+
+test("one who only counts can make the process wait, too", async () => {
+  const fanout = new Fanout();
+  const counting = new Counting(0);
+  fanout.join(counting, BOTH);
+  fanout.join(new Lending(Infinity), BOTH);
+  expect(fanout.lend(() => undefined)).toBeDefined();
+  expect(fanout.passed(9, undefined)).toBe(false);
+  expect(fanout.full).toBe(true);
+  await counting.open(Infinity);
+  expect(fanout.full).toBe(false);
+});

@@ -1,4 +1,4 @@
-import type { OutputSink, StreamId } from "../wire/stream.ts";
+import type { LentOutput, OutputSink, StreamId } from "../wire/stream.ts";
 
 /** What one client may leave untaken before the process has to wait for it, as Docker's buffer. */
 export const CLIENT_BYTES = 1 << 20;
@@ -28,12 +28,17 @@ export class Fanout {
   readonly #clients = new Set<Client>();
   #mode: Mode = "held";
   #ended = false;
+  /** Who gets the output past us, or got it last. */
+  #direct: Client | undefined;
+  /** Called when something changes by which output may not go past us any more. */
+  onChange: () => void = () => undefined;
   /** Called when a client that had made the process wait is no longer behind. */
   onRelief: () => void = () => undefined;
 
   /** Joins a client; the returned function removes it without `end`, and `ended` resolves after either. */
   join(sink: OutputSink, streams: ReadonlySet<StreamId>): { leave(): void; ended: Promise<void> } {
     const { promise, resolve } = Promise.withResolvers<void>();
+    this.onChange();
     const client: Client = { sink, streams, queue: [], queued: 0, waiting: false, gone: false, end: resolve };
     this.#clients.add(client);
     if (this.#ended) this.#finish(client);
@@ -51,6 +56,34 @@ export class Fanout {
     return false;
   }
 
+  /** Where output may be written past us: to the one client that sees it, if none is behind. Its {@link passed} follows. */
+  lend(reclaim: () => void): (LentOutput & { streams: ReadonlySet<StreamId> }) | undefined {
+    let seer: Client | undefined;
+    for (const client of this.#clients) {
+      if (client.waiting) return undefined;
+      if (client.sink.passed !== undefined) continue;
+      if (seer !== undefined || client.sink.lend === undefined) return undefined;
+      seer = client;
+    }
+    const lent = this.#mode === "held" ? seer?.sink.lend?.(reclaim) : undefined;
+    if (seer === undefined || lent === undefined) return undefined;
+    this.#direct = seer;
+    return { ...lent, streams: seer.streams };
+  }
+
+  /** So many bytes went past us. False when it cannot go on so: a client is behind, or has not taken the rest, which is in its own form. */
+  passed(bytes: number, rest: Uint8Array | undefined): boolean {
+    let on = rest === undefined;
+    const direct = this.#direct;
+    if (rest !== undefined && direct?.gone === false) this.#took(direct, direct.sink.rest?.(rest) ?? true);
+    for (const client of this.#clients) {
+      if (client.sink.passed === undefined || client.sink.passed(bytes)) continue;
+      if (!client.waiting) this.#took(client, false);
+      on = false;
+    }
+    return on;
+  }
+
   deliver(stream: StreamId, data: Uint8Array): void {
     for (const client of this.#clients) {
       if (!client.streams.has(stream)) continue;
@@ -64,6 +97,7 @@ export class Fanout {
 
   /** The process is gone, or shall be: no client holds anything up from now on. `drop` stays once set. */
   loosen(mode: "last" | "drop"): void {
+    this.onChange();
     if (this.#mode !== "drop") this.#mode = mode;
     this.onRelief();
   }
@@ -71,12 +105,17 @@ export class Fanout {
   /** Nothing more comes. Each client's `end` follows its last piece. */
   end(): void {
     if (this.#ended) return;
+    this.onChange();
     this.#ended = true;
     for (const client of this.#clients) if (!client.waiting) this.#finish(client);
   }
 
   #write(client: Client, stream: StreamId, data: Uint8Array): void {
-    if (client.sink.write(stream, data)) return;
+    this.#took(client, client.sink.write(stream, data));
+  }
+
+  #took(client: Client, on: boolean): void {
+    if (on) return;
     client.waiting = true;
     void client.sink.drained().then(
       () => this.#resume(client),
@@ -108,6 +147,7 @@ export class Fanout {
 
   #leave(client: Client): void {
     if (client.gone) return;
+    this.onChange();
     client.gone = true;
     client.queue = [];
     this.#clients.delete(client);

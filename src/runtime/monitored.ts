@@ -8,7 +8,7 @@ import { connectPackets } from "../linux/packet-socket.ts";
 import { codeOfStatus, exitStatusOf, openPidfd, reap, signalPidfd } from "../linux/pidfd.ts";
 import { type ProcessName, isAlive, zombieStatus } from "../linux/process.ts";
 import { resizeTerminalOf } from "../linux/terminal.ts";
-import { hasAcceptedPackets, narrowSockets } from "../linux/send-buffer.ts";
+import { hasAcceptedPackets, narrowSockets, widenSockets } from "../linux/send-buffer.ts";
 import type { Attachment, OutputSink, StreamId, TerminalSize } from "../wire/stream.ts";
 import { Fanout } from "./fanout.ts";
 import { type Input, openInput } from "./input.ts";
@@ -16,6 +16,10 @@ import type { Exit, StdinMode } from "./runtime.ts";
 
 /** One packet of the monitor is 8 KiB of output and a byte; the socket must take it whole. */
 const NARROW_BYTES = 16 << 10;
+/** After so much output, what follows goes to the one client past the main thread. */
+const BULK_BYTES = 256 << 10;
+/** What the monitor may send ahead then: more at once costs everybody less. */
+const WIDE_BYTES = 1 << 20;
 /** Output that nobody has asked for yet is kept this long after the start of an exec. */
 const GRACE_MILLISECONDS = 100;
 /** How long a monitor may take to end after its process; then its exit file decides, or the kernel. */
@@ -52,6 +56,9 @@ export class Monitored {
   #initGone = false;
   #monitorGone = false;
   #outputEnded = false;
+  /** Bytes that have come through the main thread since they last went past it. */
+  #through = 0;
+  #wide = false;
   #early: { stream: StreamId; data: Uint8Array }[] | undefined;
   #finished = false;
   #code: number | undefined;
@@ -68,6 +75,7 @@ export class Monitored {
   constructor(options: MonitoredOptions) {
     this.#options = options;
     this.#fanout.onRelief = () => this.#output?.release();
+    this.#fanout.onChange = () => this.#relayNoMore();
     this.#initFd = openNamed(options.init);
     this.#monitorFd = openNamed(options.monitor);
     this.#socket = options.socket ?? (this.#monitorFd === undefined ? -1 : connectOrNot(`${options.directory}/attach`));
@@ -108,6 +116,8 @@ export class Monitored {
 
   /** See `Task.narrowOutput`. */
   narrowOutput(monitor: number): boolean {
+    this.#relayNoMore();
+    this.#wide = false;
     this.#output?.single(true);
     return this.monitorPidfd === undefined || narrowSockets({ pid: monitor, pidfd: this.monitorPidfd }, NARROW_BYTES) > 0;
   }
@@ -184,6 +194,17 @@ export class Monitored {
   }
 
   #take(event: PollEvent): void {
+    if (event.passed === undefined) this.#deliver(event);
+    else if (!this.#fanout.passed(event.passed, event.data && new Uint8Array(event.data))) this.#relayNoMore();
+    if (event.ended === true) {
+      this.#outputEnded = true;
+      this.#settle();
+    }
+    if (this.#early || this.#fanout.full) this.#output?.hold();
+    else if (this.#through >= BULK_BYTES && !this.#outputEnded) this.#relay();
+  }
+
+  #deliver(event: PollEvent): void {
     const runs = event.runs ?? [];
     for (let i = 0; i < runs.length; i += 3) {
       const [stream, start = 0, end = 0] = runs.slice(i, i + 3);
@@ -192,12 +213,22 @@ export class Monitored {
       const id: StreamId = stream === 3 ? 2 : 1;
       if (this.#early) this.#early.push({ stream: id, data });
       else this.#fanout.deliver(id, data);
+      this.#through += data.length;
     }
-    if (event.ended === true) {
-      this.#outputEnded = true;
-      this.#settle();
-    }
-    if (this.#early || this.#fanout.full) this.#output?.hold();
+  }
+
+  #relay(): void {
+    this.#through = 0;
+    const lent = this.#fanout.lend(() => this.#relayNoMore());
+    // conmon's numbers are one more.
+    if (lent === undefined || this.#output?.relay({ ...lent, streams: [...lent.streams].map((id) => id + 1) }) !== true) return;
+    const pidfd = this.monitorPidfd;
+    if (!this.#wide && pidfd !== undefined) widenSockets({ pid: this.#options.monitor.pid, pidfd }, WIDE_BYTES);
+    this.#wide = true;
+  }
+
+  #relayNoMore(): void {
+    this.#output?.relay(undefined);
   }
 
   #giveEarly(): void {

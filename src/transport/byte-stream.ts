@@ -10,6 +10,11 @@ export interface ByteStream {
   read(take: Take): Promise<"end" | "closed">;
   /** Queues bytes, which must not be changed afterwards; all that is queued in one turn leaves in one write. False: hold until `drained`. */
   write(bytes: Uint8Array): boolean;
+  /**
+   * Lends the socket's descriptor to somebody who writes to it past this stream; undefined where that cannot be (TLS, or something is queued). Whatever is written, ended
+   * or dropped here takes it back first, by `reclaim`.
+   */
+  lend?(reclaim: () => void): number | undefined;
   /** Resolves when there is room again, or the peer is gone. */
   drained(): Promise<void>;
   /** Sends what is queued, then the end; the connection is closed some seconds later if the peer has not done so, and what the kernel holds for it stays. */

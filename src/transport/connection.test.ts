@@ -146,7 +146,7 @@ test("a peer that reads after we are gone gets all that was sent before", async 
     allowHalfOpen: true,
     socket: {
       open(raw) {
-        raw.data = new Connection(raw, 1);
+        raw.data = new Connection(raw, { linger: 1 });
         raw.data.write(new Uint8Array(bytes));
         raw.data.end();
         void raw.data.closed.then(left.resolve);
@@ -176,4 +176,27 @@ test("a peer that reads after we are gone gets all that was sent before", async 
     },
   });
   expect([await over.promise, got]).toEqual([undefined, bytes]);
+});
+
+test("the descriptor is lent while nothing is queued, and taken back before anything is written, ended or dropped", async () => {
+  const socket = Object.assign(new SlowSocket(3), { fd: 9 });
+  const connection = new Connection(socket, { bare: true });
+  const said: string[] = [];
+  connection.write(Buffer.from("abcdef"));
+  expect(connection.lend(() => said.push("never"))).toBeUndefined();
+  socket.room = Infinity;
+  connection.writable();
+  expect(connection.lend(() => said.push(`one ${socket.sent}`))).toBe(9);
+  connection.write(Buffer.from("g"));
+  await turn();
+  expect(socket.sent.toString()).toBe("abcdefg");
+  // What is queued in this turn leaves first.
+  connection.write(Buffer.from("h"));
+  expect(connection.lend(() => said.push("two"))).toBe(9);
+  expect(socket.sent.toString()).toBe("abcdefgh");
+  expect(connection.lend(() => said.push("three"))).toBe(9);
+  connection.end();
+  expect(connection.lend(() => said.push("never"))).toBeUndefined();
+  expect(said).toEqual(["one abcdef", "two", "three"]);
+  expect(new Connection(socket).lend(() => undefined)).toBeUndefined();
 });

@@ -66,15 +66,21 @@ export class Connection implements ByteStream {
   #ended = false;
   #gone = false;
   #drained: PromiseWithResolvers<void> | undefined;
+  readonly #bare: boolean;
+  #reclaim: (() => void) | undefined;
   /** Called once when the peer has finished sending or is gone. */
   onInputEnd: ((how: "end" | "closed") => void) | undefined;
   /** Called once when the connection is gone. */
   onGone: (() => void) | undefined;
 
-  /** @param linger how long a peer may take for its own end after ours, in milliseconds */
-  constructor(socket: RawSocket, linger = LINGER) {
+  /**
+   * @param options.linger how long a peer may take for its own end after ours, in milliseconds
+   * @param options.bare what is written to the descriptor reaches the peer as it is: no TLS
+   */
+  constructor(socket: RawSocket, { linger = LINGER, bare = false }: { linger?: number; bare?: boolean } = {}) {
     this.#socket = socket;
     this.#linger = linger;
+    this.#bare = bare;
   }
 
   get closed(): Promise<void> {
@@ -111,7 +117,23 @@ export class Connection implements ByteStream {
     return promise;
   }
 
+  lend(reclaim: () => void): number | undefined {
+    this.#takeBack();
+    if (!this.#bare || this.#gone || this.#ending || this.#blocked) return undefined;
+    if (this.#queued > 0) this.#flush();
+    if (this.#queued > 0 || this.#gone) return undefined;
+    this.#reclaim = reclaim;
+    return this.#socket.fd;
+  }
+
+  #takeBack(): void {
+    const reclaim = this.#reclaim;
+    this.#reclaim = undefined;
+    reclaim?.();
+  }
+
   write(bytes: Uint8Array): boolean {
+    if (this.#reclaim !== undefined) this.#takeBack();
     if (this.#gone || this.#ending) return true;
     this.#queue.push(bytes);
     this.#queued += bytes.length;
@@ -126,6 +148,7 @@ export class Connection implements ByteStream {
 
   end(): void {
     if (this.#ending || this.#gone) return;
+    this.#takeBack();
     this.#ending = true;
     // Input that nobody wants is read and dropped: closing over unread bytes would reset the connection and cost the peer our last ones.
     this.#held.length = 0;
@@ -135,6 +158,7 @@ export class Connection implements ByteStream {
   }
 
   destroy(): void {
+    this.#takeBack();
     if (!this.#gone) this.#socket.terminate();
   }
 
@@ -161,6 +185,7 @@ export class Connection implements ByteStream {
   /** The socket is closed. */
   lost(): void {
     if (this.#gone) return;
+    this.#takeBack();
     this.#gone = true;
     this.#ended = true;
     this.#queue = [];

@@ -28,9 +28,10 @@ export interface ListenOptions {
  */
 export async function listen(address: Address, options: ListenOptions): Promise<Listener> {
   const connections = new Set<Connection>();
+  const bare = address.kind === "unix" || address.tls === undefined;
   const socket = {
     open(raw: Bun.Socket<Connection>) {
-      const connection = new Connection(raw);
+      const connection = new Connection(raw, { bare });
       raw.data = connection;
       connections.add(connection);
       serve(connection, options.handler);

@@ -10,10 +10,26 @@ export interface OutputSink {
   readonly room?: number;
   /** Takes one piece; the bytes must not be changed later by either side. False when more is queued than the sink wants: hold until `drained`. */
   write(stream: StreamId, data: Uint8Array): boolean;
+  /**
+   * A descriptor that the source may write this process's output to past the sink, in the form that the sink would give it, while nothing is queued in the sink;
+   * undefined for now where there is none. It must not be written to any more once `reclaim` has returned.
+   */
+  lend?(reclaim: () => void): LentOutput | undefined;
+  /** Takes what could not be written past it, as it is; as `write` otherwise. */
+  rest?(bytes: Uint8Array): boolean;
+  /** Output has gone past, and the sink is one that need not see it; as `write` otherwise. Sinks without it see all. */
+  passed?(bytes: number): boolean;
   /** Resolves when the sink wants more, or is gone. */
   drained(): Promise<void>;
   /** Called once, after the last piece: the process has ended, or the source is gone. */
   end(): void;
+}
+
+/** A descriptor that output may be written to. */
+export interface LentOutput {
+  fd: number;
+  /** Whether each piece has a header of Docker's. */
+  framed: boolean;
 }
 
 /** One client's hold on a running process's input and output. */
