@@ -105,7 +105,7 @@ const POWERSHELL = String.raw`# Completion of PROGRAM for PowerShell. For all se
 Register-ArgumentCompleter -Native -CommandName PROGRAM -ScriptBlock {
     param($typed, $line, $cursor)
     $words = @($line.CommandElements | ForEach-Object { $_.ToString() })
-    if ($words.Count -gt 1 -and $typed -ne '') { $words = $words[0..($words.Count - 2)] }
+    if ($words.Count -gt 1 -and $typed -ne '') { $words = @($words[0..($words.Count - 2)]) }
     $rest = @($words | Select-Object -Skip 1) + @($typed)
     $lines = @(& $words[0] __complete @rest 2>$null)
     $lines | Where-Object { $_ -notmatch '^:' -and $_ -ne '' } | ForEach-Object {
