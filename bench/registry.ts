@@ -8,7 +8,6 @@ import { mkdir, mkdtemp, rm } from "node:fs/promises";
 import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { digestOf } from "../src/oci/digest.ts";
 import { LIGHTER } from "../tests/harness/daemon.ts";
 import { freePort } from "../tests/harness/ports.ts";
 import { until } from "../tests/harness/until.ts";
@@ -42,13 +41,28 @@ interface Case {
   once: (wire: Wire) => Promise<void>;
   /** In place of `once`: many at a time; how many. */
   many?: (port: number) => Promise<number>;
+  /** In place of a time: so many in all. */
+  count?: number;
+}
+
+/** A blob in pieces: those that are large share all but their beginning. */
+interface Fresh {
+  pieces: Uint8Array[];
+  digest: string;
 }
 
 /** Pulls by curl in one go, which takes bytes with less work than we would. */
 const LARGE_PULLS = 96;
+/** Large pushes in a round, by how many clients push at once: several of each, as what the first ones wait for is not what all wait for. */
+const LARGE_PUSHES = new Map([
+  [1, 24],
+  [32, 128],
+]);
 
 /** Blobs that were made before they are needed, by their size. */
-const stock = new Map<number, { bytes: Uint8Array; digest: string }[]>();
+const stock = new Map<number, Fresh[]>();
+/** What large blobs end with. */
+const tail = new Uint8Array(8 << 20);
 /** The table as it was told. */
 const lines: string[] = [];
 const folder = await mkdtemp(join(process.env["TMPDIR"] ?? tmpdir(), "lighter-bench-registry-"));
@@ -66,7 +80,13 @@ try {
         once: (wire) => pull(wire, pulled),
         ...(large && { many: large }),
       });
-      await measure({ name: `push ${label}, ${clients} at once`, clients, once: (wire) => push(wire, fresh(size)) });
+      const count = size > 4096 ? LARGE_PUSHES.get(clients) : undefined;
+      await measure({
+        name: `push ${label}, ${clients} at once`,
+        clients,
+        once: (wire) => push(wire, fresh(size)),
+        ...(count !== undefined && { count }),
+      });
     }
   }
   if (flags.write === true) await replaceSection("docs/bench/images.md", "registry", lines.join("\n"));
@@ -134,21 +154,23 @@ async function pullLarge(port: number, digest: string, clients: number): Promise
   return each * programs;
 }
 
-async function push(wire: Wire, { bytes, digest }: { bytes: Uint8Array; digest: string }): Promise<void> {
+async function push(wire: Wire, { pieces, digest }: Fresh): Promise<void> {
   const begun = await wire.ask("POST /v2/bench/blob/blobs/uploads/ HTTP/1.1");
   const { pathname, search } = new URL(begun.location, "http://bench");
   const target = `${pathname}${search}${search === "" ? "?" : "&"}digest=${encodeURIComponent(digest)}`;
-  const { status } = await wire.ask(`PUT ${target} HTTP/1.1\r\nContent-Type: application/octet-stream`, bytes);
+  const { status } = await wire.ask(`PUT ${target} HTTP/1.1\r\nContent-Type: application/octet-stream`, pieces);
   if (status !== 201) throw new Error(`push: ${status}`);
 }
 
-/** Bytes that no registry has seen; those that are large share all but their beginning, and their digests are there before they are asked for. */
-function fresh(size: number): { bytes: Uint8Array; digest: string } {
+/** Bytes that no registry has seen; their digests are there before they are asked for. */
+function fresh(size: number): Fresh {
   const known = stock.get(size)?.pop();
   if (known !== undefined) return known;
-  const bytes = new Uint8Array(size);
-  crypto.getRandomValues(bytes.subarray(0, Math.min(size, 65536)));
-  return { bytes, digest: digestOf(bytes) };
+  const head = crypto.getRandomValues(new Uint8Array(Math.min(size, 65536)));
+  const pieces = size > head.length ? [head, tail.subarray(0, size - head.length)] : [head];
+  const hash = new Bun.CryptoHasher("sha256");
+  for (const piece of pieces) hash.update(piece);
+  return { pieces, digest: `sha256:${hash.digest("hex")}` };
 }
 
 /** Makes blobs for a round, so that making them is not measured. */
@@ -169,7 +191,7 @@ async function measure(each: Case): Promise<void> {
   const taken = contestants.map((): Rate[] => []);
   for (let round = 0; round <= rounds; round++) {
     for (const [index, contestant] of contestants.entries()) {
-      if (each.name.startsWith("push")) refill(each.name.includes("4 KiB") ? 4096 : 8 << 20, each.name.includes("4 KiB") ? 3000 : 64);
+      if (each.name.startsWith("push")) refill(each.count === undefined ? 4096 : 8 << 20, each.count ?? 3000);
       const rate = await rateOf(contestant, each);
       if (round > 0) taken[index]?.push(rate);
     }
@@ -186,14 +208,18 @@ async function rateOf({ port, child }: Contestant, each: Case): Promise<Rate> {
   return { rate: (done * 1000) / (performance.now() - begin), cpu: ((await processorTime(child.pid)) - before) / done };
 }
 
-/** Pulls or pushes for a while; how many. */
-async function repeat(port: number, { clients, once }: Case): Promise<number> {
+/** Pulls or pushes for a while, or so many times; how many. */
+async function repeat(port: number, { clients, once, count }: Case): Promise<number> {
   const wires = await Promise.all(Array.from({ length: clients }, () => Wire.open(port)));
   const end = performance.now() + milliseconds;
   let done = 0;
+  let begun = 0;
   await Promise.all(
     wires.map(async (wire) => {
-      for (; performance.now() < end; done++) await once(wire);
+      for (; count === undefined ? performance.now() < end : begun < count; done++) {
+        begun++;
+        await once(wire);
+      }
     }),
   );
   for (const wire of wires) wire.close();

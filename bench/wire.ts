@@ -30,12 +30,12 @@ export class Wire {
     return wire;
   }
 
-  /** Sends a request (its head without the empty line) and a body, and reads the answer to its end. */
-  async ask(head: string, body?: Uint8Array): Promise<WireAnswer> {
+  /** Sends a request (its head without the empty line) and a body in pieces, and reads the answer to its end. */
+  async ask(head: string, body: readonly Uint8Array[] = []): Promise<WireAnswer> {
     this.#waiting = Promise.withResolvers();
     this.#head = "";
-    this.#unsent.push(new TextEncoder().encode(`${head}\r\nHost: bench\r\nContent-Length: ${body?.length ?? 0}\r\n\r\n`));
-    if (body !== undefined) this.#unsent.push(body);
+    const length = body.reduce((sum, piece) => sum + piece.length, 0);
+    this.#unsent.push(new TextEncoder().encode(`${head}\r\nHost: bench\r\nContent-Length: ${length}\r\n\r\n`), ...body);
     this.#flush();
     return await this.#waiting.promise;
   }

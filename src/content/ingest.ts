@@ -13,7 +13,7 @@ import { spaced } from "./spaced.ts";
 const CHUNK = 1 << 20;
 
 /** What is given is written by another thread once there is so much of it, in bytes: below that the way there costs more than it saves. */
-const LARGE = 1 << 19;
+const LARGE = 1 << 18;
 
 /** What was placed apart is noted at most this often, in milliseconds: so much of it a crash may lose. */
 const NOTE = 5;
