@@ -19,8 +19,7 @@ export async function createCheckpoint(context: Context, reference: string, requ
   checkName(request.id);
   const ended = await change(context, reference, async (row, live) => {
     if (row.status !== "running" || live.task === undefined) throw new LighterError("conflict", `container ${reference} is not running`);
-    if (row.desired.users !== undefined)
-      throw new LighterError("unsupported", "checkpoint not supported on containers with a user namespace: run it with --userns host");
+    refuseUsers(row);
     if (row.desired.config.Tty) throw new LighterError("unsupported", "checkpoint not supported on containers with tty");
     const place = await newPlace(context, row, request);
     const { task } = live;
@@ -38,6 +37,12 @@ export async function createCheckpoint(context: Context, reference: string, requ
     return { handled: request.exit ? live.exitHandled : undefined };
   });
   await ended.handled;
+}
+
+/** Throws `unsupported` for a container with users of its own: criu would have to make its namespaces anew. */
+export function refuseUsers(row: ContainerRow): void {
+  if (row.desired.users === undefined) return;
+  throw new LighterError("unsupported", "checkpoint not supported on containers with a user namespace: run it with --userns host");
 }
 
 /** Names of a container's checkpoints, sorted. */

@@ -4,7 +4,7 @@ import { kindOf, LighterError, messageOf } from "../base/errors.ts";
 import { newId, shortId } from "../base/ids.ts";
 import { randomName } from "../base/names.ts";
 import type { ContainerConfig, HostConfig } from "../wire/engine-api.ts";
-import { capabilitiesOf, grantableCapabilities } from "./capabilities.ts";
+import { capabilitiesOf } from "./capabilities.ts";
 import type { CreateBody } from "./containers.ts";
 import { type Context, find, tell } from "./context.ts";
 import { nameTarget } from "./debug.ts";
@@ -23,7 +23,7 @@ import { planMounts } from "./plan-mounts.ts";
 import { platformWarning } from "./platform-warning.ts";
 import { readySoon } from "./ready.ts";
 import { type ContainerRow, idOfName, insertRow } from "./rows.ts";
-import { oomScoreOf } from "./spec.ts";
+import { mayRaiseLimits, oomScoreOf } from "./spec.ts";
 import { refuseNul } from "./strings.ts";
 import { traceOf } from "./trace.ts";
 import { checkUsers, usersOf } from "./users.ts";
@@ -106,10 +106,10 @@ function planContainer(
   nameTarget(context, host);
   asInvalid(() => nameJoined(context, host));
   const links = asInvalid(() => planLinks(context, host));
-  const warnings = warningsOf(context, host);
+  const users = usersOf(context, host);
+  const warnings = warningsOf(context, host, users);
   const mounts = asInvalid(() => planMounts(config, host, (other) => find(context, other).desired.mounts));
   checkIdMaps(mounts, record);
-  const users = usersOf(context, host);
   checkUsers({ mounts, ...(users && { users }) });
   config.Hostname = hostnameOf(context, id, config, host);
   const desired: Desired = {
@@ -127,12 +127,12 @@ function planContainer(
 }
 
 /** Checks limits, capabilities and devices; what this machine cannot do becomes a warning or an error, as with Docker. */
-function warningsOf(context: Context, host: HostConfig): string[] {
+function warningsOf(context: Context, host: HostConfig, users: Desired["users"]): string[] {
   const warnings = validateResources(host, thisMachine(context.needs.runtime.cgroup));
   const { missing } = capabilitiesOf({ add: host.CapAdd ?? [], drop: host.CapDrop ?? [], privileged: host.Privileged ?? false });
   for (const name of missing) warnings.push(`capability ${name} was left out: this machine does not allow it`);
   checkDevices(host);
-  const mayRaise = grantableCapabilities().has("CAP_SYS_RESOURCE");
+  const mayRaise = mayRaiseLimits(users);
   warnings.push(...rlimitsOf(host.Ulimits ?? [], { mayRaise }).warnings);
   const score = host.OomScoreAdj ?? 0;
   if (score !== 0 && score < 0 && oomScoreOf(score, mayRaise) === undefined)

@@ -130,7 +130,7 @@ function execSpecOf(context: Context, row: ContainerRow, exec: ExecRow, options:
   const files = userFiles(layersOf(context, row), paths.upper);
   // Without a user of its own an exec runs as the container's, groups included.
   const user = body.User ? resolveUser(body.User, files) : resolveUser(config.User ?? "", files, hostConfig.GroupAdd ?? []);
-  const host = body.Privileged ? { ...hostConfig, Privileged: true } : hostConfig;
+  const host = { ...row.desired, hostConfig: body.Privileged ? { ...hostConfig, Privileged: true } : hostConfig };
   const hostname = config.Hostname || machineName();
   const [height = 0, width = 0] = body.ConsoleSize ?? [];
   const size = options.size ?? (height > 0 && width > 0 ? { height, width } : undefined);

@@ -69,13 +69,13 @@ function processOf(inputs: SpecInputs): Process {
     args: host.Init ? [INIT_PATH, "--", ...args] : args,
     env: environmentOf(config, inputs.hostname, inputs.user.home, inputs.linked),
     cwd: config.WorkingDir || "/",
-    ...credentialsOf(host, inputs.user, inputs.defaults),
+    ...credentialsOf(inputs.desired, inputs.user, inputs.defaults),
   };
 }
 
 /** Who a process is and what it may do: the same for a container's first process and for execs. */
 export function credentialsOf(
-  host: HostConfig,
+  { hostConfig: host, users }: Pick<Desired, "hostConfig" | "users">,
   user: User,
   defaults: ContainerDefaults,
 ): Pick<Process, "user" | "capabilities" | "rlimits" | "noNewPrivileges" | "oomScoreAdj" | "apparmorProfile"> {
@@ -83,7 +83,7 @@ export function credentialsOf(
   const { list } = capabilitiesOf({ add: host.CapAdd ?? [], drop: host.CapDrop ?? [], privileged });
   const security = parseSecurityOptions(host.SecurityOpt ?? [], privileged);
   const profile = profileOf(host, defaults);
-  const mayRaise = grantableCapabilities().has("CAP_SYS_RESOURCE");
+  const mayRaise = mayRaiseLimits(users);
   const { rlimits } = rlimitsOf(ulimitsOf(host, defaults), { mayRaise });
   const score = oomScoreOf(host.OomScoreAdj ?? 0, mayRaise);
   return {
@@ -94,6 +94,11 @@ export function credentialsOf(
     ...(score === undefined ? {} : { oomScoreAdj: score }),
     ...(profile === undefined ? {} : { apparmorProfile: profile }),
   };
+}
+
+/** Whether a container's processes may get more than the daemon has: in a user namespace nobody may. */
+export function mayRaiseLimits(users: Desired["users"]): boolean {
+  return users === undefined && grantableCapabilities().has("CAP_SYS_RESOURCE");
 }
 
 let ownScore: number | undefined;

@@ -7,7 +7,7 @@ import { settlePending } from "./edit-effects.ts";
 import { deviceEditOf } from "./device-requests.ts";
 import { watchExit } from "./exit.ts";
 import { healthStarts } from "./health-rows.ts";
-import { checkpointOf } from "./checkpoint.ts";
+import { checkpointOf, refuseUsers } from "./checkpoint.ts";
 import { endDebug, prepareDebug, refuseDebugged } from "./debug.ts";
 import type { Live } from "./live.ts";
 import { startableLinks, tellParents } from "./link-hosts.ts";
@@ -38,6 +38,7 @@ export function startContainer(
   return change(context, reference, async (row, live) => {
     if (checkpoint === undefined) return startLocked(context, row, live, options);
     checkStartable(row, live, false);
+    refuseUsers(row);
     const { id, directory } = checkpoint;
     return startLocked(context, row, live, { ...options, restore: await checkpointOf(context, row, reference, { id, directory }) });
   });
