@@ -275,6 +275,27 @@ test("a broken connection is gone on with, wrong bytes are never whole and never
   expect(await (await cache.call("GET", path)).text()).toBe("a layer that is sent wrongly");
 }, 60_000);
 
+const liar = (digest: unknown): string =>
+  JSON.stringify({ schemaVersion: 2, mediaType: MEDIA.ociManifest, config: { mediaType: "x", digest, size: 1 }, layers: [] });
+test.each([
+  ["a digest that climbs", liar("sha256:../../../../etc/passwd"), "one of its descriptors is wrong or missing"],
+  ["a digest that is none", liar(7), "one of its descriptors is wrong or missing"],
+  ["another version", '{"schemaVersion":3}', "unsupported manifest"],
+  ["no document", "<html>", "not a JSON object"],
+])("an upstream's rubbish is told as a bad gateway, and not kept: %s", async (_, body, words) => {
+  const upstream = await openUpstream();
+  const cache = await open(proxies(upstream.url));
+  upstream.instead = ({ url }) =>
+    url.includes("/manifests/") ? new Response(body, { headers: { "content-type": MEDIA.ociManifest } }) : undefined;
+  const answer = await cache.call("GET", "/v2/docker.io/library/app/manifests/1");
+  expect([answer.status, await answer.text()]).toEqual([502, expect.stringContaining(words)]);
+  expect(cache.state.all("SELECT * FROM registry_links")).toEqual([]);
+  upstream.instead = ({ url }) =>
+    url.includes("/manifests/") ? new Response(null, { status: 307, headers: { location: "/v2/x/manifests/1" } }) : undefined;
+  const circle = await cache.call("GET", "/v2/docker.io/library/app/manifests/2");
+  expect([circle.status, await circle.text()]).toEqual([502, expect.stringContaining("stopped after 10 redirects")]);
+});
+
 test("what was longest not pulled goes when the cache is full; our own stays", async () => {
   const upstream = await openUpstream();
   const cache = await open({ ...proxies(upstream.url), "cache-limit": 250_000 });

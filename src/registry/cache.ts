@@ -1,5 +1,5 @@
 import { now } from "../base/clock.ts";
-import { kindOf, messageOf, type ErrorKind } from "../base/errors.ts";
+import { kindOf, LighterError, messageOf, type ErrorKind } from "../base/errors.ts";
 import { logOf } from "../base/log.ts";
 import type { Distribution, FetchedManifest, Repository } from "../distribution/distribution.ts";
 import { isIndex, type Digest, type Index, type Manifest } from "../oci/image.ts";
@@ -8,6 +8,7 @@ import { answer, answerBytes, answerJson, refuse } from "./answers.ts";
 import { getBlob } from "./blobs.ts";
 import { evict } from "./cache-bound.ts";
 import { Flight } from "./flight.ts";
+import { readManifestDocument } from "./manifest-document.ts";
 import { getManifest } from "./manifests.ts";
 import { getReferrers, replaceReferrers } from "./referrers.ts";
 import type { Call, RegistryContext } from "./routes.ts";
@@ -149,9 +150,12 @@ class Cache implements PullThrough {
     return this.#counted(upstream, "miss");
   }
 
+  /** Throws `invalid` for what is no manifest: a client may trust the names in it more than it should. */
   async #keep({ local }: Upstream, reference: string, { descriptor, bytes }: FetchedManifest): Promise<void> {
     const { state, content } = this.#options.context;
     const { digest, mediaType } = descriptor;
+    const document = readManifestDocument(bytes, "");
+    if (typeof document === "string") throw new LighterError("invalid", `the upstream's manifest ${digest} is not one: ${document}`);
     using lease = content.lease(`cache ${local}`);
     await content.writeBlob(bytes, mediaType, lease);
     state.write(
@@ -373,7 +377,7 @@ function openRange(header: string, size: number): ByteRange | undefined {
 
 /** What a client is told when an upstream does not give what it wants. */
 function refusalOf(kind: ErrorKind, why: string, what: "manifest" | "blob"): Response {
-  if (kind === "too-many" || kind === "unavailable") {
+  if (kind === "too-many" || kind === "unavailable" || kind === "invalid") {
     const [status, code] = kind === "too-many" ? [429, "TOOMANYREQUESTS"] : [502, "UNAVAILABLE"];
     return new Response(JSON.stringify({ errors: [{ code, message: why }] }), { status, headers: { "content-type": "application/json" } });
   }
