@@ -15,6 +15,7 @@ import { lookUp, mergedDirectories, userFiles } from "./image-files.ts";
 import { checkIdMaps, resolveIdMap } from "./id-mappings.ts";
 import { initProgram } from "./init-program.ts";
 import { linkEnvironment } from "./link-environment.ts";
+import { monitorOf } from "./monitor-of.ts";
 import { type ContainerPaths, pathsOf } from "./paths.ts";
 import { resolveUser, type User } from "./passwd.ts";
 import { checkPropagation } from "./propagation.ts";
@@ -241,19 +242,12 @@ export function taskSpecOf(
   const map = row.desired.users;
   const users = map !== undefined &&
     network.users !== undefined && { namespace: network.users, map, mapped: mappedBinds(context, row, files) };
-  const terminal = config.Tty ?? false;
   const [height = 0, width = 0] = host.ConsoleSize ?? [];
   return {
-    id: row.id,
-    runtime: runtime.record(row.runtime),
-    directory: paths.run,
+    ...monitorOf(context, row, layers),
     spec,
-    rootfs: { lower: layers, upper: paths.upper, work: layers.length === 0 ? "" : paths.work, volatile: row.autoRemove },
     seccomp: parseSecurityOptions(host.SecurityOpt ?? [], host.Privileged ?? false, options.defaults.seccompProfile).seccomp,
-    terminal,
-    stdin: !config.OpenStdin ? "none" : config.StdinOnce && !terminal ? "once" : "open",
-    logFile: host.LogConfig?.Type === "none" ? undefined : paths.log,
-    ...(terminal && height > 0 && width > 0 ? { size: { height, width } } : {}),
+    ...(config.Tty && height > 0 && width > 0 ? { size: { height, width } } : {}),
     ...(users && { users }),
   };
 }

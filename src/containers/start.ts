@@ -8,6 +8,7 @@ import { deviceEditOf } from "./device-requests.ts";
 import { watchExit } from "./exit.ts";
 import { healthStarts } from "./health-rows.ts";
 import { checkpointOf, refuseUsers } from "./checkpoint.ts";
+import { beginMonitor } from "./early-monitor.ts";
 import { endDebug, prepareDebug, refuseDebugged } from "./debug.ts";
 import type { Live } from "./live.ts";
 import { startableLinks, tellParents } from "./link-hosts.ts";
@@ -60,6 +61,7 @@ export async function startLocked(
   live.stopRequested = false;
   if (options.automatic !== true) live.backoff = 0;
   const trace = traceOf("start", row.id);
+  const dropMonitor = options.restore === undefined ? trace.sync("monitor", () => beginMonitor(context, row)) : undefined;
   let task: Task | undefined;
   try {
     trace.sync("reserve", () => recordStarting(context, row, options.automatic === true));
@@ -74,6 +76,7 @@ export async function startLocked(
     // A process that cannot be recorded (a full disk) must not run on unseen.
     trace.sync("transaction", () => recordStart(context, row, running));
   } catch (error) {
+    await dropMonitor?.();
     await failStart(context, row, live, task, error);
     throw startError(error, programOf(row), "create");
   }

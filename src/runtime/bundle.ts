@@ -23,10 +23,9 @@ export interface Derived {
 }
 
 /** Where the container's cgroup goes: what the spec names, else `<cgroupParent>/<id>`. */
-export function placeOf(context: Context, spec: TaskSpec): { runtimePath: string; cgroup: string } {
-  const asked = spec.spec.linux.cgroupsPath;
+export function placeOf(context: Context, id: string, asked: string | undefined): { runtimePath: string; cgroup: string } {
   if (asked !== undefined && asked.startsWith("/")) return { runtimePath: asked, cgroup: asked };
-  const { runtimePath, path } = cgroupOf(context.driver, parentOf(context, asked), spec.id);
+  const { runtimePath, path } = cgroupOf(context.driver, parentOf(context, asked), id);
   return { runtimePath, cgroup: path };
 }
 
@@ -74,10 +73,15 @@ function usersOf({ spec, users }: TaskSpec): Partial<RuntimeSpec["linux"]> {
   };
 }
 
-/** Makes the directory and its `config.json`. Small files on the exec root's tmpfs: a few microseconds each. */
+/** Makes the directory of a task, and the one where its root is mounted. */
+export function makePlaces(context: Context, { id, directory }: Pick<TaskSpec, "id" | "directory">): void {
+  mkdirSync(directory, { recursive: true, mode: 0o700 });
+  chmodSync(directory, 0o700);
+  mkdirSync(mountPoint(context, id), { recursive: true, mode: 0o711 });
+}
+
+/** Makes the task's `config.json`, and its places where they are not there yet. Small files on the exec root's tmpfs: a few microseconds each. */
 export function writeBundle(context: Context, task: TaskSpec, spec: RuntimeSpec): void {
-  mkdirSync(task.directory, { recursive: true, mode: 0o700 });
-  chmodSync(task.directory, 0o700);
-  mkdirSync(mountPoint(context, task.id), { recursive: true, mode: 0o711 });
+  if (!context.early.has(task.id)) makePlaces(context, task);
   writeFileSync(`${task.directory}/config.json`, JSON.stringify(spec), { mode: 0o600 });
 }

@@ -1,6 +1,7 @@
 import { LighterError, kindOf, messageOf } from "../base/errors.ts";
 import { poller } from "../linux/epoll.ts";
 import { closeFd, makePipe, memoryFile, readFromStart, writeAll } from "../linux/fd.ts";
+import type { SystemError } from "../linux/libc.ts";
 import { reap, openPidfd, signalPidfd } from "../linux/pidfd.ts";
 import type { Overlay } from "../linux/spawn-protocol.ts";
 import { type Context, globalArguments, needsOwnMounts } from "./context.ts";
@@ -48,40 +49,76 @@ export class RuntimeRefusal extends Error {
   }
 }
 
-/**
- * Starts conmon, which runs the OCI runtime's `create` or `exec`, and waits for its answer.
- * Throws {@link RuntimeRefusal}; conmon is then gone and reaped. An abort kills it.
- */
-export async function startConmon(context: Context, options: ConmonOptions): Promise<Conmon> {
-  const { id, signal } = options;
+/** A conmon that is being started: it reads its arguments, opens the log, and waits to be told to go on. */
+export interface WaitingConmon {
+  /** What it was started with. */
+  argv: readonly string[];
+  /** Its pid, or why there is none. */
+  spawned: Promise<number>;
+  syncRead: number;
+  startWrite: number;
+  attachRead: number;
+  output: number;
+}
+
+/** Spawns conmon and returns at once. It is {@link startConmon}'s then, or {@link dropConmon}'s. */
+export function beginConmon(context: Context, options: ConmonOptions): WaitingConmon {
+  const { id } = options;
+  const argv = argumentsOf(context, options);
   const [syncRead, syncWrite] = makePipe();
-  const [startRead, startWrite] = options.onAttachable ? makePipe() : [-1, -1];
+  const [startRead, startWrite] = makePipe();
   const [attachRead, attachWrite] = options.onAttachable ? makePipe() : [-1, -1];
   const output = memoryFile("conmon");
-  // An exec's conmon waits twice on this pipe: at once, for which there is no need here, and for somebody to be attached.
-  const gated = options.onAttachable !== undefined;
-  if (gated) writeAll(startWrite, Buffer.of(1));
-  let monitorPid = -1;
+  const spawned = spawnMonitor(context, id, {
+    argv,
+    env: [
+      `PATH=${searchPath()}`,
+      "_OCI_SYNCPIPE=3",
+      "_OCI_STARTPIPE=4",
+      // A socket for the terminal: relative, as its path may have 107 bytes.
+      "TMPDIR=.",
+      ...(options.onAttachable ? ["_OCI_ATTACHPIPE=5"] : []),
+    ],
+    cwd: options.directory,
+    fds: [-1, -1, output, syncWrite, startRead, ...(options.onAttachable ? [attachWrite] : [])],
+    privateMounts: needsOwnMounts(context, options.runtime),
+    ...(options.overlay ? { overlay: options.overlay } : {}),
+  })
+    .then((pid) => {
+      context.trace(id, "spawned");
+      context.placeMonitor(pid);
+      return pid;
+    })
+    .finally(() => closeFd(syncWrite, startRead, attachWrite));
+  // Whoever goes on learns it; nobody else needs to.
+  spawned.catch(() => undefined);
+  return { argv, spawned, syncRead, startWrite, attachRead, output };
+}
+
+/** Ends a conmon that is not wanted after all; resolves when it is gone. Never rejects. */
+export async function dropConmon({ spawned, syncRead, startWrite, attachRead, output }: WaitingConmon): Promise<void> {
+  const pid = await spawned.catch(() => undefined);
+  if (pid !== undefined) await stop(pid);
+  closeFd(syncRead, startWrite, attachRead, output);
+}
+
+/** Whether a conmon that was begun is the one that these options want. */
+export function isAsked(context: Context, { argv }: WaitingConmon, options: ConmonOptions): boolean {
+  return Bun.deepEquals(argv, argumentsOf(context, options));
+}
+
+/**
+ * Lets conmon run the OCI runtime's `create` or `exec`, and waits for its answer.
+ * Throws {@link RuntimeRefusal}; conmon is then gone and reaped. An abort kills it.
+ */
+export async function startConmon(context: Context, options: ConmonOptions, waiting = beginConmon(context, options)): Promise<Conmon> {
+  const { signal } = options;
+  const { spawned, syncRead, startWrite, attachRead, output } = waiting;
   try {
-    monitorPid = await spawnMonitor(context, id, {
-      argv: argumentsOf(context, options),
-      env: [
-        `PATH=${searchPath()}`,
-        "_OCI_SYNCPIPE=3",
-        // A socket for the terminal: relative, as its path may have 107 bytes.
-        "TMPDIR=.",
-        ...(gated ? ["_OCI_STARTPIPE=4"] : []),
-        ...(gated ? ["_OCI_ATTACHPIPE=5"] : []),
-      ],
-      cwd: options.directory,
-      fds: [-1, -1, output, syncWrite, ...(gated ? [startRead, attachWrite] : [])],
-      privateMounts: needsOwnMounts(context, options.runtime),
-      ...(options.overlay ? { overlay: options.overlay } : {}),
-    });
-    context.trace(id, "spawned");
-    context.placeMonitor(monitorPid);
-    closeFd(syncWrite, startRead, attachWrite);
+    const monitorPid = await spawned;
+    goOn(startWrite);
     if (options.onAttachable) {
+      // An exec's conmon waits twice on this pipe: at once, and for somebody to be attached.
       await readMessage(attachRead, monitorPid, signal);
       options.onAttachable(monitorPid);
       writeAll(startWrite, Buffer.of(1));
@@ -95,7 +132,15 @@ export async function startConmon(context: Context, options: ConmonOptions): Pro
     return { monitorPid, pid: message.data };
   } finally {
     closeFd(syncRead, startWrite, attachRead, output);
-    if (monitorPid < 0) closeFd(syncWrite, startRead, attachWrite);
+  }
+}
+
+function goOn(startWrite: number): void {
+  try {
+    writeAll(startWrite, Buffer.of(1));
+  } catch (error) {
+    // It has died: the end of its sync pipe tells.
+    if ((error as SystemError).code !== "EPIPE") throw error;
   }
 }
 

@@ -1,5 +1,7 @@
 import type { Spawner } from "../linux/spawner.ts";
 import type { CgroupHost } from "./cgroup-host.ts";
+import type { EarlyMonitor } from "./early.ts";
+import type { CgroupWarmer } from "./warm-cgroups.ts";
 import type { RuntimeRecord } from "./runtime.ts";
 import type { Task } from "./runtime.ts";
 import type { SeccompFilters } from "./seccomp-filters.ts";
@@ -15,14 +17,16 @@ export interface Context {
   conmon: string;
   /** How to call an OCI runtime: the path of a sealed copy for those that would copy themselves at each call. */
   programOf: (runtime: RuntimeRecord) => string;
-  /** Makes the kernel's next move of a process between cgroups quick: see `warm-cgroups.ts`. */
-  warmCgroups: () => void;
+  /** Makes the kernel's next moves of processes between cgroups quick. */
+  warmCgroups: CgroupWarmer;
   /** Extra arguments of configured runtimes, by name. */
   runtimeArgs: ReadonlyMap<string, string[]>;
   /** Moves a spawned monitor into the monitors' cgroup, in the background; on v1 it starts there. */
   placeMonitor: (pid: number) => void;
   /** Live tasks by container id. */
   tasks: Map<string, Task>;
+  /** Monitors that wait for their containers' specifications, by container id. */
+  early: Map<string, EarlyMonitor>;
   /** Called with each step of a container's life, for the split of the benchmark and for debug logs. */
   trace: (id: string, step: string) => void;
 }

@@ -19,7 +19,7 @@ const SIGKILL = 9;
  */
 export async function startExec(context: Context, runtime: RuntimeRecord, spec: ExecSpec): Promise<ExecTask> {
   const { directory, id, containerId, terminal } = spec;
-  context.warmCgroups();
+  const cool = context.warmCgroups.hold();
   const processFile = writeProcess(spec);
   let monitor: ProcessName | undefined;
   let socket: number | undefined;
@@ -47,6 +47,8 @@ export async function startExec(context: Context, runtime: RuntimeRecord, spec: 
     if (socket !== undefined) closeFd(socket);
     await context.spawner.remove({ cgroups: [], trees: [directory] });
     throw refused(error, "exec");
+  } finally {
+    cool();
   }
 }
 

@@ -9,6 +9,7 @@ import { defaultDriver, readCgroupHost } from "./cgroup-host.ts";
 import { clearCgroups } from "./clear-cgroups.ts";
 import type { Context } from "./context.ts";
 import { createTask } from "./create.ts";
+import { beginMonitor } from "./early.ts";
 import { ExecProcess } from "./exec.ts";
 import { enterOwnCgroup, leaveOwnCgroup } from "./own-cgroup.ts";
 import { isShared, makeCgroup } from "./prepare-host.ts";
@@ -59,6 +60,7 @@ export async function openRuntime(options: RuntimeOptions): Promise<Runtime> {
     warmCgroups: cgroupWarmer(host, monitors),
     placeMonitor: host.version === 2 ? (pid) => void moveInto(`${monitors[0]}/cgroup.procs`, pid) : () => undefined,
     tasks: new Map(),
+    early: new Map(),
     trace: options.trace ?? (() => undefined),
   };
   if (records.size > 0) {
@@ -82,6 +84,7 @@ export async function openRuntime(options: RuntimeOptions): Promise<Runtime> {
       defaultRuntime = next.defaultRuntime;
     },
     cgroup: { version: host.version, hybrid: host.hybrid, driver, controllers: host.controllers },
+    begin: (spec) => beginMonitor(context, spec),
     create: (spec, { signal } = {}) => createTask(context, spec, signal),
     adopt: async (stored) => {
       await paths.learn(stored.runtime).catch(() => undefined);
@@ -90,13 +93,14 @@ export async function openRuntime(options: RuntimeOptions): Promise<Runtime> {
     adoptExec: (stored) => Promise.resolve(new ExecProcess(context, stored)),
     openRoot: (rootfs) => spawner.detachedOverlay({ target: `${execRoot}/rootfs`, ...rootfs, volatile: false }),
     ownNamespaces: (map, join) => ownNamespaces((program) => spawner.spawn({ ...program, privateMounts: false }), { map, join }),
-    warm: context.warmCgroups,
+    warm: () => context.warmCgroups.hint(),
     placeHelper: (pid) => {
       for (const directory of monitors) void moveInto(`${directory}/cgroup.procs`, pid);
     },
     sweep: (keep) => sweepExcept(context, keep),
     [Symbol.asyncDispose]: async () => {
       spawner.close();
+      context.warmCgroups.close();
       closeFd(hostMounts);
       if (context.tasks.size > 0) return;
       if (options.ownCgroup === true) leaveOwnCgroup(host, cgroupParent);

@@ -89,6 +89,9 @@ export interface TaskUsers {
   mapped: readonly string[];
 }
 
+/** What of a task its monitor has to know. */
+export type MonitorSpec = Pick<TaskSpec, "id" | "runtime" | "directory" | "rootfs" | "terminal" | "stdin" | "logFile">;
+
 /** A mount for a container that runs. */
 export interface LiveMount {
   destination: string;
@@ -224,6 +227,11 @@ export interface Runtime {
   /** Takes other configured runtimes from now on; what runs keeps its own. Throws `invalid` in Docker's words where the default is none of them, before anything changes. */
   configure(options: Pick<RuntimeOptions, "runtimes" | "defaultRuntime">): Promise<void>;
   readonly cgroup: { version: 1 | 2; hybrid: boolean; driver: "cgroupfs" | "systemd"; controllers: string[] };
+  /**
+   * Mounts the root and spawns the monitor of a task whose `create` follows as soon as its specification is made: it waits. What the host mounts meanwhile is not there for the task.
+   * Throws system errors. What is returned ends the monitor where `create` has not taken it up, and leaves nothing behind; else it does nothing.
+   */
+  begin(spec: MonitorSpec): () => Promise<void>;
   /**
    * Mounts the root, writes the bundle, spawns conmon and the OCI runtime's `create`. The program does not run yet.
    * Throws `runtime` with the OCI runtime's own sentence (exit 126/127 texts are recognised by `containers/`); nothing is left behind then.
