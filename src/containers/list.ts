@@ -1,4 +1,5 @@
 import { now, toSeconds } from "../base/clock.ts";
+import { restingReader } from "../state/remember.ts";
 import type { ContainerSummary } from "../wire/engine-api.ts";
 import { type Filters, filterValues } from "../wire/filters.ts";
 import { type Context, find } from "./context.ts";
@@ -26,8 +27,9 @@ export async function listContainers(
   const span = spanOf(context, filters);
   const found: { row: ContainerRow; summary: ContainerSummary }[] = [];
   const summaries = context.needs.networks.summaries();
-  const linked = linkNames(context.needs.state);
-  for (const row of allRows(context.needs.state)) {
+  const reader = restingReader(context.needs.state);
+  const linked = linkNames(reader);
+  for (const row of allRows(reader)) {
     if (found.length >= limit) break;
     if (!everything && !["running", "paused", "restarting"].includes(apiStatus(row))) continue;
     if (row.created >= span.before || row.created <= span.since || !matchRow(row, filters) || !ancestor(row)) continue;

@@ -1,5 +1,5 @@
 import { kindOf } from "../base/errors.ts";
-import { rememberingReader } from "../state/remember.ts";
+import { restingReader } from "../state/remember.ts";
 import type { Reader } from "../state/state.ts";
 import type { EndpointSettings, PortMap } from "../wire/engine-api.ts";
 import { type Context, prefixOf } from "./context.ts";
@@ -30,7 +30,7 @@ export function settings(
 export function summaries(
   state: Reader,
 ): (container: string, asked: Asked) => { networks: Record<string, EndpointSettings>; ports: PortMap } {
-  const reader = rememberingReader(state);
+  const reader = restingReader(state);
   return (container, asked) => {
     const { networks, ports } = placesAndPorts(reader, container, asked);
     return { networks, ports };

@@ -20,3 +20,19 @@ export function rememberingReader(reader: Reader): Reader {
     all: <Row>(sql: string, ...values: Value[]) => remember("*", sql, values, () => reader.all<Row>(sql, ...values)),
   };
 }
+
+const resting = new WeakMap<Reader, { revision: number; reader: Reader }>();
+
+/**
+ * A {@link rememberingReader} that goes on remembering until something is written: lists of a database at rest cost no reading. The rows that it hands out are not to be
+ * changed. Where a reader does not tell its revision, it remembers for this look alone.
+ */
+export function restingReader(state: Reader & { readonly revision?: number }): Reader {
+  const { revision } = state;
+  if (revision === undefined) return rememberingReader(state);
+  const known = resting.get(state);
+  if (known?.revision === revision) return known.reader;
+  const reader = rememberingReader(state);
+  resting.set(state, { revision, reader });
+  return reader;
+}

@@ -42,6 +42,7 @@ export class State implements Reader {
   readonly #statements: Statements;
   #synchronous: "FULL" | "NORMAL" = "NORMAL";
   #open: (() => void)[] | undefined;
+  #revision = 0;
 
   /** Opens or makes the database and brings its schema up to date. A database of a newer Lighter is refused with `conflict`. */
   constructor(path: string) {
@@ -87,6 +88,7 @@ export class State implements Reader {
     try {
       result = change(this.#statements.tx((callback) => void callbacks.push(callback)));
       this.#db.run("COMMIT");
+      this.#revision++;
     } catch (error) {
       if (this.#db.inTransaction) this.#db.run("ROLLBACK");
       throw translate(error);
@@ -95,6 +97,11 @@ export class State implements Reader {
     }
     for (const callback of callbacks) callback();
     return result;
+  }
+
+  /** Goes up with every write: what was read is still so while it stays the same. */
+  get revision(): number {
+    return this.#revision;
   }
 
   /** The schema's version, as `PRAGMA user_version` holds it. */
