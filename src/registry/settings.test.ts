@@ -28,6 +28,7 @@ test("what is wrong is named", () => {
     [{ proxies: {} }, '"registry.proxies" must be a list'],
     [{ gc: { interval: "soon" } }, '"registry.gc.interval" must be a duration'],
     [{ metrics: "yes" }, '"registry.metrics" must be an object'],
+    [{ webhooks: [{ url: "file:///etc/hostname" }] }, '"registry.webhooks[0].url" must be an HTTP address'],
     [{ webhooks: [{ url: "x" }] }, '"registry.webhooks[0].url" must be an HTTP address'],
     [{ cache: 1 }, 'unknown key "registry.cache"'],
   ] as const) {

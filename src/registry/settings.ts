@@ -169,8 +169,7 @@ function s3Of(fields: Fields): S3Settings {
 
 function proxyOf(fields: Fields): ProxySettings {
   fields.only(["prefix", "url", "username", "password", "insecure", "ttl"]);
-  const url = URL.parse(fields.required("url"));
-  if (url === null || !/^https?:$/.test(url.protocol)) throw fields.wrong("url", "an HTTP address");
+  const url = httpAddressOf(fields);
   const username = fields.text("username") ?? (url.username === "" ? undefined : decodeURIComponent(url.username));
   const password = fields.text("password") ?? (url.password === "" ? undefined : decodeURIComponent(url.password));
   return {
@@ -207,10 +206,17 @@ function gcOf(fields: Fields | undefined): GcSettings {
   };
 }
 
+/** Where `url` leads. Throws `invalid` for what is not HTTP. */
+function httpAddressOf(fields: Fields): URL {
+  const url = URL.parse(fields.required("url"));
+  if (url === null || !/^https?:$/.test(url.protocol)) throw fields.wrong("url", "an HTTP address");
+  return url;
+}
+
 function webhookOf(fields: Fields): WebhookSettings {
   fields.only(["name", "url", "headers", "actions", "timeout"]);
+  httpAddressOf(fields);
   const url = fields.required("url");
-  if (URL.parse(url) === null) throw fields.wrong("url", "an HTTP address");
   return {
     name: fields.text("name") ?? url,
     url,
