@@ -24,6 +24,7 @@ import { openEngine } from "./engine/open.ts";
 import { applyNetworkKey, NETWORK_KEYS } from "./engine/network-keys.ts";
 import { applyRegistryKey } from "./engine/registry-keys.ts";
 import { lockFile } from "./linux/flock.ts";
+import { passedSockets } from "./linux/passed-sockets.ts";
 import { ensureMemory, leaveMemory } from "./linux/memory-directory.ts";
 import { tellServiceManager } from "./linux/service-manager.ts";
 import { releaseStartPages } from "./linux/start-pages.ts";
@@ -173,7 +174,7 @@ function daemonConfig(flags: Flags): DaemonConfig {
   const engine = completeConfig(givenConfig(flags, file));
   return {
     engine,
-    hosts: flags.host ?? file.hosts ?? [`unix://${join(engine.execRoot, "lighter.sock")}`],
+    hosts: flags.host ?? file.hosts ?? [passedSockets().length > 0 ? "fd://" : `unix://${join(engine.execRoot, "lighter.sock")}`],
     pidfile: flags.pidfile ?? file.pidfile,
     log: logOutputOf(flags, file),
     group: file.group,

@@ -1,12 +1,13 @@
 import { LighterError } from "../base/errors.ts";
 import type { Engine } from "../engine/engine.ts";
-import { parseAddress, type TlsOptions } from "../transport/address.ts";
+import { passedSockets } from "../linux/passed-sockets.ts";
+import { type Address, type AddressRules, checkPlain, parseAddress, type TlsOptions } from "../transport/address.ts";
 import { groupId, listen, type Listener } from "../transport/listen.ts";
 import { engineApi } from "./door.ts";
 
 /** Where the Engine API listens. */
 export interface ApiOptions {
-  /** `unix:///path` and `tcp://host:port`, as `-H` takes them. */
+  /** `unix:///path`, `tcp://host:port` and `fd://`, as `-H` takes them. */
   hosts: readonly string[];
   /** Paths of PEM files; `verify` asks clients for a certificate of `ca`. */
   tls: { verify: boolean; ca?: string; cert?: string; key?: string } | undefined;
@@ -24,7 +25,8 @@ export interface Api extends AsyncDisposable {
 /** Opens every address for the Engine API; when one cannot be opened, none stays open. */
 export async function openApi(engine: Engine, options: ApiOptions): Promise<Api> {
   const tls = options.tls && (await readTls(options.tls));
-  const addresses = options.hosts.map((host) => parseAddress(host, { ...(tls && { tls }), plainTcp: options.allowPlainTcp }));
+  const rules = { ...(tls && { tls }), plainTcp: options.allowPlainTcp };
+  const addresses = options.hosts.flatMap((host) => addressesOf(host, rules));
   const { group } = options;
   if (group !== undefined && groupId(group) === undefined)
     throw new LighterError("invalid", `Cannot give the socket to group "${group}": group ${group} not found`);
@@ -38,6 +40,24 @@ export async function openApi(engine: Engine, options: ApiOptions): Promise<Api>
     throw error;
   }
   return { listeners, [Symbol.asyncDispose]: close };
+}
+
+/** The doors that a `-H` means: sockets of the service manager are as many as it has opened. Throws `invalid`, where there is none in Docker's words. */
+function addressesOf(host: string, rules: AddressRules): Address[] {
+  const address = parseAddress(host, rules);
+  if (address.kind !== "fd") return [address];
+  const { which } = address;
+  const refuse = (why: string): LighterError => new LighterError("invalid", `Cannot listen on "${host}": ${why}`);
+  const all = passedSockets();
+  if (all.length === 0) throw refuse("no sockets found via socket activation: make sure the service was started by systemd");
+  const meant = all.filter(({ fd, name }) => which === "" || which === name || which === String(fd));
+  if (meant.length === 0)
+    throw refuse(`there is no such socket among those of systemd: ${all.map(({ fd, name }) => `${fd} (${name})`).join(", ")}`);
+  return meant.map(({ fd, local }) => {
+    if (local.kind === "unix") return { kind: "passed", fd };
+    checkPlain(host, local.hostname, rules);
+    return { kind: "passed", fd, port: local.port, ...(rules.tls && { tls: rules.tls }) };
+  });
 }
 
 async function readTls({ verify, ca, cert, key }: NonNullable<ApiOptions["tls"]>): Promise<TlsOptions> {

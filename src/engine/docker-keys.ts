@@ -26,7 +26,7 @@ export const DOCKER_KEYS: Readonly<Record<string, DockerKey>> = {
     verdict: "honoured",
     takes: "texts",
     flag: "host",
-    why: "`unix://` and `tcp://`; sockets of systemd (`fd://`) are refused: name the socket's path instead",
+    why: "`unix://`, `tcp://`, and `fd://`, `fd://3` or `fd://NAME` for sockets of systemd, which are also taken where nothing is said",
   },
   group: { verdict: "honoured", takes: "text", why: "" },
   tls: { verdict: "honoured", takes: "flag", why: "a TCP address beyond loopback needs TLS, or this said to be false" },

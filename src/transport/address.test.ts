@@ -24,3 +24,10 @@ test("anything else is refused", () => {
     expect(() => parseAddress(text)).toThrow(`Cannot listen on "${text}"`);
   }
 });
+
+test("sockets of the service manager: all, by number, by name", () => {
+  expect(parseAddress("fd://")).toEqual({ kind: "fd", which: "" });
+  expect(parseAddress("fd://*")).toEqual({ kind: "fd", which: "" });
+  expect(parseAddress("fd://3")).toEqual({ kind: "fd", which: "3" });
+  expect(parseAddress("fd://door")).toEqual({ kind: "fd", which: "door" });
+});

@@ -1,6 +1,6 @@
 import { chmodSync, chownSync, lstatSync, readFileSync, unlinkSync } from "node:fs";
 import { LighterError } from "../base/errors.ts";
-import type { Address } from "./address.ts";
+import type { Address, TlsOptions } from "./address.ts";
 import { Connection } from "./connection.ts";
 import { serve, type Handler } from "./serve.ts";
 
@@ -45,7 +45,8 @@ export async function listen(address: Address, options: ListenOptions): Promise<
     },
     error: (raw: Bun.Socket<Connection>) => raw.data?.destroy(),
   };
-  const server = address.kind === "unix" ? await listenUnix(address.path) : listenTcp(address);
+  const server =
+    address.kind === "unix" ? await listenUnix(address.path) : address.kind === "passed" ? listenPassed(address) : listenTcp(address);
   const inode = address.kind === "unix" ? finishUnix(address.path, options.group ?? "docker") : undefined;
 
   async function listenUnix(path: string): Promise<Bun.UnixSocketListener<Connection>> {
@@ -59,11 +60,20 @@ export async function listen(address: Address, options: ListenOptions): Promise<
 
   function listenTcp(at: Extract<Address, { kind: "tcp" }>): Bun.TCPSocketListener<Connection> {
     const { hostname, port, tls } = at;
-    const secured = tls && { ...tls, ...(tls.ca === undefined ? {} : { requestCert: true, rejectUnauthorized: true }) };
+    const secured = tls && securedBy(tls);
     try {
       return Bun.listen<Connection>({ hostname, port, allowHalfOpen: true, socket, ...(secured && { tls: secured }) });
     } catch (cause) {
       throw cannotListen(`${hostname}:${port}`, cause);
+    }
+  }
+
+  function listenPassed({ fd, tls }: Extract<Address, { kind: "passed" }>): Bun.TCPSocketListener<Connection> {
+    const secured = tls && securedBy(tls);
+    try {
+      return Bun.listen<Connection>({ fd, allowHalfOpen: true, socket, ...(secured && { tls: secured }) } as unknown as ByDescriptor);
+    } catch (cause) {
+      throw cannotListen(`fd://${fd}`, cause);
     }
   }
 
@@ -76,13 +86,20 @@ export async function listen(address: Address, options: ListenOptions): Promise<
 
   return {
     address,
-    port: "port" in server ? server.port : undefined,
+    port: address.kind === "passed" ? address.port : "port" in server ? server.port : undefined,
     get connections() {
       return connections.size;
     },
     close,
     [Symbol.asyncDispose]: close,
   };
+}
+
+/** Bun takes a descriptor that listens, which its types do not say. */
+type ByDescriptor = Bun.TCPSocketListenOptions<Connection>;
+
+function securedBy(tls: TlsOptions): Bun.TLSOptions {
+  return { ...tls, ...(tls.ca === undefined ? {} : { requestCert: true, rejectUnauthorized: true }) };
 }
 
 function cannotListen(where: string, cause: unknown): LighterError {
