@@ -2,6 +2,7 @@ import { Database, type SQLQueryBindings } from "bun:sqlite";
 import { chmodSync, mkdirSync } from "node:fs";
 import { dirname } from "node:path";
 import { LighterError } from "../base/errors.ts";
+import { logOf } from "../base/log.ts";
 import { MIGRATIONS } from "./migrations.ts";
 import { CHECKPOINT_PAGES, Reserve } from "./reserve.ts";
 import { Statements } from "./statements.ts";
@@ -109,11 +110,16 @@ export class State implements Reader {
     return this.get<{ user_version: number }>("PRAGMA user_version")?.user_version ?? 0;
   }
 
-  /** Moves the log into the main file and closes. */
+  /** Moves the log into the main file, where the disk has room for that, and closes. */
   close(): void {
     this.#reserve.close();
     this.#statements.finalize();
-    this.#db.run("PRAGMA wal_checkpoint(TRUNCATE)");
+    try {
+      this.#db.run("PRAGMA wal_checkpoint(TRUNCATE)");
+    } catch (error) {
+      // A full disk: the log holds everything, and is read at the next start.
+      logOf("state").debug("the log of {path} stays: {error}", { path: this.path, error });
+    }
     this.#db.close();
   }
 
