@@ -98,6 +98,24 @@ for (const name of CLIENTS) {
     await client.must("rm", plain.stdout.trim(), asked.stdout.trim());
     await client.must("rmi", "far:1");
   });
+
+  test(`${name}: a platform that is not here is pulled by run, as an image that is not`, async () => {
+    const client = ground.client(name);
+    const tar = ground.path(`${ground.name()}.tar`);
+    const list = `${ground.registry.host}/two:1`;
+    await must(["tar", "-C", "/etc", "-cf", tar, "hostname"]);
+    await ground.lighter.must("import", "--platform", "linux/s390x", tar, `${list}-far`);
+    await ground.lighter.must("tag", "busybox", `${list}-near`);
+    for (const part of ["far", "near"]) await ground.lighter.must("push", `${list}-${part}`);
+    await ground.lighter.must("manifest", "create", list, `${list}-far`, `${list}-near`);
+    await ground.lighter.must("manifest", "push", "--purge", list);
+    await client.must("pull", "-q", "--platform", "linux/s390x", list);
+    const mine = `linux/${process.arch === "x64" ? "amd64" : process.arch}`;
+    const ran = await client.run(["run", "--rm", "--network", "none", "--platform", mine, list, "echo", "ran"]);
+    expect([ran.code, ran.stdout]).toEqual([0, "ran\n"]);
+    expect(ran.stderr).toStartWith(`Unable to find image '${list}' locally\n`);
+    await client.must("rmi", list, `${list}-far`, `${list}-near`);
+  });
 }
 
 test("layers unpack as umoci unpacks them", async () => {

@@ -50,12 +50,16 @@ async function createOrPull(
   try {
     return await createContainer(connection, body, options);
   } catch (error) {
-    const absent = kindOf(error) === "not-found" && /no such image/i.test(messageOf(error));
-    if (!absent || !reference || (options.pull !== "missing" && options.pull !== "")) throw error;
+    if (!isAbsent(error) || !reference || (options.pull !== "missing" && options.pull !== "")) throw error;
     if (!options.quiet) app.err(`Unable to find image '${familiarReference(reference)}' locally\n`);
     await pull(app, reference, options);
     return await createContainer(connection, body, options);
   }
+}
+
+/** Whether the image is not here, or not for the platform that was asked for. */
+function isAbsent(error: unknown): boolean {
+  return kindOf(error) === "not-found" && /no such image|does not provide the specified platform/i.test(messageOf(error));
 }
 
 async function pull(app: App, reference: Reference, options: CreateOptions): Promise<void> {
