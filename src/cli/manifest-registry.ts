@@ -30,7 +30,12 @@ export async function repositoryOf(app: App, reference: Reference, { insecure = 
     ...(login.identitytoken !== undefined && { identityToken: login.identitytoken }),
     ...(login.registrytoken !== undefined && { registryToken: login.registrytoken }),
   };
-  const addresses = distribution.repository(reference, { push, ...(credentials && { credentials }) });
+  const told = new Set<string>();
+  const warned = (text: string): void => {
+    if (!told.has(text)) app.err(`WARNING: ${text}\n`);
+    told.add(text);
+  };
+  const addresses = distribution.repository(reference, { push, warned, ...(credentials && { credentials }) });
   const own = addresses.at(-1);
   if (own === undefined) throw new LighterError("internal", "no address to ask");
   return own;

@@ -8,6 +8,7 @@ import type { ProxySettings } from "./proxy.ts";
 import { askPatiently } from "./retry.ts";
 import { send, type Request } from "./send.ts";
 import { SharedWork } from "./shared-work.ts";
+import { type Warned, warningsOf } from "./warnings.ts";
 
 export { isBrokenConnection, pause } from "./retry.ts";
 
@@ -20,6 +21,8 @@ export interface RegistryRequest extends Omit<Request, "url" | "unix" | "tls" | 
   retry?: boolean | undefined;
   /** Retried whatever its method is: sending it twice is as good as once. */
   again?: boolean;
+  /** Told of the registry's warnings. */
+  warned?: Warned | undefined;
 }
 
 /** What connections know beside their host. */
@@ -106,7 +109,9 @@ export class Connection {
     const again = request.again === true || (request.retry !== false && (request.method === "GET" || request.method === "HEAD"));
     const mirror = this.host.mirror === true;
     const attempts = again ? (mirror ? 2 : ATTEMPTS) : 1;
-    return askPatiently(() => this.#authorized(request), { attempts, waits: !mirror, signal: request.signal });
+    const response = await askPatiently(() => this.#authorized(request), { attempts, waits: !mirror, signal: request.signal });
+    if (request.warned !== undefined) for (const text of warningsOf(response.headers)) request.warned(text);
+    return response;
   }
 
   /** GET of an address that is not the registry's: nothing that is for the registry goes there. */
@@ -138,7 +143,7 @@ export class Connection {
   }
 
   async #send(base: string, request: RegistryRequest, authorization: string | undefined): Promise<Response> {
-    const { path, scopes: _scopes, retry: _retry, again: _again, ...rest } = request;
+    const { path, scopes: _scopes, retry: _retry, again: _again, warned: _warned, ...rest } = request;
     const url = this.#urlOf(base, path);
     const headers = { "user-agent": this.#options.userAgent, ...request.headers };
     const own = new URL(url).origin === new URL(base).origin;

@@ -1,6 +1,7 @@
 import type { Reference } from "../base/reference.ts";
 import type { Descriptor, Digest } from "../oci/image.ts";
 import type { ProxySettings } from "./proxy.ts";
+import type { Warned } from "./warnings.ts";
 
 /** Name and secret for a registry, as docker's X-Registry-Auth header carries them. */
 export interface Credentials {
@@ -118,6 +119,15 @@ export interface Repository {
   referrers(digest: Digest, options?: { signal?: AbortSignal }): Promise<Descriptor[]>;
 }
 
+/** Whose repository is asked for, and what for. */
+export interface RepositoryOptions {
+  credentials?: Credentials;
+  push?: boolean;
+  host?: RegistryHost;
+  /** Told of the warnings that come with answers. */
+  warned?: Warned;
+}
+
 /** An address that a registry's images may come from, and what is remembered of it. */
 export interface MirrorStatus {
   host: RegistryHost;
@@ -145,7 +155,7 @@ export interface Distribution {
    * The addresses to try, in order: mirrors that did not fail lately, then the registry itself; or `host` alone where it is given (the built-in registry).
    * Throws `invalid` for a `hosts.toml` that cannot be understood.
    */
-  repository(reference: Reference, options: { credentials?: Credentials; push?: boolean; host?: RegistryHost }): Repository[];
+  repository(reference: Reference, options: RepositoryOptions): Repository[];
   /** Whether layers that have addresses of their own are pushed to a registry all the same: `allow-nondistributable-artifacts`. */
   takesForeign(registry: string): Promise<boolean>;
   /** Checks credentials against a registry (`docker login`): the status text, and an identity token where one is given. */

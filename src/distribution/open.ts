@@ -15,8 +15,17 @@ import { hostsOf, isListed, isOrigin, mirrorHost, originOf } from "./hosts.ts";
 import { resolvesIntoInsecure } from "./insecure.ts";
 import { RemoteRepository } from "./repository.ts";
 import { search } from "./search.ts";
+import type { Warned } from "./warnings.ts";
 
 const LIMITS: TransferLimits = { downloads: 3, uploads: 5, attempts: 5 };
+
+/** What a repository is opened for. */
+interface For {
+  push: boolean;
+  warned?: Warned | undefined;
+}
+
+const PULL: For = { push: false };
 
 /** Opens the client of registries. Makes no connection by itself. */
 export function openDistribution(given: DistributionOptions): Distribution {
@@ -35,14 +44,15 @@ export function openDistribution(given: DistributionOptions): Distribution {
     return connection;
   }
 
-  function open(host: RegistryHost, reference: Reference, credentials: Credentials | undefined, push: boolean): Repository {
-    return new RemoteRepository(connect(host, host.credentials ?? credentials), reference, { push, health });
+  function open(host: RegistryHost, reference: Reference, credentials: Credentials | undefined, { push, warned }: For): Repository {
+    const named = warned && ((text: string): void => warned(`${new URL(host.url).host}: ${text}`));
+    return new RemoteRepository(connect(host, host.credentials ?? credentials), reference, { push, health, warned: named });
   }
 
   /** Credentials are those of the registry itself: a mirror does not get to see them. */
-  function openAll(hosts: RegistryHost[], reference: Reference, credentials: Credentials | undefined, push: boolean): Repository[] {
+  function openAll(hosts: RegistryHost[], reference: Reference, credentials: Credentials | undefined, to: For): Repository[] {
     const own = (host: RegistryHost): boolean => isOrigin(host, reference.registry, options.insecureRegistries);
-    return hosts.map((host) => open(host, reference, own(host) ? credentials : undefined, push));
+    return hosts.map((host) => open(host, reference, own(host) ? credentials : undefined, to));
   }
 
   /** Those to be asked, in order. The last one stands for the registry: it is always among them. */
@@ -72,18 +82,18 @@ export function openDistribution(given: DistributionOptions): Distribution {
         return failure === undefined ? { host, source } : { host, source, failure };
       }),
     candidate: (reference, url) =>
-      open({ ...mirrorHost(url, options.insecureRegistries), namespace: reference.registry }, reference, undefined, false),
+      open({ ...mirrorHost(url, options.insecureRegistries), namespace: reference.registry }, reference, undefined, PULL),
     everyAddress: (reference, { credentials }) =>
       openAll(
         hostsOf(reference.registry, options).map(({ host }) => host),
         reference,
         credentials,
-        false,
+        PULL,
       ),
-    repository: (reference, { credentials, push = false, host }) =>
+    repository: (reference, { credentials, push = false, host, warned }) =>
       host === undefined
-        ? openAll(usable(reference.registry, push), reference, credentials, push)
-        : [open(host, reference, credentials, push)],
+        ? openAll(usable(reference.registry, push), reference, credentials, { push, warned })
+        : [open(host, reference, credentials, { push, warned })],
     takesForeign: async (registry) => {
       const { nondistributable = [] } = options;
       return isListed(registry, nondistributable) || (await resolvesIntoInsecure(registry, nondistributable));

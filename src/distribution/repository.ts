@@ -11,6 +11,7 @@ import { isCutShort } from "./network-failure.ts";
 import { entriesOf, readReferrers, referrersTag } from "./referrers.ts";
 import { isBrokenConnection, pause } from "./retry.ts";
 import { uploadBlob, type UploadOptions } from "./upload.ts";
+import type { Warned } from "./warnings.ts";
 
 type Cancel = { signal?: AbortSignal; retry?: boolean };
 
@@ -24,12 +25,18 @@ export class RemoteRepository implements Repository {
   readonly #push: boolean;
   readonly #scopes: readonly string[];
   readonly #health: Health;
+  readonly #warned: Warned | undefined;
 
-  constructor(connection: Connection, reference: Reference, { push, health }: { push: boolean; health: Health }) {
+  constructor(
+    connection: Connection,
+    reference: Reference,
+    { push, health, warned }: { push: boolean; health: Health; warned?: Warned | undefined },
+  ) {
     this.#connection = connection;
     this.#reference = reference;
     this.#push = push;
     this.#health = health;
+    this.#warned = warned;
     this.#scopes = [`repository:${reference.repository}:${push ? "pull,push" : "pull"}`];
   }
 
@@ -109,14 +116,28 @@ export class RemoteRepository implements Repository {
   async upload(options: UploadOptions): Promise<"uploaded" | "mounted" | "exists"> {
     if (await this.hasBlob(options.digest, options)) return "exists";
     const attempt = (method: string, path: string): Attempt => this.#attempt(method, path);
-    const target = { connection: this.#connection, repository: this.#reference.repository, scopes: this.#scopes, attempt };
+    const target = {
+      connection: this.#connection,
+      repository: this.#reference.repository,
+      scopes: this.#scopes,
+      attempt,
+      warned: this.#warned,
+    };
     return uploadBlob(target, options, () => this.hasBlob(options.digest, options));
   }
 
   async putManifest(reference: string, bytes: Uint8Array, mediaType: string, options: Cancel = {}): Promise<Digest> {
     const path = this.#path(`manifests/${reference}`);
     const body = new Uint8Array(bytes);
-    const request = { method: "PUT", path, scopes: this.#scopes, signal: options.signal, headers: { "content-type": mediaType }, body };
+    const request = {
+      method: "PUT",
+      path,
+      scopes: this.#scopes,
+      signal: options.signal,
+      headers: { "content-type": mediaType },
+      body,
+      warned: this.#warned,
+    };
     const response = await this.#connection.request({ ...request, retry: true });
     if (!response.ok) throw await refusalOf(response, this.#attempt("PUT", path, reference));
     await response.body?.cancel().catch(() => undefined);
@@ -176,7 +197,7 @@ export class RemoteRepository implements Repository {
 
   async #request(method: string, path: string, { signal, retry }: Cancel, headers: Record<string, string>): Promise<Response> {
     try {
-      const response = await this.#connection.request({ method, path, scopes: this.#scopes, headers, signal, retry });
+      const response = await this.#connection.request({ method, path, scopes: this.#scopes, headers, signal, retry, warned: this.#warned });
       if (response.status >= 500 || response.status === 429) this.distrust(`it answered with status ${response.status}`);
       else if (this.host.mirror === true) this.#health.succeeded(healthKey(this.host));
       return response;

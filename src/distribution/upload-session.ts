@@ -2,6 +2,7 @@ import { LighterError } from "../base/errors.ts";
 import type { Digest } from "../oci/image.ts";
 import { refusalOf, type Attempt } from "./answers.ts";
 import type { Connection } from "./connection.ts";
+import type { Warned } from "./warnings.ts";
 
 /** The repository that an upload goes to. */
 export interface UploadTarget {
@@ -9,6 +10,7 @@ export interface UploadTarget {
   repository: string;
   scopes: readonly string[];
   attempt: (method: string, path: string) => Attempt;
+  warned?: Warned | undefined;
 }
 
 /** An upload under way: its address, and how many bytes the registry has. */
@@ -59,7 +61,14 @@ export async function beginUpload(
   const mount = from === undefined ? "" : `?${new URLSearchParams({ mount: digest, from }).toString()}`;
   const path = `/v2/${target.repository}/blobs/uploads/${mount}`;
   const scopes = from === undefined ? target.scopes : [...target.scopes, `repository:${from}:pull`];
-  const response = await target.connection.request({ method: "POST", path, scopes, signal, headers: { "content-length": "0" } });
+  const response = await target.connection.request({
+    method: "POST",
+    path,
+    scopes,
+    signal,
+    headers: { "content-length": "0" },
+    warned: target.warned,
+  });
   if (response.status !== 201 && response.status !== 202) throw await refused(target, response, "POST", path);
   if (response.status === 201 && from !== undefined) return drop(response, "mounted");
   const leastChunk = Number(response.headers.get("oci-chunk-min-length") ?? 0) || 0;
@@ -117,7 +126,7 @@ export async function cancelUpload(target: UploadTarget, session: UploadSession)
 type Rest = Omit<Parameters<Connection["request"]>[0], "method" | "path" | "scopes">;
 
 function exchange(target: UploadTarget, method: string, path: string, rest: Rest): Promise<Response> {
-  return target.connection.request({ ...rest, method, path, scopes: target.scopes });
+  return target.connection.request({ ...rest, method, path, scopes: target.scopes, warned: target.warned });
 }
 
 function lengthHeaders({ start, end }: Piece): Record<string, string> {

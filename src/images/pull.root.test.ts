@@ -276,6 +276,24 @@ describe.skipIf(process.getuid?.() !== 0)("pull", () => {
     await rm(root, { recursive: true, force: true });
   });
 
+  test("what the registry warns of is told once, before the digest; a pull that fails tells it, too", async () => {
+    await using registry = await hostileRegistry();
+    await using shop = await workshop();
+    const { digest } = registry.addImage("x", "1", [layerOf({ a: "1" })]);
+    registry.faults.intercept = (_request, response) => {
+      response.setHeader("warning", '299 - "moves to another place"');
+      return false;
+    };
+    const warning = { status: `WARNING: ${registry.host}: moves to another place` };
+    await shop.images.pull(`${registry.host}/x:1`, { progress: shop.progress });
+    expect(shop.messages.filter(({ status }) => status?.startsWith("WARNING"))).toEqual([warning]);
+    expect(shop.messages.slice(-3, -1)).toEqual([warning, { status: `Digest: ${digest}` }]);
+    await failure(shop.images.pull(`${registry.host}/y:1`, { progress: shop.progress }));
+    expect(shop.messages.at(-1)).toEqual(warning);
+    await shop.images.push(`${registry.host}/x:1`, { progress: shop.progress });
+    expect(shop.messages.slice(-3).map(({ status }) => status)).toEqual([warning.status, expect.stringContaining(digest), undefined]);
+  });
+
   test("a full disk is an error, and gives back what the pull took", async () => {
     const disk = await mkdtemp(join(tmpdir(), "lighter-full-"));
     await mount("mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", disk);

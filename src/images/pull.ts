@@ -2,6 +2,7 @@ import { LighterError } from "../base/errors.ts";
 import { familiarName, familiarReference, formatReference, parseReference, type Reference } from "../base/reference.ts";
 import type { Content } from "../content/content.ts";
 import type { Credentials, RegistryHost } from "../distribution/distribution.ts";
+import { Heard } from "../distribution/warnings.ts";
 import type { Digest, Platform } from "../oci/image.ts";
 import { hostPlatform, parsePlatform } from "../oci/platform.ts";
 import type { State } from "../state/state.ts";
@@ -41,11 +42,24 @@ export interface PullOptions {
   signal?: AbortSignal;
 }
 
+interface Pulling extends PullOptions {
+  heard: Heard;
+}
+
 /** Tags of signatures, attestations and lists of referrers: they are no images, but say something about one. */
 const ABOUT_OTHERS = /^sha256-[0-9a-f]{64}(?:\.[a-z]+)?$/;
 
 /** Pulls an image, or all tags of a repository, and stores its rows in one transaction at the end. */
 export async function pull(context: PullContext, text: string, options: PullOptions): Promise<void> {
+  const heard = new Heard();
+  try {
+    await pullNames(context, text, { ...options, heard });
+  } finally {
+    heard.tell(options.progress);
+  }
+}
+
+async function pullNames(context: PullContext, text: string, options: Pulling): Promise<void> {
   const reference = parseReference(text);
   const { progress } = options;
   const close = (news: News, name: string): void =>
@@ -62,7 +76,7 @@ export async function pull(context: PullContext, text: string, options: PullOpti
 /** Whether a pull brought anything. */
 type News = "new" | "known";
 
-async function pullOne(context: PullContext, reference: Reference, options: PullOptions): Promise<News> {
+async function pullOne(context: PullContext, reference: Reference, options: Pulling): Promise<News> {
   const wanted: Platform = options.platform ? parsePlatform(options.platform) : hostPlatform();
   const source = await context.sources.open(askOf(reference, options));
   const verified = await verifySource(context.policy, reference, source, options.verify, options.signal);
@@ -71,6 +85,7 @@ async function pullOne(context: PullContext, reference: Reference, options: Pull
   if (source.notice !== undefined) progress({ status: source.notice });
   for (const status of verified) progress({ status });
   const news = await transfer(context, reference, source, { ...options, wanted });
+  options.heard.tell(progress);
   progress({ status: `Digest: ${source.target.digest}` });
   return news;
 }
@@ -119,6 +134,6 @@ function isKnown(state: State, reference: Reference, id: Digest, manifest: Diges
   return state.get("SELECT 1 FROM image_manifests WHERE image = ? AND manifest = ?", id, manifest) !== undefined;
 }
 
-function askOf(reference: Reference, { credentials, signal, host }: PullOptions): Parameters<Sources["open"]>[0] {
-  return { reference, credentials, signal, host };
+function askOf(reference: Reference, { credentials, signal, host, heard }: Pulling): Parameters<Sources["open"]>[0] {
+  return { reference, credentials, signal, host, warned: heard.hear };
 }

@@ -2,6 +2,7 @@ import { LighterError } from "../base/errors.ts";
 import { familiarName, familiarReference, formatReference, parseReference, type Reference } from "../base/reference.ts";
 import type { Content } from "../content/content.ts";
 import type { Credentials, Distribution, RegistryHost, Repository } from "../distribution/distribution.ts";
+import { Heard } from "../distribution/warnings.ts";
 import { isIndex, type Descriptor } from "../oci/image.ts";
 import { isAttestation } from "../oci/platform.ts";
 import type { State } from "../state/state.ts";
@@ -32,8 +33,21 @@ export interface PushOptions {
   signal?: AbortSignal;
 }
 
+interface Pushing extends PushOptions {
+  heard: Heard;
+}
+
 /** Pushes a name, or all tags of its repository: blobs that the registry lacks, then manifests, then the index. */
 export async function push(context: PushContext, text: string, options: PushOptions): Promise<void> {
+  const heard = new Heard();
+  try {
+    await pushNames(context, text, { ...options, heard });
+  } finally {
+    heard.tell(options.progress);
+  }
+}
+
+async function pushNames(context: PushContext, text: string, options: Pushing): Promise<void> {
   const reference = parseReference(text);
   if (reference.digest !== undefined) throw new LighterError("invalid", "cannot push a digest reference");
   options.progress({ status: `The push refers to repository [${repositoryOf(reference)}]` });
@@ -43,7 +57,7 @@ export async function push(context: PushContext, text: string, options: PushOpti
   for (const { name } of names) await pushOne(context, parseReference(name), options);
 }
 
-async function pushOne(context: PushContext, reference: Reference, options: PushOptions): Promise<void> {
+async function pushOne(context: PushContext, reference: Reference, options: Pushing): Promise<void> {
   const { content, state } = context;
   const row = nameRow(state, formatReference(reference));
   const image = row === undefined ? undefined : imageById(state, row.image);
@@ -55,6 +69,7 @@ async function pushOne(context: PushContext, reference: Reference, options: Push
   await sendAll(context, repository, reference, target, options);
   const tag = reference.tag ?? "latest";
   await repository.putManifest(tag, await content.readBlob(target.digest), target.mediaType, signalOf(options));
+  options.heard.tell(options.progress);
   if (insteadOf !== undefined)
     options.progress({ aux: { manifestPushedInsteadOfIndex: true, originalIndex: insteadOf, selectedManifest: target } });
   options.progress({ status: `${tag}: digest: ${target.digest} size: ${target.size}` });
@@ -75,8 +90,13 @@ function targetOf(context: PushContext, image: ImageRow, reference: Reference, {
   return Promise.resolve({ target });
 }
 
-function repositoryFor({ distribution }: PushContext, reference: Reference, { credentials, host }: PushOptions): Repository {
-  const asked = { push: true, ...(credentials === undefined ? {} : { credentials }), ...(host === undefined ? {} : { host }) };
+function repositoryFor({ distribution }: PushContext, reference: Reference, { credentials, host, heard }: Pushing): Repository {
+  const asked = {
+    push: true,
+    warned: heard.hear,
+    ...(credentials === undefined ? {} : { credentials }),
+    ...(host === undefined ? {} : { host }),
+  };
   const repository = distribution.repository(reference, asked)[0];
   if (repository === undefined) throw new LighterError("internal", "no address to push to");
   return repository;

@@ -4,6 +4,7 @@ import { DEFAULT_REGISTRY, type Reference } from "../base/reference.ts";
 import { PATIENCE_WITH_MIRRORS } from "../distribution/connection.ts";
 import { isNetworkFailure, timedOut } from "../distribution/network-failure.ts";
 import type { Credentials, Distribution, FetchedManifest, RegistryHost, Repository } from "../distribution/distribution.ts";
+import type { Warned } from "../distribution/warnings.ts";
 import type { Descriptor } from "../oci/image.ts";
 import type { ImagesNeeds } from "./needs.ts";
 
@@ -24,6 +25,8 @@ export interface Ask {
   signal?: AbortSignal | undefined;
   /** The one address to ask, whatever registry the reference names. */
   host?: RegistryHost | undefined;
+  /** Told of warnings that registries send along. */
+  warned?: Warned;
 }
 
 /** How long Docker Hub may take before the built-in registry is asked, and how long that is remembered. */
@@ -71,9 +74,10 @@ export class Sources {
     return this.#first(askable, (repository) => repository.tags(signalOf(ask)));
   }
 
-  repositories({ reference, credentials, host }: Ask): Repository[] {
-    if (host !== undefined) return this.#distribution.repository(reference, { host });
-    return this.#distribution.repository(reference, credentials === undefined ? {} : { credentials });
+  repositories({ reference, credentials, host, warned }: Ask): Repository[] {
+    const told = warned === undefined ? {} : { warned };
+    if (host !== undefined) return this.#distribution.repository(reference, { host, ...told });
+    return this.#distribution.repository(reference, { ...(credentials && { credentials }), ...told });
   }
 
   async #openRemote(ask: Ask, repositories: Repository[], retry = true): Promise<Source> {

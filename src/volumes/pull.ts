@@ -5,6 +5,7 @@ import { shortId } from "../base/ids.ts";
 import { familiarName, familiarReference, parseReference, type Reference } from "../base/reference.ts";
 import { unpackTree } from "../content/trees.ts";
 import type { Credentials, Distribution, Repository } from "../distribution/distribution.ts";
+import { Heard } from "../distribution/warnings.ts";
 import { MEDIA, type Descriptor } from "../oci/image.ts";
 import { appendEvent } from "../state/events.ts";
 import { LayerProgress } from "../wire/layer-progress.ts";
@@ -53,7 +54,8 @@ export async function pullVolume(context: PullContext, text: string): Promise<ro
   const signal = context.signal ?? new AbortController().signal;
   const reference = parseReference(text);
   if (context.name !== undefined) await refuse(shop, context.name, force);
-  const source = await find(context, reference);
+  const heard = new Heard();
+  const source = await find(context, reference, heard).finally(() => heard.tell(progress));
   const options = { repositories: source.repositories, attempts: distribution.limits.attempts, signal };
   const pieces = await Array.fromAsync(blobPieces(source.config, { ...options, progress: () => undefined }));
   const like = readConfig(Buffer.concat(pieces), familiarReference(reference));
@@ -74,6 +76,7 @@ export async function pullVolume(context: PullContext, text: string): Promise<ro
     return there ?? ownOf(like);
   };
   const row = await makeFilled(shop, name, fill, there === undefined ? {} : { replaces: () => context.refuseRead(name) });
+  heard.tell(progress);
   progress({ status: `Digest: ${source.digest}` });
   const attributes = { driver: row.driver, reference: familiarReference(reference) };
   shop.state.write((tx) => appendEvent(tx, { type: "volume", action: "pull", actor: row.name, attributes }), { durable: false });
@@ -99,9 +102,9 @@ async function refuse({ state, root }: VolumeShop, name: string, force: boolean)
 }
 
 /** The artifact, by the first address that has it. */
-async function find({ distribution, credentials, signal }: PullContext, reference: Reference): Promise<Source> {
+async function find({ distribution, credentials, signal }: PullContext, reference: Reference, heard: Heard): Promise<Source> {
   const { digest, tag = "latest" } = reference;
-  const repositories = distribution.repository(reference, credentials === undefined ? {} : { credentials });
+  const repositories = distribution.repository(reference, { warned: heard.hear, ...(credentials && { credentials }) });
   let failure: unknown = new LighterError("internal", "no address to ask");
   for (const [index, repository] of repositories.entries()) {
     if (!repository.can(digest === undefined ? "resolve" : "pull")) continue;

@@ -5,6 +5,7 @@ import { newId, shortId } from "../base/ids.ts";
 import { familiarName, familiarReference, parseReference, type Reference } from "../base/reference.ts";
 import { copyTree, packParts, type PackedPart } from "../content/trees.ts";
 import type { Credentials, Distribution, Repository } from "../distribution/distribution.ts";
+import { Heard } from "../distribution/warnings.ts";
 import { digestOf } from "../oci/digest.ts";
 import { MEDIA, type Descriptor } from "../oci/image.ts";
 import { appendEvent } from "../state/events.ts";
@@ -40,7 +41,8 @@ export async function pushVolume(context: PushContext, row: rows.VolumeRow, text
   const reference = parseReference(text);
   if (reference.digest !== undefined) throw new LighterError("invalid", "cannot push a digest reference");
   const { shop, progress, signal } = context;
-  const repository = repositoryFor(context, reference);
+  const heard = new Heard();
+  const repository = repositoryFor(context, reference, heard);
   progress({ status: `The push refers to repository [${familiarName(reference)}]` });
   const room = `.push-${shortId(newId())}`;
   const directory = join(shop.root, room);
@@ -54,18 +56,20 @@ export async function pushVolume(context: PushContext, row: rows.VolumeRow, text
     const tag = reference.tag ?? "latest";
     const manifest = manifestOf(config, parts);
     const digest = await repository.putManifest(tag, manifest, MEDIA.ociManifest, signal ? { signal } : {});
+    heard.tell(progress);
     progress({ status: `${tag}: digest: ${digest} size: ${manifest.length}` });
     progress({ aux: { Tag: tag, Digest: digest, Size: manifest.length } });
     const attributes = { driver: row.driver, reference: familiarReference(reference) };
     shop.state.write((tx) => appendEvent(tx, { type: "volume", action: "push", actor: row.name, attributes }), { durable: false });
   } finally {
+    heard.tell(progress);
     await shop.content.discard(directory);
     shop.state.write((tx) => rows.deleteRemoval(tx, room), { durable: false });
   }
 }
 
-function repositoryFor({ distribution, credentials }: PushContext, reference: Reference): Repository {
-  const repository = distribution.repository(reference, { push: true, ...(credentials && { credentials }) })[0];
+function repositoryFor({ distribution, credentials }: PushContext, reference: Reference, heard: Heard): Repository {
+  const repository = distribution.repository(reference, { push: true, warned: heard.hear, ...(credentials && { credentials }) })[0];
   if (repository === undefined) throw new LighterError("internal", "no address to push to");
   return repository;
 }
