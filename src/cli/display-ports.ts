@@ -10,6 +10,7 @@ interface Run {
 
 /** Ports as `ps` shows them: `0.0.0.0:80->80/tcp, 8000-8002/udp`; neighbours that map onto themselves are drawn together. */
 export function displayPorts(ports: readonly PortSummary[]): string {
+  if (ports.length === 0) return "";
   const sorted = ports
     .map(normal)
     .sort((a, b) => a.inside - b.inside || compare(a.ip, b.ip) || a.outside - b.outside || compare(a.proto, b.proto));

@@ -96,21 +96,23 @@ export function rowJson<Row>(columns: Columns<Row>, row: Row): string {
 
 /** Cells in aligned columns, three spaces apart, none narrower than ten: Go's tabwriter as docker sets it. */
 export function table(rows: readonly (readonly string[])[], minWidth = MIN_WIDTH): string {
+  // Plain ASCII is by far the most common, and counts without taking strings apart.
+  const width = rows.every((row) => isAscii(row.join(""))) ? (cell: string) => cell.length : (cell: string) => Array.from(cell).length;
   const widths: number[] = [];
   for (const row of rows) {
     for (let at = 0; at < row.length - 1; at++) widths[at] = Math.max(widths[at] ?? minWidth, width(row[at] ?? "") + GAP);
   }
-  return rows
-    .map(
-      (row) => `${row.map((cell, at) => (at === row.length - 1 ? cell : cell + " ".repeat((widths[at] ?? 0) - width(cell)))).join("")}\n`,
-    )
-    .join("");
+  let lines = "";
+  for (const row of rows) {
+    for (let at = 0; at < row.length - 1; at++) lines += (row[at] ?? "") + " ".repeat((widths[at] ?? 0) - width(row[at] ?? ""));
+    lines += `${row.at(-1) ?? ""}\n`;
+  }
+  return lines;
 }
 
-function width(cell: string): number {
-  // Plain ASCII is by far the most common, and counts without taking the string apart.
+function isAscii(text: string): boolean {
   // oxlint-disable-next-line no-control-regex
-  return /^[\x00-\x7f]*$/.test(cell) ? cell.length : Array.from(cell).length;
+  return /^[\x00-\x7f]*$/.test(text);
 }
 
 function text(value: unknown): string {

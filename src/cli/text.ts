@@ -1,5 +1,6 @@
 /** A text of at most `width` characters: the end of a longer one becomes `…`. */
 export function ellipsis(text: string, width: number): string {
+  if (text.length <= width) return text;
   const letters = Array.from(text);
   return letters.length <= width ? text : `${letters.slice(0, width - 1).join("")}…`;
 }
