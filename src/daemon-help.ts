@@ -70,7 +70,7 @@ const ABOUT: Readonly<Record<keyof typeof FLAGS, string>> = {
   "max-concurrent-downloads": "Layers downloaded at once (default 3)",
   "max-concurrent-uploads": "Layers uploaded at once (default 5)",
   "max-download-attempts": "Attempts to download a layer (default 5)",
-  "metrics-addr": "No effect",
+  "metrics-addr": "Serve metrics for Prometheus on HOST:PORT",
   mtu: "Of the default bridge (default: of the way out)",
   "network-control-plane-mtu": "No effect",
   [FIXED_PRIVILEGES]: "Containers gain no privileges",

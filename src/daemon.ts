@@ -108,7 +108,7 @@ async function serve(config: DaemonConfig, argv: string[]): Promise<number> {
   const stopped = nextSignal();
   await using engine = await openEngine(config.engine);
   using _reload = reloadOnHangUp(argv, engine);
-  await using _door = await openApi(engine, config);
+  await using _door = await openApi(engine, { ...config, metricsAddress: config.engine.metricsAddress });
   if (config.pidfile !== undefined) writeFileSync(config.pidfile, `${process.pid}\n`);
   tellManager("READY=1");
   log.info("ready on {hosts}", { hosts: config.hosts.join(" "), dataRoot: config.engine.dataRoot });

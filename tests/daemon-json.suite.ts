@@ -71,10 +71,19 @@ test("what runs keeps its subnets when the file changes; they change at a start 
   expect(await subnets()).toBe("false 10.77.0.0/24");
 });
 
+test("metrics are served for Prometheus", async () => {
+  await ground.lighter.must("run", "--rm", "busybox", "true");
+  const answer = await fetch("http://127.0.0.1:9323/metrics");
+  expect(answer.headers.get("content-type")).toContain("text/plain; version=0.0.4");
+  const text = await answer.text();
+  expect(text).toMatch(/^engine_daemon_container_actions_seconds_count\{action="start"\} 1$/m);
+  expect(text).toMatch(/^engine_daemon_engine_info\{.*version="[^"]+"\} 1$/m);
+  expect((await fetch("http://127.0.0.1:9323/containers/json")).status).toBe(404);
+});
+
 test("the log says what has no effect, and the socket has its group", async () => {
   const log = await ground.daemon.log;
   expect(log).toContain("live-restore");
-  expect(log).toContain("there is no address for metrics");
   expect(log).not.toContain("userns-remap");
   const adm = /^adm:[^:]*:(\d+)/m.exec(await Bun.file("/etc/group").text())?.[1];
   expect((await stat(ground.daemon.socket)).gid).toBe(Number(adm));
@@ -87,7 +96,7 @@ test("--validate reads everything and starts nothing; a data root of dockerd's i
     return { code, stderr };
   };
   const valid = await lighter("--validate", "--config-file", file(), "--selinux-enabled=false", "-s", "overlay2");
-  expect([valid.code, valid.stderr.split("\n").length, valid.stderr.endsWith("\nconfiguration OK\n")]).toEqual([0, 4, true]);
+  expect([valid.code, valid.stderr.split("\n").length, valid.stderr.endsWith("\nconfiguration OK\n")]).toEqual([0, 3, true]);
   const other = join(folder, "other.json");
   await Bun.write(other, '{"authorization-plugins": ["opa"]}');
   const refused = await lighter("--validate", "--config-file", other);

@@ -4,6 +4,7 @@ import { passedSockets } from "../linux/passed-sockets.ts";
 import { type Address, type AddressRules, checkPlain, parseAddress, type TlsOptions } from "../transport/address.ts";
 import { groupId, listen, type Listener } from "../transport/listen.ts";
 import { engineApi } from "./door.ts";
+import { metricsAddress, metricsDoor } from "./metrics.ts";
 
 /** Where the Engine API listens. */
 export interface ApiOptions {
@@ -15,6 +16,8 @@ export interface ApiOptions {
   group?: string | undefined;
   /** TCP without TLS is allowed on any address. */
   allowPlainTcp: boolean;
+  /** `HOST:PORT` of the engine's metrics; none where there is none. */
+  metricsAddress?: string | undefined;
 }
 
 /** The doors that are open. */
@@ -35,6 +38,8 @@ export async function openApi(engine: Engine, options: ApiOptions): Promise<Api>
   const close = async (): Promise<void> => void (await Promise.all(listeners.map((listener) => listener.close())));
   try {
     for (const address of addresses) listeners.push(await listen(address, { handler, ...(group !== undefined && { group }) }));
+    if (options.metricsAddress && engine.metrics)
+      listeners.push(await listen(metricsAddress(options.metricsAddress), { handler: metricsDoor(engine.metrics) }));
   } catch (error) {
     await close();
     throw error;

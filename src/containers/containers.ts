@@ -208,4 +208,6 @@ export interface Containers {
 
   /** Numbers for `info`. */
   counts(): { running: number; paused: number; stopped: number };
+  /** How many health checks there were since the daemon's start. */
+  healthChecks(): { total: number; failed: number };
 }

@@ -30,6 +30,8 @@ export interface HealthWatch {
   /** It has ended, or was frozen: a check that is under way is killed and counts for nothing. */
   end(id: string): void;
   close(): void;
+  /** How many there were, and how many of them failed. */
+  readonly checks: { total: number; failed: number };
 }
 
 /** The container that a reference means. Throws `not-found`. */

@@ -29,6 +29,7 @@ interface Watched {
 /** Checks the health of containers. The rows say when each is next, so that a later daemon keeps the times. */
 export function openHealth(contextOf: () => Context): HealthWatch {
   const watched = new Map<string, Watched>();
+  const checks = { total: 0, failed: 0 };
   // However many are due: the machine is not busy with starting checks alone.
   const gate = new HealthGate(Math.max(2, Math.floor(availableParallelism() / 2)));
   const clock = new HealthClock((id) => {
@@ -48,6 +49,8 @@ export function openHealth(contextOf: () => Context): HealthWatch {
     const row = current(one);
     if (row === undefined) return begun();
     const outcome = await runCheck(context, row, liveOf(context, one.id), one.probe, { signal: one.stop.signal, begun });
+    checks.total++;
+    if (outcome.result.ExitCode !== 0) checks.failed++;
     context.finishedExecs.delete(outcome.exec);
     if (context.closing) return;
     if (current(one) === undefined) return forget(context, one.id, outcome);
@@ -76,6 +79,7 @@ export function openHealth(contextOf: () => Context): HealthWatch {
   }
 
   return {
+    checks,
     begin(id) {
       const context = contextOf();
       const row = rowById(context.needs.state, id);

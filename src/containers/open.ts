@@ -95,6 +95,7 @@ export function openContainers(needs: ContainersNeeds): Containers {
     inspectExec: (id) => inspectExec(context, id),
     execTerminal: (id) => findExec(context, id).body.Tty ?? false,
     counts: () => statusCounts(needs.state),
+    healthChecks: () => context.health.checks,
   };
 }
 

@@ -71,6 +71,8 @@ export interface EngineConfig extends RegistryConfig {
   signaturePolicy?: string;
   /** When unused images go. */
   gc: AutomaticGc;
+  /** `metrics-addr`: where metrics are served, `HOST:PORT`; undefined or empty for nowhere. */
+  metricsAddress?: string;
   /** `userns-remap`: whose numbers new containers get, as it was given; undefined or empty for the host's. */
   usernsRemap?: string;
   /** The built-in registry is opened to the network, in this way. */
@@ -238,6 +240,7 @@ export function applyKeys(file: FileConfig, json: Record<string, unknown>, { whe
     "storage-opts": (value, key) => texts(key, value).forEach((option) => applyStorageOption(engine, option)),
     "default-stop-timeout": (value, key) => (engine.stopTimeout = number(key, value)),
     "default-init": (value, key) => ((engine.containers ??= completeDefaults({})).initPath ??= text(key, value) || undefined),
+    "metrics-addr": (value, key) => (engine.metricsAddress = text(key, value)),
     "userns-remap": (value, key) => (engine.usernsRemap = text(key, value)),
     group: (value, key) => (file.group = text(key, value) || undefined),
     tls: (value, key) => (file.tls.tls = flag(key, value)),

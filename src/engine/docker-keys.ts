@@ -49,9 +49,9 @@ export const DOCKER_KEYS: Readonly<Record<string, DockerKey>> = {
   features: { verdict: "honoured", takes: "object", flag: "feature", why: "kept and shown" },
   labels: { verdict: "honoured", takes: "texts", flag: "label", why: "" },
   "metrics-addr": {
-    verdict: "no effect",
+    verdict: "honoured",
     takes: "text",
-    why: "there is no address for metrics; GET /lighter/stats has those of all containers",
+    why: "`/metrics` for Prometheus by dockerd's names; statistics of all containers are GET /lighter/stats of the API",
   },
   "min-api-version": { verdict: "no effect", takes: "text", flag: null, why: "clients from API version 1.24 on are served, side by side" },
   "api-cors-header": { verdict: "no effect", takes: "text", why: "no such header is sent, as by Docker from version 28 on" },

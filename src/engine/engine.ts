@@ -37,6 +37,8 @@ export interface Engine {
   info(): Promise<SystemInfo>;
   version(): SystemVersion;
   diskUsage(options: { types?: ("container" | "image" | "volume" | "build-cache")[]; verbose: boolean }): Promise<SystemDataUsageResponse>;
+  /** What it counts and measures, in Prometheus' text with its content type; none where nobody asked for it. */
+  metrics?(): Promise<{ type: string; text: string }>;
   /** Takes over what can change while the daemon runs (Docker's SIGHUP). Throws before anything is changed. */
   reload(given: Partial<EngineConfig>): Promise<void>;
   /** Lets containers run on, stores what is in memory, closes. */

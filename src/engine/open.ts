@@ -34,6 +34,7 @@ import { distributionOptions, reloadConfig, reloadMirrors } from "./reload.ts";
 import { checkStorageSize } from "./storage-keys.ts";
 import { trimEventsRegularly } from "./trim-events.ts";
 import { tryOverlay } from "./trial-overlay.ts";
+import { EngineMetrics } from "./metrics.ts";
 import { openRemap } from "./userns-remap.ts";
 import { diskUsage } from "./usage.ts";
 import { EGRESS_LABEL } from "../wire/labels.ts";
@@ -88,7 +89,8 @@ export async function openEngine(given: EngineConfig): Promise<Engine> {
     needs: { users: usersOfImage(state), builtin: config.builtinRegistry ? registry : undefined },
   });
   const networkSettings = networkOptions(config);
-  const networks = await openNetworks({
+  const metrics = config.metricsAddress ? await EngineMetrics.open() : undefined;
+  const openedNetworks = await openNetworks({
     state,
     needs: {
       container: containerOf(state),
@@ -98,12 +100,13 @@ export async function openEngine(given: EngineConfig): Promise<Engine> {
     },
     options: networkSettings,
   });
+  const networks = metrics?.timedNetworks(openedNetworks) ?? openedNetworks;
   const volumes = openVolumes({ state, content, distribution, dataRoot, maxLayerSize: config.maxLayerSize });
   config.containers = { ...config.containers, nofile: inheritedNofile(), appArmorProfile: await loadDefaultProfile() };
   const noOverlay = await trial;
   const users = config.usernsRemap ? await openRemap(config.usernsRemap, { dataRoot, execRoot, runtime }) : undefined;
   const options = { ...containersOptions(config), copies: noOverlay !== undefined, users };
-  const containers: Containers = openContainers({
+  const openedContainers: Containers = openContainers({
     state,
     content,
     runtime,
@@ -112,6 +115,7 @@ export async function openEngine(given: EngineConfig): Promise<Engine> {
     volumes,
     options,
   });
+  const containers = metrics?.timedContainers(openedContainers) ?? openedContainers;
   await networks.restore(runningContainers(state));
   await containers.restore();
   const freezer = new Freezer({ state, containers });
@@ -121,6 +125,9 @@ export async function openEngine(given: EngineConfig): Promise<Engine> {
   const gc = startGc({ config, images, state });
 
   let listeners = 0;
+  const info: Engine["info"] = () => systemInfo({ config, state, runtime, containers, images, networks, listeners, noOverlay });
+  const driver = noOverlay === undefined ? "overlayfs" : "native";
+  metrics?.watch({ state, containers, listeners: () => listeners, driver });
   return {
     experimental: config.experimental,
     containers,
@@ -142,7 +149,8 @@ export async function openEngine(given: EngineConfig): Promise<Engine> {
         listeners--;
       }
     },
-    info: () => systemInfo({ config, state, runtime, containers, images, networks, listeners, noOverlay }),
+    info: metrics?.timedInfo(info) ?? info,
+    ...(metrics && { metrics: () => metrics.text() }),
     version: () =>
       systemVersion(
         config.experimental,
