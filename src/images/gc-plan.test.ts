@@ -90,7 +90,10 @@ test.each([
   [{ "keep-tags": 0 }, '"keep-tags" is not a number'],
   [{ "unused-for": 5 }, '"unused-for" is not a duration'],
   [{ "unused-for": "-1h" }, '"unused-for" is not a duration'],
+  [{ "unused-for": "soon" }, 'Cannot use the gc policy: "unused-for" is not a duration'],
+  [{ high: "much" }, 'Cannot use the gc policy: "high" is not a share'],
   [{ pins: "a" }, '"pins" is not a list'],
+  [{ pins: ["a/b:*", "Bad Name"] }, 'Cannot pin "Bad Name": no image can be called so'],
 ])("the policy %j is refused", (json, text) => {
   expect(() => parseGcPolicy(json)).toThrow(text);
 });

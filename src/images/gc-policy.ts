@@ -1,5 +1,6 @@
 import { LighterError } from "../base/errors.ts";
 import { parseBytes, parseDuration } from "../base/units.ts";
+import { checkPin } from "./pins.ts";
 
 /** A fill level: a share of the data root's file system, or bytes that images take. */
 export type Watermark = { percent: number } | { bytes: number };
@@ -44,7 +45,7 @@ const KEYS: Readonly<Record<string, (value: unknown, key: string) => Partial<GcP
   "unused-for": (value, key) => ({ unusedFor: duration(value, key) }),
   "keep-recent": (value, key) => ({ keepRecent: duration(value, key) }),
   "partials-for": (value, key) => ({ partialsFor: duration(value, key) }),
-  pins: (value, key) => ({ pins: texts(value, key) }),
+  pins: (value, key) => ({ pins: texts(value, key).map(checkPin) }),
   "pin-labels": (value, key) => ({ pinLabels: texts(value, key) }),
 };
 
@@ -88,7 +89,7 @@ function watermark(value: unknown, key: string): Watermark {
   if (percent !== undefined && Number(percent) <= 100) return { percent: Number(percent) };
   if (typeof value === "number" && value >= 0) return { bytes: value };
   if (typeof value !== "string" || percent !== undefined) throw wrong(key, 'a share ("85%") or a size ("50GB")');
-  return { bytes: parseBytes(value) };
+  return { bytes: read(() => parseBytes(value), key, 'a share ("85%") or a size ("50GB")') };
 }
 
 function count(value: unknown, key: string): number {
@@ -101,9 +102,18 @@ function count(value: unknown, key: string): number {
 function duration(value: unknown, key: string): number {
   if (typeof value !== "string") throw wrong(key, 'a duration ("720h", "30d")');
   const [, number, unit] = /^(\d+(?:\.\d+)?)([dw])$/.exec(value) ?? [];
-  const nanoseconds = number === undefined ? parseDuration(value) : Number(number) * DAY * (unit === "w" ? 7 : 1);
+  const plain = (): number => read(() => parseDuration(value), key, 'a duration ("720h", "30d")');
+  const nanoseconds = number === undefined ? plain() : Number(number) * DAY * (unit === "w" ? 7 : 1);
   if (nanoseconds < 0) throw wrong(key, "a duration that is not negative");
   return nanoseconds;
+}
+
+function read<T>(parse: () => T, key: string, expected: string): T {
+  try {
+    return parse();
+  } catch {
+    throw wrong(key, expected);
+  }
 }
 
 function texts(value: unknown, key: string): string[] {

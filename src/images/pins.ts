@@ -7,10 +7,15 @@ export function pinsOf(state: Reader): string[] {
   return state.all<{ pattern: string }>("SELECT pattern FROM image_pins ORDER BY pattern").map((row) => row.pattern);
 }
 
-/** Adds a pin; one that is there already is fine. Throws `invalid` for what no name can match. */
+/** The pattern as it is. Throws `invalid` for one that no name can match: what is thought to be kept would go. */
+export function checkPin(pattern: string): string {
+  if (/^[a-z0-9*?[][\w.:/*?@[\]^-]*$/i.test(pattern)) return pattern;
+  throw new LighterError("invalid", `Cannot pin "${pattern}": no image can be called so`);
+}
+
+/** Adds a pin; one that is there already is fine. Throws as {@link checkPin}. */
 export function addPin(state: State, pattern: string): void {
-  if (!/^[a-z0-9*?[][\w.:/*?@[\]^-]*$/i.test(pattern))
-    throw new LighterError("invalid", `Cannot pin "${pattern}": no image can be called so`);
+  checkPin(pattern);
   state.write((tx) => tx.run("INSERT INTO image_pins (pattern, created) VALUES (?, ?) ON CONFLICT DO NOTHING", pattern, now()), {
     durable: true,
   });
