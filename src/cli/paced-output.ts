@@ -12,7 +12,10 @@ export interface OutputRun {
 const BULK_BYTES = 32 << 10;
 const CLOSE_MILLISECONDS = 3;
 /** more comes together then, for fewer turns of everybody. */
-const PAUSE_MILLISECONDS = 1;
+const LONG_MILLISECONDS = 3;
+/** or this, where so much has come that a sender's buffer may be full before. */
+const SHORT_MILLISECONDS = 1;
+const MUCH_BYTES = 128 << 10;
 /** Pieces below this are joined for one write. */
 const SMALL_BYTES = 16 << 10;
 /** Device numbers of /dev/null. https://www.kernel.org/doc/Documentation/admin-guide/devices.txt */
@@ -41,7 +44,7 @@ export class PacedOutput {
     const again = now - this.#last < CLOSE_MILLISECONDS;
     this.#last = now;
     if (!again) return;
-    await Bun.sleep(PAUSE_MILLISECONDS);
+    await Bun.sleep(size < MUCH_BYTES ? LONG_MILLISECONDS : SHORT_MILLISECONDS);
     this.#last = performance.now();
   }
 

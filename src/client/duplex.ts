@@ -1,7 +1,7 @@
 import { LighterError, messageOf } from "../base/errors.ts";
 import type { Endpoint } from "./endpoint.ts";
 
-/** Takes bytes of a stream; a promise holds the stream back until it resolves. */
+/** Takes bytes of a stream, which are its own until the promise that it returns resolves; that holds the stream back. */
 export type Take = (bytes: Uint8Array) => void | Promise<void>;
 
 /** A byte stream in both directions with back-pressure and half-close. */
@@ -18,6 +18,10 @@ export interface Duplex {
 
 type Socket = Bun.Socket<undefined>;
 
+/** A piece from which on there is much to read, and the most that is read at once then. */
+const BULK_BYTES = 32 << 10;
+const BUFFER_BYTES = 512 << 10;
+
 /** Connects to a unix or TCP endpoint. Rejects with the system's error. */
 export async function connectDuplex(endpoint: Exclude<Endpoint, { kind: "ssh" }>): Promise<Duplex> {
   const duplex = new SocketDuplex();
@@ -31,6 +35,11 @@ class SocketDuplex implements Duplex {
   #early: Uint8Array[] = [];
   #wake: (() => void) | undefined;
   #holding: Promise<void> | undefined;
+  /** Whether the descriptor has the bytes as they are: no TLS. */
+  #bare = false;
+  /** The last piece was so large that the next is read here, into one buffer for all. */
+  #bulk = false;
+  #buffer: Uint8Array | undefined;
   readonly #ended = Promise.withResolvers<void>();
   #over = false;
 
@@ -45,6 +54,7 @@ class SocketDuplex implements Duplex {
       close: (_: Socket, error?: Error) => this.#end(error),
       error: (_: Socket, error: Error) => this.#end(error),
     };
+    this.#bare = endpoint.kind === "unix" || endpoint.tls === undefined;
     if (endpoint.kind === "unix") {
       this.#socket = await Bun.connect({ unix: endpoint.path, socket, allowHalfOpen: true });
       return;
@@ -104,6 +114,7 @@ class SocketDuplex implements Duplex {
       this.#early.push(bytes);
       return;
     }
+    this.#bulk = this.#bare && bytes.length >= BULK_BYTES;
     // Pieces that were on their way before a pause took hold queue behind the one that is being taken.
     const took = this.#holding === undefined ? this.#take(bytes) : this.#holding.then(() => this.#take?.(bytes));
     if (took === undefined) return;
@@ -118,7 +129,22 @@ class SocketDuplex implements Duplex {
   #release(held: Promise<void>): void {
     if (this.#holding !== held) return;
     this.#holding = undefined;
-    this.#socket?.resume();
+    if (!this.#bulk || !this.#readAhead()) this.#socket?.resume();
+  }
+
+  /** Takes what has come meanwhile, without a new piece of memory for it. False when that is nothing, or the end, which the socket is to tell. */
+  #readAhead(): boolean {
+    const fd = (this.#socket as { fd?: number } | undefined)?.fd;
+    if (fd === undefined || this.#over) return false;
+    this.#buffer ??= new Uint8Array(BUFFER_BYTES);
+    let count = 0;
+    try {
+      count = (require("node:fs") as typeof import("node:fs")).readSync(fd, this.#buffer, 0, BUFFER_BYTES, null);
+    } catch {
+      // Nothing is there now; what is wrong otherwise, the socket finds out.
+    }
+    if (count > 0) this.#data(this.#buffer.subarray(0, count));
+    return this.#holding !== undefined;
   }
 
   #end(error?: Error): void {

@@ -109,6 +109,8 @@ function lateEnd(sink: OutputSink, told: Promise<void>): OutputSink {
   return {
     write: (stream, data) => sink.write(stream, data),
     drained: () => sink.drained(),
+    lend: (reclaim) => sink.lend?.(reclaim),
+    rest: (bytes) => sink.rest?.(bytes) ?? true,
     end: () => void told.then(() => sink.end()),
   };
 }

@@ -59,7 +59,8 @@ export class LossWatch {
   async end(): Promise<void> {
     this.#ended = true;
     clearTimeout(this.#timer);
-    if (this.#passed > 0 || this.#full) await this.#ask();
+    // With its container, the log may be gone already.
+    if (this.#passed > 0 || this.#full) await this.#ask().catch(() => undefined);
   }
 
   async #ask(): Promise<void> {

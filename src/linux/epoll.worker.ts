@@ -33,7 +33,7 @@ const SMALL_BYTES = 32 << 10;
 
 /** The same for a stream that is relayed: its sender's buffer is wide (`monitored.ts`). */
 const WARM_MILLISECONDS = 3;
-const GATHER_MICROSECONDS = 300;
+const GATHER_MICROSECONDS = 800;
 
 const address = new Uint8Array(ADDRESS_BYTES);
 const addressLength = new Uint32Array(1);

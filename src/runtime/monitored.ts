@@ -19,7 +19,7 @@ const NARROW_BYTES = 16 << 10;
 /** After so much output, what follows goes to the one client past the main thread. */
 const BULK_BYTES = 256 << 10;
 /** What the monitor may send ahead then: more at once costs everybody less. */
-const WIDE_BYTES = 1 << 20;
+const WIDE_BYTES = 512 << 10;
 /** Output that nobody has asked for yet is kept this long after the start of an exec. */
 const GRACE_MILLISECONDS = 100;
 /** How long a monitor may take to end after its process; then its exit file decides, or the kernel. */
