@@ -14,10 +14,11 @@ const OLDEST_ARCHIVES = 12;
 export function negotiate(path: string): { version: ApiVersion; path: string } {
   const [prefix, text, rest] = /^\/v([0-9][0-9A-Za-z.-]*)(\/.*)?$/.exec(path) ?? [];
   if (prefix === undefined || text === undefined) return { version: NEWEST, path };
-  const [, major, minor] = /^(\d{1,4})\.(\d{1,4})$/.exec(text) ?? [];
-  const order = Number(major) === 1 ? Number(minor) : Number(major) < 1 ? -1 : Infinity;
+  // As Docker compares: by its parts, one that is missing or no number counts as 0.
+  const [major = 0, minor = 0] = text.split(".").map((part) => (/^\d+$/.test(part) ? Number(part) : 0));
+  const order = major === 1 ? minor : major < 1 ? -1 : Infinity;
   if (order >= OLDEST_ARCHIVES && order < OLDEST && ARCHIVES.test(rest ?? "")) return { version: OLDEST, path: rest ?? "/" };
-  if (order < OLDEST || Number.isNaN(order)) {
+  if (order < OLDEST) {
     throw new LighterError(
       "invalid",
       `client version ${text} is too old. Minimum supported API version is 1.${OLDEST}, please upgrade your client to a newer version`,

@@ -1,7 +1,7 @@
 /** The first lines of a request: what is asked, and the headers by lower-case name (repeated ones joined by comma). */
 export interface RequestHead {
   method: string;
-  /** Path and query as sent. */
+  /** Path and query as sent; of a whole URL, which clients of proxies may send, these parts. */
   target: string;
   /** 0 or 1 of HTTP/1.x. */
   minor: 0 | 1;
@@ -30,7 +30,15 @@ export function parseHead(text: string): RequestHead | undefined {
     const before = headers.get(key);
     headers.set(key, before === undefined ? value : `${before}, ${value}`);
   }
-  return { method, target, minor: minor === "0" ? 0 : 1, headers };
+  return { method, target: originForm(target), minor: minor === "0" ? 0 : 1, headers };
+}
+
+/** https://www.rfc-editor.org/rfc/rfc9112#name-absolute-form */
+function originForm(target: string): string {
+  const [whole] = /^https?:\/\/[^/?#]*/i.exec(target) ?? [];
+  if (whole === undefined) return target;
+  const rest = target.slice(whole.length);
+  return rest.startsWith("/") ? rest : `/${rest}`;
 }
 
 /** How the body is framed; undefined when the headers contradict each other or name an unknown coding. */

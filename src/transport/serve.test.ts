@@ -126,6 +126,14 @@ test("a request that comes byte by byte is understood", async () => {
   expect(text.endsWith("\r\n\r\nhi!")).toBe(true);
 });
 
+test("a whole URL, as clients of proxies send it, is asked for by its path", async () => {
+  const text = await raw((s) => {
+    s.write("GET http://docker:2375/ignore HTTP/1.1\r\nHost: docker\r\n\r\n");
+    s.write("GET HTTP://docker HTTP/1.1\r\nHost: docker\r\nConnection: close\r\n\r\n");
+  });
+  expect(text.match(/HTTP\/1\.1 \d+/g)).toEqual(["HTTP/1.1 200", "HTTP/1.1 404"]);
+});
+
 test("100-continue is said when the body is read", async () => {
   const text = await raw(async (s, back) => {
     s.write("POST /echo HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 2\r\nConnection: close\r\n\r\n");
