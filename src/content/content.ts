@@ -136,7 +136,7 @@ export interface Content {
   /** Bytes on disk that would go with each of some images, if they went in this order; what nothing reaches already stands apart. */
   freed(images: readonly Digest[]): Promise<Freed>;
   /** Bytes that a prune of images without containers would free. */
-  reclaimable(): number;
+  reclaimable(): Promise<number>;
   /** Removes partial downloads that were not touched for `age` milliseconds; with `prefixes` those alone whose `ref` begins with one of them. */
   sweepPartials(age: number, prefixes?: readonly string[]): Promise<void>;
   /** Removes a directory tree: renames it away at once (the path is free when this returns its promise), deletes later on another thread. */
@@ -157,7 +157,8 @@ export interface RootsSql {
 export interface ContentOptions {
   /** `<data-root>/content` and `<data-root>/layers` hang on this. */
   dataRoot: string;
-  state: Reader & { write<T>(change: (tx: Tx) => T, options: { durable: boolean }): T };
+  /** `path` is that of its file: long looks at it are another thread's. */
+  state: Reader & { readonly path: string; write<T>(change: (tx: Tx) => T, options: { durable: boolean }): T };
   roots?: RootsSql[];
   /** Bytes that one layer may unpack to; left out, what is out of proportion to its packed size is refused. */
   maxLayerSize?: number | undefined;

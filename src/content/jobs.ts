@@ -2,6 +2,7 @@ import { compareTreesJob } from "./compare-trees.ts";
 import { copyStackJob } from "./copy-stack.ts";
 import { copyTreeJob } from "./copy-tree.ts";
 import { diffUpperJob } from "./diff-upper.ts";
+import { findFreedJob, findUnreachedJob, unreachedBytesJob } from "./find-unreached.ts";
 import { statPathJob } from "./in-root.ts";
 import type { JobContext } from "./job.ts";
 import { limitOfTreeJob, limitTreeJob } from "./limit-tree.ts";
@@ -28,6 +29,9 @@ export const JOBS = {
   removeTree: removeTreeJob,
   syncDisk: syncDiskJob,
   writeApart: writeApartJob,
+  findUnreached: findUnreachedJob,
+  unreachedBytes: unreachedBytesJob,
+  findFreed: findFreedJob,
   limitTree: limitTreeJob,
   limitOfTree: limitOfTreeJob,
 } satisfies Record<string, (args: never, context: JobContext) => Promise<unknown>>;

@@ -32,8 +32,8 @@ export interface Job<Result> {
   result: Promise<Result>;
 }
 
-/** What has one Worker more than those of the pool: jobs that wait for the disk all the time, and those that take bytes as they come from the network. */
-type Apart = "disk" | "bytes";
+/** What has one Worker more than those of the pool: jobs that wait for the disk all the time, that take bytes as they come from the network, that look at all rows. */
+type Apart = "disk" | "bytes" | "rows";
 
 /** How a job runs. */
 export interface JobOptions {

@@ -7,9 +7,9 @@ import { newId } from "../base/ids.ts";
 import { digestOf, hexOf } from "../oci/digest.ts";
 import type { Digest } from "../oci/image.ts";
 import type { Tx } from "../state/state.ts";
-import { findUnreached, findUnreachedLayers } from "./collect.ts";
+import { findUnreachedLayers } from "./collect.ts";
 import type { Blob, Content, ContentOptions, Ingest, Layer, Lease } from "./content.ts";
-import { findFreed, type Freed } from "./freed.ts";
+import type { Freed } from "./freed.ts";
 import { FileIngest, storeBlob, UNREPEATED } from "./ingest.ts";
 import { RowLease } from "./lease.ts";
 import { packLayer, type PackOptions } from "./pack-layer.ts";
@@ -18,6 +18,7 @@ import { allIngests, deleteIngest, findBlob, findLayer, findStack, insertBlob, i
 import { sweepBlobs } from "./sweep.ts";
 import { Trash } from "./trash.ts";
 import { Unpacker, type UnpackOptions } from "./unpack.ts";
+import { freedWith, unreached, unreachedBytes } from "./unreached.ts";
 
 /** `readBlob` holds at most this many bytes unless told otherwise. */
 const BLOB_LIMIT = 8 << 20;
@@ -145,7 +146,7 @@ export class ContentStore implements Content {
 
   async collect(options: { dryRun?: boolean } = {}): Promise<{ bytes: number; blobs: Digest[]; layers: Digest[] }> {
     const { state, roots = [] } = this.#options;
-    if (options.dryRun === true) return findUnreached(state, roots);
+    if (options.dryRun === true) return await unreached(this.#options);
     // Found, forgotten and moved away without a turn of the event loop between: whoever finds content here and takes a lease at once, keeps it.
     const layers = findUnreachedLayers(state, roots);
     const chainIds = layers.map(({ chain_id }) => chain_id);
@@ -172,12 +173,12 @@ export class ContentStore implements Content {
     return { blobs: blobs?.bytes ?? 0, layers: layers?.bytes ?? 0, partial };
   }
 
-  reclaimable(): number {
-    return findUnreached(this.#options.state, this.#options.roots ?? [], "used images").bytes;
+  async reclaimable(): Promise<number> {
+    return await unreachedBytes(this.#options, "used images");
   }
 
   async freed(images: readonly Digest[]): Promise<Freed> {
-    return await findFreed(this.#options.state, this.#options.roots ?? [], images);
+    return await freedWith(this.#options, images);
   }
 
   async sweepPartials(age: number, prefixes: readonly string[] = [""]): Promise<void> {

@@ -28,7 +28,7 @@ export async function diskUsage(sources: UsageSources, query: UsageQuery): Promi
   const answer: SystemDataUsageResponse = {};
   const containers = await sources.containers.list({ all: true, size: wants("container"), filters: new Map() });
   if (wants("image")) {
-    const images = await sources.images.list({ filters: new Map(), sharedSize: true });
+    const images = await sources.images.list({ filters: new Map(), sharedSize: query.verbose });
     const users = Map.groupBy(containers, (container) => container.ImageID);
     for (const image of images) image.Containers = users.get(image.Id)?.length ?? 0;
     const { blobs, layers, partial } = sources.content.usage();
@@ -36,7 +36,7 @@ export async function diskUsage(sources: UsageSources, query: UsageQuery): Promi
       ActiveCount: images.filter((image) => image.Containers > 0).length,
       TotalCount: images.length,
       TotalSize: blobs + layers + partial,
-      Reclaimable: sources.content.reclaimable(),
+      Reclaimable: await sources.content.reclaimable(),
       ...items(images),
     };
   }

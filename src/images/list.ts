@@ -33,7 +33,7 @@ export async function listImages(context: DescribeContext, options: ListOptions)
   for (const pattern of filterValues(options.filters, "reference") ?? []) checkPattern(pattern);
   const passes = rowFilter(context, options.filters);
   const found: (ImageSummary & { LastUsed?: string })[] = [];
-  const shared = options.sharedSize === true ? sharedSizes(context.state) : undefined;
+  const shared = options.sharedSize === true ? await sharedSizes(context.state) : undefined;
   for (const image of allImages(context.state)) {
     const names = matchingNames(namesOf(context.state, image.id), options.filters);
     if (names === undefined || !passes(image, names)) continue;
