@@ -83,6 +83,31 @@ for (const name of CLIENTS) {
     await client.must("rm", container);
   });
 
+  test(`${name}: import from an address, and what is said where there is nothing`, async () => {
+    const client = ground.client(name);
+    const tar = ground.path(`${ground.name()}.tgz`);
+    await must(["tar", "-C", "/etc", "-czf", tar, "hostname"]);
+    const fetch = ({ url }: Request): Response =>
+      url.endsWith(".tgz") ? new Response(Bun.file(tar)) : new Response("gone", { status: 404 });
+    const server = Bun.serve({ hostname: "127.0.0.1", port: 0, fetch });
+    const host = `127.0.0.1:${server.port}`;
+    try {
+      const taken = await client.run(["import", "--message", "by address", `http://${host}/root.tgz`, "far:2"]);
+      expect(taken.stdout).toMatch(new RegExp(`^Downloading from http://${host}/root.tgz\\s+sha256:[0-9a-f]{64}\\s+$`));
+      expect(await client.must("inspect", "-f", "{{.Comment}}", "far:2")).toBe("by address");
+      await client.must("rmi", "far:2");
+      const gone = await client.run(["import", `http://${host}/none`]);
+      expect([gone.code, gone.stderr]).toEqual([
+        1,
+        expect.stringContaining(`failed to GET http://${host}/none with status 404 Not Found: gone`),
+      ]);
+    } finally {
+      await server.stop(true);
+    }
+    const { stderr } = await client.run(["import", `http://${host}/root.tgz`]);
+    expect(stderr).toContain(`Get "http://${host}/root.tgz": dial tcp ${host}: connect: connection refused`);
+  });
+
   test(`${name}: an image for another machine is warned of, unless its platform was asked for`, async () => {
     const client = ground.client(name);
     const tar = ground.path(`${ground.name()}.tar`);

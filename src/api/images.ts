@@ -1,5 +1,6 @@
 import { kindOf, LighterError, messageOf } from "../base/errors.ts";
 import { parseReference } from "../base/reference.ts";
+import { networkFailure } from "../distribution/network-failure.ts";
 import type { Platform } from "../oci/image.ts";
 import { pour } from "./archive.ts";
 import { done, json, orNull, param, type Answer, type Call } from "./call.ts";
@@ -112,7 +113,7 @@ function urlOf(source: string): string {
 async function download(source: string, signal: AbortSignal): Promise<ReadableStream<Uint8Array>> {
   const url = urlOf(source);
   const answer = await fetch(url, { signal }).catch((cause: unknown) => {
-    throw new LighterError("invalid", `Cannot import "${source}": ${(cause as Error).message}`, { cause });
+    throw new LighterError("invalid", networkFailure("GET", url, cause).message, { cause });
   });
   if (answer.ok && answer.body !== null) return answer.body;
   const why = (await answer.text()).slice(0, 1024);
