@@ -3,7 +3,7 @@
  * the link `docker` beside it (the launcher called as `docker` execs it by that name). What is in the executable and how Workers are
  * found in it: docs/decisions/0001-workers-in-the-executable.md.
  */
-import { mkdir, rename, rm, symlink } from "node:fs/promises";
+import { mkdir, readFile, rename, rm, symlink, writeFile } from "node:fs/promises";
 import { dirname, join, relative, resolve } from "node:path";
 import type { BunPlugin } from "bun";
 import packageJson from "../package.json";
@@ -32,7 +32,7 @@ export async function buildExecutable(outfile: string): Promise<void> {
   const workers = [...new Bun.Glob("**/*.worker.ts").scanSync(src)].map((file) => join(src, file)).sort();
   const info = { version: packageJson.version, commit: await commitOf(root), time: new Date().toISOString() };
   await mkdir(dirname(outfile), { recursive: true });
-  const fresh = `${outfile}.${process.pid}`;
+  const [fresh, whole] = [`${outfile}.${process.pid}.linked`, `${outfile}.${process.pid}`];
   try {
     await Bun.build({
       entrypoints: [join(src, "main.ts"), ...workers],
@@ -54,9 +54,11 @@ export async function buildExecutable(outfile: string): Promise<void> {
         autoloadPackageJson: false,
       },
     });
-    await rename(fresh, outfile);
+    // Bun writes in small pieces, and the page cache keeps them so; in large ones each start of the program is a millisecond quicker (docs/decisions/0045).
+    await writeFile(whole, await readFile(fresh), { mode: 0o755 });
+    await rename(whole, outfile);
   } finally {
-    await rm(fresh, { force: true });
+    for (const path of [fresh, whole]) await rm(path, { force: true });
   }
 }
 
