@@ -33,7 +33,8 @@ export async function runAtOnce(app: App, flags: RunFlags, body: CreateBody): Pr
   const connection = await app.connection();
   const sent = Promise.withResolvers<void>();
   const opening = openRun(connection, body, { name: flags.name, platform: flags.platform, removed: flags.rm, sent: sent.resolve });
-  opening.catch(sent.reject);
+  // Where nobody listens, nothing is ever sent.
+  opening.then(() => sent.resolve(), sent.reject);
   const made = Promise.withResolvers<string>();
   // Loaded while the daemon makes the container.
   await sent.promise;
