@@ -1,4 +1,4 @@
-/** Containers in user namespaces (`userns-remap`), with both runtimes. Deadline: 60 s. */
+/** Containers in user namespaces (`userns-remap`), with both runtimes. Deadline: 120 s. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { chown, lstat, mkdir, mkdtemp, readdir, readFile, readlink, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -249,6 +249,20 @@ test("a network of its own: names, published ports, connect", async () => {
   expect(await sh("exec", web, "ls", "/sys/class/net")).toContain("eth1");
   await sh("rm", "-f", web);
   await sh("network", "rm", net);
+});
+
+test("mounts that come while it runs have the owners that they will have", async () => {
+  const name = ground.name();
+  await sh("run", "-d", "--name", name, "busybox", "sleep", "900");
+  await sh("run", "--rm", "-v", "later:/v", "busybox", "touch", "/v/file");
+  await sh("update", "--mount", "type=volume,source=later,target=/new/volume", name);
+  await sh("update", "--mount", `type=bind,source=${ground.path("source")},target=/new/bind`, name);
+  await sh("update", "--mount", "type=tmpfs,target=/new/memory", name);
+  const look = (): Promise<string> => sh("exec", name, "stat", "-c", "%u", "/new", "/new/volume/file", "/new/bind", "/new/memory");
+  expect(await look()).toBe("0\n0\n65534\n0");
+  await sh("restart", "-t", "0", name);
+  expect(await look()).toBe("0\n0\n65534\n0");
+  await sh("rm", "-f", name);
 });
 
 test("a debug session joins the users of one that runs", async () => {

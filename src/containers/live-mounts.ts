@@ -1,10 +1,12 @@
 import { isDeepStrictEqual } from "node:util";
 import { LighterError, messageOf } from "../base/errors.ts";
+import { rootOf } from "../linux/user-namespace.ts";
 import type { LiveMount, Task } from "../runtime/runtime.ts";
 import type { Context } from "./context.ts";
 import type { PlannedMount } from "./desired.ts";
 import { layersOf, prepareMounts } from "./prepare.ts";
 import type { ContainerRow } from "./rows.ts";
+import { isMapped } from "./user-binds.ts";
 import { type MountSource, tmpfsMount } from "./spec-mounts.ts";
 
 /** Which mounts a running container is to get and to lose. */
@@ -39,8 +41,8 @@ export async function changeMounts(
   for (const mount of byDepth(change.removed).toReversed()) await take(context, row, task, mount, outcome);
   for (const mount of byDepth(change.added)) {
     if (outcome.mounts.some(({ destination }) => destination === mount.destination)) continue;
-    if (row.desired.users !== undefined && mount.type !== "bind") later(outcome, mount, "its owners are mapped by a start only");
-    else await give(task, mount, sources, outcome);
+    const { users } = row.desired;
+    await give(task, mount, sources, outcome, users && { root: rootOf(users), mapped: isMapped(context, mount) });
   }
   await context.needs.volumes.release(row.id, new Set(outcome.mounts.map(({ source }) => source)));
   return outcome;
@@ -69,10 +71,16 @@ function codeOf(error: unknown): string {
   return (error as { code?: string }).code ?? "";
 }
 
-async function give(task: Task, mount: PlannedMount, sources: ReadonlyMap<string, MountSource>, outcome: MountOutcome): Promise<void> {
+async function give(
+  task: Task,
+  mount: PlannedMount,
+  sources: ReadonlyMap<string, MountSource>,
+  outcome: MountOutcome,
+  users: LiveMount["users"],
+): Promise<void> {
   if (sources.get(mount.destination)?.mappings !== undefined) return later(outcome, mount, "its owners are mapped by a start only");
   try {
-    await task.mount(liveMount(mount, sources));
+    await task.mount({ ...liveMount(mount, sources), ...(users && { users }) });
     outcome.mounts.push(mount);
   } catch (error) {
     const code = codeOf(error);

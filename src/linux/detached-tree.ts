@@ -20,14 +20,19 @@ export function detachedTree(path: string, { recursive = false, users }: { recur
   const flags = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | (recursive ? AT_RECURSIVE : 0);
   const tree = check(libc().syscall(SYS_OPEN_TREE, AT_FDCWD, ptr(name), flags, 0, 0, 0), "open_tree", path);
   if (users === undefined) return tree;
-  const attributes = BigUint64Array.from([MOUNT_ATTR_IDMAP, 0n, 0n, BigInt(users)]);
-  const empty = cstr("");
   try {
-    const how = AT_EMPTY_PATH | (recursive ? AT_RECURSIVE : 0);
-    check(libc().syscall(SYS_MOUNT_SETATTR, tree, ptr(empty), how, ptr(attributes), 32, 0), "mount_setattr", path);
+    mapOwners(tree, users, { recursive, what: path });
     return tree;
   } catch (error) {
     closeFd(tree);
     throw error;
   }
+}
+
+/** Gives a mount that was attached nowhere yet the owners of a user namespace. Throws EINVAL as {@link detachedTree}. */
+export function mapOwners(tree: number, users: number, { recursive, what }: { recursive: boolean; what: string }): void {
+  const attributes = BigUint64Array.from([MOUNT_ATTR_IDMAP, 0n, 0n, BigInt(users)]);
+  const empty = cstr("");
+  const how = AT_EMPTY_PATH | (recursive ? AT_RECURSIVE : 0);
+  check(libc().syscall(SYS_MOUNT_SETATTR, tree, ptr(empty), how, ptr(attributes), 32, 0), "mount_setattr", what);
 }

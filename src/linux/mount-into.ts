@@ -1,4 +1,6 @@
 import { cc, dlopen, ptr } from "bun:ffi";
+import { asUser } from "./as-user.ts";
+import { mapOwners } from "./detached-tree.ts";
 import { closeFd, memoryFile, openFd, O_PATH, writeAll } from "./fd.ts";
 import { close, type FileStat, mkdirAt, must, O, openAt, openInRoot, S_IFDIR, statFd } from "./files.ts";
 import { AT_FDCWD, check, cstr, ERRNO, libc, type SystemError, systemError } from "./libc.ts";
@@ -68,13 +70,14 @@ function compile(): { call: (fields: BigInt64Array) => number; addresses: bigint
 let compiled: ReturnType<typeof compile> | undefined;
 
 /** Mounts something at a place in the root of another process; what is there already in the same way is left alone. Throws a system error. */
-export function mountInto({ process, destination, source, readOnly, propagation }: MountJob, home: number): void {
+export function mountInto({ process, destination, source, readOnly, propagation, users }: MountJob, home: number): void {
   withRoot(process, (root, namespace) => {
-    const tree = detached(source);
+    const tree = detachedFor(source, process.pid, users);
     try {
       restrict(tree, readOnly, propagation);
       const from = statOf(tree, destination);
-      const place = placeFor(root, destination, from.type === S_IFDIR);
+      const make = (): number => placeFor(root, destination, from.type === S_IFDIR);
+      const place = users === undefined ? make() : asUser(users.root, make);
       try {
         const there = statOf(place, destination);
         if (isSame(there, from)) return;
@@ -143,6 +146,24 @@ function run(namespace: number, home: number, what: { tree?: number; place: numb
   fields.set(compiled.addresses, 6);
   const failed = compiled.call(fields);
   if (failed !== 0) throw systemError(STEPS[Number(fields[5])] ?? "setns", failed, what.name);
+}
+
+/** A mount for a process, with the owners that it has there. */
+function detachedFor(source: MountSource, pid: number, users: MountJob["users"]): number {
+  if (users === undefined) return detached(source);
+  if ("tmpfs" in source) return tmpfs([...source.tmpfs, `uid=${users.root.uid}`, `gid=${users.root.gid}`]);
+  const tree = detached("bind" in source && users.mapped ? { ...source, recursive: false } : source);
+  if (!users.mapped) return tree;
+  const namespace = openFd(`/proc/${pid}/ns/user`, 0);
+  try {
+    mapOwners(tree, namespace, { recursive: false, what: "bind" in source ? source.bind : "layers" });
+    return tree;
+  } catch (error) {
+    close(tree);
+    throw error;
+  } finally {
+    closeFd(namespace);
+  }
 }
 
 /** A mount that is attached nowhere yet. */

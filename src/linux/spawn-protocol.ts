@@ -86,6 +86,14 @@ export interface SeccompFilter {
 export type MountSource =
   { bind: string; recursive: boolean; identity?: { device: number; inode: bigint } } | { tmpfs: string[] } | { layers: string[] };
 
+/** Whose files are whose in a mount for a process with users of its own. */
+export interface MountUsers {
+  /** The host's numbers of their root. */
+  root: { uid: number; gid: number };
+  /** What is on the disk belongs to the numbers inside; else it shows whom it belongs to on the host. */
+  mapped: boolean;
+}
+
 /** Mounts something for a running process and all that share its mount namespace. */
 export interface MountJob {
   kind: "mount";
@@ -97,6 +105,8 @@ export interface MountJob {
   readOnly: "no" | "top" | "all";
   /** `rprivate`, `rslave` ...; empty for `rprivate`. */
   propagation: string;
+  /** Where the process has users of its own. */
+  users?: MountUsers;
 }
 
 /** Takes such a mount of a place of the host away; the answer is 1, or 0 where something else stands there. */

@@ -101,6 +101,8 @@ export interface LiveMount {
   readOnly: "no" | "top" | "all";
   /** `rprivate`, `rslave` ...; empty for `rprivate`. */
   propagation: string;
+  /** Where the container has users of its own: the host's numbers of their root, and whether what is on the disk belongs to the numbers inside. */
+  users?: { root: { uid: number; gid: number }; mapped: boolean };
 }
 
 /** Where a checkpoint goes. */
