@@ -105,6 +105,7 @@ export async function openEngine(given: EngineConfig): Promise<Engine> {
   config.containers = { ...config.containers, nofile: inheritedNofile(), appArmorProfile: await loadDefaultProfile() };
   const noOverlay = await trial;
   const users = config.usernsRemap ? await openRemap(config.usernsRemap, { dataRoot, execRoot, runtime }) : undefined;
+  if (users === undefined) delete config.usernsRemap;
   const options = { ...containersOptions(config), copies: noOverlay !== undefined, users };
   const openedContainers: Containers = openContainers({
     state,

@@ -20,7 +20,10 @@ export async function openRemap(
 ): Promise<UserMap | undefined> {
   if (spec === "default") await makeRemapUser(readAccounts());
   const map = remapOf(spec === "default" ? REMAP_USER : spec, readAccounts());
-  if (map === undefined) return undefined;
+  if (map === undefined) {
+    logOf("engine").warn('"userns-remap": {spec} changes nothing: root stays root', { spec });
+    return undefined;
+  }
   checkKernel(spec, release());
   checkWay(spec, execRoot, rootOf(map));
   closeToOthers(dataRoot);
