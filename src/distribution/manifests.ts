@@ -54,6 +54,11 @@ function kindOfManifest(bytes: Uint8Array, told: string, reference: Reference): 
   const parsed = parseJson(bytes, reference);
   if (parsed.schemaVersion === 1 || told === MEDIA.dockerSchema1 || told === MEDIA.dockerSchema1Signed) throw schema1(reference);
   const own = typeof parsed.mediaType === "string" ? parsed.mediaType : undefined;
+  if (own !== undefined && told !== "" && told !== own)
+    throw new LighterError(
+      "invalid",
+      `manifest for ${formatReference(reference)} says that it is "${own}", and the registry that it is "${told}"`,
+    );
   const shape = Array.isArray(parsed.manifests) ? MEDIA.ociIndex : Array.isArray(parsed.layers) ? MEDIA.ociManifest : undefined;
   const kind = [told, own, shape].find((type) => type !== undefined && (isIndex(type) || isManifest(type)));
   if (kind === undefined || shape === undefined || parsed.schemaVersion !== 2 || isIndex(kind) !== isIndex(shape)) {

@@ -1,7 +1,7 @@
 import { kindOf, LighterError, messageOf } from "../base/errors.ts";
 import type { Reference } from "../base/reference.ts";
 import { MEDIA, type Descriptor, type Digest } from "../oci/image.ts";
-import { parseDigest } from "../oci/digest.ts";
+import { digestOf } from "../oci/digest.ts";
 import { readAtMost, refusalOf, type Attempt } from "./answers.ts";
 import type { Connection } from "./connection.ts";
 import type { FetchedManifest, HostCapability, RegistryHost, Repository } from "./distribution.ts";
@@ -10,6 +10,7 @@ import { describedBy, MANIFEST_TYPES, readManifest } from "./manifests.ts";
 import { isCutShort } from "./network-failure.ts";
 import { entriesOf, readReferrers, referrersTag } from "./referrers.ts";
 import { isBrokenConnection, pause } from "./retry.ts";
+import { type Referring, referringOf, withReferrer } from "./subject.ts";
 import { uploadBlob, type UploadOptions } from "./upload.ts";
 import type { Warned } from "./warnings.ts";
 
@@ -129,19 +130,35 @@ export class RemoteRepository implements Repository {
   async putManifest(reference: string, bytes: Uint8Array, mediaType: string, options: Cancel = {}): Promise<Digest> {
     const path = this.#path(`manifests/${reference}`);
     const body = new Uint8Array(bytes);
+    const referring = referringOf(body);
+    const type = referring.mediaType ?? mediaType;
     const request = {
       method: "PUT",
       path,
       scopes: this.#scopes,
       signal: options.signal,
-      headers: { "content-type": mediaType },
+      headers: { "content-type": type },
       body,
       warned: this.#warned,
     };
     const response = await this.#connection.request({ ...request, retry: true });
     if (!response.ok) throw await refusalOf(response, this.#attempt("PUT", path, reference));
     await response.body?.cancel().catch(() => undefined);
-    return parseDigest(`sha256:${new Bun.CryptoHasher("sha256").update(body).digest("hex")}`);
+    const digest = digestOf(body);
+    if (referring.subject !== undefined && !response.headers.has("oci-subject"))
+      await this.#listReferrer(referring.subject, { mediaType: type, digest, size: body.length }, referring, options);
+    return digest;
+  }
+
+  /** For a registry that keeps no lists of what refers to what: they stand under tags, which clients keep. */
+  async #listReferrer(subject: Digest, referrer: Descriptor, referring: Referring, options: Cancel): Promise<void> {
+    const tag = referrersTag(subject);
+    const list = await this.manifest(tag, options).catch((error: unknown) => {
+      if (kindOf(error) === "not-found") return undefined;
+      throw error;
+    });
+    const next = withReferrer(list && { bytes: list.bytes, mediaType: list.descriptor.mediaType }, referrer, referring);
+    if (next !== undefined) await this.putManifest(tag, next, MEDIA.ociIndex, options);
   }
 
   async tags(options: Cancel = {}): Promise<string[]> {

@@ -49,9 +49,16 @@ export async function uploadBlob(
   try {
     return await upload.run();
   } catch (error) {
-    leave(target, options.digest, upload.session);
+    // What broke off is gone on with; what the registry does not want is no use to anybody.
+    if (refusedBy(error) === undefined || isPassing(refusedBy(error)?.status)) leave(target, options.digest, upload.session);
+    else if (upload.session !== undefined) await cancelUpload(target, upload.session);
     throw error;
   }
+}
+
+/** Whether a refusal is no word about what was sent. */
+function isPassing(status: number | undefined): boolean {
+  return status === undefined || status === 401 || status === 408 || status === 429 || status >= 500;
 }
 
 /** Undefined where the registry refuses: whoever may not read there may still send. One that is busy with the same blob is asked again. */
