@@ -79,14 +79,18 @@ async function handleExit(context: Context, id: string, live: Live, task: Task, 
   endExecs(context, live);
   live.task = undefined;
   for (const waiting of [...live.pending]) waiting.abandon();
-  await trace.span("cleanup", () => cleanUp(context, row, task));
+  const deleted = orWarn(id, task.delete());
+  await trace.span("cleanup", () => cleanUp(context, row));
   if (next === "removing") {
+    // What it had mounted is free for everybody when its end is told; of one that had nothing, the rest goes behind that.
+    if (row.desired.mounts.length > 0) await deleted;
     const gone = { ...row, status: next, exitCode: exit.code };
     // `removing` is how removeLocked knows that the volumes were in use until now.
     await trace.span("remove", () => removeLocked(context, gone, live, { volumes: true }));
     trace.end();
-    return;
+    return await deleted;
   }
+  await deleted;
   release(context, row, next);
   live.tellExit({ statusCode: exit.code });
   if (restart) scheduleRestart(context, id, live, Number(exit.time - row.started) / 1e6);
@@ -122,12 +126,20 @@ function recordExit(context: Context, row: ContainerRow, exit: Exit, { next, oom
   );
 }
 
-async function cleanUp(context: Context, row: ContainerRow, task: Task): Promise<void> {
+async function cleanUp(context: Context, row: ContainerRow): Promise<void> {
   dropSharedShm(context, row);
   endDebug(context, row);
-  const results = await Promise.allSettled([task.delete(), context.needs.networks.leave(row.id), context.needs.volumes.release(row.id)]);
-  for (const result of results)
-    if (result.status === "rejected") log.warn("after the exit of {id}: {error}", { id: row.id, error: result.reason });
+  const { networks, volumes } = context.needs;
+  await Promise.all([orWarn(row.id, networks.leave(row.id)), orWarn(row.id, volumes.release(row.id))]);
+}
+
+/** What fails after an exit is said; the rest follows all the same. */
+async function orWarn(id: string, work: Promise<unknown>): Promise<void> {
+  try {
+    await work;
+  } catch (error) {
+    log.warn("after the exit of {id}: {error}", { id, error });
+  }
 }
 
 /** The rows of addresses and ports go once the kernel holds them no more. */

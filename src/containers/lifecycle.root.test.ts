@@ -76,7 +76,7 @@ describe.skipIf(!root)("a container's life", () => {
     expect(await run(["sh", "-c", "echo out; echo err >&2; exit 3"])).toEqual({ out: "out\n", err: "err\n", code: 3 });
     expect(fixture.actions().slice(before)).toEqual(["create", "attach", "connect", "start", "die", "destroy"]);
     expect(readdirSync(join(fixture.directory, "data/containers"))).toEqual([]);
-    expect(readdirSync(join(fixture.directory, "run/containers"))).toEqual([]);
+    await until("its places are gone", async () => readdirSync(join(fixture.directory, "run/containers")).length === 0);
     expect(await fixture.containers.list({ all: true, size: false, filters: new Map() })).toEqual([]);
   });
 
@@ -250,7 +250,7 @@ describe.skipIf(!root)("a container's life", () => {
     const asked = await fixture.containers.inspect(id);
     process.kill(asked.State?.Pid ?? 0, "SIGKILL");
     await fixture.containers.remove(id, { force: true, volumes: false, link: false });
-  });
+  }, 30_000);
 
   test("restart policy on-failure: as many times as asked, then rest", async () => {
     const id = await started(["sh", "-c", "echo x; exit 2"], { RestartPolicy: { Name: "on-failure", MaximumRetryCount: 2 } });

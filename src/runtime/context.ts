@@ -1,9 +1,9 @@
 import type { Spawner } from "../linux/spawner.ts";
 import type { CgroupHost } from "./cgroup-host.ts";
+import type { ContainerTask } from "./task.ts";
 import type { EarlyMonitor } from "./early.ts";
 import type { CgroupWarmer } from "./warm-cgroups.ts";
 import type { RuntimeRecord } from "./runtime.ts";
-import type { Task } from "./runtime.ts";
 import type { SeccompFilters } from "./seccomp-filters.ts";
 
 /** What every step of this part needs to know; made once by `openRuntime`. */
@@ -24,7 +24,7 @@ export interface Context {
   /** Moves a spawned monitor into the monitors' cgroup, in the background; on v1 it starts there. */
   placeMonitor: (pid: number) => void;
   /** Live tasks by container id. */
-  tasks: Map<string, Task>;
+  tasks: Map<string, ContainerTask>;
   /** Monitors that wait for their containers' specifications, by container id. */
   early: Map<string, EarlyMonitor>;
   /** Called with each step of a container's life, for the split of the benchmark and for debug logs. */

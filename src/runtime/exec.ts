@@ -104,7 +104,7 @@ export class ExecProcess implements ExecTask {
     this.#process.drainOutput();
     this.#process.signal(SIGKILL);
     await this.exited;
-    this.#process.killMonitor();
+    await this.#process.endMonitor();
     await this.#context.spawner.remove({ cgroups: [], trees: [this.record.directory] });
     this.#process.close();
   }

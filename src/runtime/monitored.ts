@@ -66,6 +66,7 @@ export class Monitored {
   #seen: Nanoseconds | undefined;
   readonly #exited = Promise.withResolvers<Omit<Exit, "oomKilled">>();
   readonly #lost = Promise.withResolvers<void>();
+  readonly #ended = Promise.withResolvers<void>();
   /** Resolves when the process is gone and all its output is in the log and with the clients. */
   readonly exited = this.#exited.promise;
   /** Resolves when the monitor is known to have died first. */
@@ -112,6 +113,14 @@ export class Monitored {
 
   killMonitor(): void {
     if (!this.#monitorGone && this.#monitorFd !== undefined) signalPidfd(this.#monitorFd, 9);
+  }
+
+  /** Kills the monitor, whose work is done, and resolves when it is gone and its mounts with it, or does not go. */
+  async endMonitor(): Promise<void> {
+    this.killMonitor();
+    const patience = setTimeout(() => this.#ended.resolve(), MONITOR_MILLISECONDS);
+    await this.#ended.promise;
+    clearTimeout(patience);
   }
 
   /** See `Task.narrowOutput`. */
@@ -270,6 +279,7 @@ export class Monitored {
 
   #onMonitorGone(): void {
     this.#monitorGone = true;
+    this.#ended.resolve();
     reap(this.#options.monitor.pid);
     if (!this.#initGone) setTimeout(() => this.#judgeMonitor(), RACE_MILLISECONDS);
     this.#settle();
@@ -280,9 +290,11 @@ export class Monitored {
   }
 
   #settle(): void {
-    if (!this.#initGone || !this.#monitorGone || !this.#outputEnded || this.#early) return;
-    if (this.#exitFile() === undefined && this.#code === undefined && this.#initFd !== undefined)
-      setTimeout(() => this.#finish(), RACE_MILLISECONDS);
+    if (!this.#initGone || !this.#outputEnded || this.#early) return;
+    // The file is the last that a monitor does; its own end, with all the mounts that it holds, takes a millisecond or two more.
+    if (this.#exitFile() !== undefined) this.#finish();
+    else if (!this.#monitorGone) return;
+    else if (this.#code === undefined && this.#initFd !== undefined) setTimeout(() => this.#finish(), RACE_MILLISECONDS);
     else this.#finish();
   }
 

@@ -99,6 +99,8 @@ export async function openRuntime(options: RuntimeOptions): Promise<Runtime> {
     },
     sweep: (keep) => sweepExcept(context, keep),
     [Symbol.asyncDispose]: async () => {
+      // What has ended goes with us; the rest is for the next daemon.
+      for (const { deleting } of [...context.tasks.values()]) await deleting?.catch(() => undefined);
       spawner.close();
       context.warmCgroups.close();
       closeFd(hostMounts);

@@ -168,6 +168,11 @@ export class ContainerTask implements Task {
     return this.#cgroup.pids();
   }
 
+  /** Its removal while that is under way. */
+  get deleting(): Promise<void> | undefined {
+    return this.#deleted;
+  }
+
   delete(): Promise<void> {
     return (this.#deleted ??= this.#delete());
   }
@@ -181,7 +186,7 @@ export class ContainerTask implements Task {
       this.#process.signal(SIGKILL);
     }
     await this.exited;
-    this.#process.killMonitor();
+    await this.#process.endMonitor();
     // systemd's scopes are the runtime's to end.
     if (!this.#isDirect("poststop") || this.#context.driver === "systemd")
       await runCommand(this.#context, this.#runtime, ["delete", "--force", id]);
