@@ -1,12 +1,17 @@
 import { describe, expect, test } from "bun:test";
+import { gzipSync, zstdCompressSync } from "node:zlib";
 import { MEDIA } from "../oci/image.ts";
 import { parseFilters } from "../wire/filters.ts";
-import { Layout, tarOf, type Part } from "./layout-fixture.ts";
+import { Layout, sha256, tarOf, type Part } from "./layout-fixture.ts";
 import { failure, layerOf, workshop, type Workshop } from "./workshop.suite.ts";
 
 async function load(shop: Workshop, layout: Layout): Promise<void> {
   const archive = new Blob([layout.archive() as Uint8Array<ArrayBuffer>]).stream();
   await shop.images.load(archive, { progress: shop.progress, quiet: true });
+}
+
+function plain(bytes: Uint8Array): Uint8Array {
+  return bytes;
 }
 
 describe.skipIf(process.getuid?.() !== 0)("odd archives", () => {
@@ -76,4 +81,36 @@ describe.skipIf(process.getuid?.() !== 0)("odd archives", () => {
     expect((await shop.images.list({ filters: parseFilters(undefined) }))[0]?.Created).toBe(0);
     expect(await shop.images.inspect("timeless:1", {})).not.toHaveProperty("Created");
   });
+
+  // Names as go-containerregistry (crane, ko, kaniko), Jib, Bazel's rules and others give them.
+  test.each([
+    ["crane", "sha256:CONFIG", "GZIP.tar.gz", gzipSync, MEDIA.ociLayerGzip],
+    ["jib", "config.json", "GZIP.tar.gz", gzipSync, MEDIA.ociLayerGzip],
+    ["zstd", "CONFIG.json", "layer.tar.zst", zstdCompressSync, MEDIA.ociLayerZstd],
+    ["a folder for each", "CONFIG.json", "./GZIP/layer.tar", plain, MEDIA.ociLayer],
+    ["any name", "config", "one", plain, MEDIA.ociLayer],
+  ])(
+    "load takes archives as others write them: %s",
+    async (_, configName, layerName, pack: (bytes: Uint8Array) => Uint8Array, mediaType) => {
+      await using shop = await workshop();
+      const layer = tarOf([{ path: "a", data: "1" }]);
+      const packed = pack(layer);
+      const rootfs = { type: "layers", diff_ids: [sha256(layer)] };
+      const config = JSON.stringify({ os: "linux", architecture: "amd64", config: { Cmd: ["/a"] }, rootfs });
+      const fill = (name: string): string => name.replace("CONFIG", sha256(config).slice(7)).replace("GZIP", sha256(packed).slice(7));
+      const manifest = [{ Config: fill(configName), RepoTags: ["made/elsewhere:1"], Layers: [fill(layerName)] }];
+      const members = [
+        { path: fill(configName), data: config },
+        { path: fill(layerName), data: packed },
+        { path: "manifest.json", data: JSON.stringify(manifest) },
+      ];
+      const archive = new Blob([tarOf(members) as Uint8Array<ArrayBuffer>]).stream();
+      await shop.images.load(archive, { progress: shop.progress, quiet: true });
+      expect(shop.messages).toEqual([{ stream: "Loaded image: made/elsewhere:1\n" }]);
+      const runnable = await shop.images.runnable("made/elsewhere:1");
+      expect(await Bun.file(`${runnable.layers[0]}/a`).text()).toBe("1");
+      const kept = JSON.parse(new TextDecoder().decode(await shop.content.readBlob(runnable.manifest))) as { layers: Part[] };
+      expect(kept.layers).toEqual([{ mediaType, digest: sha256(packed), size: packed.length }]);
+    },
+  );
 });

@@ -3,7 +3,7 @@ import { shortId } from "../base/ids.ts";
 import { familiarReference, formatReference, parseReference, type Reference } from "../base/reference.ts";
 import type { Content, Lease } from "../content/content.ts";
 import { chainIds } from "../oci/digest.ts";
-import { isIndex, isManifest, MEDIA, type Descriptor, type Digest, type ImageConfig, type Manifest } from "../oci/image.ts";
+import { isIndex, isManifest, type Descriptor, type Digest, type ImageConfig, type Manifest } from "../oci/image.ts";
 import { formatPlatform, hostPlatform, isAttestation, parsePlatform, platformDistance } from "../oci/platform.ts";
 import type { State } from "../state/state.ts";
 import type { ProgressSink } from "../wire/progress.ts";
@@ -12,8 +12,9 @@ import { MOST_LAYERS } from "./fetch-image.ts";
 import { imageEvent } from "./image-events.ts";
 import { configIfImage } from "./image-kind.ts";
 import { storeDocuments } from "./import.ts";
+import { legacyLayer } from "./legacy-layer.ts";
 import { LayerProgress } from "../wire/layer-progress.ts";
-import { readArchive, type ImageArchive } from "./read-archive.ts";
+import { memberPath, readArchive, type ImageArchive } from "./read-archive.ts";
 import { platformOf, recordImage, type PresentImage, type PresentManifest } from "./record.ts";
 import { putName } from "./rows.ts";
 
@@ -236,24 +237,19 @@ function namesFor(target: Descriptor, image: PresentImage, tags: Map<string, str
 async function fromLegacy({ content }: LoadContext, lease: Lease, read: ImageArchive): Promise<Loaded[]> {
   const loaded: Loaded[] = [];
   for (const { Config, RepoTags, Layers } of legacyEntries(read)) {
-    const stored = read.blobs.get(String(Config));
-    const bytes = stored === undefined ? read.documents.get(String(Config)) : await content.readBlob(stored.digest);
+    const member = memberPath(String(Config));
+    const stored = read.blobs.get(member);
+    const bytes = stored === undefined ? read.documents.get(member) : await content.readBlob(stored.digest);
     if (bytes === undefined || !Array.isArray(Layers)) throw new LighterError("invalid", `invalid archive: "${String(Config)}" is missing`);
     const config: ImageConfig = parseConfig(parseJson(bytes, "sha256:config" as Digest), "sha256:config" as Digest);
-    const layers = Layers.map((path) => layerOf(read, String(path)));
-    if (config.rootfs.diff_ids.length !== layers.length)
+    if (config.rootfs.diff_ids.length !== Layers.length)
       throw new LighterError("invalid", "invalid archive: layers don't match the configuration");
-    checkHeight(String(Config), layers.length);
+    checkHeight(String(Config), Layers.length);
+    const layers = await Promise.all(Layers.map((path) => legacyLayer(content, lease, read, String(path))));
     const { descriptor, manifest } = await storeDocuments(content, lease, bytes, ...layers);
     const image: PresentImage = { target: descriptor, indexes: [], manifests: [{ descriptor, manifest, config }], attestations: [] };
     const names = Array.isArray(RepoTags) ? RepoTags.map((tag) => parseReference(String(tag))) : [];
     for (const name of names.length === 0 ? [undefined] : names) loaded.push({ image, name });
   }
   return loaded;
-}
-
-function layerOf(read: ImageArchive, path: string): { mediaType: string; digest: Digest; size: number } {
-  const blob = read.blobs.get(path);
-  if (blob === undefined) throw new LighterError("invalid", `invalid archive: layer "${path}" is missing`);
-  return { ...blob, mediaType: MEDIA.ociLayer };
 }

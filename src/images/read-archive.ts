@@ -8,7 +8,7 @@ import { unwrap } from "./unwrap.ts";
 
 /** What an image archive holds: small files as bytes, and which blob of the content store each larger one became. */
 export interface ImageArchive {
-  /** JSON files at the top, by path. */
+  /** JSON files and what is small and at the top, by path. */
   documents: Map<string, Uint8Array>;
   /** Digest and size of every stored file, by path; links included. */
   blobs: Map<string, { digest: Digest; size: number }>;
@@ -20,8 +20,10 @@ const MOST_DOCUMENT = 8 << 20;
 const MOST_DOCUMENTS = 64 << 20;
 /** A thousand images of a hundred layers, and their links. */
 const MOST_MEMBERS = 200_000;
-/** The only large things in an archive: blobs of a layout, and layers of the older forms. */
-const BLOB = /^(?:blobs\/sha256\/([0-9a-f]{64})|[^/]+\.tar|[^/]+\/layer\.tar|[0-9a-f]{64}\.json)$/;
+/** What may be large: blobs of a layout, layers and configurations of the older forms, by the names that Docker, crane and others give them. */
+const BLOB = /^(?:blobs\/sha256\/([0-9a-f]{64})|[^/]+\.(?:tar|tgz|tar\.[a-z0-9]+)|[^/]+\/layer\.tar(?:\.[a-z0-9]+)?|[0-9a-f]{64}\.json)$/;
+/** Whatever stands at the top may be meant by `manifest.json`. */
+const DOCUMENT = /\.json$|^[^/]+$/;
 const LINKS = 16;
 /** Bytes that are written at a time. */
 const CHUNK = 1 << 20;
@@ -114,13 +116,14 @@ class ArchiveReader {
     const path = pathOf(entry);
     if (entry.type === "symlink" || entry.type === "link") {
       const target = textOf(entry.link);
-      this.#links.set(path, entry.type === "link" ? normal(target) : normal(`${path}/../${target}`));
+      this.#links.set(path, entry.type === "link" ? memberPath(target) : memberPath(`${path}/../${target}`));
     }
     if (entry.type !== "file") return;
-    if (BLOB.test(path)) {
+    const small = entry.size <= MOST_DOCUMENT;
+    if (BLOB.test(path) || (!small && !path.includes("/"))) {
       const ingest = await this.#content.ingest(`${UNREPEATED}load-${crypto.randomUUID()}`);
       this.#target = { ingest, buffer: new Uint8Array(Math.min(CHUNK, entry.size)), used: 0 };
-    } else if (entry.size <= MOST_DOCUMENT && /\.json$|^oci-layout$|^repositories$/.test(path)) {
+    } else if (small && DOCUMENT.test(path)) {
       this.#documentBytes += entry.size;
       if (this.#documentBytes > MOST_DOCUMENTS)
         throw new LighterError("invalid", `invalid archive: its documents have more than ${MOST_DOCUMENTS} bytes`);
@@ -202,11 +205,11 @@ async function flush(target: BlobTarget): Promise<void> {
 }
 
 function pathOf(entry: TarEntry): string {
-  return normal(textOf(entry.path));
+  return memberPath(textOf(entry.path));
 }
 
 /** A path without `.`, `..` and slashes at the ends; it names a member, never a file of this machine. */
-function normal(path: string): string {
+export function memberPath(path: string): string {
   const parts: string[] = [];
   for (const part of path.split("/")) {
     if (part === "..") parts.pop();
