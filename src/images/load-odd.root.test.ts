@@ -82,6 +82,25 @@ describe.skipIf(process.getuid?.() !== 0)("odd archives", () => {
     expect(await shop.images.inspect("timeless:1", {})).not.toHaveProperty("Created");
   });
 
+  test("save: of an image for several platforms, manifest.json has the one that runs here", async () => {
+    await using shop = await workshop();
+    const layout = new Layout();
+    const far = layout.image([layerOf({ a: "far" }).bytes], { architecture: "s390x" });
+    const near = layout.image([layerOf({ a: "near" }).bytes]);
+    const index = layout.json({ schemaVersion: 2, mediaType: MEDIA.ociIndex, manifests: [far, near] }, MEDIA.ociIndex);
+    layout.name(index, "docker.io/library/both:1");
+    await load(shop, layout);
+    const archive = await new Response(await shop.images.save(["both:1"])).bytes();
+    const child = Bun.spawn(["tar", "-xOf", "-", "manifest.json"], { stdin: archive, stdout: "pipe" });
+    const entries = (await new Response(child.stdout).json()) as { Config: string; RepoTags: string[] }[];
+    const { config } = JSON.parse(new TextDecoder().decode(layout.blobs.get(near.digest.slice(7)))) as { config: Part };
+    expect(entries).toMatchObject([{ Config: `blobs/sha256/${config.digest.slice(7)}`, RepoTags: ["both:1"] }]);
+    await using other = await workshop();
+    await other.images.load(new Blob([archive as Uint8Array<ArrayBuffer>]).stream(), { progress: other.progress });
+    for (const platform of ["linux/s390x", undefined])
+      expect((await other.images.runnable("both:1", platform === undefined ? {} : { platform })).id).toBe(index.digest);
+  });
+
   // Names as go-containerregistry (crane, ko, kaniko), Jib, Bazel's rules and others give them.
   test.each([
     ["crane", "sha256:CONFIG", "GZIP.tar.gz", gzipSync, MEDIA.ociLayerGzip],

@@ -3,7 +3,7 @@ import { familiarReference, parseReference } from "../base/reference.ts";
 import type { Content, Lease } from "../content/content.ts";
 import { hexOf } from "../oci/digest.ts";
 import { isIndex, isManifest, MEDIA, type Descriptor, type Digest } from "../oci/image.ts";
-import { parsePlatform, platformDistance } from "../oci/platform.ts";
+import { hostPlatform, parsePlatform, platformDistance } from "../oci/platform.ts";
 import { byteString, type TarEntry } from "../oci/tar-entry.ts";
 import { TAR_END, tarHeader, tarPadding } from "../oci/tar-write.ts";
 import type { State } from "../state/state.ts";
@@ -97,13 +97,13 @@ async function plan({ state, content, documents }: SaveContext, wanted: Wanted[]
       }
       index.push(...entries(root, names));
     }
-    for (const row of platforms ?? manifestsOf(state, image.id)) {
+    const row = preferred(platforms ?? manifestsOf(state, image.id));
+    if (row !== undefined) {
       const entry = legacy.get(row.manifest) ?? (await legacyEntry(documents, row));
       entry.RepoTags = [...(entry.RepoTags ?? []), ...names.map((name) => familiarReference(parseReference(name)))];
       legacy.set(row.manifest, entry);
     }
-    const first = (platforms ?? manifestsOf(state, image.id))[0];
-    const config = first && (await documents.config(first.config));
+    const config = row && (await documents.config(row.config));
     state.write((tx) => imageEvent(tx, "save", image.id, image.id, config), { durable: false });
   }
   const files = [
@@ -115,6 +115,13 @@ async function plan({ state, content, documents }: SaveContext, wanted: Wanted[]
     { path: "oci-layout", bytes: encode({ imageLayoutVersion: "1.0.0" }) },
   ];
   return { blobs: [...blobs].map(([digest, size]) => ({ digest, size })).toSorted((a, b) => (a.digest < b.digest ? -1 : 1)), files };
+}
+
+/** The one platform of an image that stands in `manifest.json`, as in Docker's archives: who reads that file alone takes each entry for an image. */
+function preferred(rows: ManifestRow[]): ManifestRow | undefined {
+  const host = hostPlatform();
+  const distance = ({ platform }: ManifestRow): number => platformDistance(host, platformFrom(platform)) ?? Number.MAX_SAFE_INTEGER;
+  return rows.toSorted((a, b) => distance(a) - distance(b))[0];
 }
 
 /** What `index.json` points at: the whole image, or the platforms asked for. */
