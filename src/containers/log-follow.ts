@@ -35,6 +35,10 @@ export function followerOf(context: Context, row: ContainerRow, { signal, until 
       poke();
       return true;
     },
+    passed: () => {
+      poke();
+      return true;
+    },
     drained: () => Promise.resolve(),
     end: () => undefined,
   };

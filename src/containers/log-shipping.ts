@@ -139,14 +139,16 @@ export class LogShipping {
   }
 
   #teller(id: string, shipment: Shipment): OutputSink {
+    const told = (): boolean => {
+      shipment.timer ??= setTimeout(() => {
+        shipment.timer = undefined;
+        this.#order({ type: "more", id });
+      }, TELL_MILLISECONDS).unref();
+      return true;
+    };
     return {
-      write: () => {
-        shipment.timer ??= setTimeout(() => {
-          shipment.timer = undefined;
-          this.#order({ type: "more", id });
-        }, TELL_MILLISECONDS).unref();
-        return true;
-      },
+      write: told,
+      passed: told,
       drained: () => Promise.resolve(),
       end: () => undefined,
     };

@@ -12,7 +12,7 @@ import {
 import { closeFd, duplicate } from "./fd.ts";
 import { LastingWorker } from "./lasting-worker.ts";
 import { ERRNO, check, errno, libc, systemError } from "./libc.ts";
-import { relayMemory, RelaySlots, type RelayTarget } from "./relay-slots.ts";
+import { NOBODY, relayMemory, RelaySlots, type RelayTarget } from "./relay-slots.ts";
 import { widenSocket } from "./send-buffer.ts";
 
 const EPOLL_CTL_ADD = 1;
@@ -120,7 +120,7 @@ class PollSource implements Source {
   #ended = false;
   #armed = true;
   /** A descriptor of our own for the socket that is written to past the main thread. */
-  #target: number | undefined;
+  #target = NOBODY;
   #wakeWriters: (() => void) | undefined;
   #writers: Promise<void> | undefined;
 
@@ -154,20 +154,20 @@ class PollSource implements Source {
   }
 
   relay(target: RelayTarget | undefined): boolean {
-    if (this.#target !== undefined) {
+    if (this.kind === "relay") {
       this.shared.slots.close(this.token);
       closeFd(this.#target);
-      this.#target = undefined;
+      this.#target = NOBODY;
       this.kind = "packets";
       if (this.#armed) this.#arm(true);
     }
     if (target === undefined || this.#closed || this.#ended || this.kind !== "packets") return false;
-    const fd = duplicate(target.fd);
+    const fd = target.fd === undefined ? NOBODY : duplicate(target.fd);
     if (!this.shared.slots.open(this.token, { ...target, fd })) {
       closeFd(fd);
       return false;
     }
-    widenSocket(fd, TARGET_BYTES);
+    if (fd !== NOBODY) widenSocket(fd, TARGET_BYTES);
     this.#target = fd;
     this.kind = "relay";
     if (this.#armed) this.#arm(true);

@@ -1,6 +1,8 @@
 import { ptr } from "bun:ffi";
 import { ERRNO, errno, libc } from "./libc.ts";
+import { NOBODY } from "./relay-slots.ts";
 
+const MSG_TRUNC = 0x20;
 const MSG_DONTWAIT = 0x40;
 const MSG_NOSIGNAL = 0x4000;
 
@@ -37,6 +39,8 @@ export class PacketRelay {
   readonly #streams = new Uint8Array(new ArrayBuffer(PACKETS));
   readonly #headers = new DataView(new ArrayBuffer(PACKETS * HEADER_BYTES));
   readonly #received = new Uint32Array(new ArrayBuffer(PACKETS * MMSGHDR_BYTES));
+  /** The same, of which only the first byte is copied. */
+  readonly #counted = new Uint32Array(new ArrayBuffer(PACKETS * MMSGHDR_BYTES));
   readonly #receivedInto = new BigUint64Array(new ArrayBuffer(PACKETS * 2 * IOVEC_BYTES));
   /** A header and a piece for each packet, at most. */
   readonly #pieces = new BigUint64Array(new ArrayBuffer(PACKETS * 2 * IOVEC_BYTES));
@@ -47,30 +51,44 @@ export class PacketRelay {
 
   constructor() {
     const messages = new BigUint64Array(this.#received.buffer);
+    const counted = new BigUint64Array(this.#counted.buffer);
     const into = ptr(this.#receivedInto);
     const streams = ptr(this.#streams);
     for (let i = 0; i < PACKETS; i++) {
       this.#receivedInto.set([BigInt(streams + i), 1n, BigInt(this.#dataAt + i * PACKET_BYTES), BigInt(PACKET_BYTES)], i * 4);
       messages.set([0n, 0n, BigInt(into + i * 2 * IOVEC_BYTES), 2n], (i * MMSGHDR_BYTES) / 8);
+      counted.set([0n, 0n, BigInt(into + i * 2 * IOVEC_BYTES), 1n], (i * MMSGHDR_BYTES) / 8);
     }
     this.#sent[2] = BigInt(ptr(this.#pieces));
   }
 
-  /** One turn: until the source has no more for now, the target takes no more, or others should have a turn. */
+  /** One turn, of which nothing is copied where nobody takes it: until the source has no more for now, the target takes no more, or others should have a turn. */
   turn(source: number, target: number, framed: boolean, wants: (stream: number) => boolean): Relayed {
     const relayed: Relayed = { bytes: 0, rest: undefined, ended: false };
+    const drops = target === NOBODY;
     while (relayed.bytes < TURN_BYTES) {
-      const count = libc().recvmmsg(source, this.#received, PACKETS, MSG_DONTWAIT, null);
+      const count = drops
+        ? libc().recvmmsg(source, this.#counted, PACKETS, MSG_DONTWAIT | MSG_TRUNC, null)
+        : libc().recvmmsg(source, this.#received, PACKETS, MSG_DONTWAIT, null);
       if (count < 0) {
         // A peer that went without reading all that it was sent is told of once, before what it has said itself.
         if (errno() === ERRNO.EINTR || errno() === ERRNO.ECONNRESET) continue;
         relayed.ended = errno() !== ERRNO.EAGAIN;
         break;
       }
-      this.#pass(count, target, framed, wants, relayed);
+      if (drops) this.#count(count, relayed);
+      else this.#pass(count, target, framed, wants, relayed);
       if (relayed.ended || relayed.rest !== undefined || count < PACKETS) break;
     }
     return relayed;
+  }
+
+  #count(count: number, relayed: Relayed): void {
+    for (let i = 0; i < count; i++) {
+      const length = (this.#counted[(i * MMSGHDR_BYTES) / 4 + LENGTH_AT] ?? 0) - 1;
+      if (length >= 0) relayed.bytes += length;
+      else relayed.ended = true;
+    }
   }
 
   #pass(count: number, target: number, framed: boolean, wants: (stream: number) => boolean, relayed: Relayed): void {

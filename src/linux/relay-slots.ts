@@ -5,8 +5,8 @@
 
 /** Output that is passed on past the main thread: to whom and how. */
 export interface RelayTarget {
-  /** A stream socket. */
-  fd: number;
+  /** A stream socket; nobody where it is undefined: output is counted and dropped. */
+  fd: number | undefined;
   /** With a header of Docker's before the pieces of each stream; else as they are. */
   framed: boolean;
   /** Conmon's numbers of the streams that are wanted; the others are dropped. */
@@ -25,6 +25,8 @@ const WORKER = 1;
 const MAIN = 2;
 
 const FRAMED = 1 << 31;
+/** A target that takes nothing. */
+export const NOBODY = -1;
 
 /** How long is waited at a time for the Worker to leave a slot, in milliseconds. */
 const WAIT = 50;
@@ -48,7 +50,7 @@ export class RelaySlots {
   open(token: number, { fd, framed, streams }: RelayTarget): boolean {
     const at = this.#find(0);
     if (at < 0) return false;
-    this.#ints[at + FD] = fd;
+    this.#ints[at + FD] = fd ?? NOBODY;
     this.#ints[at + FLAGS] = streams.reduce((flags, stream) => flags | (1 << stream), framed ? FRAMED : 0);
     Atomics.store(this.#ints, at + TOKEN, token);
     return true;

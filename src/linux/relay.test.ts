@@ -50,7 +50,7 @@ const frame = (stream: number, text: string): string => {
 };
 
 /** A relayed source: what went past, and what is told of it. */
-function relayed(options: { framed: boolean; streams: number[] }) {
+function relayed(options: { framed: boolean; streams: number[]; nobody?: boolean }) {
   const [here, monitor] = pair(SOCK_SEQPACKET);
   const [target, client] = pair(SOCK_STREAM);
   const state = { passed: 0, rest: [] as Buffer[], plain: "", ended: false, monitor, client, here, target };
@@ -68,7 +68,7 @@ function relayed(options: { framed: boolean; streams: number[] }) {
   };
   const source = poller().add(here, "packets", take);
   open.push({ source, fds: [here, monitor, target, client] });
-  expect(source.relay({ fd: target, ...options })).toBe(true);
+  expect(source.relay({ ...options, fd: options.nobody === true ? undefined : target })).toBe(true);
   return { source, ...state, state };
 }
 
@@ -136,4 +136,20 @@ test("once it is taken back, nothing goes past any more, and nothing is lost; st
   send(monitor, packet(3, "again"));
   await until(() => state.passed === 17);
   expect(readAll(client).toString()).toBe("again");
+});
+
+test("what nobody takes is counted, and the end is told", async () => {
+  const { source, monitor, state } = relayed({ framed: false, streams: [], nobody: true });
+  source.hold();
+  for (const text of ["one", "", "three", "a".repeat(8192)]) send(monitor, packet(2, text));
+  source.release();
+  await until(() => state.passed === 8200);
+  source.relay(undefined);
+  send(monitor, packet(2, "seen"));
+  await until(() => state.plain === "seen");
+  expect(source.relay({ fd: undefined, framed: false, streams: [] })).toBe(true);
+  send(monitor, packet(2, "last"));
+  libc().shutdown(monitor, 1);
+  await until(() => state.ended);
+  expect(state.passed).toBe(8204);
 });

@@ -1,4 +1,4 @@
-import type { LentOutput, OutputSink, StreamId } from "../wire/stream.ts";
+import type { OutputSink, StreamId } from "../wire/stream.ts";
 
 /** What one client may leave untaken before the process has to wait for it, as Docker's buffer. */
 export const CLIENT_BYTES = 1 << 20;
@@ -56,8 +56,10 @@ export class Fanout {
     return false;
   }
 
-  /** Where output may be written past us: to the one client that sees it, if none is behind. Its {@link passed} follows. */
-  lend(reclaim: () => void): (LentOutput & { streams: ReadonlySet<StreamId> }) | undefined {
+  /**
+   * Where output may be written past us: to the one client that sees it, or to nobody where none does, if none is behind. Its {@link passed} follows.
+   */
+  lend(reclaim: () => void): { fd: number | undefined; framed: boolean; streams: ReadonlySet<StreamId> } | undefined {
     let seer: Client | undefined;
     for (const client of this.#clients) {
       if (client.waiting) return undefined;
@@ -65,10 +67,11 @@ export class Fanout {
       if (seer !== undefined || client.sink.lend === undefined) return undefined;
       seer = client;
     }
-    const lent = this.#mode === "held" ? seer?.sink.lend?.(reclaim) : undefined;
-    if (seer === undefined || lent === undefined) return undefined;
+    if (this.#mode !== "held" || this.#ended) return undefined;
     this.#direct = seer;
-    return { ...lent, streams: seer.streams };
+    if (seer === undefined) return { fd: undefined, framed: false, streams: new Set() };
+    const lent = seer.sink.lend?.(reclaim);
+    return lent && { ...lent, streams: seer.streams };
   }
 
   /** So many bytes went past us. False when it cannot go on so: a client is behind, or has not taken the rest, which is in its own form. */
