@@ -1,5 +1,6 @@
 /** Commands in a running container. Deadline: 120 s. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
+import { statSync } from "node:fs";
 import { CLIENTS, Ground } from "./harness/ground.ts";
 import { until } from "./harness/until.ts";
 
@@ -47,6 +48,27 @@ for (const name of CLIENTS) {
     await client.must("rm", container);
   });
 }
+
+test("the null device of an exec is not the host's, whoever it runs as", async () => {
+  const nullOf = async (user: string): Promise<string> =>
+    await ground.lighter.must(
+      "exec",
+      "-u",
+      user,
+      "host",
+      "sh",
+      "-c",
+      "stat -L -c %d:%i /proc/self/fd/0; readlink /proc/self/fd/0; cat; echo x >/proc/self/fd/1",
+    );
+  const before = statSync("/dev/null");
+  for (const user of ["77:78", "0"]) {
+    const [device, link, echo] = (await nullOf(user)).split("\n");
+    expect([link, echo]).toEqual(["/dev/null", "x"]);
+    expect(device).not.toBe(`${before.dev}:${before.ino}`);
+  }
+  const { uid, gid, mode } = statSync("/dev/null");
+  expect({ uid, gid, mode }).toEqual({ uid: before.uid, gid: before.gid, mode: before.mode });
+});
 
 test("the API tells of a finished exec", async () => {
   const { Id } = await ground.daemon.json<{ Id: string }>("POST", "/containers/host/exec", { body: { Cmd: ["sh", "-c", "exit 11"] } });

@@ -24,7 +24,7 @@ const SOURCE = `
 #define capset ((int (*)(void *header, void *data)) a[23])
 #define prctl ((int (*)(int option, unsigned long value)) a[24])
 
-/* Fields: host namespace, hybrid, target, options, detached mount, result; path, actions, attributes, argv, envp of posix_spawn; last step; the functions above; working directory of the mount,
+/* Fields: host namespace, hybrid (1) and something on /dev/null (2), target, options, detached mount, result; path, actions, attributes, argv, envp of posix_spawn; last step; the functions above; working directory of the mount,
    places (descriptors of mounts with paths), their number, how many of them go again, who mounts (-1 for the caller).
    Without a path the answer is a detached clone of the mount instead. */
 int lighter_spawn(long *a)
@@ -35,11 +35,14 @@ int lighter_spawn(long *a)
   unsigned int header[2] = { 0x20080522, 0 }, rights[6];
   int error = 0;
   if (unshare(0x20000)) return errno;
-  a[11] = 6;
+  a[11] = 2;
+  /* What is mounted on a place of the host stays in the copy: the mount that holds it. */
+  if (hybrid & 2 && mount(0, "/dev/null", 0, 1 << 18, 0) && mount(0, "/dev", 0, 1 << 18, 0) && mount(0, "/", 0, 1 << 18, 0)) error = errno;
+  if (!error) a[11] = 6;
   for (i = 0; i < a[27] && !error; i++)
     if (syscall(429, (int) places[2 * i], "", -100, (const char *) places[2 * i + 1], 4)) error = errno;
   if (!error) a[11] = 1;
-  if (!error && hybrid && (mount(0, "/sys/fs/cgroup", 0, 1 << 18, 0) || umount2("/sys/fs/cgroup/unified", 2))) error = errno;
+  if (!error && hybrid & 1 && (mount(0, "/sys/fs/cgroup", 0, 1 << 18, 0) || umount2("/sys/fs/cgroup/unified", 2))) error = errno;
   if (!error && target) {
     a[11] = 2;
     /* Whoever mounts makes the files that the kernel needs: the new numbers must be his. The rights that go with root's number
@@ -82,6 +85,9 @@ int lighter_spawn(long *a)
 }
 `;
 /** What failed, by the number that the code leaves in its last field. */
+/** A place that is the host's. */
+export const NULL = "/dev/null";
+
 const STEPS = ["unshare", "umount", "mount", "posix_spawn", "setns", "open_tree", "move_mount"];
 
 function compile(): (fields: BigInt64Array) => number {
@@ -185,7 +191,12 @@ function run(mounts: PrivateMounts, program: SpawnArguments | undefined, name: s
   const address = (bytes: NodeJS.TypedArray | undefined): bigint => BigInt(bytes === undefined ? 0 : (ptr(bytes) as number));
   const fields = new BigInt64Array(18 + FUNCTIONS.length);
   fields.set(addresses ?? [], 12);
-  fields.set([BigInt(mounts.hostMounts), mounts.hybrid ? 1n : 0n, address(target), address(text)]);
+  fields.set([
+    BigInt(mounts.hostMounts),
+    (mounts.hybrid ? 1n : 0n) | (mounts.places?.some(({ path }) => path === NULL) ? 2n : 0n),
+    address(target),
+    address(text),
+  ]);
   fields.set([address(from), all.length === 0 ? 0n : address(places), BigInt(all.length), BigInt(layers.length)], 12 + FUNCTIONS.length);
   fields.set([BigInt(owner?.uid ?? -1), BigInt(owner?.gid ?? -1)], 16 + FUNCTIONS.length);
   fields[4] = overlay && "detached" in overlay ? BigInt(overlay.detached) : -1n;

@@ -41,6 +41,8 @@ export interface SpawnJob {
   fds: number[];
   /** A copy of the host's mount namespace for the child alone; else it shares the host's. */
   privateMounts: boolean;
+  /** In the copy `/dev/null` is a device of the child's own: an OCI runtime gives what it finds on descriptor 0 to the user of the process. It is made in `cwd`. */
+  ownNull?: boolean;
   /** Mounted in the child's own namespace, where nobody else sees it; it goes when the last process there goes. */
   overlay?: Overlay;
 }

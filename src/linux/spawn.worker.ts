@@ -8,9 +8,10 @@ import { closeFd, openFd, unlinkPath, writeFileOnce } from "./fd.ts";
 import { type SystemError, check, cstr, libc } from "./libc.ts";
 import { mountInto, unmountFrom } from "./mount-into.ts";
 import { detachedOverlay, detachView, withOverlay } from "./overlay.ts";
+import { withOwnNull } from "./own-null.ts";
 import { posixSpawn } from "./posix-spawn.ts";
 import { compileSeccomp } from "./seccomp.ts";
-import { type Place, detachInNamespace, prepareNative, spawnWithMounts } from "./spawn-native.ts";
+import { NULL, type Place, detachInNamespace, prepareNative, spawnWithMounts } from "./spawn-native.ts";
 import type { DetachedJob, Overlay, RemoveJob, SpawnJob, SpawnerReply, SpawnerRequest, SpawnerSetup } from "./spawn-protocol.ts";
 
 declare const self: Worker;
@@ -66,11 +67,19 @@ function spawn(job: SpawnJob): number {
   const { hostMounts, hybrid } = setup as SpawnerSetup;
   const program = { ...job, fds: job.fds.map((fd) => (fd < 0 ? devNull : fd)) };
   const { overlay } = job;
-  if (overlay)
-    return withBinds(overlay, (places) =>
-      withOverlay(overlay, (plan) => spawnWithMounts(program, { hostMounts, hybrid, overlay: plan, places })),
-    );
-  return job.privateMounts ? spawnWithMounts(program, { hostMounts, hybrid }) : posixSpawn(program);
+  return withNull(job, (own) => {
+    if (overlay)
+      return withBinds(overlay, (places) =>
+        withOverlay(overlay, (plan) => spawnWithMounts(program, { hostMounts, hybrid, overlay: plan, places: [...places, ...own] })),
+      );
+    return job.privateMounts || own.length > 0 ? spawnWithMounts(program, { hostMounts, hybrid, places: own }) : posixSpawn(program);
+  });
+}
+
+/** Calls `use` with the place of a null device of the child's own, where it wants one. */
+function withNull<T>({ ownNull, cwd }: SpawnJob, use: (places: Place[]) => T): T {
+  if (ownNull !== true) return use([]);
+  return withOwnNull(cwd, (mount) => use(mount === undefined ? [] : [{ mount, path: NULL }]));
 }
 
 /** Calls `use` with the mounts beside an overlay. */

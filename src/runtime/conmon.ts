@@ -82,6 +82,7 @@ export function beginConmon(context: Context, options: ConmonOptions): WaitingCo
     cwd: options.directory,
     fds: [-1, -1, output, syncWrite, startRead, ...(options.onAttachable ? [attachWrite] : [])],
     privateMounts: needsOwnMounts(context, options.runtime),
+    ownNull: givesAwayNull(options),
     ...(options.overlay ? { overlay: options.overlay } : {}),
   })
     .then((pid) => {
@@ -93,6 +94,11 @@ export function beginConmon(context: Context, options: ConmonOptions): WaitingCo
   // Whoever goes on learns it; nobody else needs to.
   spawned.catch(() => undefined);
   return { argv, spawned, syncRead, startWrite, attachRead, output };
+}
+
+/** Whether crun 1.8 gives the null device that conmon opens to the user of an exec, or of a user namespace: the host's, for good. */
+function givesAwayNull({ runtime, processFile, overlay }: ConmonOptions): boolean {
+  return runtime.kind === "crun" && (processFile !== undefined || overlay?.users !== undefined);
 }
 
 /** Ends a conmon that is not wanted after all; resolves when it is gone. Never rejects. */
