@@ -1,4 +1,4 @@
-import { mkdtemp, rm } from "node:fs/promises";
+import { chmod, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { cacheFolder } from "./cache.ts";
@@ -29,6 +29,8 @@ function countsOfCommand(name: string, code: number, output: string): Counts {
 /** Runs one step to its end or its deadline and counts it. */
 export async function runStep(step: Step, options: Options, figures: string): Promise<Outcome> {
   const work = await mkdtemp(join(tmpdir(), "lt-"));
+  // Users of containers pass through it.
+  await chmod(work, 0o711);
   const report = join(work, "report.xml");
   const scopes = join(work, "scopes");
   const tests = ["--timeout", String(60_000 * SLOW), "--reporter=junit", `--reporter-outfile=${report}`];
