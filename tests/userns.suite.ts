@@ -107,6 +107,20 @@ describe.each(["crun", "runc"].filter((name) => Bun.which(name) !== null))("with
     expect(host).toBe("7:8\n0:0");
   });
 
+  test("a volume that is elsewhere gets copies of the image's files that are the container's", async () => {
+    const [volume, place] = [`elsewhere-${runtime}`, ground.path(`device-${runtime}`)];
+    await mkdir(place);
+    await sh("volume", "create", "-o", "type=none", "-o", "o=bind", "-o", `device=${place}`, volume);
+    const script = "touch /etc/mine; stat -c %u:%g /etc /etc/mine /etc/passwd";
+    expect(await run("-v", `${volume}:/etc`, "busybox", "sh", "-c", script)).toBe("0:0\n0:0\n0:0");
+    for (const path of [place, join(place, "passwd"), join(place, "mine")]) expect(await owner(path)).toBe(`${first}:${first}`);
+    const empty = ground.path(`empty-${runtime}`);
+    await mkdir(empty);
+    await sh("volume", "create", "-o", "type=none", "-o", "o=bind", "-o", `device=${empty}`, `${volume}-empty`);
+    await run("-v", `${volume}-empty:/new`, "busybox", "touch", "/new/file");
+    expect(await owner(join(empty, "file"))).toBe(`${first}:${first}`);
+  });
+
   test("file systems, limits, settings of the network and ports work as without", async () => {
     const flags =
       "--tmpfs /t --shm-size 8m --sysctl net.ipv4.ip_forward=1 --ulimit nofile=100:200 --init --read-only -u 33:44 --ipc shareable";
@@ -188,6 +202,31 @@ test("cp tells and makes the numbers inside, whether the container runs or not",
   await sh("cp", "-a", folder, `${name}:/later`);
   await sh("start", name);
   expect(await sh("exec", name, "stat", "-c", "%u:%g", "/later/file", "/volume/given/file")).toBe("3:4\n3:4");
+  await sh("rm", "-f", name);
+});
+
+test("cp to and from a directory of the host means the numbers inside, also where the container does not run", async () => {
+  const name = ground.name();
+  const [shared, archive] = [ground.path("shared"), ground.path("archive")];
+  for (const folder of [shared, join(archive, "bind")]) await mkdir(folder, { recursive: true });
+  for (const file of ["one", "bind/two"]) await writeFile(join(archive, file), "given\n", { mode: 0o755 });
+  await sh("create", "--name", name, "-v", `${shared}:/bind`, "-v", "beside:/kept", "busybox", "sleep", "900");
+  const copy = (from: string, to: string) =>
+    $`sh -c ${`tar --owner=3 --group=4 --numeric-owner -C ${archive} -c ${from} | ${client.line("cp", "-", `${name}:${to}`)}`}`;
+  const told = async (path: string): Promise<string> =>
+    $`sh -c ${`${client.line("cp", `${name}:${path}`, "-")} | tar --numeric-owner -tvf -`}`.text();
+  const look = async (): Promise<void> => {
+    await copy("one", "/bind/");
+    await copy("one", "/kept/");
+    await copy("bind/two", "/");
+    for (const file of ["one", "two"]) expect(await owner(join(shared, file))).toBe(`${first + 3}:${first + 4}`);
+    for (const path of ["/bind/one", "/bind/two", "/kept/one"]) expect(await told(path)).toMatch(/^-\S+ 3\/4 /);
+  };
+  await look();
+  expect(await told("/bind")).toMatch(/^-\S+ 3\/4 .* bind\/two$/m);
+  await sh("start", name);
+  await look();
+  expect(await sh("exec", name, "stat", "-c", "%u:%g", "/bind/one", "/bind/two", "/kept/one")).toBe("3:4\n3:4\n3:4");
   await sh("rm", "-f", name);
 });
 

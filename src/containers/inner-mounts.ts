@@ -4,6 +4,7 @@ import { cleanPath } from "./bind-spec.ts";
 import type { Context } from "./context.ts";
 import { layersOf, prepareMounts } from "./prepare.ts";
 import type { ContainerRow } from "./rows.ts";
+import { foreignUsers } from "./user-binds.ts";
 
 /**
  * The binds and volumes below a path of a container that does not run: nothing is mounted there then, and an archive would be without them, or be unpacked below them. A bind
@@ -18,7 +19,13 @@ export async function innerMounts(context: Context, row: ContainerRow, path: str
     const alone = { ...row, desired: { ...row.desired, mounts: [mount] } };
     try {
       const source = (await prepareMounts(context, alone, layersOf(context, row), signal)).get(mount.destination);
-      if (source !== undefined) found.push({ path: mount.destination.slice(top.length), source: source.path, readOnly: !mount.rw });
+      if (source === undefined) continue;
+      found.push({
+        path: mount.destination.slice(top.length),
+        source: source.path,
+        readOnly: !mount.rw,
+        ...foreignUsers(context, row, mount),
+      });
     } catch (error) {
       if (kindOf(error) !== "invalid" && kindOf(error) !== "not-found") throw error;
     }

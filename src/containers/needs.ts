@@ -139,7 +139,7 @@ export interface ContainerVolumes {
     name: string,
     options: {
       copyFrom: (() => Promise<{ path: string; done(): void } | undefined>) | undefined;
-      owners?: { from: { uid: number; gid: number }; to: { uid: number; gid: number } };
+      owners?: { from: { uid: number; gid: number }; to: { uid: number; gid: number }; users?: UserMap };
       container?: string;
       signal?: AbortSignal;
     },

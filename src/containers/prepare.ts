@@ -25,7 +25,7 @@ import { sharedShm } from "./shared-shm.ts";
 import type { MountSource } from "./spec-mounts.ts";
 import { INIT_PATH, specOf } from "./spec.ts";
 import { subpathOf } from "./subpath.ts";
-import { mappedBinds } from "./user-binds.ts";
+import { foreignUsers, mappedBinds } from "./user-binds.ts";
 import type { Ids } from "../wire/id-map.ts";
 
 /** The network as a start found or made it. */
@@ -124,9 +124,12 @@ export async function volumeSource(
 function newOwners(
   context: Context,
   row: ContainerRow,
-  { idMap }: PlannedMount,
+  mount: PlannedMount,
   layers: string[],
 ): Parameters<Context["needs"]["volumes"]["ready"]>[1]["owners"] {
+  const { users } = foreignUsers(context, row, mount);
+  if (users !== undefined) return mount.noCopy ? undefined : { from: { uid: 0, gid: 0 }, to: rootOf(users), users };
+  const { idMap } = mount;
   if (idMap?.outside === undefined) return undefined;
   const { uid, gid } = idMap.inside ?? userOf(context, row, layers);
   return { from: { uid, gid }, to: idMap.outside };

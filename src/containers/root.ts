@@ -14,6 +14,7 @@ import { ready } from "./ready.ts";
 import type { ContainerRow } from "./rows.ts";
 import { makeWorkingDirectory } from "./working-directory.ts";
 import type { UserMap } from "../linux/user-namespace.ts";
+import { foreignUsers } from "./user-binds.ts";
 
 /** A place in a container's files: a root that look-ups cannot leave, and a path in it. */
 export interface Place {
@@ -47,7 +48,8 @@ export async function openPlace(context: Context, row: ContainerRow, live: Live,
     const close = (): void => void context.needs.volumes.release(row.id);
     try {
       const source = covering.type === "volume" ? await volumeSource(context, row, covering, layersOf(context, row)) : covering.source;
-      return { ...placeBelow(typeof source === "string" ? source : source.path, absolute, covering.destination), readOnly, close };
+      const place = placeBelow(typeof source === "string" ? source : source.path, absolute, covering.destination);
+      return { ...place, readOnly, ...foreignUsers(context, row, covering), close };
     } catch (error) {
       close();
       throw error;

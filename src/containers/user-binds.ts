@@ -1,3 +1,4 @@
+import type { UserMap } from "../linux/user-namespace.ts";
 import type { Context } from "./context.ts";
 import type { PlannedMount } from "./desired.ts";
 import type { ContainerRow } from "./rows.ts";
@@ -16,6 +17,11 @@ export function mappedBinds(context: Context, row: ContainerRow, files: Readonly
 /** Whether what a mount shows is kept by the daemon, and belongs on the disk to the numbers inside. */
 export function isMapped(context: Context, { type, source }: PlannedMount): boolean {
   return type === "image" || (type === "volume" && !isForeign(context, source));
+}
+
+/** Whose numbers on the host the files of such a mount have, where they are not kept for the container's users and it has users of its own. */
+export function foreignUsers(context: Context, { desired: { users } }: ContainerRow, mount: PlannedMount): { users?: UserMap } {
+  return users === undefined || isMapped(context, mount) ? {} : { users };
 }
 
 /** Whether a volume is something of the host's or of another machine, mounted. */

@@ -22,14 +22,16 @@ import type { JobContext } from "./job.ts";
 import { xattrsOf } from "./lower.ts";
 import { applyMetadata, metadataOf } from "./make-entry.ts";
 import { turns } from "./tree.ts";
+import type { UserMap } from "../linux/user-namespace.ts";
+import { hostOwnerOf } from "./user-shift.ts";
 import { baseOf, HERE, parentOf } from "./tree-path.ts";
 
 /** Where to copy from and to. */
 export interface CopyArgs extends PlaceInRoot {
   /** An existing directory, by its absolute path. */
   target: string;
-  /** What belongs to the one is given to the other; all else keeps its owner. */
-  owners?: { from: Owner; to: Owner };
+  /** What belongs to the one is given to the other; all else keeps its owner, or with `users` gets the host's numbers of its own. */
+  owners?: { from: Owner; to: Owner; users?: UserMap };
 }
 
 /** A user and a group by their numbers. */
@@ -134,7 +136,8 @@ class TreeCopy {
 
   #owned(stat: FileStat): FileStat {
     if (this.#owners === undefined) return stat;
-    const { from, to } = this.#owners;
+    const { from, to, users } = this.#owners;
+    if (users !== undefined) return { ...stat, ...hostOwnerOf(users, stat) };
     return { ...stat, uid: stat.uid === from.uid ? to.uid : stat.uid, gid: stat.gid === from.gid ? to.gid : stat.gid };
   }
 

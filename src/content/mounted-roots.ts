@@ -1,5 +1,6 @@
 import { LighterError } from "../base/errors.ts";
 import { close, O, openAt } from "../linux/files.ts";
+import type { UserMap } from "../linux/user-namespace.ts";
 import { type ByteString, byteString, textOf } from "../oci/tar-entry.ts";
 import { HERE } from "./tree-path.ts";
 
@@ -8,6 +9,8 @@ export interface MountedSource {
   path: string;
   source: string;
   readOnly: boolean;
+  /** Its files have the host's numbers of these users, whatever the tree's have. */
+  users?: UserMap;
 }
 
 interface MountedRoot {
@@ -15,6 +18,7 @@ interface MountedRoot {
   readOnly: boolean;
   /** Of the directory; negative for a file. */
   fd: number;
+  users: UserMap | undefined;
 }
 
 /** The directories that stand at places of a tree, open: what is written below such a place goes into them. */
@@ -23,9 +27,10 @@ export class MountedRoots {
 
   constructor(mounts: readonly MountedSource[]) {
     this.#roots = mounts
-      .map(({ path, source, readOnly }) => ({
+      .map(({ path, source, readOnly, users }) => ({
         path: byteString(path.slice(1)),
         readOnly,
+        users,
         fd: openAt(HERE, byteString(source), O.PATH | O.DIRECTORY),
       }))
       .sort((a, b) => b.path.length - a.path.length);
@@ -43,11 +48,11 @@ export class MountedRoots {
   }
 
   /** The innermost directory that a path of the tree lies in, and the path in it; undefined for the tree's own. Throws `forbidden` for one to be read only. */
-  find(path: ByteString): { fd: number; path: ByteString } | undefined {
+  find(path: ByteString): { fd: number; path: ByteString; users: UserMap | undefined } | undefined {
     const root = this.#roots.find((one) => path === one.path || path.startsWith(`${one.path}/`));
     if (root === undefined) return undefined;
     if (root.readOnly) throw new LighterError("forbidden", "mounted volume is marked read-only");
-    return { fd: root.fd, path: path.slice(root.path.length + 1) };
+    return { fd: root.fd, path: path.slice(root.path.length + 1), users: root.users };
   }
 
   close(): void {

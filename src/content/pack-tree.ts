@@ -49,7 +49,7 @@ export interface PackArgs extends PlaceInRoot {
   /** Absolute paths of directories, as seen from the top, of which nothing but themselves is taken. */
   shallow?: readonly string[];
   /** Files and directories from elsewhere that stand at places of the tree (absolute paths, as seen from the top), and hide what is there. */
-  mounts?: readonly Pick<MountedSource, "path" | "source">[];
+  mounts?: readonly Omit<MountedSource, "readOnly">[];
   /** The tree is seen from the host: whom its files belong to inside is what is told. */
   users?: UserMap;
 }
@@ -127,7 +127,9 @@ interface Walk {
   except: ReadonlySet<ByteString>;
   shallow: ReadonlySet<ByteString>;
   /** What stands at a name of the archive instead of what is there. */
-  mounts: ReadonlyMap<ByteString, string>;
+  mounts: ReadonlyMap<ByteString, Omit<MountedSource, "readOnly">>;
+  /** Whose numbers on the host the files have that are packed now; undefined for those inside. */
+  users: UserMap | undefined;
   /** Names that are packed, undefined for all, and names that are removed by the directory that they were in. */
   only: ReadonlySet<ByteString> | undefined;
   gone: ReadonlyMap<ByteString, ByteString[]>;
@@ -158,7 +160,8 @@ export async function packTo(taker: TarTaker, args: PackArgs, context: JobContex
       links: new Map(),
       except: named(args.except),
       shallow: named(args.shallow),
-      mounts: new Map((args.mounts ?? []).flatMap(({ path, source }) => [...named([path])].map((name) => [name, source] as const))),
+      mounts: new Map((args.mounts ?? []).flatMap((mount) => [...named([mount.path])].map((name) => [name, mount] as const))),
+      users: args.users,
       ...chosen(args.whole && (await findChanges({ upper: args.root, whole: true, ...args.whole }, context))),
       cuts,
       above: [],
@@ -207,9 +210,9 @@ async function packChildren(walk: Walk, dir: number, base: ByteString, name: Byt
     for (const child of withMounts(walk, name, names).sort()) {
       await walk.turn();
       const path = name === "" ? child : name === "/" ? `/${child}` : joinPath(name.replace(/\/$/, ""), child);
-      const source = walk.mounts.get(path);
-      if (source !== undefined) {
-        await packMounted(walk, source, path);
+      const mount = walk.mounts.get(path);
+      if (mount !== undefined) {
+        await packMounted(walk, mount, path);
         continue;
       }
       const stat = statAt(fd, child);
@@ -240,9 +243,11 @@ function withMounts(walk: Walk, directory: ByteString, names: ByteString[]): Byt
 }
 
 /** Packs what is mounted at a place; nothing where it has gone. */
-async function packMounted(walk: Walk, source: string, path: ByteString): Promise<void> {
+async function packMounted(walk: Walk, { source, users }: Omit<MountedSource, "readOnly">, path: ByteString): Promise<void> {
   const fd = openAt(HERE, byteString(source), O.PATH);
   if (fd < 0) return;
+  const around = walk.users;
+  walk.users = users;
   try {
     const stat = statFd(fd);
     if (typeof stat === "number") return;
@@ -251,6 +256,7 @@ async function packMounted(walk: Walk, source: string, path: ByteString): Promis
     if (!walk.shallow.has(path)) await packChildren(walk, HERE, `/proc/self/fd/${fd}`, path);
     walk.above.pop();
   } finally {
+    walk.users = around;
     close(fd);
   }
 }
@@ -335,7 +341,7 @@ function entryOf(walk: Walk, type: TarType, dir: number, base: ByteString, stat:
   const xattrs = type === "link" ? new Map<string, Uint8Array>() : xattrsOf(dir, base);
   for (const key of xattrs.keys()) if (HOST_LABELS.test(key)) xattrs.delete(key);
   const { mode, major, minor } = stat;
-  const { uid, gid } = walk.args.users === undefined ? stat : insideOf(walk.args.users, stat);
+  const { uid, gid } = walk.users === undefined ? stat : insideOf(walk.users, stat);
   const mtime = walk.args.wholeSeconds === true ? stat.mtime - (((stat.mtime % NANOS) + NANOS) % NANOS) : stat.mtime;
   const size = type === "file" ? stat.size : 0;
   const entry: TarEntry = { type, path, link: "", mode, uid, gid, user: "", group: "", size, mtime, major, minor };

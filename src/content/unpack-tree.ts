@@ -97,6 +97,11 @@ const LINK_REFUSALS: Readonly<Record<number, string>> = {
   [ERRNO.EXDEV]: "is on another file system",
 };
 
+/** Makes files as somebody who is known where they are made. */
+function asKnown<T>(users: UserMap | undefined, make: () => T): T {
+  return users === undefined ? make() : asUser(rootOf(users), make);
+}
+
 /**
  * Puts members into a live tree. Every look-up goes through openat2 with the root as root, so that links in the tree, of the archive, or made
  * meanwhile by a process in the container cannot lead outside; the last part of a name is never followed.
@@ -107,26 +112,24 @@ class TreeExtractor implements TarSink {
   readonly #options: UnpackTreeOptions;
   readonly #mounts: MountedRoots;
   readonly #directories = new Map<ByteString, TarEntry>();
-  #parent: { path: ByteString; fd: number } | undefined;
+  #parent: { path: ByteString; fd: number; users: UserMap | undefined } | undefined;
   #file = -1;
-  /** The host's numbers of the root inside. */
-  readonly #maker: { uid: number; gid: number } | undefined;
 
   constructor(root: number, target: ByteString, options: UnpackTreeOptions) {
     this.#root = root;
     this.#target = target;
     this.#options = options;
     this.#mounts = new MountedRoots(options.mounts ?? []);
-    this.#maker = options.users && rootOf(options.users);
   }
 
   entry(given: TarEntry): void {
-    const entry = this.#owned(given);
-    const path = cleanPath(entry.path);
+    const path = cleanPath(given.path);
     if (path === "" || this.#mounts.stands(path)) return;
     const base = baseOf(path);
+    const { users } = this.#placeOf(parentOf(path));
+    const entry = this.#owned(given, users);
     const dir = this.#directory(parentOf(path));
-    if (!this.#makeRoom(dir, base, path, entry)) this.#asKnown(() => this.#create(dir, base, entry));
+    if (!this.#makeRoom(dir, base, path, entry)) asKnown(users, () => this.#create(dir, base, entry));
     if (entry.type === "directory") this.#describe(dir, base, path, entry);
   }
 
@@ -140,7 +143,7 @@ class TreeExtractor implements TarSink {
     this.#file = -1;
     try {
       if (entry.spans !== undefined) must(truncateTo(fd, entry.size), "ftruncate", entry.path);
-      applyMetadata(fd, this.#owned(entry), entry.path);
+      applyMetadata(fd, this.#owned(entry, this.#parent?.users), entry.path);
     } finally {
       close(fd);
     }
@@ -164,30 +167,25 @@ class TreeExtractor implements TarSink {
     this.#mounts.close();
   }
 
-  #owned(entry: TarEntry): TarEntry {
-    const { owner, users } = this.#options;
+  #owned(entry: TarEntry, users: UserMap | undefined): TarEntry {
+    const { owner } = this.#options;
     const owned = owner === undefined ? entry : { ...entry, ...owner };
     return users === undefined ? owned : { ...owned, ...outsideOf(users, owned) };
-  }
-
-  /** Makes files as somebody who is known where they are made. */
-  #asKnown<T>(make: () => T): T {
-    return this.#maker === undefined ? make() : asUser(this.#maker, make);
   }
 
   #directory(path: ByteString): number {
     if (this.#parent?.path === path) return this.#parent.fd;
     this.#forgetParent();
     const place = this.#placeOf(path);
-    this.#parent = { path, fd: this.#asKnown(() => makeInRoot(place.root, place.path)) };
+    this.#parent = { path, fd: asKnown(place.users, () => makeInRoot(place.root, place.path)), users: place.users };
     return this.#parent.fd;
   }
 
-  /** Where a path of the archive lies: the root to look it up in, and the path there. */
-  #placeOf(path: ByteString): { root: number; path: ByteString } {
+  /** Where a path of the archive lies: the root to look it up in, the path there, and whose numbers its files have. */
+  #placeOf(path: ByteString): { root: number; path: ByteString; users: UserMap | undefined } {
     const mounted = this.#mounts.find(path);
-    if (mounted !== undefined) return { root: mounted.fd, path: mounted.path };
-    return { root: this.#root, path: path === "" ? this.#target : joinPath(this.#target, path) };
+    if (mounted !== undefined) return { root: mounted.fd, path: mounted.path, users: mounted.users };
+    return { root: this.#root, path: path === "" ? this.#target : joinPath(this.#target, path), users: this.#options.users };
   }
 
   #forgetParent(): void {

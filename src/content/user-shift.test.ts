@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { insideOf, outsideOf } from "./user-shift.ts";
+import { hostOwnerOf, insideOf, outsideOf } from "./user-shift.ts";
 
 const MAP = {
   uid: [
@@ -23,4 +23,9 @@ test("who has no number is nobody, and cannot be made", () => {
   expect(insideOf(MAP, { uid: 0, gid: 265536 })).toEqual({ uid: 65534, gid: 65534 });
   expect(() => outsideOf(MAP, { uid: 1010, gid: 0 })).toThrow("the container has no user 1010");
   expect(() => outsideOf(MAP, { uid: 0, gid: 70000 })).toThrow("the container has no group 70000");
+});
+
+test("in a copy, who has no number is nobody", () => {
+  expect(hostOwnerOf(MAP, { uid: 1003, gid: 5 })).toEqual({ uid: 5003, gid: 200005 });
+  expect(hostOwnerOf(MAP, { uid: 1010, gid: 70000 })).toEqual({ uid: 65534, gid: 65534 });
 });

@@ -18,12 +18,22 @@ export function insideOf(map: UserMap, { uid, gid }: Owned): Owned {
   return { uid: inside(map.uid, uid), gid: inside(map.gid, gid) };
 }
 
+/** The host's numbers of an owner inside of a user namespace; nobody's for numbers that it does not have. */
+export function hostOwnerOf(map: UserMap, { uid, gid }: Owned): Owned {
+  return { uid: outside(map.uid, uid) ?? NOBODY, gid: outside(map.gid, gid) ?? NOBODY };
+}
+
+function outside(ranges: readonly IdRange[], id: number): number | undefined {
+  const range = ranges.find(({ containerID, size }) => id >= containerID && id < containerID + size);
+  return range && id - range.containerID + range.hostID;
+}
+
 /** The host's numbers of an owner inside of a user namespace. Throws `invalid` for a number that it does not have. */
 export function outsideOf(map: UserMap, { uid, gid }: Owned): Owned {
-  const outside = (ranges: readonly IdRange[], id: number, what: string): number => {
-    const range = ranges.find(({ containerID, size }) => id >= containerID && id < containerID + size);
-    if (range === undefined) throw new LighterError("invalid", `the container has no ${what} ${id}: its user namespace ends before`);
-    return id - range.containerID + range.hostID;
+  const known = (ranges: readonly IdRange[], id: number, what: string): number => {
+    const found = outside(ranges, id);
+    if (found === undefined) throw new LighterError("invalid", `the container has no ${what} ${id}: its user namespace ends before`);
+    return found;
   };
-  return { uid: outside(map.uid, uid, "user"), gid: outside(map.gid, gid, "group") };
+  return { uid: known(map.uid, uid, "user"), gid: known(map.gid, gid, "group") };
 }

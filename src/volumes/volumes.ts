@@ -2,6 +2,7 @@ import type { Tx } from "../state/state.ts";
 import type { Volume } from "../wire/engine-api.ts";
 import type { Filters } from "../wire/filters.ts";
 import type { Change } from "../content/trees.ts";
+import type { UserMap } from "../linux/user-namespace.ts";
 import type { Freeze } from "./backup.ts";
 import type { CompareOptions } from "./compare.ts";
 import type { FollowRename } from "./drafts.ts";
@@ -63,13 +64,13 @@ export interface Volumes {
   unreference(tx: Tx, container: string): void;
   /**
    * Makes the directory ready for a start and returns its path: mounts what a driver option asks for, and copies the image's content into an empty new volume
-   * (`copyFrom`: the directory of the image's root at the destination; undefined for `nocopy`). What is new there and of `owners.from` is given to `owners.to`.
+   * (`copyFrom`: the directory of the image's root at the destination; undefined for `nocopy`). What is new there and of `owners.from` is given to `owners.to`; with `owners.users`, whose numbers inside the image's are, copies get the host's.
    */
   ready(
     name: string,
     options: {
       copyFrom: (() => Promise<{ path: string; done(): void } | undefined>) | undefined;
-      owners?: { from: { uid: number; gid: number }; to: { uid: number; gid: number } };
+      owners?: { from: { uid: number; gid: number }; to: { uid: number; gid: number }; users?: UserMap };
       /** What is mounted from elsewhere stays until this container is released. */
       container?: string;
       signal?: AbortSignal;
