@@ -159,9 +159,13 @@ export class FileIngest implements Ingest {
     if (!this.#open) return;
     await this.#last.catch(() => {});
     await this.#writer?.end().catch(() => {});
-    this.#note(true);
-    await this.#file.close();
-    this.#close();
+    try {
+      this.#note(true);
+    } finally {
+      // On a full disk, too: who goes on with it once there is room must find it free.
+      await this.#file.close();
+      this.#close();
+    }
     this.#options.state.write((tx) => touchIngest(tx, this.#options.ref), { durable: false });
   }
 

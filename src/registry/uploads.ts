@@ -113,8 +113,11 @@ function openUploads(context: RegistryContext): OpenUploads {
 export async function cancelUpload(context: RegistryContext, call: Call): Promise<Response> {
   const ingest = await openUpload(context, call);
   if (ingest === undefined) return refuse("BLOB_UPLOAD_UNKNOWN", call.target);
-  await ingest.abort();
-  openUploads(context).ended(refOf(call));
+  try {
+    await ingest.abort();
+  } finally {
+    openUploads(context).ended(refOf(call));
+  }
   return answer(204);
 }
 
@@ -136,8 +139,11 @@ async function receiveOrClose(uploads: OpenUploads, call: Call, ingest: Ingest):
     await ingest.digest();
     return received;
   } catch (error) {
-    await (kindOf(error) === "no-space" ? ingest.abort() : ingest.suspend());
-    uploads.ended(refOf(call));
+    try {
+      await (kindOf(error) === "no-space" ? ingest.abort() : ingest.suspend());
+    } finally {
+      uploads.ended(refOf(call));
+    }
     throw error;
   }
 }
