@@ -7,6 +7,7 @@ import { ready } from "./ready.ts";
 import type { ContainerRow } from "./rows.ts";
 import { storageSizeOf } from "./storage-size.ts";
 
+const log = logOf("containers");
 const nothing = (): Promise<void> => Promise.resolve();
 
 /**
@@ -17,9 +18,11 @@ export function beginMonitor(context: Context, row: ContainerRow): () => Promise
   if (!isPlain(context, row)) return nothing;
   try {
     void ready(context, row);
-    return context.needs.runtime.begin(monitorOf(context, row, layersOf(context, row)));
+    const drop = context.needs.runtime.begin(monitorOf(context, row, layersOf(context, row)));
+    // What is left of it must not keep a start that failed from being undone; the next start takes it away.
+    return () => drop().catch((error: unknown) => log.warn("after a failed start of {id}: {error}", { id: row.id, error }));
   } catch (error) {
-    logOf("containers").debug("the monitor of {id} comes later: {error}", { id: row.id, error });
+    log.debug("the monitor of {id} comes later: {error}", { id: row.id, error });
     return nothing;
   }
 }

@@ -106,6 +106,15 @@ function stopAtExit(epoll: number): void {
   });
 }
 
+/** Undefined where this process has as many descriptors as it may: what is thrown from a handler would leave its source, and others, unarmed for ever. */
+function duplicateOrNot(fd: number): number | undefined {
+  try {
+    return duplicate(fd);
+  } catch {
+    return undefined;
+  }
+}
+
 function control(epoll: number, operation: number, fd: number, events: number, kind: number, token: number): number {
   const view = new DataView(new ArrayBuffer(16));
   view.setUint32(0, events, true);
@@ -162,7 +171,8 @@ class PollSource implements Source {
       if (this.#armed) this.#arm(true);
     }
     if (target === undefined || this.#closed || this.#ended || this.kind !== "packets") return false;
-    const fd = target.fd === undefined ? NOBODY : duplicate(target.fd);
+    const fd = target.fd === undefined ? NOBODY : duplicateOrNot(target.fd);
+    if (fd === undefined) return false;
     if (!this.shared.slots.open(this.token, { ...target, fd })) {
       closeFd(fd);
       return false;

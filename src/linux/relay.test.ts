@@ -153,3 +153,12 @@ test("what nobody takes is counted, and the end is told", async () => {
   await until(() => state.ended);
   expect(state.passed).toBe(8204);
 });
+
+test("a target that cannot be had changes nothing: the packets come as before", async () => {
+  const { source, monitor, state } = relayed({ framed: false, streams: [2] });
+  const closed = libc().fcntl(state.target, 1030, 900);
+  closeFd(closed);
+  expect(source.relay({ fd: closed, framed: false, streams: [2] })).toBe(false);
+  send(monitor, packet(2, "seen"));
+  await until(() => state.plain === "seen");
+});
