@@ -69,6 +69,8 @@ export function cgroupWarmer(host: CgroupHost, monitors: readonly string[]): Cgr
 function mover(tasks: string): { once(done: () => void): void; close(): void } {
   let fd = -1;
   let thread = "";
+  let writing = false;
+  let closed = false;
   const isOurs = (id: string): boolean => id !== "" && existsSync(`/proc/self/task/${id}`);
   return {
     once: (done) => {
@@ -77,15 +79,21 @@ function mover(tasks: string): { once(done: () => void): void; close(): void } {
         // Never a number that has become somebody else's meanwhile.
         if (!isOurs(thread)) thread = readFileSync(tasks, "utf8").split("\n").find(isOurs) ?? "";
         if (thread === "") return done();
-        write(fd, thread, null, "utf8", () => done());
+        writing = true;
+        write(fd, thread, null, "utf8", () => {
+          writing = false;
+          if (closed) closeSync(fd);
+          else done();
+        });
       } catch {
         // The cgroup was removed at the end: nothing is lost but time.
         done();
       }
     },
+    // A write that waits for its turn would go to whatever file has the number by then.
     close: () => {
-      if (fd >= 0) closeSync(fd);
-      fd = -1;
+      if (fd >= 0 && !closed && !writing) closeSync(fd);
+      closed = true;
     },
   };
 }
