@@ -57,3 +57,38 @@ test("another failure is the caller's", async () => {
   const { code, err } = await run(`try { print(1, "x") } catch (error) { print(2, error.code) } process.exit(4)`, "> /dev/full");
   expect([code, err]).toEqual([4, "ENOSPC"]);
 });
+
+test("a TCP socket that does not wait and whose reader is slow gets every byte once", async () => {
+  const times = 60;
+  const hash = new Bun.CryptoHasher("sha256");
+  let size = 0;
+  const ended = Promise.withResolvers<void>();
+  using server = Bun.listen({
+    hostname: "127.0.0.1",
+    port: 0,
+    socket: {
+      open: (socket) => {
+        socket.pause();
+        // What is printed meanwhile is more than the kernel holds.
+        setTimeout(() => socket.resume(), 300);
+      },
+      data: (_, bytes) => {
+        size += bytes.length;
+        hash.update(bytes);
+      },
+      close: () => ended.resolve(),
+    },
+  });
+  const client = await Bun.connect({ hostname: "127.0.0.1", port: server.port, socket: { data: () => {} } });
+  const { fd } = client as unknown as { fd: number };
+  const program = `${HEAD} const writer = Bun.stdout.writer(); writer.write("x"); await writer.flush();
+    for (let i = 0; i < ${times}; i++) print(1, long); await printed(); process.exit(0)`;
+  const child = Bun.spawn([process.execPath, "-e", program], { stdout: fd, stderr: "inherit", env: { ...process.env } });
+  expect(await child.exited).toBe(0);
+  client.end();
+  await ended.promise;
+  const wanted = new Bun.CryptoHasher("sha256").update("x");
+  for (let i = 0; i < times; i++) wanted.update(long);
+  expect(size).toBe(1 + times * LONG);
+  expect(hash.digest("hex")).toBe(wanted.digest("hex"));
+});

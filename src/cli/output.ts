@@ -6,6 +6,8 @@ const READER_GONE = 141;
 /** So many bytes a pipe takes whole or not at all: PIPE_BUF of https://man7.org/linux/man-pages/man7/pipe.7.html */
 const WHOLE = 4096;
 
+/** How many bytes were printed to each descriptor. */
+const taken = { 1: 0, 2: 0 };
 /** Resolves when a pipe that somebody made non-blocking has taken what it was too full for; what is printed meanwhile waits behind it. */
 let waiting: Promise<void> | undefined;
 
@@ -16,7 +18,7 @@ let waiting: Promise<void> | undefined;
 export function print(fd: 1 | 2, text: string | Uint8Array): void {
   const bytes = typeof text === "string" ? new TextEncoder().encode(text) : text;
   if (waiting !== undefined) later(waiting.then(() => printByNode(fd, bytes)));
-  else if (isStream(fd)) printAtOnce(fd, bytes);
+  else if (isStream(fd) && !mayTakeParts(fd, bytes.length)) printAtOnce(fd, bytes);
   else printByNode(fd, bytes);
 }
 
@@ -47,6 +49,15 @@ export async function write(fd: number, bytes: Uint8Array): Promise<void> {
 /** Whether a descriptor is a pipe or a socket: `Bun.write` writes to files by a thread, and a terminal may take a piece in parts. */
 function isStream(fd: 1 | 2): boolean {
   return fileOf(fd).size === Number.POSITIVE_INFINITY && !isTerminal(fd);
+}
+
+/**
+ * Whether a descriptor is a socket that may be full: one of TCP then takes a part of a piece, and which, `Bun.write` does not know. The first bytes it has room for.
+ * Sockets have no time of change, pipes do.
+ */
+function mayTakeParts(fd: 1 | 2, length: number): boolean {
+  taken[fd] += length;
+  return taken[fd] > WHOLE && fileOf(fd).lastModified === 0;
 }
 
 function fileOf(fd: 1 | 2): Bun.BunFile {
