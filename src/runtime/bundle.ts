@@ -1,4 +1,4 @@
-import { chmodSync, mkdirSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import type { Mount, RuntimeSpec, Seccomp } from "../oci/spec.ts";
 import { type Context, mountPoint } from "./context.ts";
 import type { TaskSpec } from "./runtime.ts";
@@ -63,14 +63,19 @@ export function deriveSpec(context: Context, task: TaskSpec, derived: Derived): 
 }
 
 /** The user namespace, and its numbers: runtimes want to know them although they join. */
-function usersOf({ spec, users }: TaskSpec): Partial<RuntimeSpec["linux"]> {
+function usersOf({ spec, users, directory }: TaskSpec): Partial<RuntimeSpec["linux"]> {
   if (users === undefined) return {};
-  const { map, namespace } = users;
+  const { map } = users;
   return {
-    namespaces: [...spec.linux.namespaces, { type: "user", path: `/proc/${process.pid}/fd/${namespace}` }],
+    namespaces: [...spec.linux.namespaces, { type: "user", path: userNamespace(directory) }],
     uidMappings: map.uid,
     gidMappings: map.gid,
   };
+}
+
+/** A link to the descriptor, in the bundle: of a path below `/proc/<pid>`, runc 1.1.15 takes the numbers of that process for the namespace's. */
+function userNamespace(directory: string): string {
+  return `${directory}/user-namespace`;
 }
 
 /** Makes the directory of a task, and the one where its root is mounted. */
@@ -83,5 +88,9 @@ export function makePlaces(context: Context, { id, directory }: Pick<TaskSpec, "
 /** Makes the task's `config.json`, and its places where they are not there yet. Small files on the exec root's tmpfs: a few microseconds each. */
 export function writeBundle(context: Context, task: TaskSpec, spec: RuntimeSpec): void {
   if (!context.early.has(task.id)) makePlaces(context, task);
+  if (task.users !== undefined) {
+    rmSync(userNamespace(task.directory), { force: true });
+    symlinkSync(`/proc/${process.pid}/fd/${task.users.namespace}`, userNamespace(task.directory));
+  }
   writeFileSync(`${task.directory}/config.json`, JSON.stringify(spec), { mode: 0o600 });
 }
