@@ -54,7 +54,8 @@ function kindOfManifest(bytes: Uint8Array, told: string, reference: Reference): 
   const parsed = parseJson(bytes, reference);
   if (parsed.schemaVersion === 1 || told === MEDIA.dockerSchema1 || told === MEDIA.dockerSchema1Signed) throw schema1(reference);
   const own = typeof parsed.mediaType === "string" ? parsed.mediaType : undefined;
-  if (own !== undefined && told !== "" && told !== own)
+  // General types (application/json, application/octet-stream) say nothing: servers of plain files send them.
+  if (own !== undefined && told !== own && (isIndex(told) || isManifest(told)))
     throw new LighterError(
       "invalid",
       `manifest for ${formatReference(reference)} says that it is "${own}", and the registry that it is "${told}"`,
