@@ -84,10 +84,10 @@ int lighter_spawn(long *a)
   return error;
 }
 `;
-/** What failed, by the number that the code leaves in its last field. */
 /** A place that is the host's. */
 export const NULL = "/dev/null";
 
+/** What failed, by the number that the code leaves in its last field. */
 const STEPS = ["unshare", "umount", "mount", "posix_spawn", "setns", "open_tree", "move_mount"];
 
 function compile(): (fields: BigInt64Array) => number {
