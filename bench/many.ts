@@ -103,6 +103,9 @@ try {
     (pair) => timed([pair.client, "stats", "--no-stream"], { DOCKER_HOST: pair.engine.host }),
     Math.min(rounds, 3),
   );
+  const inOneCall = async (): Promise<number> =>
+    (await interleaved([{ name: "", once: () => settled(request(ours, "GET", "/lighter/stats")) }], rounds))[0]?.median ?? NaN;
+  const ofCount = await inOneCall();
   await overApi(`create + start, ${AT_ONCE} at once, API`, together, WAVES - 1);
   const all = count + AT_ONCE * WAVES;
   await add(`ps among ${all}`, (pair) => timed([pair.client, "ps"], { DOCKER_HOST: pair.engine.host }), rounds);
@@ -117,8 +120,8 @@ try {
     (pair) => timed([pair.client, "exec", youngest.get(pair.engine.name) ?? "", "true"], { DOCKER_HOST: pair.engine.host }),
     rounds,
   );
-  const oneCall = (await interleaved([{ name: "", once: () => settled(request(ours, "GET", "/lighter/stats")) }], rounds))[0];
-  const text = `${table(rows)}\n\n${memoryTable(sides)}\n\nStatistics of all ${all} in one call (\`GET /lighter/stats\`): ${oneCall?.median.toFixed(1)} ms.`;
+  const ofAll = await inOneCall();
+  const text = `${table(rows)}\n\n${memoryTable(sides)}\n\nStatistics of all in one call (\`GET /lighter/stats\`): ${ofCount.toFixed(1)} ms of ${count}, ${ofAll.toFixed(1)} ms of ${all}.`;
   console.log(text);
   if (flags.write) await replaceSection("README.md", "many", text);
   await Promise.all(sides.map(({ engine }) => removeAll(engine)));
