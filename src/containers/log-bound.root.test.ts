@@ -69,6 +69,8 @@ describe.skipIf(!root)("logs have bounds", () => {
       // Each line of two bytes is one of 47 in the log: what pipe and socket hold of it is some megabytes there.
       { name: "yes", script: "yes", size: 5_000_000, most: 37_000_000 },
       { name: "long", script: "while :; do dd if=/dev/zero bs=64k count=16384 2>/dev/null; done", size: 5_000_000, most: 37_000_000 },
+      // What everybody has who says nothing.
+      { name: "default", script: "yes", size: 20_000_000, most: 125_000_000 },
       // A file of this size is full in two milliseconds: its writer goes on one packet at a time only.
       { name: "small", script: "while :; do dd if=/dev/zero bs=64k count=16384 2>/dev/null; done", size: 256_000, most: 1_700_000 },
       { name: "lines", script: "yes a-line-of-some-forty-bytes-as-programs-write", size: 256_000, most: 1_900_000 },

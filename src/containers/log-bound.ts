@@ -25,6 +25,8 @@ const LEAST_BUDGET = 4096;
 const SMALL_FILE = 5_000_000;
 /** A monitor may still have the last daemon's message to begin a new file. */
 const LAST_MESSAGE_MILLISECONDS = 1000;
+/** From this size on, what a monitor may have ahead of us when its output goes past us (512 KiB) fits into one file more, however short its lines: one of two bytes is 47 in the log. */
+const WIDE_FILE = 16_000_000;
 /** Files of a log that is rotated more often than this are gone before it pays to compress them. */
 const CALM_MILLISECONDS = 2000;
 /** The longest that a writer is made to wait at a time, in milliseconds. */
@@ -121,7 +123,7 @@ export function boundLog(context: Context, row: ContainerRow, live: Live, task: 
       loss.saw(data);
       return counted(data.length);
     },
-    ...(limits.maxSize >= SMALL_FILE && {
+    ...(limits.maxSize >= WIDE_FILE && {
       passed: (bytes: number) => {
         loss.passed(bytes);
         return counted(bytes);
