@@ -33,7 +33,7 @@ export const logs = command({
     };
     const answer = await containerLogs(connection, Id, { ...options, stdout: true, stderr: true });
     if (!answer.body) return;
-    const take = outputTaker(Config?.Tty ?? false);
+    const take = outputTaker(Config?.Tty ?? false, { waits: false });
     for await (const bytes of answer.body) await take(bytes);
   },
 });

@@ -21,10 +21,18 @@ const SMALL_BYTES = 16 << 10;
 /** Device numbers of /dev/null. https://www.kernel.org/doc/Documentation/admin-guide/devices.txt */
 const NULL_DEVICE = (1 << 8) | 3;
 
-/** Writes a program's output to this process's own outputs as it comes, and large amounts at a pace at which they cost little. */
+/**
+ * Writes a program's output to this process's own outputs as it comes, and large amounts at a pace at which they cost little. What nobody is writing just now (`waits: false`, a
+ * log) comes as fast as it can instead.
+ */
 export class PacedOutput {
+  readonly #waits: boolean;
   #last = -Infinity;
   readonly #steady = new Map<number, boolean>();
+
+  constructor({ waits = true }: { waits?: boolean } = {}) {
+    this.#waits = waits;
+  }
 
   /** Resolves when all is written and more is wanted. Rejects with what keeps an output from being written. */
   async take(runs: readonly OutputRun[]): Promise<void> {
@@ -39,7 +47,7 @@ export class PacedOutput {
         }
       }
     }
-    if (size < BULK_BYTES) return;
+    if (size < BULK_BYTES || !this.#waits) return;
     const now = performance.now();
     const again = now - this.#last < CLOSE_MILLISECONDS;
     this.#last = now;

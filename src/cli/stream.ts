@@ -36,8 +36,8 @@ export async function streamSession(stream: Hijacked, options: StreamOptions): P
 }
 
 /** Takes what the program writes: raw onto standard output, or stdcopy frames onto both outputs. */
-export function outputTaker(raw: boolean): (bytes: Uint8Array) => Promise<void> {
-  const paced = new PacedOutput();
+export function outputTaker(raw: boolean, pace: { waits?: boolean } = {}): (bytes: Uint8Array) => Promise<void> {
+  const paced = new PacedOutput(pace);
   if (raw) return (bytes) => paced.take([{ fd: 1, parts: [bytes] }]);
   let runs: OutputRun[] = [];
   const decoder = new FrameDecoder((stream, bytes) => {
