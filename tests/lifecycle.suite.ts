@@ -254,3 +254,23 @@ test("wait knows its three conditions", async () => {
   await ground.lighter.must("rm", container);
   expect(await codeOf(removed)).toBe(8);
 });
+
+test("what a container says at once is no older than its start", async () => {
+  const ages = await Promise.all(
+    Array.from({ length: 16 }, async () => {
+      const id = await ground.lighter.must("run", "-d", "busybox", "echo", "up");
+      await ground.lighter.must("wait", id);
+      const [said = ""] = (await ground.lighter.must("logs", "-t", id)).split(" ");
+      const { StartedAt } = (await inspect(id)).State;
+      await ground.lighter.must("rm", id);
+      return { said: nanosecondsOf(said), started: nanosecondsOf(StartedAt) };
+    }),
+  );
+  expect(ages.filter(({ said, started }) => said < started)).toEqual([]);
+});
+
+/** A time of Docker's with nine places, or as many as it has. */
+function nanosecondsOf(time: string): bigint {
+  const [seconds = "", fraction = ""] = time.replace("Z", "").split(".");
+  return BigInt(Date.parse(`${seconds}Z`)) * 1_000_000n + BigInt(fraction.padEnd(9, "0"));
+}

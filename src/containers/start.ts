@@ -1,4 +1,4 @@
-import { now } from "../base/clock.ts";
+import { now, type Nanoseconds } from "../base/clock.ts";
 import { LighterError, messageOf } from "../base/errors.ts";
 import { logOf } from "../base/log.ts";
 import type { Task } from "../runtime/runtime.ts";
@@ -71,10 +71,12 @@ export async function startLocked(
     for (const waiting of [...live.pending]) waiting.join(task);
     boundLog(context, row, live, task);
     context.shipping.begin(row, task);
+    // Taken before it runs: what it says at once is no older, for who asks for the log since then.
+    const started = now();
     await trace.span("run", () => task?.start() ?? Promise.resolve());
     const running = task;
     // A process that cannot be recorded (a full disk) must not run on unseen.
-    trace.sync("transaction", () => recordStart(context, row, running));
+    trace.sync("transaction", () => recordStart(context, row, running, started));
   } catch (error) {
     await dropMonitor?.();
     await failStart(context, row, live, task, error);
@@ -100,10 +102,10 @@ function recordStarting(context: Context, row: ContainerRow, automatic: boolean)
   );
 }
 
-function recordStart(context: Context, row: ContainerRow, task: Task): void {
+function recordStart(context: Context, row: ContainerRow, task: Task, started: Nanoseconds): void {
   context.needs.state.write(
     (tx) => {
-      setRunning(tx, row.id, { started: now(), task: task.record });
+      setRunning(tx, row.id, { started, task: task.record });
       healthStarts(tx, row);
       settlePending(context, tx, row);
       tellVolumes(tx, row, "mount");
