@@ -1,6 +1,7 @@
 import type { Engine } from "../engine/engine.ts";
 import type { ByteStream, Take } from "../transport/byte-stream.ts";
 import type { AnswerStream } from "../transport/exchange.ts";
+import { FrameDecoder, STREAM } from "../wire/stdcopy.ts";
 import { answerRequest } from "./door.ts";
 import type { Answer } from "./call.ts";
 
@@ -119,4 +120,23 @@ export class ClientEnd implements ByteStream {
     this.#read.resolve("closed");
     this.#closed.resolve();
   }
+}
+
+/** What a client of a run is told: output as it is, messages as JSON. */
+export function listener(): { stream: ByteStream; said: unknown[]; leave: () => void } {
+  const said: unknown[] = [];
+  const closed = Promise.withResolvers<void>();
+  const decoder = new FrameDecoder((frame, bytes) => {
+    const text = Buffer.from(bytes).toString();
+    said.push(frame === STREAM.system ? JSON.parse(text) : `${frame}:${text}`);
+  });
+  const stream: ByteStream = {
+    read: () => closed.promise.then(() => "closed" as const),
+    write: (bytes) => (decoder.push(bytes), true),
+    drained: () => Promise.resolve(),
+    end: () => undefined,
+    destroy: () => undefined,
+    closed: closed.promise,
+  };
+  return { stream, said, leave: closed.resolve };
 }

@@ -1,28 +1,8 @@
 import { expect, test } from "bun:test";
 import { LighterError } from "../base/errors.ts";
-import type { ByteStream } from "../transport/byte-stream.ts";
-import { FrameDecoder, STREAM } from "../wire/stdcopy.ts";
+import { STREAM } from "../wire/stdcopy.ts";
 import type { Attachment, OutputSink } from "../wire/stream.ts";
-import { engineWith, request } from "./api.fixture.ts";
-
-/** What a client is told: output as it is, messages as JSON. */
-function listener(): { stream: ByteStream; said: unknown[]; leave: () => void } {
-  const said: unknown[] = [];
-  const closed = Promise.withResolvers<void>();
-  const decoder = new FrameDecoder((frame, bytes) => {
-    const text = Buffer.from(bytes).toString();
-    said.push(frame === STREAM.system ? JSON.parse(text) : `${frame}:${text}`);
-  });
-  const stream: ByteStream = {
-    read: () => closed.promise.then(() => "closed" as const),
-    write: (bytes) => (decoder.push(bytes), true),
-    drained: () => Promise.resolve(),
-    end: () => undefined,
-    destroy: () => undefined,
-    closed: closed.promise,
-  };
-  return { stream, said, leave: closed.resolve };
-}
+import { engineWith, listener, request } from "./api.fixture.ts";
 
 /** An engine in which one exec runs: `start` is its program. `steps` is what was asked of it. */
 function engineOf(start: (sink: OutputSink) => Promise<void>, ended: Promise<void> = Promise.resolve()) {

@@ -1,8 +1,9 @@
 import { read as readCallback } from "node:fs";
 import { FrameDecoder, STREAM } from "../wire/stdcopy.ts";
+import type { RunPiece } from "../client/run.ts";
 import type { Hijacked } from "../client/upgrade.ts";
 import { DetachWatch } from "./detach-keys.ts";
-import { type OutputRun, PacedOutput } from "./paced-output.ts";
+import { PacedOutput, runsOf } from "./paced-output.ts";
 import { rawMode } from "./terminal.ts";
 
 export interface StreamOptions {
@@ -39,17 +40,14 @@ export async function streamSession(stream: Hijacked, options: StreamOptions): P
 export function outputTaker(raw: boolean, pace: { waits?: boolean } = {}): (bytes: Uint8Array) => Promise<void> {
   const paced = new PacedOutput(pace);
   if (raw) return (bytes) => paced.take([{ fd: 1, parts: [bytes] }]);
-  let runs: OutputRun[] = [];
+  let pieces: RunPiece[] = [];
   const decoder = new FrameDecoder((stream, bytes) => {
-    const fd = stream === STREAM.stderr || stream === STREAM.system ? 2 : 1;
-    const last = runs.at(-1);
-    if (last?.fd === fd) last.parts.push(bytes);
-    else runs.push({ fd, parts: [bytes] });
+    pieces.push({ to: stream === STREAM.stderr || stream === STREAM.system ? "stderr" : "stdout", bytes });
   });
   return async (bytes) => {
-    runs = [];
+    pieces = [];
     decoder.push(bytes);
-    await paced.take(runs);
+    await paced.take(runsOf(pieces));
   };
 }
 
